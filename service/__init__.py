@@ -1,0 +1,1 @@
+"""Settings, wiring, HTTP API, auth, audit, registry, monitoring, evaluation and the command line."""

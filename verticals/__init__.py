@@ -1,0 +1,1 @@
+"""The professions. Modules here are shared; each folder is one vertical that obeys `verticals.contract`."""

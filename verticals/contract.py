@@ -1,0 +1,266 @@
+"""What a vertical is: named operations, the resources it is built from, and the errors it may raise.
+
+Ignores HTTP, the command line and storage engines: one handler serves API, CLI, batch, evaluation and dashboard.
+
+The exception tree (every user-facing failure is one of these; the API maps `status`, the CLI prints `str(error)`):
+
+    TriviumError
+    ├── InvalidInput       422  a field breaks a rule           (also a ValueError)
+    ├── PermissionDenied   403  the key may not do this
+    ├── NotFound           404  no such thing for this tenant
+    ├── Conflict           409  the state forbids it            (e.g. a signed report is immutable)
+    ├── TooLarge           413  over a stated limit
+    ├── UnsupportedMedia   415  a file of a kind we do not read
+    └── Unavailable        503  a model or store is not ready
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Protocol
+
+from langchain_core.language_models import BaseChatModel
+from pydantic import BaseModel
+from sqlalchemy.orm import DeclarativeBase, Session, sessionmaker
+
+from core_model.engine import TextEngine
+from retrieval.documents import Hit
+
+Method = Literal["GET", "POST", "PUT", "DELETE"]
+
+
+class TriviumError(Exception):
+    """A failure that its reader can act on: which field, what value, which rule, what to do.
+
+    Never put personal data, patient data or prompt text into `value`; give an id, a type or a length instead.
+    """
+
+    status: ClassVar[int] = 500
+    title: ClassVar[str] = "Internal error"
+
+    def __init__(self, rule: str, *, field: str | None = None, value: object = None, remedy: str | None = None) -> None:
+        self.field, self.value, self.rule, self.remedy = field, value, rule, remedy
+        where = f"{field}: " if field else ""
+        got = f" (got {value!r})" if value is not None else ""
+        hint = f" {remedy}" if remedy else ""
+        super().__init__(f"{where}{rule}{got}.{hint}")
+
+
+class InvalidInput(TriviumError, ValueError):
+    """A field breaks a rule."""
+
+    status = 422
+    title = "Invalid input"
+
+
+class PermissionDenied(TriviumError):
+    """The caller's key does not allow this operation."""
+
+    status = 403
+    title = "Permission denied"
+
+
+class NotFound(TriviumError):
+    """No such thing for this tenant (other tenants' things do not exist either)."""
+
+    status = 404
+    title = "Not found"
+
+
+class Conflict(TriviumError):
+    """The present state forbids the change."""
+
+    status = 409
+    title = "Conflict"
+
+
+class TooLarge(TriviumError):
+    """The input exceeds a stated limit."""
+
+    status = 413
+    title = "Too large"
+
+
+class UnsupportedMedia(TriviumError):
+    """The file is of a kind that is not read here."""
+
+    status = 415
+    title = "Unsupported media"
+
+
+class Unavailable(TriviumError):
+    """A model or a store that the operation needs is not ready."""
+
+    status = 503
+    title = "Unavailable"
+
+
+class Base(DeclarativeBase):
+    """Declarative base of every vertical's tables; each table has a `tenant` column and its vertical's name as prefix."""
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What the audit trail keeps of one decision: references and outcomes, never personal data or prompt text."""
+
+    kind: str  # "finance.score", "medical.sign", "support.answer"
+    subject: str  # an id: application, study, conversation
+    input_sha256: str
+    outcome: Mapping[str, Any]  # JSON-able: points, decision, status, cited ids
+    model_version: str
+    policy_version: str | None = None
+
+
+class Recorder(Protocol):
+    """Appends decisions to the audit trail, durably, before the answer is acknowledged.
+
+    Pass the vertical's own open `session` to commit the decision with the change that it describes.
+    """
+
+    def __call__(self, *decisions: Decision, session: Session | None = None) -> None: ...
+
+
+@dataclass(frozen=True)
+class Context:
+    """Who asks. The tenant comes from the authenticated key, never from the request body."""
+
+    tenant: str
+    actor: str  # id of the key or person
+    request_id: str
+    record: Recorder
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A file as an answer: DICOM, CSV, PDF. The API sends it raw; the CLI writes it."""
+
+    content: bytes
+    media_type: str
+    filename: str
+
+
+Handler = Callable[[Any, Context], BaseModel | Artifact | Iterator[BaseModel]]
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One thing a vertical can do.
+
+    `path` is under `/v1/<vertical>`; `{names}` in it are fields of `request`. A `GET` reads the other fields from the query,
+    other methods from a JSON body. A request with an `UploadedFile` field is sent as multipart/form-data.
+    `response` is the answer's model, the event model if `streaming`, or `Artifact`.
+    """
+
+    name: str
+    request: type[BaseModel]
+    response: type[BaseModel] | type[Artifact]
+    summary: str
+    path: str
+    method: Method = "POST"
+    streaming: bool = False
+    examples: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # name -> request body, shown in OpenAPI
+
+
+class UploadedFile(BaseModel):
+    """A file in a request."""
+
+    filename: str
+    content: bytes
+    media_type: str = "application/octet-stream"
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """What a registered model is; written beside its files and into the database."""
+
+    name: str  # "finance.scorecard"
+    version: str  # "1-<first 12 of sha256>"
+    sha256: str
+    trained_on: str
+    licence: str
+    recipe: str
+    metrics: Mapping[str, Any]
+    limits: str
+
+
+class ModelRegistry(Protocol):
+    """Versioned model files of this installation. No pickle: JSON, safetensors, LightGBM text."""
+
+    def save(self, name: str, files: Mapping[str, bytes], card: Mapping[str, Any]) -> ModelCard:
+        """Store `files` as a new version of `name`, atomically, and make it the active one."""
+
+    def load(self, name: str) -> tuple[ModelCard, Mapping[str, Path]] | None:
+        """The active version, its sha256 verified; None when there is none.
+
+        Raises:
+            Unavailable: a file is missing or its sha256 differs from the card.
+        """
+
+
+class Retriever(Protocol):
+    """The part of `retrieval.store.KnowledgeBase` that a vertical needs."""
+
+    def search(self, query: str, *, tenant: str, acl: Sequence[str] = (), k: int = 5) -> list[Hit]:
+        """The k best passages that `tenant` may see, best first."""
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What `service.wiring` hands to every vertical's `build`."""
+
+    engine: TextEngine
+    chat_model: BaseChatModel  # the same engine as a LangChain model
+    retriever: Any  # retrieval.store.KnowledgeBase
+    registry: ModelRegistry
+    sessions: sessionmaker[Session]
+    data_dir: Path | None  # TRIVIUM_DATA: optional development data, read-only
+
+
+Progress = Callable[[str, float], None]  # (what is being done, share done 0-1)
+
+
+# --- evaluation: data set + solver + scorer, in the manner of inspect_ai -------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One figure of a suite. `higher_is_better` decides what counts as a regression."""
+
+    name: str
+    value: float
+    low: float  # 95 % interval
+    high: float
+    n: int
+    higher_is_better: bool = True
+    baseline: str | None = None  # "constant report", with its figure in `baseline_value`
+    baseline_value: float | None = None
+
+
+@dataclass(frozen=True)
+class Suite:
+    """A named evaluation. `run` returns metrics with intervals; `dataset` says what, which split, which licence.
+
+    A suite whose data is not there raises `Unavailable`, which the report shows as skipped with the reason.
+    """
+
+    name: str
+    dataset: str
+    split: str
+    solver: str
+    scorer: str
+    run: Callable[[Progress], Sequence[Metric]]
+
+
+@dataclass(frozen=True)
+class Vertical:
+    """A profession: a folder in `verticals/` whose `__init__` defines `VERTICAL`."""
+
+    name: str
+    title: str
+    summary: str
+    operations: tuple[Operation, ...]
+    build: Callable[[Resources], Mapping[str, Handler]]  # operation name -> handler
+    evals: Callable[[Resources, Mapping[str, Handler]], Sequence[Suite]]
+    demo: Callable[[Resources, Progress], None]  # prepares models and demo data; safe to run again
