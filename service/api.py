@@ -1,4 +1,4 @@
-"""The HTTP API: the verticals' operations, OpenAI-compatible routes, health, metrics, audit. Ignores how answers are made."""
+"""The HTTP API: the verticals' operations, OpenAI's routes, health, metrics, audit. Ignores how answers are made."""
 
 from __future__ import annotations
 

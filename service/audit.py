@@ -1,7 +1,7 @@
 """The audit trail: one append-only row a decision, chained by SHA-256 per tenant. Ignores what was decided.
 
 Each row's hash covers its content and the hash of the row before it, and a head row holds the newest hash and count, so
-an edit, a deletion (also of the last rows) or a reordering breaks `verify` (Schneier & Kelsey 1999, "Secure audit logs").
+an edit, a deletion (also of the last rows) or a reordering breaks `verify` (Schneier & Kelsey 1999).
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ GONE = (anyio.BrokenResourceError, anyio.ClosedResourceError)  # nobody listens 
 
 
 async def open_stream(start: Callable[[], Iterator[Any]]) -> AsyncIterator[Any]:
-    """Run `start()` in a thread; returns when its first item is there, so that an early error is still an HTTP error."""
+    """Run `start()` in a thread; returns when its first item is there, so that an early error is an HTTP error."""
     send, receive = anyio.create_memory_object_stream[Any](BUFFERED_EVENTS)
 
     def work() -> None:
