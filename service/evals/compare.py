@@ -1,22 +1,23 @@
 """Compares a run with the last one: which changes are regressions. Ignores storage and presentation.
 
-The rule. A and B are the old and the new value of a metric, turned so that more is better, each with its own 95 % interval.
-Their change d = B - A has the interval (Zou and Donner 2008, Statistics in Medicine 27:1693-1702, "MOVER"; for proportions
-this is Newcombe 1998, Statistics in Medicine 17:873-890, method 10)
+The rule. A and B are the old and the new value of a metric, turned so that more is better, each with its own 95 %
+interval. Their change d = B - A has the interval
 
     low  = d - sqrt((B - B.low)^2  + (A.high - A)^2)
     high = d + sqrt((B.high - B)^2 + (A - A.low)^2)
 
-and the metric has *regressed* when the whole interval lies on the bad side (high < 0), *improved* when it lies on the good
-side (low > 0), and is *steady* otherwise. The formula takes both intervals, keeps their asymmetry, and treats the two runs
-as independent. Runs that score the same cases are usually positively correlated, which makes the true interval narrower:
-the rule then errs towards silence, not towards false alarms. Paired tests need per-case scores, which are not stored yet.
+("MOVER": Zou and Donner 2008, Statistics in Medicine 27:1693-1702; for proportions it is Newcombe 1998, Statistics in
+Medicine 17:873-890, method 10). The metric has *regressed* when that whole interval lies on the bad side (high < 0),
+*improved* when it lies on the good side (low > 0), and is *steady* otherwise.
 
-Changes below one part in a million count as none: floating-point sums differ between machines.
+The formula takes both intervals, keeps their asymmetry, and treats the two runs as independent. Runs that score the
+same cases are usually positively correlated, which makes the true interval narrower: the rule then errs towards
+silence, not towards false alarms. Paired tests need per-case scores, which are not stored yet. Changes below one part
+in a million count as none: floating-point sums differ between machines.
 
-Besides, a run loses something when a suite fails (each time), when a suite that gave figures in the last run is skipped or
-gone, and when a suite no longer reports a metric. A changed data set, split or scorer makes figures incomparable: the
-report says so and nothing is compared.
+Besides, a run loses something when a suite fails (each time), when a suite that gave figures in the last run is skipped
+or gone, and when a suite no longer reports a metric. A changed data set, split or scorer makes figures incomparable:
+the report says so and nothing is compared.
 """
 
 from __future__ import annotations
@@ -82,9 +83,9 @@ class Comparison:
 
 
 def change_interval(old: Metric, new: Metric) -> tuple[float, float, float]:
-    """(change, low, high) from `old` to `new` with its 95 % interval; positive = better. The rule is in the module's head.
+    """(change, low, high) from `old` to `new` with its 95 % interval; positive = better. The rule: see the module.
 
-    A bound on the wrong side of its value, which a percentile bootstrap can give, counts as no uncertainty on that side.
+    A bound on the wrong side of its value, as a percentile bootstrap may give, counts as no uncertainty on that side.
     """
     sign = 1.0 if new.higher_is_better else -1.0
     change = sign * (new.value - old.value)

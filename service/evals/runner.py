@@ -39,8 +39,8 @@ class SuiteResult:
 def run_suite(domain: str, suite: Suite, progress: Progress) -> SuiteResult:
     """Run one suite; whatever it raises becomes its status and reason, so that the others still run.
 
-    `Unavailable` (data or model not there) is a skip; any other exception is a failure, and so are no metrics at all, two
-    metrics of one name and a figure that is not finite.
+    `Unavailable` (data or model not there) is a skip; any other exception is a failure, and so are no metrics at all,
+    two metrics of one name and a figure that is not finite.
     """
     start = time.monotonic()
     metrics: tuple[Metric, ...] = ()
