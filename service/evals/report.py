@@ -64,7 +64,10 @@ def describe(info: RunInfo, comparison: Comparison) -> dict[str, Any]:
         "summary": {
             "alarms": comparison.num_alarms,
             "metrics": len(verdicts),
-            **{verdict: verdicts.count(verdict) for verdict in ("regressed", "improved", "steady", "new", "incomparable")},
+            **{
+                verdict: verdicts.count(verdict)
+                for verdict in ("regressed", "improved", "steady", "new", "incomparable")
+            },
             **{status: statuses.count(status) for status in ("ok", "failed", "skipped")},
         },
         "gone": [{"domain": domain, "suite": name} for domain, name in comparison.gone],
@@ -107,7 +110,9 @@ def render_html(report: Mapping[str, Any]) -> str:
     )
     environment.filters.update(num=format_number, delta=format_change, seconds=format_seconds, bar=bar_geometry)
     suites = [(domain["name"], suite) for domain in report["domains"] for suite in domain["suites"]]
-    regressions = [(name, suite, row) for name, suite in suites for row in suite["metrics"] if row["verdict"] == "regressed"]
+    regressions = [
+        (name, suite, row) for name, suite in suites for row in suite["metrics"] if row["verdict"] == "regressed"
+    ]
     losses = [(name, suite, loss) for name, suite in suites for loss in suite["losses"]]
     return environment.get_template("report.html").render(**report, regressions=regressions, losses=losses)
 

@@ -100,7 +100,9 @@ def read_previous(session: Session, *, tenant: str, domains: Collection[str]) ->
         last_status.setdefault((domain, name), status) if last_run[domain] == run_id else None
         if status == "ok":
             reference.setdefault((domain, name), (suite_id, run_id))
-    loaded = session.scalars(select(EvalSuite).where(EvalSuite.id.in_([suite_id for suite_id, _ in reference.values()])))
+    loaded = session.scalars(
+        select(EvalSuite).where(EvalSuite.id.in_([suite_id for suite_id, _ in reference.values()]))
+    )
     results = {suite.id: _to_result(suite) for suite in loaded}
     return {
         key: Previous(
