@@ -59,6 +59,7 @@ _QUANTITY = re.compile(
     rf"(?:[\s-]?(?P<unit>{_ANY_UNIT})s?(?![a-z]))?",
     re.IGNORECASE,
 )
+_RANGE = re.compile(r"\s?(?:to|or|-|–)\s?", re.IGNORECASE)
 _SENTENCE_END = re.compile(r"(?<=[.!?])(?<!\be\.g\.)(?<!\bi\.e\.)(?<!\bNo\.)(?<![ap]\.m\.)\s+(?=[\"'(]?[A-Z0-9£$€])")
 _ITEM = re.compile(r"^\s*(?:[-*+]|\d{1,3}[.)])\s+")
 _WORD = re.compile(r"[a-z]+(?:['’][a-z]+)*")
@@ -123,8 +124,8 @@ def _plain(line: str) -> str:
 
 
 def content_stems(text: str) -> list[str]:
-    """Stems of the words that carry content, in order; numbers and stop words are left out."""
-    words = [word.replace("’", "'").removesuffix("'s") for word in _WORD.findall(text.lower())]
+    """Stems of the words that carry content, in order; quantities and stop words are left out."""
+    words = [word.replace("’", "'").removesuffix("'s") for word in _WORD.findall(_QUANTITY.sub(" ", text.lower()))]
     stems: list[str] = Stemmer.Stemmer("english").stemWords(
         [word for word in words if word not in _STOPWORDS and "n't" not in word and len(word) > 1]
     )
@@ -134,11 +135,16 @@ def content_stems(text: str) -> list[str]:
 def quantities(text: str) -> frozenset[tuple[str, str]]:
     """Numbers with their units: "thirty-day" and "30 days" are both ("30", "day"); no unit is "".
 
-    A number word counts only with a unit: "one of them" and "no one" state no amount.
+    In "two to three weeks" both numbers are weeks. A number word counts only with a unit: "one of them" and "no one"
+    state no amount.
     """
     found = set()
-    for match in _QUANTITY.finditer(text):
+    later_start, later_unit = 0, ""
+    for match in reversed(list(_QUANTITY.finditer(text))):
         value, unit = match["value"].lower(), _UNITS.get((match["unit"] or match["sign"] or "").lower(), "")
+        if not unit and _RANGE.fullmatch(text[match.end() : later_start]):
+            unit = later_unit
+        later_start, later_unit = match.start(), unit
         if value in _NUMBER_WORDS:
             if not unit:
                 continue

@@ -98,7 +98,7 @@ class SupportAgent:
         self._graph = self._compile()
 
     def stream(self, request: ChatRequest, context: Context, *, conversation_id: str) -> Generator[ChatEvent]:
-        """Events of one answer. Closing the iterator stops the model.
+        """Events of one answer. Closing the iterator stops the model; a ticket that is being written is still opened.
 
         Raises:
             InvalidInput: the last message is not the customer's, or has no words.
@@ -107,9 +107,10 @@ class SupportAgent:
         turn = Turn(context, conversation_id, settings)
         events = self._graph.stream({"messages": request.messages}, context=turn, stream_mode="custom")
         try:
-            yield from events
+            for event in events:  # noqa: UP028  `yield from` would close the graph first, which waits for its node
+                yield event
         finally:
-            turn.cancelled.set()  # before the graph closes: closing waits for the node that is writing
+            turn.cancelled.set()
             events.close()
 
     def _compile(self) -> Any:

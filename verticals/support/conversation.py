@@ -37,8 +37,8 @@ _IDENTITY = re.compile(
     r"\bwhat can you (?:do|help)\b|^how are you\b"
 )
 _PERSON = re.compile(
-    r"\b(?:speak|talk|chat|connect|transfer|put me through)\b.{0,25}\b(?:human|person|someone|somebody|agent|advis[oe]r|"
-    r"representative|manager|supervisor|colleague|operator|staff)\b|"
+    r"\b(?:speak|talk|chat|connect|transfer|put me through)\b.{0,25}\b(?:human|person|someone|somebody|agent|"
+    r"advis[oe]r|representative|manager|supervisor|colleague|operator|staff)\b|"
     r"\b(?:real|actual|live) (?:human|person|agent)\b|^(?:a )?(?:human|person|agent|operator)(?: please)?$|"
     r"\b(?:want|need|like|get) (?:a |to see a )?(?:human|person|manager|supervisor)\b|\bcall me(?: back)?\b|"
     r"\b(?:open|raise|create|file|log|make) (?:me )?(?:a |an )?(?:support )?(?:ticket|complaint)\b|"

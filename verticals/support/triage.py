@@ -26,12 +26,13 @@ _CATEGORY_WORDS: dict[Category, str] = {
 _PRIORITY_WORDS: tuple[tuple[Priority, str], ...] = (
     (
         Priority.URGENT,
-        r"fire|smoke|smoking|burn\w*|electric shock|injur\w*|hurt|bleed\w*|hospital|unsafe|danger\w*|gas|fraud\w*|stolen|"
-        r"hack\w*|data breach|someone else(?:'s)? (?:order|account|card)|(?:did not|didn't|never) authori[sz]e\w*",
+        r"fire|smoke|smoking|burn\w*|electric shock|injur\w*|hurt|bleed\w*|hospital|unsafe|danger\w*|gas|"
+        r"fraud\w*|stolen|hack\w*|data breach|someone else(?:'s)? (?:order|account|card)|"
+        r"(?:did not|didn't|never) authori[sz]e\w*",
     ),
     (
         Priority.HIGH,
-        r"complain\w*|lawyer|solicitor|legal action|trading standards|ombudsman|chargeback|charged twice|double charged|"
+        r"complain\w*|lawyer|solicitor|legal action|trading standards|ombudsman|chargeback|(?:charged|billed) twice|"
         r"(?:second|third|fourth|several|\d+(?:nd|rd|th)) time|still (?:no|not|waiting)|again and again|urgent\w*|asap|"
         r"today|tomorrow|wedding|funeral|broken|smashed|damaged|wrong (?:item|order|size)|missing|unacceptable|furious",
     ),
