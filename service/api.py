@@ -19,6 +19,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service import openai_api, problems
+from service.evals.routes import router as evals_router
 from service.kit import Kit
 from service.monitoring import Metrics
 from service.routes import Authenticated, vertical_router
@@ -49,6 +50,7 @@ def create_app(kit: Kit) -> FastAPI:
     for vertical in kit.verticals.values():
         app.include_router(vertical_router(kit, vertical))
     app.include_router(openai_api.router)
+    app.include_router(evals_router)
     _add_service_routes(app, kit, metrics)
     app.add_middleware(RequestEnvelope, metrics=metrics, max_body_bytes=kit.settings.max_upload_mb * MIB)
     return app
