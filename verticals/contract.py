@@ -210,8 +210,8 @@ class Retriever(Protocol):
 class Resources:
     """What `service.wiring` hands to every vertical's `build`."""
 
-    engine: TextEngine
-    chat_model: BaseChatModel  # the same engine as a LangChain model
+    engine: TextEngine | None  # None when a remote server does the work
+    chat_model: BaseChatModel  # the same model through LangChain's interface
     retriever: Any  # retrieval.store.KnowledgeBase
     registry: ModelRegistry
     sessions: sessionmaker[Session]
