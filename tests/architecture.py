@@ -290,9 +290,9 @@ def _run_at_import(tree: ast.AST) -> Iterator[ast.AST]:
                 yield part
                 yield from _run_at_import(part)
         elif isinstance(node, ast.If) and ("__name__" in ast.dump(node.test) or "TYPE_CHECKING" in ast.dump(node.test)):
-            for part in node.orelse:
-                yield part
-                yield from _run_at_import(part)
+            for statement in node.orelse:
+                yield statement
+                yield from _run_at_import(statement)
         elif not isinstance(node, ast.Lambda):
             yield from _run_at_import(node)
 

@@ -124,7 +124,7 @@ def test_imports_along_the_layers_are_let_through(tmp_path: Path) -> None:
         "retrieval/x.py": "from retrieval.documents import Hit\nfrom . import documents\n",
         "verticals/finance/x.py": "from verticals.contract import Metric\nfrom .schemas import A\nimport core_model\n",
         "service/x.py": "import verticals\nfrom verticals.finance import VERTICAL\nfrom service import client\n",
-        "dashboards/x.py": "from service.client import Client\nfrom service import client\nfrom dashboards import charts\n"
+        "dashboards/x.py": "from service.client import Client\nfrom service import client\nfrom . import charts\n"
         "from verticals.finance.schemas import A\nfrom verticals.finance import schemas\n",
     }
 
