@@ -1,8 +1,9 @@
-"""The words of retrieval: a document, its passages, a hit. Ignores where they are stored."""
+"""The words of retrieval: a document, its passages, a hit, a problem. Ignores where they are stored."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 
@@ -18,10 +19,27 @@ class Document:
 
 
 @dataclass(frozen=True)
+class Passage:
+    """A stretch of a document that is indexed and cited as one.
+
+    `passage_id` is derived from what the passage says, so it survives edits elsewhere in its document.
+    `heading` is the breadcrumb of headings above the text ("Express delivery > Islands"), empty above the first.
+    """
+
+    passage_id: str
+    doc_id: str
+    title: str
+    heading: str
+    text: str
+    metadata: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Hit:
     """A passage that answers a query.
 
-    `score` is the fused rank score (comparable within one query only); `similarity` the cosine in [-1, 1] of the dense part.
+    `score` is the fused rank score (comparable within one query only); `similarity` the cosine in [-1, 1] of the dense
+    part.
     """
 
     passage_id: str
@@ -32,3 +50,33 @@ class Hit:
     score: float
     similarity: float
     metadata: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class DocumentInfo:
+    """A document as listed: without its text. `updated_at` is in UTC."""
+
+    doc_id: str
+    title: str
+    metadata: dict[str, Any]
+    acl: tuple[str, ...]
+    num_passages: int
+    updated_at: datetime
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Why a file or a document was left out; `source` is a file name or a doc_id."""
+
+    source: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class IngestReport:
+    """What one ingest did, in documents. `skipped` says why; the others were committed together."""
+
+    added: int
+    replaced: int
+    unchanged: int
+    skipped: tuple[Problem, ...] = ()

@@ -98,7 +98,7 @@ class Unavailable(TriviumError):
 
 
 class Base(DeclarativeBase):
-    """Declarative base of every vertical's tables; each table has a `tenant` column and its vertical's name as prefix."""
+    """Declarative base of every vertical's tables; each has a `tenant` column and its vertical's name as prefix."""
 
 
 @dataclass(frozen=True)
@@ -148,8 +148,8 @@ Handler = Callable[[Any, Context], BaseModel | Artifact | Iterator[BaseModel]]
 class Operation:
     """One thing a vertical can do.
 
-    `path` is under `/v1/<vertical>`; `{names}` in it are fields of `request`. A `GET` reads the other fields from the query,
-    other methods from a JSON body. A request with an `UploadedFile` field is sent as multipart/form-data.
+    `path` is under `/v1/<vertical>`; `{names}` in it are fields of `request`. `GET` and `DELETE` read the other fields
+    from the query, other methods from a JSON body; a request with an `UploadedFile` field is multipart/form-data.
     `response` is the answer's model, the event model if `streaming`, or `Artifact`.
     """
 
@@ -210,8 +210,8 @@ class Retriever(Protocol):
 class Resources:
     """What `service.wiring` hands to every vertical's `build`."""
 
-    engine: TextEngine
-    chat_model: BaseChatModel  # the same engine as a LangChain model
+    engine: TextEngine | None  # None when a remote server does the work
+    chat_model: BaseChatModel  # the same model through LangChain's interface
     retriever: Any  # retrieval.store.KnowledgeBase
     registry: ModelRegistry
     sessions: sessionmaker[Session]
@@ -221,7 +221,7 @@ class Resources:
 Progress = Callable[[str, float], None]  # (what is being done, share done 0-1)
 
 
-# --- evaluation: data set + solver + scorer, in the manner of inspect_ai -------------------------------------------------
+# --- evaluation: data set + solver + scorer, in the manner of inspect_ai ----------------------------------------------
 
 
 @dataclass(frozen=True)
