@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import date, datetime
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from verticals.contract import UploadedFile
 
@@ -28,6 +28,16 @@ ApplicationId = Annotated[
         description="Your reference for the application; never a name or another personal detail.",
     ),
 ]
+
+
+def _not_bool(value: Any) -> Any:
+    """JSON's true would count as 1."""
+    if isinstance(value, bool):
+        raise ValueError("must be a whole number, not true or false")
+    return value
+
+
+WholeNumber = Annotated[int, BeforeValidator(_not_bool)]
 
 
 class _Strict(BaseModel):
@@ -177,15 +187,15 @@ class Application(_Strict):
     """
 
     checking_status: CheckingStatus | None = Field(description="Checking account with this bank." + _NULL)
-    duration_months: int = Field(ge=1, le=120, description="Term of the credit in months.", examples=[24])
+    duration_months: WholeNumber = Field(ge=1, le=120, description="Term of the credit in months.", examples=[24])
     credit_history: CreditHistory | None = Field(description="How earlier credits were repaid." + _NULL)
     purpose: Purpose | None = Field(description="What the credit is for." + _NULL)
-    credit_amount_dm: int = Field(ge=100, le=100_000, description="Amount asked for, in DM.", examples=[2500])
+    credit_amount_dm: WholeNumber = Field(ge=100, le=100_000, description="Amount asked for, in DM.", examples=[2500])
     savings: Savings | None = Field(description="Savings account or bonds." + _NULL)
     employment_since: Employment | None = Field(description="Time in the present employment." + _NULL)
     other_debtors: OtherDebtors | None = Field(description="Who else answers for the credit." + _NULL)
     other_installment_plans: InstallmentPlans | None = Field(description="Plans with other lenders." + _NULL)
-    age_years: int = Field(
+    age_years: WholeNumber = Field(
         ge=18,
         le=120,
         description="Checked only for the capacity to contract (18 or older); never scored.",
