@@ -12,11 +12,12 @@ from enum import StrEnum
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic_core import PydanticCustomError
 
 from verticals.contract import UploadedFile
 
-MAX_BATCH_BYTES = 20_000_000
-MAX_BATCH_ROWS = 100_000
+MAX_BATCH_BYTES = 10_000_000
+MAX_BATCH_ROWS = 20_000  # scored in memory and recorded in one transaction: about ten seconds
 
 Decision = Literal["approve", "refer", "decline"]
 ApplicationId = Annotated[
@@ -33,7 +34,7 @@ ApplicationId = Annotated[
 def _not_bool(value: Any) -> Any:
     """JSON's true would count as 1."""
     if isinstance(value, bool):
-        raise ValueError("must be a whole number, not true or false")
+        raise PydanticCustomError("whole_number", "must be a whole number, not true or false")
     return value
 
 
@@ -69,7 +70,7 @@ class CreditHistory(StrEnum):
 
 
 class Purpose(StrEnum):
-    """What the credit is for."""
+    """What the credit is for. Education is not offered: the development sample has no such credit."""
 
     CAR_NEW = "car_new"
     CAR_USED = "car_used"
