@@ -27,6 +27,7 @@ from pydicom.pixels import pixel_array as decode
 from pydicom.tag import BaseTag
 from pydicom.uid import (
     JPEG2000,
+    UID,
     DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
@@ -130,7 +131,8 @@ def _name(keyword: str) -> str:
 
 
 def _refuse(keyword: str, rule: str, clause: str, value: object = None) -> NoReturn:
-    raise InvalidInput(f"{rule} ({clause})", field=_name(keyword), value=value)
+    # The cause may quote a value, which may be a patient's.
+    raise InvalidInput(f"{rule} ({clause})", field=_name(keyword), value=value) from None
 
 
 def _parse(content: bytes) -> FileDataset:
@@ -164,7 +166,7 @@ def _check_transfer_syntax(content: bytes) -> None:
     meta_bytes = io.BytesIO(content[132 : 132 + _MAX_META_BYTES])
     try:
         meta = read_dataset(meta_bytes, False, True, stop_when=lambda tag, _vr, _length: tag.group != 2)
-        uid = meta.TransferSyntaxUID
+        uid = UID(meta.TransferSyntaxUID)
     except AttributeError:
         raise InvalidInput("is required (PS3.10 7.1)", field=field) from None
     except Exception:  # noqa: BLE001
@@ -294,7 +296,7 @@ def _orthonormal(cosines: list[float]) -> bool:
 
 
 def _decode(dataset: Dataset) -> np.ndarray[Any, np.dtype[Any]]:
-    """The stored values, (frames, rows, columns)."""
+    """The stored values, (frames, rows, columns); bits above Bits Stored, once used for overlays, are cleared."""
     try:
         stored = decode(dataset, raw=True)
     except Exception:  # noqa: BLE001 - every decoder has its own errors
@@ -311,9 +313,6 @@ def _make_native(dataset: Dataset, stored: np.ndarray[Any, np.dtype[Any]]) -> li
     syntax = dataset.file_meta.TransferSyntaxUID
     if syntax in _CAN_LOSE and dataset.get("LossyImageCompression") != "01":
         told.append("The file was sent in a transfer syntax that can lose detail, but does not say whether it did.")
-    least = -(1 << (dataset.BitsStored - 1)) if dataset.PixelRepresentation else 0
-    if int(stored.min()) < least or int(stored.max()) >= least + (1 << dataset.BitsStored):
-        _refuse("PixelData", "must hold no value beyond Bits Stored", "PS3.5 8.1.1")
     if syntax == ExplicitVRBigEndian and ("ModalityLUTSequence" in dataset or "VOILUTSequence" in dataset):
         raise UnsupportedMedia(
             "lookup tables are not read from big-endian files", field="TransferSyntaxUID (0002,0010)"
