@@ -2,8 +2,74 @@
 
 from __future__ import annotations
 
-from sqlalchemy.orm import DeclarativeBase
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sqlalchemy import Engine, MetaData, create_engine, event
+from sqlalchemy.orm import DeclarativeBase, Session, sessionmaker
+from sqlalchemy.pool import ConnectionPoolEntry
+
+if TYPE_CHECKING:
+    from alembic.config import Config
+
+BUSY_TIMEOUT_MS = 10_000
 
 
 class Base(DeclarativeBase):
-    """Declarative base of the service's own tables: audit, keys, registry, evaluation runs."""
+    """Declarative base of the service's own tables: audit, keys, evaluation runs."""
+
+
+def open_database(url: str) -> Engine:
+    """An engine for `url`; SQLite files are opened in WAL mode with foreign keys on."""
+    if not url.startswith("sqlite"):
+        return create_engine(url, pool_pre_ping=True)
+    path = url.removeprefix("sqlite:///")
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    engine = create_engine(url)
+
+    @event.listens_for(engine, "connect")
+    def _configure(connection: object, _record: ConnectionPoolEntry) -> None:
+        cursor = connection.cursor()  # type: ignore[attr-defined]
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", f"busy_timeout={BUSY_TIMEOUT_MS}"):
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+
+    return engine
+
+
+def make_sessions(engine: Engine) -> sessionmaker[Session]:
+    """Sessions whose objects stay readable after commit."""
+    return sessionmaker(engine, expire_on_commit=False)
+
+
+def all_metadata() -> list[MetaData]:
+    """Every layer's tables, for migrations and for the test that the migrations match them."""
+    import retrieval.tables
+
+    import service.audit
+    import service.auth
+    import service.evals.tables  # noqa: F401  (registers its tables on Base)
+    from service.discovery import discover_tables
+    from verticals import contract
+
+    discover_tables()
+    return [Base.metadata, retrieval.tables.Base.metadata, contract.Base.metadata]
+
+
+def alembic_config(url: str) -> Config:
+    """Alembic's configuration, made in code: the migrations ship inside the package."""
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    config.attributes["url"] = url
+    return config
+
+
+def migrate(url: str) -> None:
+    """Bring the database at `url` to the newest schema; does nothing when it is there already."""
+    from alembic import command
+
+    if url.startswith("sqlite"):
+        Path(url.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+    command.upgrade(alembic_config(url), "head")

@@ -19,14 +19,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
-from langchain_core.language_models import BaseChatModel
 from pydantic import BaseModel
 from sqlalchemy.orm import DeclarativeBase, Session, sessionmaker
 
-from core_model.engine import TextEngine
-from retrieval.documents import Hit
+if TYPE_CHECKING:  # LangChain takes a second to import; the command line and the pages only read schemas
+    from langchain_core.language_models import BaseChatModel
+
+    from core_model.engine import TextEngine
+    from retrieval.documents import Hit
 
 Method = Literal["GET", "POST", "PUT", "DELETE"]
 
@@ -98,7 +100,7 @@ class Unavailable(TriviumError):
 
 
 class Base(DeclarativeBase):
-    """Declarative base of every vertical's tables; each table has a `tenant` column and its vertical's name as prefix."""
+    """Declarative base of every vertical's tables; each has a `tenant` column and its vertical's name as prefix."""
 
 
 @dataclass(frozen=True)
@@ -148,8 +150,8 @@ Handler = Callable[[Any, Context], BaseModel | Artifact | Iterator[BaseModel]]
 class Operation:
     """One thing a vertical can do.
 
-    `path` is under `/v1/<vertical>`; `{names}` in it are fields of `request`. A `GET` reads the other fields from the query,
-    other methods from a JSON body. A request with an `UploadedFile` field is sent as multipart/form-data.
+    `path` is under `/v1/<vertical>`; `{names}` in it are fields of `request`. `GET` and `DELETE` read the other fields
+    from the query, other methods from a JSON body; a request with an `UploadedFile` field is multipart/form-data.
     `response` is the answer's model, the event model if `streaming`, or `Artifact`.
     """
 
@@ -210,8 +212,8 @@ class Retriever(Protocol):
 class Resources:
     """What `service.wiring` hands to every vertical's `build`."""
 
-    engine: TextEngine
-    chat_model: BaseChatModel  # the same engine as a LangChain model
+    engine: TextEngine | None  # None when a remote server does the work
+    chat_model: BaseChatModel  # the same model through LangChain's interface
     retriever: Any  # retrieval.store.KnowledgeBase
     registry: ModelRegistry
     sessions: sessionmaker[Session]
@@ -221,7 +223,7 @@ class Resources:
 Progress = Callable[[str, float], None]  # (what is being done, share done 0-1)
 
 
-# --- evaluation: data set + solver + scorer, in the manner of inspect_ai -------------------------------------------------
+# --- evaluation: data set + solver + scorer, in the manner of inspect_ai ----------------------------------------------
 
 
 @dataclass(frozen=True)

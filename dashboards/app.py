@@ -1,0 +1,134 @@
+"""The dashboards' main script: argument parsing, language, navigation. Ignores what each view shows.
+
+streamlit run dashboards/app.py -- --api-url http://127.0.0.1:8000 --key-file var/demo.key
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+
+# `streamlit run` puts this file's folder on the path, not the one above it, where our packages are.
+_ROOT = str(Path(__file__).resolve().parents[1])
+if _ROOT not in sys.path:
+    sys.path.insert(0, _ROOT)
+
+from dashboards import parts  # noqa: E402
+from dashboards.i18n import LANGUAGES, Labels  # noqa: E402
+from dashboards.views import evaluation, finance, generic, home, medical, support  # noqa: E402
+from service.client import ApiError, TriviumClient  # noqa: E402
+
+VIEWS = {"finance": finance.render, "medical": medical.render, "support": support.render}
+ICONS = {"finance": ":material/monitoring:", "medical": ":material/radiology:", "support": ":material/forum:"}
+
+
+def arguments(argv: Sequence[str]) -> argparse.Namespace:
+    """Read the command line; unknown options fail."""
+    parser = argparse.ArgumentParser(prog="dashboards/app.py", description="Trivium dashboards.")
+    parser.add_argument("--api-url", default="http://127.0.0.1:8000", help="where the API answers")
+    parser.add_argument("--key-file", type=Path, help="file whose first line is the API key")
+    return parser.parse_args(argv)
+
+
+@st.cache_resource
+def client_for(api_url: str, key: str) -> TriviumClient:
+    """One client, with its connections, for all sessions."""
+    return TriviumClient(api_url, key)
+
+
+@st.cache_data(ttl=30, show_spinner=False)
+def installed(_client: TriviumClient, base_url: str) -> list[dict[str, Any]]:
+    """The verticals that the API serves; asked again after half a minute. `base_url` is the cache's key."""
+    return _client.verticals()
+
+
+def _key(path: Path | None) -> str:
+    return path.read_text(encoding="utf-8").split("\n", 1)[0].strip() if path and path.is_file() else ""
+
+
+def _pages(client: TriviumClient, labels: Labels) -> dict[str, Any]:
+    """One page for each vertical that the API serves, between home and evaluation."""
+    try:
+        served = installed(client, client.base_url)
+    except ApiError:  # home says what is wrong; the known views stay reachable
+        served = [{"name": name} for name in VIEWS]
+    pages: dict[str, Any] = {}
+    for vertical in served:
+        name = vertical["name"]
+        view = (
+            partial(VIEWS[name], client, labels) if name in VIEWS else partial(generic.render, client, labels, vertical)
+        )
+        title = labels(f"nav.{name}") if name in VIEWS else vertical.get("title", name)
+        icon = ICONS.get(name, ":material/extension:")
+        pages[name] = st.Page(
+            _within(title, _subtitle(labels, name, vertical), view), title=title, icon=icon, url_path=name
+        )
+    about = partial(evaluation.render, client, labels)
+    pages["evaluation"] = st.Page(
+        _within(labels("nav.evaluation"), labels("subtitle.evaluation"), about),
+        title=labels("nav.evaluation"),
+        icon=":material/query_stats:",
+        url_path="evaluation",
+    )
+    start = partial(home.render, client, labels, dict(pages))
+    first = st.Page(
+        _within("Trivium", labels("subtitle.home"), start),
+        title=labels("nav.home"),
+        icon=":material/home:",
+        default=True,
+    )
+    return {"home": first, **pages}
+
+
+def _subtitle(labels: Labels, name: str, vertical: dict[str, Any]) -> str:
+    return labels(f"subtitle.{name}") if name in VIEWS else str(vertical.get("summary", ""))
+
+
+def _within(title: str, subtitle: str, view: Any) -> Any:
+    """A page: its heading with the language toggle beside it, then its view."""
+
+    def page() -> None:
+        left, right = st.columns([5, 1], vertical_alignment="top")
+        with left:
+            st.title(title, anchor=False)
+            st.caption(subtitle)
+        with right, st.container(horizontal_alignment="right"):
+            # A key of its own, because a widget's state is dropped when its page is left.
+            st.segmented_control(
+                "Language / 语言",
+                options=list(LANGUAGES),
+                format_func=LANGUAGES.__getitem__,
+                default=st.session_state.get("language", "en"),
+                key="language_choice",
+                on_change=_remember_language,
+                label_visibility="collapsed",
+            )
+        view()
+
+    return page
+
+
+def _remember_language() -> None:
+    st.session_state["language"] = st.session_state["language_choice"] or st.session_state.get("language", "en")
+
+
+def main(argv: Sequence[str]) -> None:
+    """Draw the page that the reader chose."""
+    args = arguments(argv)
+    labels = Labels(st.session_state.get("language", "en"))
+    st.set_page_config(
+        page_title="Trivium", page_icon=":material/hub:", layout="wide", menu_items={"About": labels("about")}
+    )
+    st.html(parts.STYLE)
+    client = client_for(args.api_url, _key(args.key_file))
+    pages = _pages(client, labels)
+    st.navigation(list(pages.values()), position="top").run()
+
+
+main(sys.argv[1:])

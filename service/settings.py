@@ -1,0 +1,73 @@
+"""Typed settings, and the only place that reads the environment. Ignores what the values are used for."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from verticals.contract import InvalidInput
+
+PREFIX = "TRIVIUM_"
+
+
+class Settings(BaseSettings):
+    """Everything an operator may set, as `TRIVIUM_<NAME>`. `trivium doctor` prints the values in force."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid")
+
+    home: Path = Field(Path("var"), description="Where models, indexes, reports and the SQLite file live.")
+    data: Path | None = Field(None, description="Optional folder of development data sets, read-only.")
+    database_url: SecretStr = Field(SecretStr(""), description="SQLAlchemy URL; empty means SQLite under `home`.")
+    host: str = Field("127.0.0.1", description="Address that the API and the dashboards listen on.")
+    port: int = Field(8000, ge=1, le=65535, description="Port of the API.")
+    dashboard_port: int = Field(8501, ge=1, le=65535, description="Port of the dashboards.")
+    demo: bool = Field(True, description="Prepare demo models and data, and issue a demo key at `trivium up`.")
+    model: Path | None = Field(None, description="Checkpoint folder to serve instead of the embedded default model.")
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    precision: Literal["int8", "bf16", "fp32"] = Field("int8", description="Weights of the local engine.")
+    max_batch: int = Field(8, ge=1, le=256, description="Requests that the local engine decodes at once.")
+    engine: Literal["local", "openai"] = Field("local", description="`openai`: any OpenAI-compatible server.")
+    openai_base_url: str = ""
+    openai_model: str = ""
+    openai_api_key: SecretStr = SecretStr("")
+    max_upload_mb: int = Field(64, ge=1, le=4096, description="Largest request body, MiB.")
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_json: bool = Field(False, description="One JSON object a line instead of readable text.")
+
+    @model_validator(mode="after")
+    def _openai_engine_has_an_address(self) -> Self:
+        if self.engine == "openai" and not (self.openai_base_url and self.openai_model):
+            raise ValueError("engine=openai needs TRIVIUM_OPENAI_BASE_URL and TRIVIUM_OPENAI_MODEL")
+        return self
+
+    @property
+    def reports(self) -> Path:
+        """Where the nightly writes its reports."""
+        return self.home / "reports"
+
+    @property
+    def sqlalchemy_url(self) -> str:
+        """The database in force; SQLite under `home` unless a URL is set."""
+        return self.database_url.get_secret_value() or f"sqlite:///{self.home.resolve() / 'trivium.db'}"
+
+
+def read_settings() -> Settings:
+    """Settings from the environment.
+
+    Raises:
+        InvalidInput: a `TRIVIUM_` variable is unknown or breaks its rule.
+    """
+    known = {PREFIX + name.upper() for name in Settings.model_fields}
+    for name in os.environ:
+        if name.upper().startswith(PREFIX) and name.upper() not in known:
+            raise InvalidInput("is not a setting", field=name, remedy="`trivium doctor --settings` lists them.")
+    try:
+        return Settings()
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        name = PREFIX + "_".join(str(part) for part in first["loc"]).upper() if first["loc"] else "settings"
+        raise InvalidInput(first["msg"], field=name) from None

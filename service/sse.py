@@ -1,0 +1,79 @@
+"""Server-sent events from a handler's synchronous iterator. Ignores what the events mean.
+
+The iterator runs in one worker thread and is closed there as soon as nobody listens, so generation stops.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any
+
+import anyio
+import anyio.from_thread
+import anyio.to_thread
+from fastapi.responses import StreamingResponse
+
+BUFFERED_EVENTS = 16
+GONE = (anyio.BrokenResourceError, anyio.ClosedResourceError)  # nobody listens any more
+
+
+async def open_stream(start: Callable[[], Iterator[Any]]) -> AsyncIterator[Any]:
+    """Run `start()` in a thread; returns when its first item is there, so that an early error is an HTTP error."""
+    send, receive = anyio.create_memory_object_stream[Any](BUFFERED_EVENTS)
+
+    def work() -> None:
+        iterator: Iterator[Any] = iter(())
+        try:
+            iterator = start()
+            for item in iterator:
+                anyio.from_thread.run(send.send, item)
+        except GONE:
+            pass
+        except Exception as error:  # noqa: BLE001  (carried to the listener)
+            with contextlib.suppress(*GONE):
+                anyio.from_thread.run(send.send, error)
+        finally:
+            close = getattr(iterator, "close", None)
+            if close:
+                close()
+            anyio.from_thread.run_sync(send.close)
+
+    worker = asyncio.create_task(anyio.to_thread.run_sync(work))
+    _running.add(worker)
+    worker.add_done_callback(_running.discard)
+    try:
+        first = await receive.receive()
+    except anyio.EndOfStream:
+        first = None
+    if isinstance(first, Exception):
+        receive.close()
+        raise first
+
+    async def items() -> AsyncIterator[Any]:
+        try:
+            if first is not None:
+                yield first
+                async for item in receive:
+                    yield item
+        finally:
+            receive.close()
+
+    return items()
+
+
+_running: set[asyncio.Task[None]] = set()  # asyncio keeps only weak references to tasks
+
+
+def event_stream(items: AsyncIterator[str]) -> StreamingResponse:
+    """`items` (already JSON) as `text/event-stream`, ended by `[DONE]`."""
+
+    async def lines() -> AsyncIterator[str]:
+        async for item in items:
+            yield f"data: {item}\n\n"
+        yield "data: [DONE]\n\n"
+
+    return StreamingResponse(
+        lines(), media_type="text/event-stream", headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+    )

@@ -1,0 +1,132 @@
+"""`trivium up`: the API in this process, the dashboards in a child, both ended by one Ctrl-C. Ignores what they do."""
+
+from __future__ import annotations
+
+import importlib.util
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+
+import httpx
+import uvicorn
+
+from service.api import create_app
+from service.kit import Kit
+from service.settings import Settings
+from service.wiring import DEMO_TENANT
+from verticals.contract import Conflict
+
+START_TIMEOUT_S = 60
+STOP_TIMEOUT_S = 5
+DEMO_KEY_LIFETIME = timedelta(days=1)
+
+
+def check_ports(settings: Settings) -> None:
+    """Fail early when another program listens where we would.
+
+    Raises:
+        Conflict: the port is taken.
+    """
+    for field, port in (("TRIVIUM_PORT", settings.port), ("TRIVIUM_DASHBOARD_PORT", settings.dashboard_port)):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((settings.host, port))
+            except OSError as error:
+                raise Conflict(
+                    "the port is in use by another program",
+                    field=field,
+                    value=port,
+                    remedy=f"Stop that program, or choose another port: {field}={port + 10} make run.",
+                ) from error
+
+
+def serve(kit: Kit, *, dashboards: bool, on_ready: Callable[[str, str | None, str | None], None]) -> None:
+    """Run until interrupted. `on_ready` gets the API's address, the dashboards' and the demo key once both answer."""
+    settings = kit.settings
+    api_url = f"http://{settings.host}:{settings.port}"
+    key = None
+    if settings.demo:
+        key = kit.keys.issue(tenant=DEMO_TENANT, label="demo", lifetime=DEMO_KEY_LIFETIME)
+    config = uvicorn.Config(
+        create_app(kit),
+        host=settings.host,
+        port=settings.port,
+        log_config=None,
+        access_log=False,
+        timeout_graceful_shutdown=STOP_TIMEOUT_S,
+    )
+    server = uvicorn.Server(config)
+    with _dashboards(settings, api_url=api_url, key=key, wanted=dashboards) as page_url:
+        waiting = threading.Thread(
+            target=_announce, args=(server, api_url, page_url, lambda: on_ready(api_url, page_url, key)), daemon=True
+        )
+        waiting.start()
+        server.run()
+
+
+def _announce(server: uvicorn.Server, api_url: str, page_url: str | None, ready: Callable[[], None]) -> None:
+    addresses = [f"{api_url}/healthz"] + ([f"{page_url}/_stcore/health"] if page_url else [])
+    deadline = time.monotonic() + START_TIMEOUT_S
+    while addresses and time.monotonic() < deadline and not server.should_exit:
+        try:
+            if httpx.get(addresses[0], timeout=2, trust_env=False).is_success:
+                addresses.pop(0)
+                continue
+        except httpx.HTTPError:
+            pass
+        time.sleep(0.1)
+    if not server.should_exit:
+        ready()
+
+
+@contextmanager
+def _dashboards(settings: Settings, *, api_url: str, key: str | None, wanted: bool) -> Iterator[str | None]:
+    """The Streamlit child while the block runs. It gets its key through a file that only this user can read."""
+    if not wanted:
+        yield None
+        return
+    package = importlib.util.find_spec("dashboards")
+    assert package is not None
+    assert package.origin is not None
+    app = Path(package.origin).parent / "app.py"
+    log_path = settings.home / "logs" / "dashboards.log"
+    log_path.parent.mkdir(parents=True, exist_ok=True)
+    options = {
+        "server.address": settings.host,
+        "server.port": settings.dashboard_port,
+        "server.headless": "true",
+        "browser.gatherUsageStats": "false",
+    }
+    with tempfile.TemporaryDirectory(prefix="trivium-") as private, log_path.open("w") as log:
+        key_file = Path(private) / "key"
+        key_file.touch(mode=0o600)
+        key_file.write_text(key or "")
+        child = subprocess.Popen(  # noqa: S603  (fixed words and typed settings; no shell)
+            [
+                *(sys.executable, "-m", "streamlit", "run", str(app)),
+                *(word for name, value in options.items() for word in (f"--{name}", str(value))),
+                *("--", "--api-url", api_url, "--key-file", str(key_file)),
+            ],
+            cwd=app.parent,  # where Streamlit finds the pages' theme
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,  # Ctrl-C reaches only us; we stop it in order
+        )
+        try:
+            yield f"http://{settings.host}:{settings.dashboard_port}"
+        finally:
+            child.terminate()
+            try:
+                child.wait(STOP_TIMEOUT_S)
+            except subprocess.TimeoutExpired:
+                child.kill()
+                child.wait()

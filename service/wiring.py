@@ -1,0 +1,111 @@
+"""Builds the kit from settings: the one place where parts are chosen and joined. Ignores HTTP and the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from service.audit import AuditLog
+from service.auth import KeyRing
+from service.discovery import discover
+from service.kit import Kit
+from service.registry import FileRegistry
+from service.settings import Settings
+from service.storage import make_sessions, migrate, open_database
+from verticals.contract import Progress, Resources, Unavailable
+
+if TYPE_CHECKING:
+    from langchain_core.language_models import BaseChatModel
+    from retrieval.store import KnowledgeBase
+    from sqlalchemy.orm import Session, sessionmaker
+
+    from core_model.engine import TextEngine
+
+DEMO_TENANT = "demo"
+
+
+def build(settings: Settings, *, on_progress: Progress) -> Kit:
+    """Bring everything up: schema, model, indexes, the verticals and (unless switched off) their demo models and data.
+
+    Each step is skipped when its result is there and sound, so this is both the first start and every later one.
+
+    Raises:
+        Unavailable: a model's package is missing or its files are damaged.
+    """
+    settings.home.mkdir(parents=True, exist_ok=True)
+    migrate(settings.sqlalchemy_url)
+    database = open_database(settings.sqlalchemy_url)
+    sessions = make_sessions(database)
+    registry = FileRegistry(settings.home / "registry")
+    engine, chat_model, close_engine = _open_engine(settings, on_progress)
+    resources = Resources(
+        engine=engine,
+        chat_model=chat_model,
+        retriever=_open_knowledge(settings, sessions),
+        registry=registry,
+        sessions=sessions,
+        data_dir=settings.data,
+    )
+    verticals = discover()
+    if settings.demo:
+        for vertical in verticals.values():
+            vertical.demo(resources, on_progress)
+    handlers = {name: vertical.build(resources) for name, vertical in verticals.items()}
+
+    def close() -> None:
+        close_engine()
+        database.dispose()
+
+    return Kit(
+        settings=settings,
+        database=database,
+        sessions=sessions,
+        audit=AuditLog(sessions),
+        keys=KeyRing(sessions),
+        registry=registry,
+        resources=resources,
+        verticals=verticals,
+        handlers=handlers,
+        close=close,
+    )
+
+
+def _open_engine(
+    settings: Settings, on_progress: Progress
+) -> tuple[TextEngine | None, BaseChatModel, Callable[[], None]]:
+    """The engine, the same as a chat model, and how to close it. A remote server has a chat model only."""
+    if settings.engine == "openai":
+        return None, _remote_chat_model(settings), lambda: None
+    from core_model.chat_model import EngineChatModel
+    from core_model.embedded import load_engine, prepare_default_model
+
+    try:
+        folder = settings.model or prepare_default_model(settings.home / "models", on_progress)
+        engine, tokenizer = load_engine(
+            folder, device=settings.device, precision=settings.precision, max_batch=settings.max_batch
+        )
+    except (ValueError, OSError) as error:
+        remedy = "`trivium doctor` tells which part is missing."
+        raise Unavailable(str(error), field="TRIVIUM_MODEL" if settings.model else "model", remedy=remedy) from error
+    return engine, EngineChatModel(engine=engine, tokenizer=tokenizer), engine.close
+
+
+def _remote_chat_model(settings: Settings) -> BaseChatModel:
+    try:
+        from langchain_openai import ChatOpenAI
+    except ImportError as error:
+        raise Unavailable(
+            "engine=openai needs the extra package langchain-openai",
+            remedy="Install it: `pip install -c constraints.txt langchain-openai`.",
+        ) from error
+    key = settings.openai_api_key
+    return ChatOpenAI(
+        base_url=settings.openai_base_url, model=settings.openai_model, api_key=key if key.get_secret_value() else None
+    )
+
+
+def _open_knowledge(settings: Settings, sessions: sessionmaker[Session]) -> KnowledgeBase:
+    from retrieval.embed import MiniLMEmbedder
+    from retrieval.store import KnowledgeBase
+
+    return KnowledgeBase(sessions, embedder=MiniLMEmbedder(), index_dir=settings.home / "indexes")

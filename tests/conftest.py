@@ -1,0 +1,84 @@
+"""Shared fixtures: a database of each kind, with every migration applied."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import create_engine, text
+from sqlalchemy.orm import Session, sessionmaker
+
+from service.storage import make_sessions, migrate, open_database
+
+
+def free_port() -> int:
+    """A port that nothing listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _postgresql_binaries() -> Path | None:
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    if found:
+        return found[-1].parent
+    on_path = shutil.which("initdb")
+    return Path(on_path).parent if on_path else None
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[str]:
+    """A real PostgreSQL server of this session; the URL of its `postgres` database."""
+    binaries = _postgresql_binaries()
+    if binaries is None:
+        if os.environ.get("CI"):
+            pytest.fail("PostgreSQL is not installed; .ci/run installs it")
+        pytest.skip("PostgreSQL is not installed (Debian: apt-get install postgresql)")
+    # PostgreSQL refuses to run as root, so root lends it the account that the Debian package makes.
+    as_user = ["runuser", "-u", "postgres", "--"] if getpass.getuser() == "root" else []
+    folder = Path(tempfile.mkdtemp(prefix="trivium-postgresql-"))
+    if as_user:
+        shutil.chown(folder, "postgres")
+    port, data = free_port(), folder / "data"
+    quiet = {"check": True, "stdout": subprocess.DEVNULL, "cwd": folder}
+    subprocess.run([*as_user, binaries / "initdb", "-D", data, "-U", "trivium", "--auth=trust", "-E", "UTF8"], **quiet)
+    options = f"-h 127.0.0.1 -p {port} -k {folder} -c fsync=off"
+    control = [*as_user, binaries / "pg_ctl", "-D", data]
+    subprocess.run([*control, "-w", "-l", folder / "log", "-o", options, "start"], **quiet)
+    yield f"postgresql+psycopg://trivium@127.0.0.1:{port}/postgres"
+    subprocess.run([*control, "-m", "immediate", "stop"], **quiet)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """An empty database, once of each kind."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path / 'trivium.db'}"
+        return
+    server = request.getfixturevalue("postgresql")
+    name = f"test_{uuid.uuid4().hex}"
+    admin = create_engine(server, isolation_level="AUTOCOMMIT")
+    with admin.connect() as connection:
+        connection.execute(text(f"CREATE DATABASE {name}"))
+    yield server.removesuffix("/postgres") + f"/{name}"
+    with admin.connect() as connection:
+        connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
+    admin.dispose()
+
+
+@pytest.fixture
+def sessions(database_url: str) -> Iterator[sessionmaker[Session]]:
+    """Sessions on a migrated database, once of each kind."""
+    migrate(database_url)
+    engine = open_database(database_url)
+    yield make_sessions(engine)
+    engine.dispose()

@@ -1,0 +1,214 @@
+"""Metrics count what happened, logs never carry what was said."""
+
+from __future__ import annotations
+
+import json
+import logging
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextvars import copy_context
+from dataclasses import dataclass
+
+import pytest
+import structlog
+from prometheus_client import CollectorRegistry
+from prometheus_client.parser import text_string_to_metric_families
+from pydantic import BaseModel, ValidationError
+
+from service.monitoring import Metrics, configure_logging, describe_error, request_context
+from verticals.contract import InvalidInput
+
+SECRET = "Jane Doe owes 4711"
+
+
+@dataclass
+class FakeStats:
+    running: int = 0
+    waiting: int = 0
+    prompt_tokens_total: int = 0
+    generated_tokens_total: int = 0
+
+
+@pytest.fixture
+def registry() -> CollectorRegistry:
+    return CollectorRegistry()
+
+
+@pytest.fixture
+def _logging_restored() -> Iterator[None]:
+    root, level = logging.getLogger(), logging.getLogger().level
+    handlers = root.handlers
+    yield
+    root.handlers = handlers
+    root.setLevel(level)
+    structlog.reset_defaults()
+
+
+def _lines(text: str) -> list[dict[str, object]]:
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def test_requests_are_counted_by_route_method_and_status(registry: CollectorRegistry) -> None:
+    metrics = Metrics(registry)
+
+    metrics.observe_request(route="/v1/finance/score", method="POST", status=200, duration_s=0.02)
+    metrics.observe_request(route="/v1/finance/score", method="POST", status=422, duration_s=0.3)
+
+    labels = {"route": "/v1/finance/score", "method": "POST"}
+    assert registry.get_sample_value("trivium_http_requests_total", {**labels, "status": "422"}) == 1
+    assert registry.get_sample_value("trivium_http_request_duration_seconds_count", labels) == 2
+    bucket = registry.get_sample_value("trivium_http_request_duration_seconds_bucket", {**labels, "le": "0.025"})
+    assert bucket == 1
+
+
+def test_a_failed_operation_counts_as_an_operation_and_as_a_failure_of_its_class(registry: CollectorRegistry) -> None:
+    metrics = Metrics(registry)
+
+    metrics.observe_operation(vertical="finance", operation="score")
+    metrics.observe_operation(vertical="finance", operation="score", error=InvalidInput("must be positive"))
+
+    labels = {"vertical": "finance", "operation": "score"}
+    assert registry.get_sample_value("trivium_operations_total", labels) == 2
+    failures = registry.get_sample_value("trivium_operation_failures_total", {**labels, "error": "InvalidInput"})
+    assert failures == 1
+
+
+def test_the_engine_is_read_at_each_scrape_and_not_before(registry: CollectorRegistry) -> None:
+    calls = []
+
+    def stats() -> FakeStats:
+        calls.append(1)
+        return FakeStats(running=len(calls), waiting=7, generated_tokens_total=100 * len(calls))
+
+    metrics = Metrics(registry)
+    metrics.watch_engine(stats)
+    assert not calls
+    metrics.render()
+    body, media_type = metrics.render()
+
+    samples = {s.name: s.value for f in text_string_to_metric_families(body.decode()) for s in f.samples}
+    assert samples["trivium_engine_running_requests"] == 2
+    assert samples["trivium_engine_waiting_requests"] == 7
+    assert samples["trivium_generated_tokens_total"] == 200
+    assert media_type.startswith("text/plain")
+
+
+def test_two_services_in_one_process_do_not_share_figures() -> None:
+    first, second = Metrics(CollectorRegistry()), Metrics(CollectorRegistry())
+
+    first.observe_operation(vertical="support", operation="chat")
+
+    labels = {"vertical": "support", "operation": "chat"}
+    assert second.registry.get_sample_value("trivium_operations_total", labels) is None
+
+
+@pytest.mark.usefixtures("_logging_restored")
+def test_a_request_id_marks_events_of_its_request_only_and_follows_into_threads(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    configure_logging("info", json=True)
+    log = structlog.get_logger()
+
+    with request_context("req-1"):
+        worker = threading.Thread(target=copy_context().run, args=(log.info, "in a thread"))
+        worker.start()
+        worker.join()
+    log.info("outside")
+
+    inside, outside = _lines(capsys.readouterr().err)
+    assert inside["request_id"] == "req-1"
+    assert "request_id" not in outside
+
+
+@pytest.mark.usefixtures("_logging_restored")
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"body": SECRET},
+        {"Prompt": SECRET},
+        {"detail": {"name": SECRET}},
+        {"rows": [SECRET]},
+        {"raw": SECRET.encode()},
+        {"note": SECRET * 20},
+    ],
+    ids=lambda fields: next(iter(fields)),
+)
+def test_fields_that_could_hold_a_body_are_removed(
+    fields: dict[str, object], capsys: pytest.CaptureFixture[str]
+) -> None:
+    configure_logging("info", json=True)
+
+    structlog.get_logger().info("event", path="/v1/x", **fields)
+
+    (line,) = _lines(capsys.readouterr().err)
+    assert "Jane" not in json.dumps(line)
+    assert "removed" in str(line[next(iter(fields))])
+    assert line["path"] == "/v1/x"
+
+
+@pytest.mark.usefixtures("_logging_restored")
+@pytest.mark.parametrize("source", ["structlog", "logging"])
+@pytest.mark.parametrize("as_json", [True, False])
+def test_an_exception_is_logged_by_type_and_place_without_its_message(
+    source: str, as_json: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Applicant(BaseModel):
+        age: int
+
+    configure_logging("info", json=as_json)
+    try:
+        Applicant.model_validate({"age": SECRET})
+    except ValidationError:
+        (structlog.get_logger() if source == "structlog" else logging.getLogger("uvicorn.error")).exception("crashed")
+
+    printed = capsys.readouterr().err
+    assert "Jane" not in printed
+    assert "ValidationError at pydantic" in printed
+    assert "test_monitoring" in printed  # the call path
+
+
+@pytest.mark.usefixtures("_logging_restored")
+def test_library_loggers_that_print_urls_or_bodies_stay_quiet_when_debugging(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    configure_logging("debug", json=True)
+
+    logging.getLogger("uvicorn.access").info("GET /v1/x?name=Jane")
+    logging.getLogger("openai._base_client").debug("Request options: Jane")
+    structlog.get_logger().debug("ours")
+
+    (line,) = _lines(capsys.readouterr().err)
+    assert line["event"] == "ours"
+
+
+@pytest.mark.usefixtures("_logging_restored")
+def test_events_below_the_level_are_dropped(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logging("warning", json=True)
+
+    structlog.get_logger().info("quiet")
+    logging.getLogger("other").info("quiet too")
+
+    assert capsys.readouterr().err == ""
+
+
+def test_an_unknown_level_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"level: must be one of debug, info, warning, error \(got 'loud'\)"):
+        configure_logging("loud", json=True)
+
+
+def test_our_own_errors_keep_their_message() -> None:
+    assert describe_error(InvalidInput("must be positive", field="amount")) == "amount: must be positive."
+
+
+def test_importing_the_module_sets_nothing_up() -> None:
+    code = (
+        "import logging, service.monitoring, prometheus_client as p;"
+        "assert not logging.getLogger().handlers;"
+        "assert 'trivium' not in p.generate_latest(p.REGISTRY).decode()"
+    )
+
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,114 @@
+"""Consumer credit: a score, its reasons and a decision, one application or a file at a time. Imports schemas only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from verticals.contract import Artifact, Handler, Operation, Progress, Resources, Suite, Vertical
+from verticals.finance import schemas
+
+
+def _build(resources: Resources) -> Mapping[str, Handler]:
+    from verticals.finance.handlers import build
+
+    return build(resources)
+
+
+def _evals(resources: Resources, handlers: Mapping[str, Handler]) -> Sequence[Suite]:
+    from verticals.finance.evals import evals
+
+    return evals(resources, handlers)
+
+
+def _demo(resources: Resources, progress: Progress) -> None:
+    from verticals.finance.train import demo
+
+    demo(resources, progress)
+
+
+_STEADY = {
+    "application_id": "demo-1",
+    "checking_status": "200_dm_or_salary",
+    "duration_months": 12,
+    "credit_history": "all_paid_at_this_bank",
+    "purpose": "radio_television",
+    "credit_amount_dm": 1800,
+    "savings": "500_to_1000_dm",
+    "employment_since": "7_years_or_more",
+    "other_debtors": "none",
+    "other_installment_plans": "none",
+    "age_years": 45,
+}
+_STRAINED = {
+    "application_id": "demo-2",
+    "checking_status": "overdrawn",
+    "duration_months": 48,
+    "credit_history": "delay_in_the_past",
+    "purpose": "car_new",
+    "credit_amount_dm": 7500,
+    "savings": "unknown_or_none",
+    "employment_since": "under_1_year",
+    "other_debtors": "none",
+    "other_installment_plans": "bank",
+    "age_years": 29,
+}
+_UNSURE = _STRAINED | {
+    "application_id": "demo-3",
+    "checking_status": "under_200_dm",
+    "duration_months": 24,
+    "credit_history": "existing_paid_so_far",
+    "purpose": "furniture_equipment",
+    "credit_amount_dm": 3200,
+    "other_installment_plans": "none",
+    "savings": None,
+}
+
+VERTICAL = Vertical(
+    name="finance",
+    title="Credit scoring",
+    summary="Scores consumer credit applications with exact reasons, a versioned policy and a challenger in shadow.",
+    operations=(
+        Operation(
+            name="score",
+            request=schemas.ScoreRequest,
+            response=schemas.ScoreResponse,
+            summary="Score one application: probability of default, points, reasons, decision.",
+            path="/score",
+            examples={"steady": _STEADY, "strained": _STRAINED, "savings not known": _UNSURE},
+        ),
+        Operation(
+            name="score_batch",
+            request=schemas.BatchRequest,
+            response=Artifact,
+            summary="Score a CSV file; bad rows are reported in an `error` column and the rest are scored.",
+            path="/score/batch",
+        ),
+        Operation(
+            name="model",
+            request=schemas.ModelRequest,
+            response=schemas.ModelResponse,
+            summary="The model card: bins, weights, validation figures with intervals, policy.",
+            path="/model",
+            method="GET",
+        ),
+        Operation(
+            name="distribution",
+            request=schemas.DistributionRequest,
+            response=schemas.DistributionResponse,
+            summary="Out-of-fold score distribution of the development sample by decision.",
+            path="/distribution",
+            method="GET",
+        ),
+        Operation(
+            name="decisions",
+            request=schemas.DecisionsRequest,
+            response=schemas.DecisionPage,
+            summary="Recent decisions, newest first.",
+            path="/decisions",
+            method="GET",
+        ),
+    ),
+    build=_build,
+    evals=_evals,
+    demo=_demo,
+)

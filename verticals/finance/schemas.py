@@ -1,0 +1,459 @@
+"""What goes in and out of credit scoring: applications, scores, reasons, model facts. Ignores how a score is made.
+
+The fields are those that the scorecard uses, and no more: what may not or need not be considered is not asked for
+(`verticals.finance.data` names each attribute of the source data that is left out, with the reason).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date, datetime
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from verticals.contract import UploadedFile
+
+MAX_BATCH_BYTES = 20_000_000
+MAX_BATCH_ROWS = 100_000
+
+Decision = Literal["approve", "refer", "decline"]
+ApplicationId = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=64,
+        pattern=r"^[A-Za-z0-9._:-]+$",
+        description="Your reference for the application; never a name or another personal detail.",
+    ),
+]
+
+
+class _Strict(BaseModel):
+    """Requests refuse fields that they do not know."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+# --- the application -------------------------------------------------------------------------------------------------
+
+
+class CheckingStatus(StrEnum):
+    """Checking account with this bank, worst first."""
+
+    NO_ACCOUNT = "no_account"
+    OVERDRAWN = "overdrawn"
+    UNDER_200_DM = "under_200_dm"
+    OVER_200_DM = "200_dm_or_salary"
+
+
+class CreditHistory(StrEnum):
+    """How earlier credits were repaid, worst first."""
+
+    DELAY = "delay_in_the_past"
+    CRITICAL = "critical_or_other_credits"
+    NO_CREDITS = "no_credits_or_all_paid"
+    PAID_SO_FAR = "existing_paid_so_far"
+    ALL_PAID_HERE = "all_paid_at_this_bank"
+
+
+class Purpose(StrEnum):
+    """What the credit is for."""
+
+    CAR_NEW = "car_new"
+    CAR_USED = "car_used"
+    FURNITURE = "furniture_equipment"
+    RADIO_TV = "radio_television"
+    APPLIANCES = "domestic_appliances"
+    REPAIRS = "repairs"
+    VACATION = "vacation"
+    RETRAINING = "retraining"
+    BUSINESS = "business"
+    OTHER = "other"
+
+
+class Savings(StrEnum):
+    """Savings account or bonds, least first."""
+
+    NONE = "unknown_or_none"
+    UNDER_100 = "under_100_dm"
+    UNDER_500 = "100_to_500_dm"
+    UNDER_1000 = "500_to_1000_dm"
+    OVER_1000 = "1000_dm_or_more"
+
+
+class Employment(StrEnum):
+    """Time in the present employment, shortest first."""
+
+    UNEMPLOYED = "unemployed"
+    UNDER_1 = "under_1_year"
+    UNDER_4 = "1_to_4_years"
+    UNDER_7 = "4_to_7_years"
+    OVER_7 = "7_years_or_more"
+
+
+class OtherDebtors(StrEnum):
+    """Who else answers for the credit."""
+
+    NONE = "none"
+    CO_APPLICANT = "co_applicant"
+    GUARANTOR = "guarantor"
+
+
+class InstallmentPlans(StrEnum):
+    """Instalment plans with other lenders."""
+
+    BANK = "bank"
+    STORES = "stores"
+    NONE = "none"
+
+
+LABELS: Mapping[str, Mapping[str, str]] = {
+    "checking_status": {
+        "no_account": "No checking account",
+        "overdrawn": "Overdrawn (below 0 DM)",
+        "under_200_dm": "0 to under 200 DM",
+        "200_dm_or_salary": "200 DM or more, or salary paid in for a year",
+    },
+    "credit_history": {
+        "delay_in_the_past": "Delays in paying off in the past",
+        "critical_or_other_credits": "Critical account, or credits elsewhere",
+        "no_credits_or_all_paid": "No credits taken, or all paid back duly",
+        "existing_paid_so_far": "Existing credits paid back duly until now",
+        "all_paid_at_this_bank": "All credits at this bank paid back duly",
+    },
+    "purpose": {
+        "car_new": "Car (new)",
+        "car_used": "Car (used)",
+        "furniture_equipment": "Furniture or equipment",
+        "radio_television": "Radio or television",
+        "domestic_appliances": "Domestic appliances",
+        "repairs": "Repairs",
+        "vacation": "Vacation",
+        "retraining": "Retraining",
+        "business": "Business",
+        "other": "Other",
+    },
+    "savings": {
+        "unknown_or_none": "Unknown or none",
+        "under_100_dm": "Under 100 DM",
+        "100_to_500_dm": "100 to under 500 DM",
+        "500_to_1000_dm": "500 to under 1,000 DM",
+        "1000_dm_or_more": "1,000 DM or more",
+    },
+    "employment_since": {
+        "unemployed": "Unemployed",
+        "under_1_year": "Under 1 year",
+        "1_to_4_years": "1 to under 4 years",
+        "4_to_7_years": "4 to under 7 years",
+        "7_years_or_more": "7 years or more",
+    },
+    "other_debtors": {"none": "None", "co_applicant": "Co-applicant", "guarantor": "Guarantor"},
+    "other_installment_plans": {"bank": "At a bank", "stores": "At stores", "none": "None"},
+}
+"""Words for a person, for each category of each categorical field."""
+
+FEATURE_LABELS: Mapping[str, str] = {
+    "checking_status": "Checking account",
+    "duration_months": "Term of the credit (months)",
+    "credit_history": "Credit history",
+    "purpose": "Purpose",
+    "credit_amount_dm": "Credit amount (DM)",
+    "savings": "Savings",
+    "employment_since": "Present employment",
+    "other_debtors": "Co-applicant or guarantor",
+    "other_installment_plans": "Other instalment plans",
+}
+"""Words for a person, for each scored field, in the order of the form."""
+
+_NULL = " null = not known: scored as neutral, and the application is referred to a person."
+
+
+class Application(_Strict):
+    """One application for consumer credit, in attributes of the Statlog German credit data (1973-75; amounts in DM).
+
+    Every field must be given; a categorical one may be null when it is not known.
+    """
+
+    checking_status: CheckingStatus | None = Field(description="Checking account with this bank." + _NULL)
+    duration_months: int = Field(ge=1, le=120, description="Term of the credit in months.", examples=[24])
+    credit_history: CreditHistory | None = Field(description="How earlier credits were repaid." + _NULL)
+    purpose: Purpose | None = Field(description="What the credit is for." + _NULL)
+    credit_amount_dm: int = Field(ge=100, le=100_000, description="Amount asked for, in DM.", examples=[2500])
+    savings: Savings | None = Field(description="Savings account or bonds." + _NULL)
+    employment_since: Employment | None = Field(description="Time in the present employment." + _NULL)
+    other_debtors: OtherDebtors | None = Field(description="Who else answers for the credit." + _NULL)
+    other_installment_plans: InstallmentPlans | None = Field(description="Plans with other lenders." + _NULL)
+    age_years: int = Field(
+        ge=18,
+        le=120,
+        description="Checked only for the capacity to contract (18 or older); never scored.",
+        examples=[35],
+    )
+
+
+class ScoreRequest(Application):
+    """An application to score. Without an `application_id` one is made."""
+
+    application_id: ApplicationId | None = None
+
+
+# --- the score -------------------------------------------------------------------------------------------------------
+
+
+class Scale(BaseModel):
+    """points = offset + factor * ln(odds good:bad); `factor` = pdo / ln 2."""
+
+    base_points: float = Field(description="Points at `base_odds`.", examples=[600])
+    base_odds: float = Field(description="Good:bad odds at `base_points`.", examples=[50])
+    pdo: float = Field(description="Points that double the odds.", examples=[20])
+    factor: float
+    offset: float
+
+
+class Contribution(BaseModel):
+    """What one field adds to the score of the average applicant, or takes from it."""
+
+    feature: str
+    label: str = Field(description="The field in words.")
+    value: str | int | None = Field(description="The applicant's value; null = not known.")
+    bin: str = Field(description="The group of values that the scorecard puts it in, in words.")
+    woe: float = Field(description="Weight of evidence of the bin: ln(share of goods / share of bads).")
+    points: float = Field(description="Unrounded; negative lowers the score.")
+    logit: float = Field(description="The same on the scale ln(odds bad:good); positive raises the risk.")
+
+
+class Reason(BaseModel):
+    """A specific principal reason why the score is not higher (12 CFR 1002.9(b)(2))."""
+
+    code: str = Field(examples=["F01"])
+    feature: str
+    text: str
+    points_lost: float = Field(ge=0, description="Points below the average applicant's for this field.")
+
+
+class Policy(BaseModel):
+    """The rule that turns points into a decision, and where its cut-offs come from."""
+
+    name: str
+    version: str
+    effective_from: date
+    approve_at: int = Field(description="Approve at this many points or more.")
+    decline_below: int = Field(description="Decline below this many points; refer in between.")
+    cost_bad_approved: float
+    cost_good_declined: float
+    cost_review: float
+    rule: str
+    source: str
+
+
+class ChallengerScore(BaseModel):
+    """The challenger's opinion: kept for comparison, without any effect on the decision."""
+
+    name: str
+    model_version: str
+    prob_default: float = Field(ge=0, le=1)
+    shadow: Literal[True] = True
+
+
+class ScoreResponse(BaseModel):
+    """A scored application.
+
+    `base_points` plus all `contributions` is `points_exact`; so is `base_points`, less the reasons' `points_lost`, plus
+    `other_points`.
+    """
+
+    application_id: str
+    points: int = Field(description="`points_exact`, rounded half to even.")
+    points_exact: float
+    prob_default: float = Field(
+        ge=0, le=1, description="Probability of default in a portfolio like the sample (30 % bad)."
+    )
+    logit: float = Field(description="ln(odds bad:good).")
+    scale: Scale
+    base_points: float = Field(description="Points of the average applicant of the development sample.")
+    base_logit: float
+    contributions: list[Contribution]
+    reasons: list[Reason] = Field(max_length=4, description="Largest loss first; empty when no field is below average.")
+    other_points: float = Field(description="Contributions of all fields that are not among the reasons.")
+    reason_profile: str = Field(description="Version of the reason texts.")
+    decision: Decision
+    refer_because: list[str] = Field(description="Why a person must decide, beside the score; empty if nothing does.")
+    policy: Policy
+    challenger: ChallengerScore | None = Field(description="null when no challenger is registered.")
+    model_version: str
+    synthetic: Literal[False] = Field(default=False, description="The model is trained on real, historical data.")
+    data_note: str
+
+
+class BatchRequest(_Strict):
+    """A CSV file: a header with the fields of `Application` in any order, `application_id` optional, one row each."""
+
+    file: UploadedFile
+
+
+RESULT_COLUMNS = (
+    "points",
+    "points_exact",
+    "prob_default",
+    "decision",
+    "reason_1",
+    "reason_2",
+    "reason_3",
+    "reason_4",
+    "challenger_prob_default",
+    "model_version",
+    "policy_version",
+    "error",
+)
+"""Columns that a batch adds after the columns of the file; `error` is empty for a scored row."""
+
+
+# --- the model -------------------------------------------------------------------------------------------------------
+
+
+class ModelRequest(_Strict):
+    """Nothing to choose: the active model."""
+
+
+class Bin(BaseModel):
+    """A group of values of one field in the development sample."""
+
+    label: str
+    count: int
+    defaults: int
+    default_rate: float | None = Field(description="null for an empty bin.")
+    woe: float
+    points: float = Field(description="Contribution to the score, against the average applicant.")
+
+
+class Feature(BaseModel):
+    """A scored field. `bins` are in natural order for ordered fields; the last one is for missing values."""
+
+    name: str
+    label: str
+    kind: Literal["numeric", "ordered", "nominal"]
+    iv: float = Field(description="Information value.")
+    coefficient: float = Field(description="Of the WoE in the logit of default; negative for every field.")
+    bins: list[Bin]
+
+
+class Excluded(BaseModel):
+    """An attribute of the source data that is not scored, and why."""
+
+    name: str
+    reason: str
+
+
+class Figure(BaseModel):
+    """A figure of validation with its 95 % interval."""
+
+    name: str = Field(examples=["AUC"])
+    model: str = Field(examples=["scorecard", "challenger"])
+    value: float
+    low: float
+    high: float
+    n: int
+
+
+class CalibrationBand(BaseModel):
+    """Predicted against observed defaults in a tenth of the out-of-fold sample."""
+
+    count: int
+    prob_default: float = Field(description="Mean prediction.")
+    default_rate: float = Field(description="Observed.")
+    low: float = Field(description="95 % Jeffreys interval of the observed rate.")
+    high: float
+
+
+class ModelResponse(BaseModel):
+    """The model card and everything that a validator reads first."""
+
+    name: str
+    model_version: str
+    sha256: str
+    trained_on: str
+    licence: str
+    recipe: str
+    limits: str
+    scale: Scale
+    base_points: float
+    base_logit: float
+    features: list[Feature]
+    excluded: list[Excluded]
+    validation: str = Field(description="How the figures were measured.")
+    figures: list[Figure]
+    calibration: list[CalibrationBand]
+    policy: Policy
+    reason_profile: str
+    challenger: str | None = Field(description="Version of the challenger; null when none is registered.")
+    synthetic: Literal[False] = False
+
+
+class DistributionRequest(_Strict):
+    """Nothing to choose: the active model and policy."""
+
+
+class DistributionBin(BaseModel):
+    """Applicants with `low` <= points < `high`, by decision and by outcome."""
+
+    low: int
+    high: int
+    approve: int
+    refer: int
+    decline: int
+    defaults: int
+
+
+class DecisionBand(BaseModel):
+    """One decision's share of the sample and its observed default rate."""
+
+    decision: Decision
+    count: int
+    share: float
+    defaults: int
+    default_rate: float | None
+
+
+class DistributionResponse(BaseModel):
+    """Out-of-fold scores of the development sample under the active policy."""
+
+    model_version: str
+    n: int
+    bins: list[DistributionBin]
+    bands: list[DecisionBand]
+    policy: Policy
+    note: str
+    synthetic: Literal[False] = False
+
+
+# --- the portfolio ---------------------------------------------------------------------------------------------------
+
+
+class DecisionsRequest(_Strict):
+    """A page of decisions, newest first."""
+
+    limit: Annotated[int, Field(ge=1, le=500)] = 50
+    offset: Annotated[int, Field(ge=0)] = 0
+
+
+class DecisionItem(BaseModel):
+    """A decision as stored: no attribute of the applicant."""
+
+    application_id: str
+    points: int
+    prob_default: float
+    decision: Decision
+    model_version: str
+    policy_version: str
+    created_at: datetime
+
+
+class DecisionPage(BaseModel):
+    """Decisions of the caller's tenant."""
+
+    items: list[DecisionItem]
+    total: int
+    limit: int
+    offset: int

@@ -1,0 +1,276 @@
+"""What the medical vertical is asked and what it answers. Ignores DICOM, storage and HTTP.
+
+Research software, not a medical device. One uploaded file (one SOP instance) is one study here; series come later.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from verticals.contract import UploadedFile
+
+NOTICE = "Research software, not a medical device"
+
+QualityVerdict = Literal["accept", "warn", "reject"]
+ReportState = Literal["PRELIMINARY", "EDITED", "FINAL", "AMENDED"]
+Origin = Literal["upload", "pydicom-test-data", "synthetic"]
+ExportFormat = Literal["dicom-sr", "fhir", "text"]
+
+MAX_SECTION_CHARS = 20_000
+
+
+def _printable(text: str) -> str:
+    """Strip, and refuse what DICOM, JSON or PostgreSQL cannot hold: control characters other than tab and newline."""
+    text = text.replace("\r\n", "\n").strip()
+    if any((ord(c) < 32 and c not in "\n\t") or 127 <= ord(c) < 160 or 0xD800 <= ord(c) < 0xE000 for c in text):
+        raise ValueError("must not hold control characters other than tab and newline")
+    return text
+
+
+def _person(name: str) -> str:
+    """A name on one line without the separators of the DICOM VR PN (PS3.5 6.2)."""
+    name = _printable(name)
+    if len(name) < 2 or any(c in "\\^=\n\t" for c in name):
+        raise ValueError("must be a name of 2 to 64 characters on one line, without backslash, ^ or =")
+    return name
+
+
+Text = Annotated[str, Field(max_length=MAX_SECTION_CHARS), AfterValidator(_printable)]
+Person = Annotated[str, Field(min_length=2, max_length=64), AfterValidator(_person)]
+
+
+class _Request(BaseModel):
+    """Unknown fields fail."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class _Answer(BaseModel):
+    """Every answer carries the notice."""
+
+    notice: str = NOTICE
+
+
+# --- requests ---------------------------------------------------------------------------------------------------------
+
+
+class IngestRequest(_Request):
+    """One DICOM Part 10 file. `origin` labels data that is not a patient's, wherever the study appears."""
+
+    file: UploadedFile
+    origin: Origin = "upload"
+
+
+class ListStudiesRequest(_Request):
+    """A page of the worklist, newest first."""
+
+    limit: int = Field(50, ge=1, le=200)
+    offset: int = Field(0, ge=0)
+
+
+class StudyRequest(_Request):
+    """One study by its id."""
+
+    study_id: str = Field(max_length=64)
+
+
+class RenderRequest(_Request):
+    """One frame as 8-bit PNG. Without a window, the file's own VOI LUT, or else the full range of its values.
+
+    `window_center` and `window_width` go together, in the units of `ImageFacts.units` (Hounsfield for CT);
+    width at least 1 (PS3.3 C.11.2.1.2.1). `frame` counts from 1.
+    """
+
+    study_id: str = Field(max_length=64)
+    window_center: float | None = Field(None, allow_inf_nan=False, ge=-1e9, le=1e9)
+    window_width: float | None = Field(None, allow_inf_nan=False, ge=1, le=1e9)
+    frame: int = Field(1, ge=1)
+
+
+class ReportRequest(_Request):
+    """One report by its id; its newest version."""
+
+    report_id: str = Field(max_length=64)
+
+
+class Sections(BaseModel):
+    """The text of a report. "[to be completed ...]" is a blank: a report that still has one cannot be signed."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    examination: Text
+    technique: Text
+    comparison: Text
+    findings: Text
+    impression: Text
+
+
+class EditReportRequest(_Request):
+    """Replaces the sections of an unsigned report, if it is still at `expected_version` (else 409)."""
+
+    report_id: str = Field(max_length=64)
+    sections: Sections
+    expected_version: int = Field(ge=1)
+
+
+class SignReportRequest(_Request):
+    """Signs the version that the signer has read. `attest` must be true: "I have reviewed the images and this text"."""
+
+    report_id: str = Field(max_length=64)
+    signer: Person
+    attest: bool
+    expected_version: int = Field(ge=1)
+
+
+class AddendumRequest(_Request):
+    """Adds text to a signed report; the signed text stays as it is."""
+
+    report_id: str = Field(max_length=64)
+    author: Person
+    text: Text = Field(min_length=1)
+
+
+class ExportReportRequest(_Request):
+    """The newest version as a file: DICOM SR, FHIR R4B Bundle, or plain text. All three say the same words."""
+
+    report_id: str = Field(max_length=64)
+    format: ExportFormat = "dicom-sr"
+
+
+# --- answers ----------------------------------------------------------------------------------------------------------
+
+
+class QualityCheck(BaseModel):
+    """One measured property beside its limits. `value` is below (or above) `warn_at` or `reject_at` when it fails."""
+
+    name: str  # "size", "blank", "contrast", "clipping", "sharpness", "noise"
+    value: float
+    warn_at: float
+    reject_at: float
+    higher_is_better: bool
+    verdict: QualityVerdict
+    reason: str  # one sentence for a person, also when accepted
+
+
+class Quality(BaseModel):
+    """Worst verdict of the checks. A rejected image is kept and shown; its report says that it is not diagnostic."""
+
+    verdict: QualityVerdict
+    score: float = Field(ge=0, le=1)  # 1: far inside every limit; 0: at or beyond a reject limit
+    reasons: list[str]  # of the checks that warn or reject, and warnings from reading the file
+    checks: list[QualityCheck]
+
+
+class DeidentifiedAttribute(BaseModel):
+    """One attribute that was changed. Never its value."""
+
+    tag: str  # "(0010,0010)"
+    keyword: str  # "PatientName"; "private" for private tags
+    action: Literal["X", "Z", "D", "U"]  # PS3.15 Annex E: removed, emptied, dummy, UID replaced
+    count: int
+
+
+class Deidentification(BaseModel):
+    """What PS3.15 Annex E de-identification did to the file before it was stored."""
+
+    method: str
+    removed: int
+    emptied: int
+    replaced: int
+    uids_replaced: int
+    private_removed: int
+    kept: int
+    attributes: list[DeidentifiedAttribute]
+    warnings: list[str]  # e.g. that burned-in text was not looked for
+
+
+class ImageFacts(BaseModel):
+    """What the header says about the image; null where it says nothing."""
+
+    rows: int
+    columns: int
+    frames: int
+    spacing_mm: tuple[float, float] | None  # (between rows, between columns); null: do not measure on this image
+    spacing_note: str  # where the spacing comes from, or why there is none
+    photometric: Literal["MONOCHROME1", "MONOCHROME2"]
+    bits_stored: int
+    units: str  # of values after the modality LUT: "HU" for CT, else "unspecified"
+    value_min: float
+    value_max: float
+    window_center: float  # what `render` uses when no window is asked for
+    window_width: float
+    window_source: Literal["header", "voi-lut", "full-range"]
+
+
+class FindingsStatus(BaseModel):
+    """Which findings model was applied, or why none was. Nothing is ever guessed."""
+
+    status: Literal["no model available", "applied"]
+    reason: str
+    model: str | None = None  # name and version, when applied
+
+
+class Addendum(BaseModel):
+    """Text added after signing."""
+
+    author: str
+    text: str
+    added_at: datetime
+
+
+class ReportResponse(_Answer):
+    """The newest version of a report. `content_sha256` covers text, state, signature and the version before it."""
+
+    report_id: str
+    study_id: str
+    state: ReportState
+    version: int
+    sections: Sections
+    findings_status: FindingsStatus
+    blanks: int  # blanks still to fill before signing
+    signer: str | None = None
+    signed_at: datetime | None = None
+    addenda: list[Addendum] = []
+    content_sha256: str
+    updated_at: datetime
+
+
+class StudyResponse(_Answer):
+    """One study: what was read, what was changed, how good the image is, and its report."""
+
+    study_id: str
+    origin: Origin
+    modality: str  # "CT", "MR", "CR", "DX"
+    body_part: str  # DICOM Body Part Examined, or "UNKNOWN"
+    received_at: datetime
+    already_present: bool = False  # the same file was uploaded before: nothing was stored again
+    quality: Quality
+    deidentification: Deidentification
+    image: ImageFacts
+    findings_status: FindingsStatus
+    report: ReportResponse
+
+
+class WorklistEntry(BaseModel):
+    """One line of the worklist."""
+
+    study_id: str
+    report_id: str
+    origin: Origin
+    modality: str
+    body_part: str
+    received_at: datetime
+    quality: QualityVerdict
+    report_state: ReportState
+
+
+class WorklistResponse(_Answer):
+    """A page of the worklist, newest first; `total` counts all pages."""
+
+    studies: list[WorklistEntry]
+    total: int
+    limit: int
+    offset: int
