@@ -38,7 +38,8 @@ class Passage:
 class Hit:
     """A passage that answers a query.
 
-    `score` is the fused rank score (comparable within one query only); `similarity` the cosine in [-1, 1] of the dense part.
+    `score` is the fused rank score (comparable within one query only); `similarity` the cosine in [-1, 1] of the dense
+    part.
     """
 
     passage_id: str

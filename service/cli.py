@@ -266,6 +266,42 @@ def _answer(found: Any, out: Path | None) -> None:
         _write("\n".join(event.model_dump_json() for event in found), out)
 
 
+@app.command("eval")
+def evaluate(
+    only: Annotated[list[str] | None, typer.Option(help="finance, medical, support or core; may be repeated.")] = None,
+    tenant: Tenant = "demo",
+) -> None:
+    """Run every evaluation suite, compare with the last run and write one report; exit 1 on a regression."""
+    from service.evals.core_suites import core_suites
+    from service.evals.nightly import find_git_version, run_nightly
+
+    with _open_kit() as kit:
+        suites = [("core", suite) for suite in core_suites(kit.settings)]
+        for name, vertical in kit.verticals.items():
+            suites += [(name, suite) for suite in vertical.evals(kit.resources, kit.handlers[name])]
+        versions = {card.name: card.version for card in kit.registry.cards()}
+        if kit.resources.engine is not None:
+            versions["core"] = kit.resources.engine.model_version
+        with show_progress() as on_progress:
+            result = run_nightly(
+                suites,
+                sessions=kit.sessions,
+                tenant=tenant,
+                out_dir=kit.settings.reports,
+                models=versions,
+                progress=on_progress,
+                only=only or (),
+                git_version=find_git_version(Path.cwd()),
+            )
+    console = Console()
+    for change in result.comparison.suites:
+        state = change.result.reason or ", ".join(f"{m.name} {m.value:.4g}" for m in change.result.metrics)
+        line = f"{change.result.domain}/{change.result.name}: {change.result.status}  {state}"
+        console.print(_plain(line), highlight=False, soft_wrap=True)
+    console.print(f"{result.comparison.num_alarms} alarms. Report: {result.html_path}", highlight=False, soft_wrap=True)
+    raise typer.Exit(result.exit_code)
+
+
 @app.command()
 def models() -> None:
     """The models in force: version, data, licence, limits."""

@@ -15,7 +15,6 @@ from typing import Annotated, Any, Literal, cast
 from fastapi import APIRouter, Request
 from langchain_core.messages import AIMessageChunk
 from pydantic import BaseModel, ConfigDict, Field
-from verticals.support.schemas import ChatRequest, Message
 
 from service import problems
 from service.auth import Caller
@@ -23,6 +22,7 @@ from service.kit import Kit
 from service.routes import Authenticated
 from service.sse import event_stream, open_stream
 from verticals.contract import InvalidInput, NotFound, TriviumError
+from verticals.support.schemas import ChatRequest, Message
 
 MODELS = ("trivium-support", "trivium-core")
 MAX_COMPLETION_TOKENS = 1024
@@ -160,7 +160,7 @@ def _ask_model(kit: Kit, asked: CompletionRequest) -> Iterator[Piece]:
     }
     try:
         for chunk in kit.resources.chat_model.stream(messages, stop=stop, **options):
-            yield _piece(cast(AIMessageChunk, chunk))
+            yield _piece(chunk)
     except ValueError as error:  # the engine's own rules: context length, sampling values
         raise InvalidInput(str(error)) from error
 

@@ -6,6 +6,7 @@ A problem names field, value, rule and remedy. Values that a caller sent are not
 from __future__ import annotations
 
 from collections.abc import Sequence
+from http import HTTPStatus
 from typing import Any
 
 import structlog
@@ -90,10 +91,11 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     def _http(request: Request, error: HTTPException) -> Response:
-        if isinstance(error.__cause__, TriviumError):  # raised while the body was being read; FastAPI wraps it
-            return _ours(request, error.__cause__)
         body = problem(
-            status=error.status_code, title=error.detail, detail=error.detail, request_id=request_id_of(request)
+            status=error.status_code,
+            title=HTTPStatus(error.status_code).phrase,
+            detail=error.detail,
+            request_id=request_id_of(request),
         )
         return answer(request, body, headers=dict(error.headers or {}))
 

@@ -18,6 +18,7 @@ from service.kit import Kit
 from service.sse import event_stream, open_stream
 from verticals.contract import Artifact, Operation, TriviumError, UploadedFile, Vertical
 
+_REQUIRED = inspect.Parameter.empty
 _bearer = HTTPBearer(auto_error=False, description="An API key, as `trivium up` prints or `trivium keys issue` makes.")
 
 
@@ -106,30 +107,28 @@ class _ErrorEvent(BaseModel):
 def _signature(operation: Operation) -> inspect.Signature:
     """The parameters that FastAPI reads: path, then query, form or body, from the operation's request model."""
     fields = dict(operation.request.model_fields)
-    keyword = inspect.Parameter.KEYWORD_ONLY
-    parameters = [
-        inspect.Parameter("request", keyword, annotation=Request),
-        inspect.Parameter("caller", keyword, annotation=Authenticated),
-    ]
+    found: dict[str, tuple[Any, Any]] = {"request": (Request, _REQUIRED), "caller": (Authenticated, _REQUIRED)}
     for name in re.findall(r"{(\w+)}", operation.path):
-        annotation = Annotated[fields.pop(name).annotation, Path()]  # type: ignore[name-defined]
-        parameters.append(inspect.Parameter(name, keyword, annotation=annotation))
+        found[name] = (fields.pop(name).annotation, Path())
     if any(field.annotation is UploadedFile for field in fields.values()):
         for name, field in fields.items():
-            kind: Any = (
-                Annotated[UploadFile, File()]
-                if field.annotation is UploadedFile
-                else Annotated[field.annotation, Form()]  # type: ignore[name-defined]
-            )
-            default = inspect.Parameter.empty if field.is_required() else field.get_default(call_default_factory=True)
-            parameters.append(inspect.Parameter(name, keyword, annotation=kind, default=default))
+            if field.annotation is UploadedFile:
+                found[name] = (UploadFile, File())
+            else:
+                default = ... if field.is_required() else field.get_default(call_default_factory=True)
+                found[name] = (field.annotation, Form(default))
     elif fields:
         model = operation.request
         if len(fields) < len(operation.request.model_fields):
             chosen: dict[str, Any] = {name: (field.annotation, field) for name, field in fields.items()}
             model = create_model(f"{model.__name__}Body", __config__=model.model_config, **chosen)
-        marker: Any = Query() if operation.method in ("GET", "DELETE") else Body(openapi_examples=_examples(operation))
-        parameters.append(inspect.Parameter("content", keyword, annotation=Annotated[model, marker]))
+        in_query = operation.method in ("GET", "DELETE")
+        found["content"] = (model, Query() if in_query else Body(openapi_examples=_examples(operation)))
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    parameters = [
+        inspect.Parameter(name, keyword, annotation=annotation, default=default)
+        for name, (annotation, default) in found.items()
+    ]
     return inspect.Signature(parameters)
 
 

@@ -45,6 +45,11 @@ class Settings(BaseSettings):
         return self
 
     @property
+    def reports(self) -> Path:
+        """Where the nightly writes its reports."""
+        return self.home / "reports"
+
+    @property
     def sqlalchemy_url(self) -> str:
         """The database in force; SQLite under `home` unless a URL is set."""
         return self.database_url.get_secret_value() or f"sqlite:///{self.home.resolve() / 'trivium.db'}"

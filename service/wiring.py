@@ -105,7 +105,7 @@ def _remote_chat_model(settings: Settings) -> BaseChatModel:
 
 
 def _open_knowledge(settings: Settings, sessions: sessionmaker[Session]) -> KnowledgeBase:
-    from retrieval.embed import load_minilm
+    from retrieval.embed import MiniLMEmbedder
     from retrieval.store import KnowledgeBase
 
-    return KnowledgeBase(sessions, embedder=load_minilm(), index_dir=settings.home / "indexes")
+    return KnowledgeBase(sessions, embedder=MiniLMEmbedder(), index_dir=settings.home / "indexes")

@@ -1,4 +1,4 @@
-"""One evaluation run from suites to exit code: run, store, compare, report. Ignores scheduling and where suites come from.
+"""One evaluation run from suites to exit code: run, store, compare, report. Ignores scheduling and suites.
 
 Exit codes: 0 all is well; 1 a regression, a failed or lost suite, or nothing was measured; 2 the call itself was wrong
 (`InvalidInput`, nothing was run).

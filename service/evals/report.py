@@ -1,4 +1,4 @@
-"""Writes a run's report: JSON with every figure, and one self-contained HTML page of the same. Ignores how figures came about.
+"""Writes a run's report: JSON, and one HTML page of the same figures. Ignores how figures came about.
 
 The page needs nothing but itself: CSS and drawings are inline, there is no script and no address to fetch.
 """
@@ -6,6 +6,7 @@ The page needs nothing but itself: CSS and drawings are inline, there is no scri
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -64,7 +65,10 @@ def describe(info: RunInfo, comparison: Comparison) -> dict[str, Any]:
         "summary": {
             "alarms": comparison.num_alarms,
             "metrics": len(verdicts),
-            **{verdict: verdicts.count(verdict) for verdict in ("regressed", "improved", "steady", "new", "incomparable")},
+            **{
+                verdict: verdicts.count(verdict)
+                for verdict in ("regressed", "improved", "steady", "new", "incomparable")
+            },
             **{status: statuses.count(status) for status in ("ok", "failed", "skipped")},
         },
         "gone": [{"domain": domain, "suite": name} for domain, name in comparison.gone],
@@ -107,23 +111,27 @@ def render_html(report: Mapping[str, Any]) -> str:
     )
     environment.filters.update(num=format_number, delta=format_change, seconds=format_seconds, bar=bar_geometry)
     suites = [(domain["name"], suite) for domain in report["domains"] for suite in domain["suites"]]
-    regressions = [(name, suite, row) for name, suite in suites for row in suite["metrics"] if row["verdict"] == "regressed"]
+    regressions = [
+        (name, suite, row) for name, suite in suites for row in suite["metrics"] if row["verdict"] == "regressed"
+    ]
     losses = [(name, suite, loss) for name, suite in suites for loss in suite["losses"]]
     return environment.get_template("report.html").render(**report, regressions=regressions, losses=losses)
 
 
 def format_number(value: float) -> str:
-    """Four figures or so, never more digits than a reader takes in: 0.794, 12.31, 1,204, 2.1e-05."""
+    """As many digits as a reader takes in: 0.794, 0.00091, 12.31, 1,204, 2.1e-05."""
     size = abs(value)
-    if size and size < 0.0005:
-        text = f"{value:.1e}"
+    if size == 0:
+        return "0"
+    if size < 0.0001:
+        text = f"{size:.1e}"
     elif size < 10:
-        text = f"{value:.3f}"
+        text = f"{size:.{max(3, 1 - math.floor(math.log10(size)))}f}"
     elif size < 100:
-        text = f"{value:.2f}"
+        text = f"{size:.2f}"
     else:
-        text = f"{value:,.1f}" if size < 1000 else f"{value:,.0f}"
-    return text.replace("-", "−", 1) if value < 0 else text
+        text = f"{size:,.1f}" if size < 1000 else f"{size:,.0f}"
+    return f"−{text}" if value < 0 else text
 
 
 def format_change(value: float) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -97,10 +97,13 @@ def read_previous(session: Session, *, tenant: str, domains: Collection[str]) ->
     reference: dict[SuiteKey, tuple[int, str]] = {}
     for suite_id, run_id, domain, name, status in rows:
         last_run.setdefault(domain, run_id)
-        last_status.setdefault((domain, name), status) if last_run[domain] == run_id else None
+        if last_run[domain] == run_id:
+            last_status[domain, name] = _to_status(status)
         if status == "ok":
             reference.setdefault((domain, name), (suite_id, run_id))
-    loaded = session.scalars(select(EvalSuite).where(EvalSuite.id.in_([suite_id for suite_id, _ in reference.values()])))
+    loaded = session.scalars(
+        select(EvalSuite).where(EvalSuite.id.in_([suite_id for suite_id, _ in reference.values()]))
+    )
     results = {suite.id: _to_result(suite) for suite in loaded}
     return {
         key: Previous(
@@ -111,6 +114,11 @@ def read_previous(session: Session, *, tenant: str, domains: Collection[str]) ->
         )
         for key in {*last_status, *reference}
     }
+
+
+def _to_status(stored: str) -> Status:
+    assert stored in ("ok", "skipped", "failed"), stored  # only add_result writes it
+    return cast("Status", stored)
 
 
 def _to_result(suite: EvalSuite) -> SuiteResult:
@@ -134,7 +142,7 @@ def _to_result(suite: EvalSuite) -> SuiteResult:
         split=suite.split,
         solver=suite.solver,
         scorer=suite.scorer,
-        status=suite.status,  # type: ignore[arg-type]  # only add_result writes it
+        status=_to_status(suite.status),
         reason=suite.reason,
         duration_s=suite.duration_s,
         metrics=metrics,

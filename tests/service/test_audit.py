@@ -120,7 +120,9 @@ def test_concurrent_writers_lose_and_double_nothing(sessions: sessionmaker[Sessi
 
 @settings(max_examples=25, deadline=None)
 @given(
-    content=st.text(st.characters(exclude_categories=("Cs",)), min_size=1), position=st.integers(0, 10_000), replacement=st.characters(exclude_categories=("Cs",))
+    content=st.text(st.characters(exclude_categories=("Cs",)), min_size=1),
+    position=st.integers(0, 10_000),
+    replacement=st.characters(exclude_categories=("Cs",)),
 )
 def test_every_single_character_edit_changes_the_link(content: str, position: int, replacement: str) -> None:
     at = position % len(content)

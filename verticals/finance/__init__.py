@@ -1,4 +1,4 @@
-"""Consumer credit: a score with its reasons and a decision, one application or a file at a time. Imports schemas only."""
+"""Consumer credit: a score, its reasons and a decision, one application or a file at a time. Imports schemas only."""
 
 from __future__ import annotations
 

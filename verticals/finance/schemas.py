@@ -36,7 +36,7 @@ class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
-# --- the application -----------------------------------------------------------------------------------------------------
+# --- the application -------------------------------------------------------------------------------------------------
 
 
 class CheckingStatus(StrEnum):
@@ -171,7 +171,7 @@ _NULL = " null = not known: scored as neutral, and the application is referred t
 
 
 class Application(_Strict):
-    """One application for consumer credit, with the attributes of the Statlog German credit data (1973-75, amounts in DM).
+    """One application for consumer credit, in attributes of the Statlog German credit data (1973-75; amounts in DM).
 
     Every field must be given; a categorical one may be null when it is not known.
     """
@@ -199,7 +199,7 @@ class ScoreRequest(Application):
     application_id: ApplicationId | None = None
 
 
-# --- the score -----------------------------------------------------------------------------------------------------------
+# --- the score -------------------------------------------------------------------------------------------------------
 
 
 class Scale(BaseModel):
@@ -258,8 +258,11 @@ class ChallengerScore(BaseModel):
 
 
 class ScoreResponse(BaseModel):
-    """A scored application. `base_points` plus all `contributions` is `points_exact`; so is `base_points` less the reasons'
-    `points_lost` plus `other_points`."""
+    """A scored application.
+
+    `base_points` plus all `contributions` is `points_exact`; so is `base_points`, less the reasons' `points_lost`, plus
+    `other_points`.
+    """
 
     application_id: str
     points: int = Field(description="`points_exact`, rounded half to even.")
@@ -307,7 +310,7 @@ RESULT_COLUMNS = (
 """Columns that a batch adds after the columns of the file; `error` is empty for a scored row."""
 
 
-# --- the model -----------------------------------------------------------------------------------------------------------
+# --- the model -------------------------------------------------------------------------------------------------------
 
 
 class ModelRequest(_Strict):
@@ -425,7 +428,7 @@ class DistributionResponse(BaseModel):
     synthetic: Literal[False] = False
 
 
-# --- the portfolio -------------------------------------------------------------------------------------------------------
+# --- the portfolio ---------------------------------------------------------------------------------------------------
 
 
 class DecisionsRequest(_Strict):

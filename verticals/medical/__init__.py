@@ -24,7 +24,7 @@ def _evals(resources: Resources, handlers: Mapping[str, Handler]) -> Sequence[Su
 
 
 def _demo(resources: Resources, progress: Progress) -> None:
-    from verticals.medical.handlers import demo
+    from verticals.medical.demo import demo
 
     demo(resources, progress)
 

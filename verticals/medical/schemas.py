@@ -6,9 +6,9 @@ Research software, not a medical device. One uploaded file (one SOP instance) is
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from verticals.contract import UploadedFile
 
@@ -20,6 +20,26 @@ Origin = Literal["upload", "pydicom-test-data", "synthetic"]
 ExportFormat = Literal["dicom-sr", "fhir", "text"]
 
 MAX_SECTION_CHARS = 20_000
+
+
+def _printable(text: str) -> str:
+    """Strip, and refuse what DICOM, JSON or PostgreSQL cannot hold: control characters other than tab and newline."""
+    text = text.replace("\r\n", "\n").strip()
+    if any((ord(c) < 32 and c not in "\n\t") or 127 <= ord(c) < 160 or 0xD800 <= ord(c) < 0xE000 for c in text):
+        raise ValueError("must not hold control characters other than tab and newline")
+    return text
+
+
+def _person(name: str) -> str:
+    """A name on one line without the separators of the DICOM VR PN (PS3.5 6.2)."""
+    name = _printable(name)
+    if len(name) < 2 or any(c in "\\^=\n\t" for c in name):
+        raise ValueError("must be a name of 2 to 64 characters on one line, without backslash, ^ or =")
+    return name
+
+
+Text = Annotated[str, Field(max_length=MAX_SECTION_CHARS), AfterValidator(_printable)]
+Person = Annotated[str, Field(min_length=2, max_length=64), AfterValidator(_person)]
 
 
 class _Request(BaseModel):
@@ -34,7 +54,7 @@ class _Answer(BaseModel):
     notice: str = NOTICE
 
 
-# --- requests --------------------------------------------------------------------------------------------------------------
+# --- requests ---------------------------------------------------------------------------------------------------------
 
 
 class IngestRequest(_Request):
@@ -77,15 +97,15 @@ class ReportRequest(_Request):
 
 
 class Sections(BaseModel):
-    """The text of a report. Text in square brackets is a blank to fill: a report that still has one cannot be signed."""
+    """The text of a report. "[to be completed ...]" is a blank: a report that still has one cannot be signed."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    examination: str = Field(max_length=MAX_SECTION_CHARS)
-    technique: str = Field(max_length=MAX_SECTION_CHARS)
-    comparison: str = Field(max_length=MAX_SECTION_CHARS)
-    findings: str = Field(max_length=MAX_SECTION_CHARS)
-    impression: str = Field(max_length=MAX_SECTION_CHARS)
+    examination: Text
+    technique: Text
+    comparison: Text
+    findings: Text
+    impression: Text
 
 
 class EditReportRequest(_Request):
@@ -100,7 +120,7 @@ class SignReportRequest(_Request):
     """Signs the version that the signer has read. `attest` must be true: "I have reviewed the images and this text"."""
 
     report_id: str = Field(max_length=64)
-    signer: str = Field(min_length=2, max_length=64)
+    signer: Person
     attest: bool
     expected_version: int = Field(ge=1)
 
@@ -109,8 +129,8 @@ class AddendumRequest(_Request):
     """Adds text to a signed report; the signed text stays as it is."""
 
     report_id: str = Field(max_length=64)
-    author: str = Field(min_length=2, max_length=64)
-    text: str = Field(min_length=1, max_length=MAX_SECTION_CHARS)
+    author: Person
+    text: Text = Field(min_length=1)
 
 
 class ExportReportRequest(_Request):
@@ -120,7 +140,7 @@ class ExportReportRequest(_Request):
     format: ExportFormat = "dicom-sr"
 
 
-# --- answers ---------------------------------------------------------------------------------------------------------------
+# --- answers ----------------------------------------------------------------------------------------------------------
 
 
 class QualityCheck(BaseModel):
@@ -136,7 +156,7 @@ class QualityCheck(BaseModel):
 
 
 class Quality(BaseModel):
-    """Worst verdict of the checks. A rejected image is kept and shown, but its report says that it is not diagnostic."""
+    """Worst verdict of the checks. A rejected image is kept and shown; its report says that it is not diagnostic."""
 
     verdict: QualityVerdict
     score: float = Field(ge=0, le=1)  # 1: far inside every limit; 0: at or beyond a reject limit

@@ -6,7 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, RootModel
+from pydantic import BaseModel, ConfigDict, Field, RootModel, field_validator
 
 MAX_MESSAGES = 200
 MAX_MESSAGE_CHARS = 16_000
@@ -21,14 +21,21 @@ class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
-# --- chat --------------------------------------------------------------------------------------------------------------
+# --- chat ------------------------------------------------------------------------------------------------------------
 
 
 class Message(_Strict):
-    """One turn's text. System messages are accepted, so that any chat client works, and ignored: the shop's rules hold."""
+    """One turn's text. System messages are accepted, for clients that send one, and ignored: the shop's rules hold."""
 
     role: Literal["system", "user", "assistant"]
     content: Annotated[str, Field(max_length=MAX_MESSAGE_CHARS)]
+
+    @field_validator("content")
+    @classmethod
+    def _refuse_nul(cls, content: str) -> str:
+        if "\0" in content:  # PostgreSQL cannot store it
+            raise ValueError("holds a NUL character")
+        return content
 
 
 class ChatRequest(_Strict):
@@ -147,7 +154,7 @@ class ChatEvent(
     """One event of a streamed answer: sources, then deltas, at most one ticket, then done. Read it through `.root`."""
 
 
-# --- search ------------------------------------------------------------------------------------------------------------
+# --- search ----------------------------------------------------------------------------------------------------------
 
 
 class SearchRequest(_Strict):
@@ -169,7 +176,7 @@ class SearchResponse(BaseModel):
     hits: list[SearchHit]
 
 
-# --- tickets -----------------------------------------------------------------------------------------------------------
+# --- tickets ---------------------------------------------------------------------------------------------------------
 
 
 class CreateTicketRequest(_Strict):
@@ -199,7 +206,7 @@ class GetTicketRequest(_Strict):
     ticket_id: Identifier
 
 
-# --- documents ---------------------------------------------------------------------------------------------------------
+# --- documents -------------------------------------------------------------------------------------------------------
 
 
 class DocumentInput(_Strict):
@@ -217,11 +224,20 @@ class IngestRequest(_Strict):
     documents: Annotated[list[DocumentInput], Field(min_length=1, max_length=500)]
 
 
-class IngestResponse(BaseModel):
-    """What the knowledge base did; unchanged documents are skipped by their content's hash."""
+class SkippedDocument(BaseModel):
+    """A document that was left out, and why."""
 
-    documents: int
-    passages: int
+    doc_id: str
+    reason: str
+
+
+class IngestResponse(BaseModel):
+    """What the knowledge base did, in documents. On return, searches find the new content."""
+
+    added: int
+    replaced: int
+    unchanged: int
+    skipped: list[SkippedDocument] = Field(default_factory=list)
 
 
 class ListDocumentsRequest(_Strict):

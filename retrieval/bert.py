@@ -1,0 +1,84 @@
+"""BERT's encoder (Devlin 2018, arXiv:1810.04805), forward only, from upstream weights. Ignores training and heads.
+
+Written out because importing transformers' BertModel takes seconds of start-up and these lines take none; the tests
+hold it against transformers' own class. Shapes: B batch, T tokens, D width, H heads, d width of a head, F feed-forward.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from torch import Tensor
+
+
+@dataclass(frozen=True)
+class BertEncoder:
+    """The encoder over upstream weights; names are the checkpoint's."""
+
+    weights: Mapping[str, Tensor]
+    num_layers: int
+    num_heads: int
+    eps: float
+
+    @classmethod
+    def from_pretrained(cls, weights: Mapping[str, Tensor], config: Mapping[str, Any]) -> BertEncoder:
+        """Check that the configuration is one that `forward` computes.
+
+        Raises:
+            ValueError: the activation or the position embedding is another one.
+        """
+        for key, ours in (("hidden_act", "gelu"), ("position_embedding_type", "absolute")):
+            if config.get(key, ours) != ours:
+                raise ValueError(f"{key}: only {ours!r} is computed here (got {config[key]!r}).")
+        return cls(weights, config["num_hidden_layers"], config["num_attention_heads"], config["layer_norm_eps"])
+
+    def forward(self, ids_BT: Tensor, mask_BT: Tensor) -> Tensor:
+        """Hidden states of the last layer.
+
+        Args:
+            ids_BT: Token ids, int64.
+            mask_BT: True where there is a token, False where there is padding.
+        Returns:
+            (B, T, D), fp32.
+        """
+        from torch.nn import functional
+
+        w = self.weights
+        x_BTD = functional.embedding(ids_BT, w["embeddings.word_embeddings.weight"])
+        x_BTD = x_BTD + w["embeddings.position_embeddings.weight"][: ids_BT.shape[1]]
+        x_BTD = x_BTD + w["embeddings.token_type_embeddings.weight"][0]
+        x_BTD = self._norm(x_BTD, "embeddings.LayerNorm")
+        for layer in range(self.num_layers):
+            at = f"encoder.layer.{layer}"
+            a_BTD = self._attend(x_BTD, mask_BT, f"{at}.attention.self")
+            a_BTD = self._linear(a_BTD, f"{at}.attention.output.dense")
+            x_BTD = self._norm(x_BTD + a_BTD, f"{at}.attention.output.LayerNorm")
+            f_BTF = functional.gelu(self._linear(x_BTD, f"{at}.intermediate.dense"))
+            x_BTD = self._norm(x_BTD + self._linear(f_BTF, f"{at}.output.dense"), f"{at}.output.LayerNorm")
+        return x_BTD
+
+    def _attend(self, x_BTD: Tensor, mask_BT: Tensor, at: str) -> Tensor:
+        from torch.nn import functional
+
+        q, k, v = (
+            self._linear(x_BTD, f"{at}.{name}").view(*x_BTD.shape[:2], self.num_heads, -1).transpose(1, 2)
+            for name in ("query", "key", "value")
+        )
+        a_BHTd = functional.scaled_dot_product_attention(q, k, v, attn_mask=mask_BT[:, None, None, :])
+        return a_BHTd.transpose(1, 2).flatten(-2)
+
+    def _linear(self, x: Tensor, at: str) -> Tensor:
+        from torch.nn import functional
+
+        return functional.linear(x, self.weights[f"{at}.weight"], self.weights[f"{at}.bias"])
+
+    def _norm(self, x: Tensor, at: str) -> Tensor:
+        from torch.nn import functional
+
+        return functional.layer_norm(
+            x, x.shape[-1:], self.weights[f"{at}.weight"], self.weights[f"{at}.bias"], self.eps
+        )

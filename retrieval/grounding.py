@@ -1,0 +1,246 @@
+"""Is this sentence said by these passages? Sentence splitting, choice of evidence, and a strict lexical support check.
+
+Ignores meaning beyond words: a sentence that drops an adjective of its source ("furniture" for "made-to-measure
+furniture") can pass, a correct free paraphrase can fail. It errs towards failing: the caller then quotes the source.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import Stemmer
+from numpy.typing import NDArray
+
+from retrieval.documents import Hit
+
+Similarity = Callable[[str, Sequence[str]], NDArray[Any]]  # (question, sentences) -> cosines, shape (sentences,)
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+_STOPWORDS = _words(
+    "a about above after all also am an and any are as at be been before below but by can cannot could did do "
+    "does each except for from get had has have he her here him his how i if in into is it its just let like "
+    "may me might more most must my never no not of on only or other our out over own per please shall she "
+    "should so some such than that the their them then there these they this those to too under unless until "
+    "up us was we were what when where which while who why will with within without would yes you your"
+)
+_NEGATION = re.compile(r"\b(?:not?|never|none|neither|nor|cannot|without)\b|n['’]t\b", re.IGNORECASE)
+# A sentence may not bring a limit that its source does not state, and may not lose a condition that it does.
+_LIMITS = _words(
+    "above after all always before below both either every except free if least less more most must only over under "
+    "unless until within"
+)
+_CONDITIONS = _words("above after before below except if only over under unless until within")
+_NUMBER_WORDS = {
+    word: value
+    for words, values in (
+        ("one two three four five six seven eight nine", range(1, 10)),
+        ("ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen", range(10, 20)),
+        ("twenty thirty forty fifty sixty seventy eighty ninety", range(20, 100, 10)),
+    )
+    for word, value in zip(words.split(), values, strict=True)
+}
+_UNITS = {
+    "working day": "working day", "business day": "working day", "calendar day": "day", "day": "day", "week": "week",
+    "month": "month", "year": "year", "hour": "hour", "minute": "minute", "%": "%", "percent": "%", "per cent": "%",
+    "£": "£", "pound": "£", "gbp": "£", "$": "$", "dollar": "$", "usd": "$", "€": "€", "euro": "€", "eur": "€",
+    "kg": "kg", "cm": "cm", "mm": "mm", "mb": "mb", "am": "am", "a.m.": "am", "pm": "pm", "p.m.": "pm",
+}  # fmt: skip
+_ANY_UNIT = "|".join(re.escape(unit) for unit in sorted(_UNITS, key=len, reverse=True))
+_QUANTITY = re.compile(
+    rf"(?P<sign>[£$€])?(?P<value>\d[\d,]*(?:[.:]\d+)?|\b(?:{'|'.join(_NUMBER_WORDS)})\b)"
+    rf"(?:[\s-]?(?P<unit>{_ANY_UNIT})s?(?![a-z]))?",
+    re.IGNORECASE,
+)
+_RANGE = re.compile(r"\s?(?:to|or|-|–)\s?", re.IGNORECASE)
+_SENTENCE_END = re.compile(r"(?<=[.!?])(?<!\be\.g\.)(?<!\bi\.e\.)(?<!\bNo\.)(?<![ap]\.m\.)\s+(?=[\"'(]?[A-Z0-9£$€])")
+_ITEM = re.compile(r"^\s*(?:[-*+]|\d{1,3}[.)])\s+")
+_WORD = re.compile(r"[a-z]+(?:['’][a-z]+)*")
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """A sentence of a passage. `source` is its passage's index in the list searched, `context` title and heading."""
+
+    text: str
+    source: int
+    score: float
+    context: str = ""
+
+
+def split_sentences(passage: str) -> list[str]:
+    """Sentences of a passage in order, without mark-up.
+
+    A passage is as `retrieval.chunking` writes it: one paragraph, list item or table row a line. A line that ends in a
+    colon joins the list below it, because neither says much alone; a table row is read with its column names.
+    """
+    sentences: list[str] = []
+    lead = ""  # "To return an item:", waiting for its list
+    items: list[str] = []
+    header: list[str] = []
+
+    def close_list() -> None:
+        if items:
+            sentences.append(f"{lead} {'; '.join(item.rstrip('.;') for item in items)}.")
+        items.clear()
+
+    for line in filter(None, (_plain(raw) for raw in passage.splitlines())):
+        if line.startswith("|"):
+            close_list()
+            lead = ""
+            cells = [cell.strip() for cell in line.strip("|").split("|")]
+            if not header:
+                header = cells
+            elif not set(line) <= set("|-: "):
+                sentences.append("; ".join(f"{name}: {cell}" for name, cell in zip(header, cells, strict=False)) + ".")
+            continue
+        header = []
+        if _ITEM.match(line):
+            item = _ITEM.sub("", line)
+            items.append(item) if lead else sentences.extend(_SENTENCE_END.split(item))
+            continue
+        close_list()
+        *whole, last = _SENTENCE_END.split(line)
+        sentences.extend(whole)
+        lead = last if last.endswith(":") else ""
+        if not lead:
+            sentences.append(last)
+    close_list()
+    return sentences
+
+
+def _plain(line: str) -> str:
+    """Markdown line to text; headings and rules vanish."""
+    line = re.sub(r"\[([^\]]+)\]\([^)]*\)", r"\1", line)
+    line = re.sub(r"\*\*|__|`", "", line).strip()
+    return "" if line.startswith("#") or set(line) <= set("-*_=") else line
+
+
+def content_stems(text: str) -> list[str]:
+    """Stems of the words that carry content, in order; quantities and stop words are left out."""
+    words = [word.replace("’", "'").removesuffix("'s") for word in _WORD.findall(_QUANTITY.sub(" ", text.lower()))]
+    stems: list[str] = Stemmer.Stemmer("english").stemWords(
+        [word for word in words if word not in _STOPWORDS and "n't" not in word and len(word) > 1]
+    )
+    return stems
+
+
+def quantities(text: str) -> frozenset[tuple[str, str]]:
+    """Numbers with their units: "thirty-day" and "30 days" are both ("30", "day"); no unit is "".
+
+    In "two to three weeks" both numbers are weeks. A number word counts only with a unit: "one of them" and "no one"
+    state no amount.
+    """
+    found = set()
+    later_start, later_unit = 0, ""
+    for match in reversed(list(_QUANTITY.finditer(text))):
+        value, unit = match["value"].lower(), _UNITS.get((match["unit"] or match["sign"] or "").lower(), "")
+        if not unit and _RANGE.fullmatch(text[match.end() : later_start]):
+            unit = later_unit
+        later_start, later_unit = match.start(), unit
+        if value in _NUMBER_WORDS:
+            if not unit:
+                continue
+            value = str(_NUMBER_WORDS[value])
+        value = value.replace(",", "")
+        if "." in value:
+            value = value.rstrip("0").rstrip(".")
+        found.add((value, unit))
+    return frozenset(found)
+
+
+def collect_evidence(
+    question: str, passages: Sequence[Hit], *, similarity: Similarity | None = None, k: int = 3
+) -> list[Evidence]:
+    """The k sentences of `passages` that say most about `question`, best first.
+
+    The score adds three parts: the share of the question's content stems that the sentence holds (half if only its
+    title or heading does), weighted by rarity; the cosine, if `similarity` is given; 0.1 / rank of the passage.
+    """
+    found = [
+        (text, index, f"{hit.title}. {hit.heading}" if hit.heading else hit.title)
+        for index, hit in enumerate(passages)
+        for text in split_sentences(hit.text)
+        if content_stems(text) or quantities(text)
+    ]
+    if not found:
+        return []
+    stems = [set(content_stems(text)) for text, _, _ in found]
+    wanted = set(content_stems(question))
+    rarity = {stem: np.log(1 + len(found) / (1 + sum(stem in have for have in stems))) for stem in wanted}
+    total = sum(rarity.values()) or 1.0
+    cosines = np.zeros(len(found)) if similarity is None else similarity(question, [f"{c}: {t}" for t, _, c in found])
+    scored = []
+    for (text, index, context), have, cosine in zip(found, stems, cosines, strict=True):
+        nearby = set(content_stems(context))
+        overlap = sum(w if stem in have else 0.5 * w * (stem in nearby) for stem, w in rarity.items()) / total
+        scored.append(Evidence(text, index, float(overlap + cosine + 0.1 / (index + 1)), context))
+    best: list[Evidence] = []
+    for evidence in sorted(scored, key=lambda e: -e.score):
+        if len(best) < k and evidence.text not in {kept.text for kept in best}:
+            best.append(evidence)
+    return best
+
+
+def find_support(
+    sentence: str, evidence: Sequence[Evidence], *, coverage: float = 0.8, kept: float = 0.4
+) -> Evidence | None:
+    """The evidence that says `sentence`, or None.
+
+    One piece of evidence must hold every quantity with its unit, agree on negation, hold every limiting word ("over",
+    "only") and see its own conditions ("if", "unless") kept; it must hold `coverage` of the sentence's content stems
+    (title and heading help), and the sentence must keep `kept` of the evidence's, so that a fragment that turns its
+    meaning does not pass.
+
+    Args:
+        sentence: Plain text, without citations.
+        evidence: Candidates, best first; the first that supports is returned.
+        coverage: Share of the sentence's content stems, 0-1.
+        kept: Share of the evidence's content stems, 0-1.
+    """
+    stems, amounts = set(content_stems(sentence)), quantities(sentence)
+    if not stems and not amounts:
+        return None
+    limits = _limits(sentence)
+    for candidate in evidence:
+        said = set(content_stems(candidate.text))
+        if (
+            _has_amounts(amounts, quantities(candidate.text))
+            and bool(_NEGATION.search(sentence)) == bool(_NEGATION.search(candidate.text))
+            and limits <= _limits(candidate.text)
+            and _limits(candidate.text) & _CONDITIONS <= limits
+            and len(stems & (said | set(content_stems(candidate.context)))) >= coverage * len(stems)
+            and len(stems & said) >= kept * len(said)
+        ):
+            return candidate
+    return None
+
+
+def _limits(text: str) -> frozenset[str]:
+    return _LIMITS.intersection(_WORD.findall(text.lower()))
+
+
+def _has_amounts(claimed: frozenset[tuple[str, str]], stated: frozenset[tuple[str, str]]) -> bool:
+    """A bare number may match any unit; a unit must match itself."""
+    bare = {value for value, _ in stated}
+    return all((value, unit) in stated or (not unit and value in bare) for value, unit in claimed)
+
+
+def stream_sentences(pieces: Iterator[str]) -> Iterator[str]:
+    """Whole sentences of a text that arrives in pieces; the rest comes when the pieces end. Line ends end sentences."""
+    held = ""
+    for piece in pieces:
+        held += piece
+        while cut := re.search(r"\n|(?:" + _SENTENCE_END.pattern + ")", held):
+            done, held = held[: cut.start()].strip(), held[cut.end() :]
+            if done:
+                yield done
+    if held.strip():
+        yield held.strip()

@@ -1,0 +1,55 @@
+"""`/v1/evals/runs`: the nightly's history and each run's report over HTTP. Ignores how figures are made."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any, cast
+
+from fastapi import APIRouter, Path, Query, Request
+from sqlalchemy import select
+
+from service.evals.tables import EvalRun
+from service.kit import Kit
+from service.routes import Authenticated
+from verticals.contract import NotFound
+
+router = APIRouter(prefix="/v1/evals", tags=["service"])
+
+RunId = Annotated[str, Path(pattern=r"^\d{8}T\d{6}Z-[0-9a-f]{6}$")]
+
+
+@router.get("/runs", summary="Evaluation runs, newest first")
+def list_runs(
+    request: Request, caller: Authenticated, limit: Annotated[int, Query(ge=1, le=500)] = 50
+) -> list[dict[str, Any]]:
+    """Runs of this tenant; one that never finished has status `running`."""
+    caller.require("evals.read")
+    query = select(EvalRun).where(EvalRun.tenant == caller.tenant).order_by(EvalRun.started_at.desc()).limit(limit)
+    with _kit(request).sessions() as session:
+        return [
+            {
+                "run_id": run.id,
+                "status": run.status,
+                "exit_code": run.exit_code,
+                "started_at": run.started_at.isoformat(),
+                "finished_at": run.finished_at.isoformat() if run.finished_at else None,
+            }
+            for run in session.scalars(query)
+        ]
+
+
+@router.get("/runs/{run_id}", summary="The report of one run")
+def get_run(request: Request, caller: Authenticated, run_id: RunId) -> dict[str, Any]:
+    """The JSON report that was written beside the HTML one."""
+    caller.require("evals.read")
+    kit = _kit(request)
+    with kit.sessions() as session:
+        run = session.get(EvalRun, run_id)
+    path = kit.settings.reports / f"{run_id}.json"
+    if run is None or run.tenant != caller.tenant or not path.exists():
+        raise NotFound("no report of such a run", field="run_id", value=run_id, remedy="GET /v1/evals/runs lists them.")
+    return cast(dict[str, Any], json.loads(path.read_text(encoding="utf-8")))
+
+
+def _kit(request: Request) -> Kit:
+    return cast(Kit, request.app.state.kit)

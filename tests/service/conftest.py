@@ -1,0 +1,213 @@
+"""A small kit with one made-up vertical, and a real HTTP server over it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import uvicorn
+from langchain_core.language_models import GenericFakeChatModel
+from pydantic import BaseModel, ConfigDict, Field, RootModel
+
+from core_model.engine import SamplingParams, TokenChunk
+from service.api import create_app
+from service.audit import AuditLog
+from service.auth import KeyRing
+from service.kit import Kit
+from service.monitoring import configure_logging
+from service.registry import FileRegistry
+from service.settings import Settings
+from service.storage import make_sessions, migrate, open_database
+from tests.conftest import free_port
+from verticals.contract import (
+    Artifact,
+    Conflict,
+    Context,
+    Decision,
+    Handler,
+    NotFound,
+    Operation,
+    Resources,
+    UploadedFile,
+    Vertical,
+)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _logging() -> None:
+    configure_logging("warning", json=False)
+
+
+class Weigh(BaseModel):
+    """Asks for the price of a weight."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    weight_kg: float = Field(gt=0, le=100, description="Weight of the parcel.")
+    service: str = "standard"
+
+
+class Price(BaseModel):
+    amount_cent: int
+    tenant: str
+
+
+class ParcelById(BaseModel):
+    parcel_id: str
+    note: str = ""
+
+
+class Label(BaseModel):
+    file: UploadedFile
+    copies: int = 1
+
+
+class Count(BaseModel):
+    to: int = Field(ge=0, description="How far to count; 13 fails in mid-stream, 0 before the first event.")
+
+
+class Counted(RootModel[int]):
+    """One number."""
+
+
+class Streams:
+    """What the streaming handler saw, for the tests."""
+
+    closed = threading.Event()
+    sent = 0
+
+
+def handlers(_resources: Resources) -> Mapping[str, Handler]:
+    def weigh(request: Weigh, context: Context) -> Price:
+        amount_cent = round(request.weight_kg * 150)
+        context.record(
+            Decision(
+                kind="parcels.weigh",
+                subject="parcel-1",
+                input_sha256="0" * 64,
+                outcome={"amount_cent": amount_cent},
+                model_version="tariff-1",
+            )
+        )
+        return Price(amount_cent=amount_cent, tenant=context.tenant)
+
+    def get(request: ParcelById, _context: Context) -> Price:
+        if request.parcel_id == "lost":
+            raise NotFound("no such parcel", field="parcel_id", value="lost", remedy="List the parcels.")
+        if request.parcel_id == "boom":
+            raise RuntimeError("Jane Doe's secret")
+        return Price(amount_cent=len(request.parcel_id + request.note), tenant="t")
+
+    def label(request: Label, _context: Context) -> Artifact:
+        return Artifact(request.file.content * request.copies, "text/plain", 'label "x".txt')
+
+    def count(request: Count, _context: Context) -> Iterator[Counted]:
+        if request.to == 0:
+            raise Conflict("there is nothing to count", field="to", value=0)
+        try:
+            for number in range(request.to):
+                if number == 13:
+                    raise RuntimeError("thirteen, says Jane Doe")
+                Streams.sent = number
+                yield Counted(number)
+        finally:
+            Streams.closed.set()
+
+    return {"weigh": weigh, "get": get, "label": label, "count": count}
+
+
+PARCELS = Vertical(
+    name="parcels",
+    title="Parcels",
+    summary="A made-up vertical.",
+    operations=(
+        Operation("weigh", Weigh, Price, "Price of a weight", "/weigh", examples={"light": {"weight_kg": 1}}),
+        Operation("get", ParcelById, Price, "A parcel", "/parcels/{parcel_id}", method="GET"),
+        Operation("label", Label, Artifact, "Print a label", "/label"),
+        Operation("count", Count, Counted, "Count", "/count", streaming=True),
+    ),
+    build=handlers,
+    evals=lambda _resources, _handlers: (),
+    demo=lambda _resources, _on_progress: None,
+)
+
+
+class FakeEngine:
+    """An engine that the API only asks for its version."""
+
+    model_version = "fake-1"
+
+    def stream(self, prompt_ids: Sequence[int], params: SamplingParams) -> Iterator[TokenChunk]:
+        yield TokenChunk((1,), "x", "stop")
+
+
+def make_kit(home: Path, verticals: Mapping[str, Vertical], *, replies: Sequence[str] = ("hello there",)) -> Kit:
+    """A kit on a fresh SQLite database with fakes for the models."""
+    settings = Settings(home=home, max_upload_mb=1)
+    migrate(settings.sqlalchemy_url)
+    database = open_database(settings.sqlalchemy_url)
+    sessions = make_sessions(database)
+    registry = FileRegistry(home / "registry")
+    chat_model: Any = GenericFakeChatModel(messages=iter(replies))
+    resources = Resources(
+        engine=FakeEngine(),
+        chat_model=chat_model,
+        retriever=None,
+        registry=registry,
+        sessions=sessions,
+        data_dir=None,
+    )
+    return Kit(
+        settings=settings,
+        database=database,
+        sessions=sessions,
+        audit=AuditLog(sessions),
+        keys=KeyRing(sessions),
+        registry=registry,
+        resources=resources,
+        verticals=verticals,
+        handlers={name: vertical.build(resources) for name, vertical in verticals.items()},
+        close=database.dispose,
+    )
+
+
+@pytest.fixture
+def kit(tmp_path: Path) -> Kit:
+    return make_kit(tmp_path, {"parcels": PARCELS})
+
+
+@pytest.fixture
+def key(kit: Kit) -> str:
+    return kit.keys.issue(tenant="acme", label="test")
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[[Kit], str]]:
+    """Start a real server over a kit; gives its address."""
+    running: list[tuple[uvicorn.Server, threading.Thread]] = []
+
+    def start(kit: Kit) -> str:
+        port = free_port()
+        config = uvicorn.Config(create_app(kit), host="127.0.0.1", port=port, log_config=None, access_log=False)
+        server = uvicorn.Server(config)
+        thread = threading.Thread(target=server.run, daemon=True)
+        thread.start()
+        running.append((server, thread))
+        while not server.started:
+            assert thread.is_alive(), "the server ended before it started"
+            time.sleep(0.01)
+        return f"http://127.0.0.1:{port}"
+
+    yield start
+    for server, thread in running:
+        server.should_exit = True
+        thread.join(10)
+
+
+@pytest.fixture
+def url(kit: Kit, serve: Callable[[Kit], str]) -> str:
+    return serve(kit)

@@ -1,0 +1,156 @@
+"""Night after night: figures are stored, the next run is compared with them, and the exit code says what happened."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from sqlalchemy import select
+
+from service.evals.nightly import EXIT_OK, EXIT_REGRESSION, NightlyResult, find_git_version, run_nightly
+from service.evals.tables import EvalMetric, EvalRun, EvalSuite
+from verticals.contract import InvalidInput, Metric, Unavailable
+
+
+def auc(value: float, name: str = "auc") -> Metric:
+    return Metric(name, value, value - 0.03, value + 0.03, 1000, baseline="logistic", baseline_value=0.78)
+
+
+@pytest.fixture
+def night(sessions, tmp_path: Path):
+    """Runs suites as the next night of this database."""
+    nights = iter(range(1, 28))
+
+    def run(*suites, tenant: str = "shop", only=()) -> NightlyResult:
+        at = datetime(2026, 11, next(nights), 2, tzinfo=UTC)
+        return run_nightly(
+            suites,
+            sessions=sessions,
+            tenant=tenant,
+            out_dir=tmp_path / "reports",
+            models={"core": "smol 1-abc"},
+            progress=lambda what, share: None,
+            only=only,
+            git_version="1c1ba94",
+            now=lambda: at,
+        )
+
+    return run
+
+
+def _verdicts(result: NightlyResult) -> list[str]:
+    return [change.verdict for suite in result.comparison.suites for change in suite.changes]
+
+
+def test_a_seeded_regression_is_flagged_and_noise_is_not(night, make_suite) -> None:
+    first = night(("finance", make_suite(auc(0.80))))
+    noisy = night(("finance", make_suite(auc(0.79))))
+    worse = night(("finance", make_suite(auc(0.65))))
+
+    assert [run.exit_code for run in (first, noisy, worse)] == [EXIT_OK, EXIT_OK, EXIT_REGRESSION]
+    assert [_verdicts(run) for run in (first, noisy, worse)] == [["new"], ["steady"], ["regressed"]]
+
+
+def test_every_figure_is_stored(night, make_suite, sessions) -> None:
+    run = night(("finance", make_suite(auc(0.8), auc(0.4, "ks"))))
+
+    with sessions() as session:
+        stored = session.scalars(select(EvalRun)).one()
+        suite = session.scalars(select(EvalSuite)).one()
+        metrics = session.scalars(select(EvalMetric).order_by(EvalMetric.id)).all()
+    assert (stored.id, stored.status, stored.exit_code, stored.tenant) == (run.run_id, "completed", 0, "shop")
+    assert (stored.models, stored.git_version) == ({"core": "smol 1-abc"}, "1c1ba94")
+    assert (suite.domain, suite.name, suite.dataset, suite.status) == ("finance", "scorecard", "loans", "ok")
+    assert [(m.name, m.value, m.low, m.n, m.baseline, m.baseline_value, m.tenant) for m in metrics] == [
+        ("auc", 0.8, 0.8 - 0.03, 1000, "logistic", 0.78, "shop"),
+        ("ks", 0.4, 0.4 - 0.03, 1000, "logistic", 0.78, "shop"),
+    ]
+
+
+def test_a_failed_suite_exits_1_and_the_night_after_is_compared_with_the_last_figures(night, make_suite) -> None:
+    good = night(("finance", make_suite(auc(0.80))))
+    failed = night(("finance", make_suite(error=RuntimeError("boom"))))
+    worse = night(("finance", make_suite(auc(0.65))))
+
+    assert failed.exit_code == EXIT_REGRESSION
+    assert _verdicts(worse) == ["regressed"]
+    assert worse.comparison.suites[0].changes[0].last_run_id == good.run_id
+
+
+def test_lost_data_alarms_once_and_returning_data_is_compared(night, make_suite) -> None:
+    core = ("core", make_suite(auc(0.9)))
+    night(core, ("medical", make_suite(auc(0.80))))
+    without = ("medical", make_suite(error=Unavailable("is not mounted")))
+
+    assert night(core, without).exit_code == EXIT_REGRESSION
+    assert night(core, without).exit_code == EXIT_OK
+    assert _verdicts(night(core, ("medical", make_suite(auc(0.65))))) == ["steady", "regressed"]
+
+
+def test_a_run_where_everything_was_skipped_is_not_a_success(night, make_suite) -> None:
+    assert night(("medical", make_suite(error=Unavailable("is not mounted")))).exit_code == EXIT_REGRESSION
+
+
+def test_a_run_of_some_domains_does_not_miss_the_others(night, make_suite) -> None:
+    suites = [("finance", make_suite(auc(0.8))), ("support", make_suite(auc(0.7)))]
+    night(*suites)
+    part = night(*suites, only=("support",))
+    whole = night(("finance", make_suite(auc(0.6))), suites[1])
+
+    assert part.exit_code == EXIT_OK
+    assert _verdicts(part) == ["steady"]
+    assert _verdicts(whole) == ["regressed", "steady"]  # finance against the first night
+
+
+def test_an_interrupted_run_keeps_its_figures_but_is_never_compared_with(night, make_suite, sessions) -> None:
+    night(("core", make_suite(auc(0.8))))
+    with pytest.raises(KeyboardInterrupt, match="stop"):
+        night(("core", make_suite(auc(0.5))), ("core", make_suite(name="slow", error=KeyboardInterrupt("stop"))))
+    after = night(("core", make_suite(auc(0.8))))
+
+    assert _verdicts(after) == ["steady"]
+    with sessions() as session:
+        assert session.scalars(select(EvalRun.status).order_by(EvalRun.started_at)).all() == [
+            "completed",
+            "running",
+            "completed",
+        ]
+        assert 0.5 in session.scalars(select(EvalMetric.value)).all()
+
+
+def test_tenants_are_not_compared_with_each_other(night, make_suite) -> None:
+    night(("core", make_suite(auc(0.8))), tenant="shop")
+
+    assert _verdicts(night(("core", make_suite(auc(0.5))), tenant="bank")) == ["new"]
+
+
+@pytest.mark.parametrize(
+    ("names", "only", "message"),
+    [
+        ([], (), "suites: must hold at least one suite"),
+        (["a"], ("finanse",), r"only: has no suites \(got 'finanse'\)\. There are: \['core'\]"),
+        (["a", "a"], (), r"need different names \(got 'core/a'\)"),
+    ],
+)
+def test_a_wrong_call_is_refused_before_anything_runs(night, make_suite, sessions, names, only, message: str) -> None:
+    suites = [("core", make_suite(auc(0.8), name=name)) for name in names]
+
+    with pytest.raises(InvalidInput, match=message):
+        night(*suites, only=only)
+    with sessions() as session:
+        assert not session.scalars(select(EvalRun)).all()
+
+
+def test_both_reports_are_written_under_the_run_id(night, make_suite) -> None:
+    result = night(("core", make_suite(auc(0.8))))
+
+    assert result.html_path.name == f"{result.run_id}.html"
+    assert json.loads(result.json_path.read_text())["run"]["run_id"] == result.run_id
+    assert sorted(path.suffix for path in result.html_path.parent.iterdir()) == [".html", ".json"]
+
+
+def test_a_folder_that_is_no_checkout_has_no_git_version(tmp_path: Path) -> None:
+    assert find_git_version(tmp_path) is None
+    assert find_git_version(tmp_path / "absent") is None

@@ -1,0 +1,187 @@
+"""The report shows what matters first, needs nothing but itself, and trusts no text."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from service.evals.compare import Previous, compare
+from service.evals.report import (
+    RunInfo,
+    bar_geometry,
+    describe,
+    format_change,
+    format_number,
+    format_seconds,
+    render_html,
+    write_report,
+)
+from service.evals.runner import SuiteResult
+from verticals.contract import Metric
+
+INFO = RunInfo(
+    run_id="20261122T020000Z-abc123",
+    started_at=datetime(2026, 11, 22, 2, tzinfo=UTC),
+    duration_s=95.0,
+    git_version="1c1ba94-dirty",
+    models={"core": "smol 1-abc"},
+    machine={"cpus": 2, "python": "3.11.9"},
+    last_run_ids=("20261121T020000Z-def456",),
+    exit_code=1,
+)
+
+
+def result(
+    name: str, *metrics: Metric, domain="finance", status="ok", reason=None, dataset="German credit"
+) -> SuiteResult:
+    return SuiteResult(domain, name, dataset, "5-fold", "WoE scorecard", "ROC AUC", status, reason, 3.0, metrics)
+
+
+def auc(value: float) -> Metric:
+    return Metric("AUC", value, value - 0.03, value + 0.03, 1000, baseline="logistic", baseline_value=0.7871)
+
+
+@pytest.fixture
+def comparison():
+    before = result("scorecard", auc(0.8))
+    now = [
+        result("scorecard", auc(0.65)),
+        result("reasons", status="failed", reason="KeyError at finance:12"),
+        result("findings", domain="medical", status="skipped", reason="data set is not mounted"),
+    ]
+    return compare(
+        now, {before.key: Previous("ok", "r1", before, "r1"), ("finance", "old"): Previous("ok", "r1", None, None)}
+    )
+
+
+class Page(HTMLParser):
+    """Collects tags, attributes and text."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.attributes: list[tuple[str, str | None]] = []
+        self.text = ""
+        self.feed(html)
+
+    def handle_starttag(self, tag, attrs) -> None:
+        self.tags.append(tag)
+        self.attributes += attrs
+
+    def handle_data(self, data: str) -> None:
+        self.text += " ".join(data.split()) + " " if data.strip() else ""
+
+
+def test_the_page_fetches_nothing(comparison) -> None:
+    html = render_html(describe(INFO, comparison))
+    page = Page(html)
+
+    assert not {"script", "link", "img", "iframe", "object", "base"} & set(page.tags)
+    assert not {"src", "href", "srcset", "data"} & {name for name, _ in page.attributes}
+    assert not any(word in html for word in ("url(", "@import", "http:", "https:"))
+
+
+def test_regressions_and_losses_come_before_the_domains(comparison) -> None:
+    text = Page(render_html(describe(INFO, comparison))).text
+
+    attention, first_domain = text.index("Needs attention"), text.index("value and 95 % interval")
+    for word in ("AUC", "−0.150", "failed: KeyError at finance:12", "is gone"):
+        assert attention < text.index(word) < first_domain
+
+
+def test_the_page_names_data_method_reasons_and_run(comparison) -> None:
+    text = Page(render_html(describe(INFO, comparison))).text
+
+    for word in (
+        *(
+            "German credit",
+            "5-fold",
+            "WoE scorecard",
+            "ROC AUC",
+            "data set is not mounted",
+            "0.620 to 0.680",
+            "logistic",
+        ),
+        *("20261122T020000Z-abc123", "20261121T020000Z-def456", "1c1ba94-dirty", "smol 1-abc", "1 min 35 s", "cpus 2"),
+    ):
+        assert word in text
+
+
+def test_hostile_text_is_escaped() -> None:
+    attack = "<script>alert(1)</script>"
+    metric = Metric(attack, 0.5, 0.4, 0.6, 9, baseline=attack, baseline_value=0.1)
+
+    page = Page(render_html(describe(INFO, compare([result(attack, metric, dataset=attack, domain=attack)], {}))))
+
+    assert "script" not in page.tags
+    assert attack in page.text
+
+
+def test_json_holds_the_figures_in_full_precision(comparison, tmp_path: Path) -> None:
+    _, json_path = write_report(INFO, comparison, tmp_path)
+
+    report = json.loads(json_path.read_text())
+    metric = report["domains"][0]["suites"][0]["metrics"][0]
+    assert report["format"] == "trivium-evaluation/1"
+    assert report["summary"] | {"alarms": 3, "regressed": 1, "failed": 1, "skipped": 1, "ok": 1} == report["summary"]
+    assert metric["verdict"] == "regressed"
+    assert metric["value"] == 0.65
+    assert metric["last"]["value"] == 0.8
+    assert metric["change"] == pytest.approx(-0.15)
+    assert report["gone"] == [{"domain": "finance", "suite": "old"}]
+
+
+@pytest.mark.parametrize(
+    ("first_run", "status", "headline"),
+    [
+        (True, "ok", "First run: there is nothing to compare with yet"),
+        (False, "ok", "No regressions"),
+        (False, "skipped", "Nothing was measured"),
+    ],
+)
+def test_the_headline_never_claims_more_than_was_measured(first_run: bool, status, headline: str) -> None:
+    info = RunInfo(**{**INFO.__dict__, "last_run_ids": () if first_run else ("r1",)})
+    metrics = (auc(0.8),) if status == "ok" else ()
+
+    assert headline in Page(render_html(describe(info, compare([result("s", *metrics, status=status)], {})))).text
+
+
+def test_marks_keep_their_order_and_stay_inside_the_drawing() -> None:
+    row = {"value": 0.65, "low": 0.62, "high": 0.68, "last": {"value": 0.8}, "baseline_value": 0.5}
+
+    at = bar_geometry(row)
+
+    assert 0 < at["baseline"] < at["low"] < at["value"] < at["high"] < at["last"] < at["width"]
+
+
+def test_an_exact_metric_is_drawn_in_the_middle() -> None:
+    at = bar_geometry({"value": 3.0, "low": 3.0, "high": 3.0, "last": None, "baseline_value": None})
+
+    assert at["value"] == at["low"] == at["high"] == at["width"] / 2
+    assert at["last"] is None
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        *((0, "0"), (0.79, "0.790"), (0.00091, "0.00091"), (2.13e-5, "2.1e-05")),
+        *((12.346, "12.35"), (-0.5, "−0.500"), (345.67, "345.7"), (1204.4, "1,204")),
+    ],
+)
+def test_numbers_keep_the_digits_that_matter(value: float, text: str) -> None:
+    assert format_number(value) == text
+
+
+def test_changes_are_signed() -> None:
+    assert [format_change(value) for value in (0.1, -0.1, 0.0)] == ["+0.100", "−0.100", "0"]
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(0.44, "0.4 s"), (12.3, "12 s"), (185, "3 min 05 s"), (3720, "1 h 02 min")]
+)
+def test_durations_read_as_people_say_them(value: float, text: str) -> None:
+    assert format_seconds(value) == text

@@ -1,0 +1,71 @@
+"""The registry serves exactly what was saved, or says why not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from service.registry import FileRegistry
+from verticals.contract import InvalidInput, Unavailable
+
+CARD = {
+    "trained_on": "German credit",
+    "licence": "CC BY 4.0",
+    "recipe": "make run",
+    "metrics": {"auc": 0.79},
+    "limits": "demo",
+}
+
+
+@pytest.fixture
+def registry(tmp_path: Path) -> FileRegistry:
+    return FileRegistry(tmp_path)
+
+
+def test_what_was_saved_is_loaded(registry: FileRegistry) -> None:
+    saved = registry.save("finance.scorecard", {"model.json": b"{}"}, CARD)
+
+    loaded = registry.load("finance.scorecard")
+    assert loaded is not None
+    card, files = loaded
+    assert card == saved
+    assert files["model.json"].read_bytes() == b"{}"
+
+
+def test_nothing_saved_is_none(registry: FileRegistry) -> None:
+    assert registry.load("finance.scorecard") is None
+
+
+def test_a_new_version_becomes_the_active_one_and_the_old_stays(registry: FileRegistry, tmp_path: Path) -> None:
+    old = registry.save("a.b", {"m": b"1"}, CARD)
+    new = registry.save("a.b", {"m": b"2"}, CARD)
+
+    assert registry.cards() == [new]
+    assert (tmp_path / "a.b" / old.version / "m").read_bytes() == b"1"
+
+
+def test_equal_bytes_are_the_same_version(registry: FileRegistry) -> None:
+    assert registry.save("a.b", {"m": b"1"}, CARD).version == registry.save("a.b", {"m": b"1"}, CARD).version
+
+
+def test_a_changed_file_is_refused(registry: FileRegistry, tmp_path: Path) -> None:
+    card = registry.save("a.b", {"m": b"1"}, CARD)
+    (tmp_path / "a.b" / card.version / "m").write_bytes(b"x")
+
+    with pytest.raises(Unavailable, match="differ from the SHA-256"):
+        registry.load("a.b")
+
+
+def test_a_missing_file_is_refused(registry: FileRegistry, tmp_path: Path) -> None:
+    card = registry.save("a.b", {"m": b"1"}, CARD)
+    (tmp_path / "a.b" / card.version / "m").unlink()
+
+    with pytest.raises(Unavailable, match="FileNotFoundError"):
+        registry.load("a.b")
+
+
+@pytest.mark.parametrize("name", ["", "../x", "A", "a/b", "a..b"])
+def test_a_bad_name_is_refused(registry: FileRegistry, name: str) -> None:
+    with pytest.raises(InvalidInput, match="dotted lower-case words"):
+        registry.save(name, {"m": b"1"}, CARD)

@@ -1,0 +1,45 @@
+"""Settings come from the environment; a wrong one is named."""
+
+from __future__ import annotations
+
+import pytest
+
+from service.settings import read_settings
+from verticals.contract import InvalidInput
+
+
+def test_the_defaults_need_no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TRIVIUM_DATA", raising=False)
+
+    settings = read_settings()
+
+    assert (settings.port, settings.dashboard_port, settings.engine) == (8000, 8501, "local")
+    assert settings.sqlalchemy_url.startswith("sqlite:///")
+
+
+def test_a_value_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRIVIUM_PORT", "9000")
+
+    assert read_settings().port == 9000
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("TRIVIUM_PORT", "70000", "TRIVIUM_PORT: .*less than or equal to 65535"),
+        ("TRIVIUM_PRECISION", "int3", "TRIVIUM_PRECISION: .*'int8', 'bf16' or 'fp32'"),
+        ("TRIVIUM_PROT", "1", "TRIVIUM_PROT: is not a setting"),
+        ("TRIVIUM_ENGINE", "openai", "TRIVIUM_OPENAI_BASE_URL"),
+    ],
+)
+def test_a_wrong_setting_is_named(monkeypatch: pytest.MonkeyPatch, name: str, value: str, message: str) -> None:
+    monkeypatch.setenv(name, value)
+
+    with pytest.raises(InvalidInput, match=message):
+        read_settings()
+
+
+def test_secrets_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRIVIUM_DATABASE_URL", "postgresql+psycopg://user:hunter2@db/trivium")
+
+    assert "hunter2" not in repr(read_settings())

@@ -1,0 +1,146 @@
+"""Is the image good enough to read? Six measured checks with stated limits per modality. Ignores positioning and anatomy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from verticals.medical.schemas import Quality, QualityCheck, QualityVerdict
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+
+@dataclass(frozen=True)
+class Limit:
+    """Where a measure starts to warn and to reject. Set on test images and phantoms, not on clinical data."""
+
+    warn_at: float
+    reject_at: float
+    says: str
+
+    @property
+    def higher_is_better(self) -> bool:
+        return self.warn_at > self.reject_at
+
+
+_SIZE = "{value:.0f} pixels on the shorter side"
+_BLANK = "{value:.0%} of the pixels hold one value"
+_LEVELS = "{value:.0f} grey levels between the 1st and 99th percentile"
+_CLIP = "{value:.1%} of the pixels are at the brightest value"
+_SHARP = "sharpness {value:.2f} (1 minus Crete's blur)"
+_NOISE = "noise is {value:.1%} of the range of values"
+
+_PROJECTION = {
+    "size": Limit(512, 128, _SIZE),
+    "blank": Limit(0.60, 0.95, _BLANK),
+    "contrast": Limit(64, 16, _LEVELS),
+    "clipping": Limit(0.05, 0.30, _CLIP),
+    "sharpness": Limit(0.30, 0.15, _SHARP),
+    "noise": Limit(0.05, 0.15, _NOISE),
+}
+LIMITS: dict[str, dict[str, Limit]] = {
+    "CR": _PROJECTION,
+    "DX": _PROJECTION,
+    "CT": _PROJECTION | {"size": Limit(256, 64, _SIZE), "blank": Limit(0.70, 0.95, _BLANK)},
+    "MR": _PROJECTION | {"size": Limit(128, 48, _SIZE), "blank": Limit(0.70, 0.95, _BLANK)},
+}
+
+
+def assess(frame: Array, modality: str, *, inverted: bool = False, warnings: list[str] | None = None) -> Quality:
+    """Measure one frame of stored values, (rows, columns), padding included.
+
+    Args:
+        inverted: MONOCHROME1, where the lowest value is the brightest.
+        warnings: Told by earlier steps; they make the verdict at least "warn".
+    """
+    measured = measure(-frame.astype(np.float64) if inverted else frame.astype(np.float64))
+    checks = [_judge(name, measured[name], limit) for name, limit in LIMITS[modality].items()]
+    told = [check.reason for check in checks if check.verdict != "accept"] + (warnings or [])
+    order: tuple[QualityVerdict, ...] = ("reject", "warn", "accept")
+    verdicts: list[QualityVerdict] = [c.verdict for c in checks] + (["warn"] if warnings else [])
+    return Quality(
+        verdict=min(verdicts, key=order.index),
+        score=min(_score(c.value, LIMITS[modality][c.name]) for c in checks),
+        reasons=told,
+        checks=checks,
+    )
+
+
+def measure(frame: Array) -> dict[str, float]:
+    """The six measures of one frame in float64, brightest value highest."""
+    low, high = np.percentile(frame, (1, 99))
+    inside = frame[(frame >= low) & (frame <= high)]
+    _, counts = np.unique(frame, return_counts=True)
+    spread = float(high - low)
+    scaled = np.clip((frame - low) / spread, 0, 1) if spread else np.zeros_like(frame)
+    return {
+        "size": float(min(frame.shape)),
+        "blank": float(counts.max() / frame.size),
+        "contrast": float(np.unique(inside).size),
+        "clipping": float(counts[-1] / frame.size),
+        "sharpness": 1 - blur(scaled),
+        "noise": noise_sigma(scaled),
+    }
+
+
+def blur(image: Array) -> float:
+    """Perceptual blur, 0 sharp to 1 blurred (Crete et al. 2007, doi:10.1117/12.702790): what does blurring again change?"""
+    worst = 0.0
+    for axis in (0, 1):
+        again = _box(image, 9, axis)
+        before, after = (np.abs(np.diff(x, axis=axis)) for x in (image, again))
+        total = float(before.sum())
+        worst = max(worst, 1.0 if total == 0 else 1 - float(np.maximum(before - after, 0).sum()) / total)
+    return worst
+
+
+def _box(image: Array, width: int, axis: int) -> Array:
+    """Mean over `width` pixels along `axis`, edges repeated."""
+    pad = [(0, 0), (0, 0)]
+    pad[axis] = (width // 2 + 1, width // 2)
+    sums = np.cumsum(np.pad(image, pad, mode="edge"), axis=axis)
+    n = image.shape[axis]
+    return np.asarray((np.take(sums, range(width, width + n), axis) - np.take(sums, range(n), axis)) / width)
+
+
+def noise_sigma(image: Array) -> float:
+    """Standard deviation of the noise (Immerkaer 1996, doi:10.1006/cviu.1996.0060); the median keeps edges out of it."""
+    if min(image.shape) < 3:
+        return 0.0
+    x = image
+    laplacian = (
+        x[:-2, :-2]
+        + x[:-2, 2:]
+        + x[2:, :-2]
+        + x[2:, 2:]
+        - 2 * (x[:-2, 1:-1] + x[2:, 1:-1] + x[1:-1, :-2] + x[1:-1, 2:])
+    ) + 4 * x[1:-1, 1:-1]
+    return float(np.median(np.abs(laplacian)) / 0.6745 / 6)
+
+
+def _judge(name: str, value: float, limit: Limit) -> QualityCheck:
+    sign = 1 if limit.higher_is_better else -1
+    verdict: QualityVerdict = "accept"
+    if sign * value <= sign * limit.reject_at:
+        verdict = "reject"
+    elif sign * value <= sign * limit.warn_at:
+        verdict = "warn"
+    edge = (
+        "" if verdict == "accept" else f"; {verdict} at {limit.reject_at if verdict == 'reject' else limit.warn_at:g}"
+    )
+    return QualityCheck(
+        name=name,
+        value=value,
+        warn_at=limit.warn_at,
+        reject_at=limit.reject_at,
+        higher_is_better=limit.higher_is_better,
+        verdict=verdict,
+        reason=f"{name.capitalize()}: {limit.says.format(value=value)}{edge}.",
+    )
+
+
+def _score(value: float, limit: Limit) -> float:
+    """0 at the reject limit, 0.5 at the warn limit, 1 as far beyond it again."""
+    return float(np.clip(0.5 * (value - limit.reject_at) / (limit.warn_at - limit.reject_at), 0, 1))

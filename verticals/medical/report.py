@@ -1,0 +1,296 @@
+"""A report: its draft, its states, its hash, and the blocks every export prints. Ignores storage and file formats.
+
+PRELIMINARY -> EDITED -> FINAL -> AMENDED. A version is never changed; each names the hash of the one before it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from pydicom.dataset import Dataset
+
+from verticals.contract import Conflict, InvalidInput, Unavailable
+from verticals.medical.schemas import NOTICE, Addendum, FindingsStatus, Quality, ReportState, Sections
+
+BLANK = "[to be completed by the radiologist]"
+_BLANK = re.compile(r"\[\s*to be completed[^\]]*\]", re.IGNORECASE)
+NO_PRIOR = "No prior study available."
+SIGNED: tuple[ReportState, ...] = ("FINAL", "AMENDED")
+
+# What a reader goes through, by body part; the draft leaves each line blank.
+_TEMPLATES: dict[str, tuple[str, ...]] = {
+    "CHEST": (
+        "Lungs",
+        "Pleura",
+        "Heart and great vessels",
+        "Mediastinum and hila",
+        "Bones and soft tissues",
+        "Devices",
+    ),
+    "HEAD": (
+        "Brain parenchyma",
+        "Ventricles and extra-axial spaces",
+        "Vessels",
+        "Skull, sinuses and mastoids",
+        "Orbits",
+    ),
+    "ABDOMEN": (
+        "Liver and biliary system",
+        "Pancreas and spleen",
+        "Kidneys and adrenals",
+        "Bowel",
+        "Vessels and nodes",
+        "Bones",
+    ),
+    "SPINE": ("Alignment", "Vertebral bodies", "Discs and canal", "Soft tissues"),
+}
+_ALIASES = {"BRAIN": "HEAD", "SKULL": "HEAD", "CSPINE": "SPINE", "TSPINE": "SPINE", "LSPINE": "SPINE", "RIB": "CHEST"}
+
+
+@dataclass(frozen=True)
+class Report:
+    """One version of a report."""
+
+    report_id: str
+    study_id: str
+    version: int
+    state: ReportState
+    sections: Sections
+    findings_status: FindingsStatus
+    created_at: datetime  # UTC, of this version
+    previous_sha256: str  # "" for version 1
+    signer: str | None = None
+    signed_at: datetime | None = None
+    addenda: tuple[Addendum, ...] = ()
+
+    @property
+    def blanks(self) -> int:
+        """Blanks in the sections that are still to be completed."""
+        return sum(len(_BLANK.findall(text)) for text in self.sections.model_dump().values())
+
+    @property
+    def content_sha256(self) -> str:
+        """SHA-256 of everything above as canonical JSON; a changed letter, state or signature changes it."""
+        content = {
+            "report_id": self.report_id,
+            "study_id": self.study_id,
+            "version": self.version,
+            "state": self.state,
+            "sections": self.sections.model_dump(),
+            "findings_status": self.findings_status.model_dump(),
+            "created_at": _stamp(self.created_at),
+            "previous_sha256": self.previous_sha256,
+            "signer": self.signer,
+            "signed_at": self.signed_at and _stamp(self.signed_at),
+            "addenda": [[a.author, a.text, _stamp(a.added_at)] for a in self.addenda],
+        }
+        return hashlib.sha256(json.dumps(content, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+
+
+def _stamp(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat(timespec="microseconds")
+
+
+def draft(
+    header: Dataset, quality: Quality, status: FindingsStatus, sentences: Sequence[str], *, priors: Sequence[str] = ()
+) -> Sections:
+    """A draft from header facts only: what was done, how good the image is, and blanks for everything a person must see.
+
+    Args:
+        header: The de-identified object.
+        sentences: A findings model's sentences; empty when none was applied.
+        priors: Ids of stored studies of the same patient. They are named, never compared with.
+    """
+    part = str(header.get("BodyPartExamined", "")) or "UNKNOWN"
+    lines = [f"Image quality: {quality.verdict}." + "".join(f" {reason}" for reason in quality.reasons)]
+    if quality.verdict == "reject":
+        lines.append("The image does not meet the limits for reading and should not be used for diagnosis.")
+    lines.append(f"Automated findings: {status.status}. {status.reason}")
+    lines += sentences
+    template = _TEMPLATES.get(_ALIASES.get(part, part), ("Findings",))
+    lines += [f"{structure}: {BLANK}" for structure in template]
+    earlier = f"Earlier studies in this archive: {', '.join(priors)}. Comparison: {BLANK}"
+    return Sections(
+        examination=_examination(header, part),
+        technique=_technique(header),
+        comparison=earlier if priors else NO_PRIOR,
+        findings="\n".join(lines),
+        impression=BLANK,
+    )
+
+
+def _examination(header: Dataset, part: str) -> str:
+    name = {"CT": "Computed tomography", "MR": "Magnetic resonance imaging"}.get(header.Modality, "Radiograph")
+    region = "body part not stated in the file" if part == "UNKNOWN" else part.lower()
+    view = f", {header.ViewPosition} view" if header.get("ViewPosition") else ""
+    side = {"L": ", left", "R": ", right", "B": ", both sides"}.get(
+        str(header.get("ImageLaterality") or header.get("Laterality") or ""), ""
+    )
+    return f"{name} ({header.Modality}), {region}{view}{side}."
+
+
+def _technique(header: Dataset) -> str:
+    """Header values with their units; a value that the file does not give is not mentioned."""
+    facts = (
+        ("SliceThickness", "slice thickness {:g} mm"),
+        ("KVP", "{:g} kVp"),
+        ("XRayTubeCurrent", "tube current {:g} mA"),
+        ("ExposureTime", "exposure time {:g} ms"),
+        ("MagneticFieldStrength", "{:g} T"),
+        ("RepetitionTime", "TR {:g} ms"),
+        ("EchoTime", "TE {:g} ms"),
+        ("FlipAngle", "flip angle {:g} degrees"),
+    )
+    said = [text.format(float(header[k].value)) for k, text in facts if isinstance(header.get(k), int | float)]
+    frames = int(header.get("NumberOfFrames") or 1)
+    said.append(f"{frames} frame{'s' if frames > 1 else ''} of {header.Rows} x {header.Columns} pixels")
+    return f"One {header.Modality} image object was read; from its header: {', '.join(said)}."
+
+
+def edited(report: Report, sections: Sections, *, expected_version: int, now: datetime) -> Report:
+    """The next version with new text.
+
+    Raises:
+        Conflict: the report is signed, or somebody changed it since `expected_version`.
+    """
+    _check_unsigned(report, "edited")
+    _check_version(report, expected_version)
+    return _next(replace(report, state="EDITED", sections=sections), report, now)
+
+
+def signed(report: Report, *, signer: str, attest: bool, expected_version: int, now: datetime) -> Report:
+    """The next version, FINAL.
+
+    Raises:
+        InvalidInput: without attestation, impression or findings, or with blanks left.
+        Conflict: signed already, or changed since `expected_version`.
+    """
+    _check_unsigned(report, "signed again")
+    _check_version(report, expected_version)
+    if not attest:
+        raise InvalidInput(
+            "must be true: the signer states that the images and this text were reviewed", field="attest"
+        )
+    for section in ("findings", "impression"):
+        if not getattr(report.sections, section):
+            raise InvalidInput("must not be empty in a signed report", field=f"sections.{section}")
+    if report.blanks:
+        raise InvalidInput(
+            "must all be completed or deleted before signing",
+            field="sections",
+            value=f"{report.blanks} blanks",
+            remedy=f"Edit every {BLANK}.",
+        )
+    return _next(replace(report, state="FINAL", signer=signer, signed_at=now), report, now)
+
+
+def amended(report: Report, *, author: str, text: str, now: datetime) -> Report:
+    """The next version, AMENDED: the signed text as it is, and one addendum more.
+
+    Raises:
+        Conflict: the report is not signed yet.
+    """
+    if report.state not in SIGNED:
+        raise Conflict("only a signed report takes an addendum", field="state", value=report.state, remedy="Edit it.")
+    addenda = (*report.addenda, Addendum(author=author, text=text, added_at=now))
+    return _next(replace(report, state="AMENDED", addenda=addenda), report, now)
+
+
+def _check_unsigned(report: Report, what: str) -> None:
+    if report.state in SIGNED:
+        raise Conflict(
+            f"a signed report cannot be {what}", field="state", value=report.state, remedy="Write an addendum."
+        )
+
+
+def _check_version(report: Report, expected: int) -> None:
+    if report.version != expected:
+        raise Conflict(
+            f"the report is at version {report.version}: somebody changed it since you read it",
+            field="expected_version",
+            value=expected,
+            remedy="Read it again and repeat your change.",
+        )
+
+
+def _next(changed: Report, before: Report, now: datetime) -> Report:
+    return replace(changed, version=before.version + 1, previous_sha256=before.content_sha256, created_at=now)
+
+
+def verify(chain: Sequence[tuple[Report, str]]) -> Report:
+    """The newest version, after checking every version's stored hash, the chain, and that signed text never changed.
+
+    Args:
+        chain: (version as read, stored hash), oldest first.
+    Raises:
+        Unavailable: the stored report was altered outside this program.
+    """
+    previous: Report | None = None
+    for report, stored_sha256 in chain:
+        linked = (report.version, report.previous_sha256) == (
+            (1, "") if previous is None else (previous.version + 1, previous.content_sha256)
+        )
+        kept = previous is None or previous.state not in SIGNED or _signed_part(previous) == _signed_part(report)
+        if report.content_sha256 != stored_sha256 or not linked or not kept:
+            raise altered(report.report_id, report.version)
+        previous = report
+    assert previous is not None  # a report has at least one version
+    return previous
+
+
+def altered(report_id: str, version: int) -> Unavailable:
+    """The error of a stored report that is not what this program wrote."""
+    return Unavailable(
+        "the stored report does not match its hash: it was altered outside this program",
+        field="content_sha256",
+        value=f"{report_id} version {version}",
+        remedy="Restore it from a backup; the audit trail holds the hash of what was signed.",
+    )
+
+
+def _signed_part(report: Report) -> tuple[Any, ...]:
+    return report.sections, report.signer, report.signed_at, report.findings_status
+
+
+@dataclass(frozen=True)
+class Block:
+    """One piece of the report as every export prints it: its title, LOINC section (PS3.16 CID 7001) and text."""
+
+    title: str
+    code: str
+    meaning: str
+    text: str
+
+
+def blocks(report: Report) -> list[Block]:
+    """The report in reading order. SR, FHIR and text are printed from this alone, so they cannot differ."""
+    author = (
+        f"Signed by {report.signer}, {_stamp(report.signed_at)}."
+        if report.signer and report.signed_at
+        else "Not signed."
+    )
+    status = f"{NOTICE}. Report {report.report_id}, version {report.version}, {report.state}. {author}"
+    s = report.sections
+    listed = [
+        Block("Status", "55112-7", "Summary", status),
+        Block("Examination", "55111-9", "Current Procedure Descriptions", s.examination),
+        Block("Technique", "55111-9", "Current Procedure Descriptions", s.technique),
+        Block("Comparison", "55114-3", "Prior Procedure Descriptions", s.comparison),
+        Block("Findings", "59776-5", "Findings", s.findings),
+        Block("Impression", "19005-8", "Impressions", s.impression),
+    ]
+    listed += [
+        Block("Addendum", "55107-7", "Addendum", f"{a.author}, {_stamp(a.added_at)}: {a.text}") for a in report.addenda
+    ]
+    return [block for block in listed if block.text]
+
+
+def as_text(report: Report) -> str:
+    """The report as plain text."""
+    return "\n\n".join(f"{block.title.upper()}\n{block.text}" for block in blocks(report)) + "\n"

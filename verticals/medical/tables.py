@@ -1,0 +1,238 @@
+"""The medical tables and how rows become values. Ignores DICOM and the rules of a report (see `report`).
+
+The pixels are stored only de-identified, in the same row and transaction as what is known about them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    CheckConstraint,
+    DateTime,
+    LargeBinary,
+    String,
+    UniqueConstraint,
+    event,
+    func,
+    select,
+)
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Mapped, Session, mapped_column, sessionmaker
+
+from verticals.contract import Base, Conflict, NotFound, Unavailable
+from verticals.medical import report as reports
+from verticals.medical.report import Report
+from verticals.medical.schemas import Addendum, FindingsStatus, Sections
+
+_Id = String(64)
+_Sha = String(64)
+_When = DateTime(timezone=True)
+
+
+class MedicalKey(Base):
+    """A tenant's secret for pseudonyms. Whoever has it can test guesses of identity: back it up apart from the data."""
+
+    __tablename__ = "medical_keys"
+
+    tenant: Mapped[str] = mapped_column(_Id, primary_key=True)
+    key: Mapped[bytes] = mapped_column(LargeBinary)
+    created_at: Mapped[datetime] = mapped_column(_When)
+
+
+class MedicalStudy(Base):
+    """One de-identified SOP instance and what is known about it."""
+
+    __tablename__ = "medical_studies"
+    __table_args__ = (UniqueConstraint("tenant", "sop_instance_uid"),)
+
+    study_id: Mapped[str] = mapped_column(_Id, primary_key=True)
+    tenant: Mapped[str] = mapped_column(_Id, index=True)
+    sop_instance_uid: Mapped[str] = mapped_column(_Id)  # the new one
+    patient: Mapped[str] = mapped_column(_Id, index=True)  # pseudonym
+    source_mac: Mapped[str] = mapped_column(_Sha)  # keyed hash of the uploaded file
+    origin: Mapped[str] = mapped_column(String(32))
+    modality: Mapped[str] = mapped_column(String(16))
+    body_part: Mapped[str] = mapped_column(String(16))
+    quality_verdict: Mapped[str] = mapped_column(String(8))
+    details: Mapped[dict[str, Any]] = mapped_column(JSON)  # quality, deidentification, image, findings_status
+    dicom: Mapped[bytes] = mapped_column(LargeBinary, deferred=True)
+    dicom_sha256: Mapped[str] = mapped_column(_Sha)
+    received_at: Mapped[datetime] = mapped_column(_When, index=True)
+
+
+class MedicalReportVersion(Base):
+    """One version of a report; append-only. Version numbers are unique, so of two edits of one version one loses."""
+
+    __tablename__ = "medical_report_versions"
+    __table_args__ = (
+        CheckConstraint("version >= 1", name="ck_medical_report_version"),
+        CheckConstraint("state IN ('PRELIMINARY', 'EDITED', 'FINAL', 'AMENDED')", name="ck_medical_report_state"),
+        CheckConstraint(
+            "(state IN ('FINAL', 'AMENDED')) = (signer IS NOT NULL AND signed_at IS NOT NULL)",
+            name="ck_medical_report_signed",
+        ),
+    )
+
+    report_id: Mapped[str] = mapped_column(_Id, primary_key=True)
+    version: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    tenant: Mapped[str] = mapped_column(_Id, index=True)
+    study_id: Mapped[str] = mapped_column(_Id, index=True)
+    state: Mapped[str] = mapped_column(String(16))
+    sections: Mapped[dict[str, str]] = mapped_column(JSON)
+    findings_status: Mapped[dict[str, Any]] = mapped_column(JSON)
+    signer: Mapped[str | None] = mapped_column(_Id)
+    signed_at: Mapped[datetime | None] = mapped_column(_When)
+    addenda: Mapped[list[dict[str, str]]] = mapped_column(JSON)
+    previous_sha256: Mapped[str] = mapped_column(_Sha)
+    content_sha256: Mapped[str] = mapped_column(_Sha)
+    created_at: Mapped[datetime] = mapped_column(_When)
+
+
+@event.listens_for(MedicalReportVersion, "before_update")
+@event.listens_for(MedicalReportVersion, "before_delete")
+def _refuse_change(_mapper: object, _connection: object, row: MedicalReportVersion) -> None:
+    raise Conflict("a version of a report is immutable", field="report_id", value=row.report_id)
+
+
+def utc(moment: datetime) -> datetime:
+    """A stored time with its zone (SQLite returns it without)."""
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
+def tenant_key(sessions: sessionmaker[Session], tenant: str) -> bytes:
+    """The tenant's pseudonym key; the first call makes it from the operating system's randomness."""
+    with sessions() as session:
+        if row := session.get(MedicalKey, tenant):
+            return row.key
+        session.add(MedicalKey(tenant=tenant, key=secrets.token_bytes(32), created_at=datetime.now(UTC)))
+        try:
+            session.commit()
+        except IntegrityError:  # another request made it meanwhile
+            session.rollback()
+        return session.execute(select(MedicalKey.key).where(MedicalKey.tenant == tenant)).scalar_one()
+
+
+def get_study(session: Session, tenant: str, study_id: str) -> MedicalStudy:
+    """The tenant's study.
+
+    Raises:
+        NotFound: there is none of that id for this tenant.
+    """
+    found = session.execute(
+        select(MedicalStudy).where(MedicalStudy.tenant == tenant, MedicalStudy.study_id == study_id)
+    ).scalar_one_or_none()
+    if found is None:
+        raise NotFound("no such study", field="study_id", value=study_id)
+    return found
+
+
+def get_pixels(study: MedicalStudy) -> bytes:
+    """The stored DICOM object.
+
+    Raises:
+        Unavailable: it does not match its hash.
+    """
+    if hashlib.sha256(study.dicom).hexdigest() != study.dicom_sha256:
+        raise Unavailable("the stored image does not match its hash", field="study_id", value=study.study_id)
+    return study.dicom
+
+
+def get_report(session: Session, tenant: str, *, report_id: str | None = None, study_id: str | None = None) -> Report:
+    """The newest version, by either id, verified against its hashes.
+
+    Raises:
+        NotFound: there is none of that id for this tenant.
+        Unavailable: the stored report was altered.
+    """
+    mine = select(MedicalReportVersion).where(MedicalReportVersion.tenant == tenant)
+    if report_id is not None:
+        mine = mine.where(MedicalReportVersion.report_id == report_id)
+    if study_id is not None:
+        mine = mine.where(MedicalReportVersion.study_id == study_id)
+    rows = session.execute(mine.order_by(MedicalReportVersion.version)).scalars().all()
+    if not rows:
+        raise NotFound("no such report", field="report_id" if report_id else "study_id", value=report_id or study_id)
+    try:
+        chain = [(_from_row(row), row.content_sha256) for row in rows]
+    except (TypeError, ValueError):
+        raise reports.altered(rows[0].report_id, len(rows)) from None
+    return reports.verify(chain)
+
+
+def add_report(session: Session, tenant: str, report: Report) -> None:
+    """Append one version.
+
+    Raises:
+        Conflict: somebody else appended the same version first.
+    """
+    session.add(
+        MedicalReportVersion(
+            report_id=report.report_id,
+            version=report.version,
+            tenant=tenant,
+            study_id=report.study_id,
+            state=report.state,
+            sections=report.sections.model_dump(),
+            findings_status=report.findings_status.model_dump(),
+            signer=report.signer,
+            signed_at=report.signed_at,
+            addenda=[a.model_dump(mode="json") for a in report.addenda],
+            previous_sha256=report.previous_sha256,
+            content_sha256=report.content_sha256,
+            created_at=report.created_at,
+        )
+    )
+    try:
+        session.flush()
+    except IntegrityError:
+        raise Conflict(
+            "somebody changed the report at the same time",
+            field="report_id",
+            value=report.report_id,
+            remedy="Read it again.",
+        ) from None
+
+
+def _from_row(row: MedicalReportVersion) -> Report:
+    return Report(
+        report_id=row.report_id,
+        study_id=row.study_id,
+        version=row.version,
+        state=row.state,  # type: ignore[arg-type]  # the table's check constraint
+        sections=Sections.model_construct(**row.sections),
+        findings_status=FindingsStatus.model_validate(row.findings_status),
+        created_at=utc(row.created_at),
+        previous_sha256=row.previous_sha256,
+        signer=row.signer,
+        signed_at=utc(row.signed_at) if row.signed_at else None,
+        addenda=tuple(Addendum.model_validate(a) for a in row.addenda),
+    )
+
+
+def worklist(
+    session: Session, tenant: str, *, limit: int, offset: int
+) -> tuple[list[tuple[MedicalStudy, str, str]], int]:
+    """(study, report id, report state) newest first, and how many there are in all."""
+    version = MedicalReportVersion
+    newest = (
+        select(version.study_id, func.max(version.version).label("version"))
+        .where(version.tenant == tenant)
+        .group_by(version.study_id)
+        .subquery()
+    )
+    rows = session.execute(
+        select(MedicalStudy, version.report_id, version.state)
+        .join(version, version.study_id == MedicalStudy.study_id)
+        .join(newest, (newest.c.study_id == version.study_id) & (newest.c.version == version.version))
+        .where(MedicalStudy.tenant == tenant, version.tenant == tenant)
+        .order_by(MedicalStudy.received_at.desc(), MedicalStudy.study_id)
+        .limit(limit)
+        .offset(offset)
+    ).all()
+    total = session.execute(select(func.count()).where(MedicalStudy.tenant == tenant)).scalar_one()
+    return [(study, report_id, state) for study, report_id, state in rows], total

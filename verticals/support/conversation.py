@@ -1,0 +1,113 @@
+"""What the customer wants, read from the last five turns by rules. Ignores what the shop knows.
+
+Rules, not the language model: a 135M model is no judge of intent, and missing the wish for a person is the worst error.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from enum import StrEnum
+
+from retrieval.grounding import content_stems
+from verticals.contract import InvalidInput
+from verticals.support.schemas import Message
+
+WINDOW_TURNS = 5
+OFFER = "Shall I open a ticket, so that a colleague can help you?"
+
+
+class Intent(StrEnum):
+    """What the last message asks for."""
+
+    GREETING = "greeting"
+    THANKS = "thanks"
+    IDENTITY = "identity"  # "are you a robot?"
+    HAND_OVER = "hand_over"  # wants a person, complains, or accepts the offer of a ticket
+    QUESTION = "question"
+
+
+_GREETING = re.compile(r"(?:hi|hiya|hello|hey|greetings|good (?:morning|afternoon|evening|day))(?: \w+){0,2}")
+_THANKS = re.compile(
+    r"(?:ok(?:ay)?|great|perfect|thanks?|thank you|cheers|brilliant|lovely|bye|goodbye|that(?:'s| is) (?:all|great))"
+    r"(?: (?:ok(?:ay)?|great|perfect|thanks?|you|so|very|much|a|lot|for|your|the|that|help|all|bye|goodbye|helpful))*"
+)
+_IDENTITY = re.compile(
+    r"\b(?:who|what) are you\b|\bare you (?:an? )?(?:\w+ )?(?:robot|bot|chatbot|human|person|ai|machine|real)\b|"
+    r"\bwhat can you (?:do|help)\b|^how are you\b"
+)
+_PERSON = re.compile(
+    r"\b(?:speak|talk|chat|connect|transfer|put me through)\b.{0,25}\b(?:human|person|someone|somebody|agent|"
+    r"advis[oe]r|representative|manager|supervisor|colleague|operator|staff)\b|"
+    r"\b(?:real|actual|live) (?:human|person|agent)\b|^(?:a )?(?:human|person|agent|operator)(?: please)?$|"
+    r"\b(?:want|need|like|get) (?:a |to see a )?(?:human|person|manager|supervisor)\b|\bcall me(?: back)?\b|"
+    r"\b(?:open|raise|create|file|log|make) (?:me )?(?:a |an )?(?:support )?(?:ticket|complaint)\b|"
+    r"\bi (?:want|wish|need|would like|'d like|am going|have) (?:to complain|a complaint)\b|\bthis is a complaint\b"
+)
+_REFUSES = re.compile(r"\b(?:don't|do not|no need|not|without|rather than)\b[^.?!]{0,25}$")
+_HOW = re.compile(r"^(?:how|where|what|when|which|who)\b")
+_YES = re.compile(
+    r"(?:yes|yeah|yep|sure|ok(?:ay)?|please|please do|go ahead|do it|that would be great)(?: please)?(?: do)?"
+)
+_FOLLOWS_ON = re.compile(
+    r"^(?:and|but|so|also|or|then|what about|how about|what if)\b|"
+    r"\b(?:it|its|that|this|they|them|those|these|one|ones|there|then|instead|same)\b"
+)
+_OWN_SUBJECT = 4  # content words from which a question without pronouns stands alone
+
+
+def read_window(messages: Sequence[Message]) -> list[Message]:
+    """The last five turns: five messages of the customer with the answers between them; system messages are left out.
+
+    Raises:
+        InvalidInput: no messages, the last one is not the customer's, or it is blank.
+    """
+    spoken = [message for message in messages if message.role != "system"]
+    if not spoken or spoken[-1].role != "user":
+        last = spoken[-1].role if spoken else None
+        raise InvalidInput(
+            "the last message must be the customer's", field="messages", value=last, remedy="End with a `user` message."
+        )
+    if not re.search(r"\w", spoken[-1].content):
+        raise InvalidInput("the last message has no words", field="messages", remedy="Send the customer's question.")
+    asked = [i for i, message in enumerate(spoken) if message.role == "user"]
+    return spoken[asked[-WINDOW_TURNS:][0] :]
+
+
+def read_intent(window: Sequence[Message]) -> Intent:
+    """Intent of the window's last message."""
+    said = window[-1].content.lower().replace("’", "'")
+    words = " ".join(re.findall(r"[\w']+", said))
+    offered = len(window) > 1 and OFFER in window[-2].content
+    if offered and _YES.fullmatch(words):
+        return Intent.HAND_OVER
+    asks = _PERSON.search(said)
+    if asks and not _REFUSES.search(said[: asks.start()]) and not (_HOW.match(words) and "complain" in asks[0]):
+        return Intent.HAND_OVER
+    if _GREETING.fullmatch(words):
+        return Intent.GREETING
+    if _THANKS.fullmatch(words):
+        return Intent.THANKS
+    if _IDENTITY.search(words):
+        return Intent.IDENTITY
+    return Intent.QUESTION
+
+
+def standalone_query(window: Sequence[Message]) -> str:
+    """The last question in words that need no context: a follow-up is preceded by the question that it follows.
+
+    "How long is the warranty?" / "And for lamps?" becomes "How long is the warranty? And for lamps?".
+    """
+    *earlier, last = [message for message in window if message.role == "user"]
+    parts = [last.content.strip()]
+    for message in reversed(earlier):
+        if not _follows_on(parts[0]):
+            break
+        if read_intent([message]) == Intent.QUESTION:
+            parts.insert(0, message.content.strip())
+    return " ".join(parts)
+
+
+def _follows_on(question: str) -> bool:
+    words = " ".join(re.findall(r"[\w']+", question.lower()))
+    return len(content_stems(words)) < _OWN_SUBJECT and bool(_FOLLOWS_ON.search(words))

@@ -1,0 +1,28 @@
+"""Fill the demo shop's knowledge base. Ignores everything but the tenant "demo"."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from retrieval.ingest import read_folder
+from verticals.contract import Progress, Resources, Unavailable
+
+DEMO_TENANT = "demo"
+KNOWLEDGE_DIR = Path(__file__).parent / "knowledge"
+
+
+def demo(resources: Resources, progress: Progress) -> None:
+    """Ingest the articles of Maple & Pine, an invented shop; unchanged ones cost nothing.
+
+    Raises:
+        Unavailable: an article of the installation is damaged.
+    """
+    documents, problems = read_folder(KNOWLEDGE_DIR)
+    if problems:
+        first = problems[0]
+        raise Unavailable(
+            f"{len(problems)} articles are damaged, first {first.source}: {first.reason}",
+            field="knowledge",
+            remedy="Install the package again.",
+        )
+    resources.retriever.ingest(documents, tenant=DEMO_TENANT, on_progress=progress)

@@ -1,0 +1,197 @@
+"""Write a ticket (grammar-constrained, checked against the customer's words) and keep it. Ignores who works on it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import jsonschema
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import HumanMessage
+from sqlalchemy import func, select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session, sessionmaker
+
+from retrieval.documents import Hit
+from retrieval.grounding import Evidence, find_support, split_sentences
+from verticals.contract import Context, Decision, NotFound
+from verticals.support.prompting import as_data, load_prompt
+from verticals.support.schemas import (
+    Message,
+    Ticket,
+    TicketCategory,
+    TicketDraft,
+    TicketPage,
+    TicketPriority,
+    TicketStatus,
+)
+from verticals.support.tables import TicketRow
+from verticals.support.triage import decide_category, decide_priority
+
+MAX_TICKET_TOKENS = 220
+_PROMPT_CHARS = 1_500  # of the conversation: a small model reads no more with profit
+_TEXTS = ("subject", "summary", "customer_request")
+
+
+def ticket_schema(category: TicketCategory, priority: TicketPriority) -> dict[str, Any]:
+    """JSON Schema of a draft whose category and priority are decided; the model writes the texts only."""
+    properties = TicketDraft.model_json_schema()["properties"]
+    texts = {key: {k: properties[key][k] for k in ("type", "minLength", "maxLength")} for key in _TEXTS}
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "type": "object",
+        "properties": {"category": {"const": str(category)}, "priority": {"const": str(priority)}, **texts},
+        "required": ["category", "priority", *_TEXTS],
+        "additionalProperties": False,
+    }
+
+
+def draft_ticket(model: BaseChatModel, window: Sequence[Message], hits: Sequence[Hit] = ()) -> TicketDraft:
+    """A schema-valid draft of a ticket about the conversation.
+
+    Each text of the model is kept only if the customer said it (`find_support`); else the customer's own words stand
+    there, trimmed. A model without constrained decoding may return anything: what breaks the schema is not used.
+    """
+    said = [message.content for message in window if message.role == "user"]
+    category, priority = decide_category(said, hits), decide_priority(said)
+    texts = _own_words(said, category)
+    evidence = [Evidence(sentence, i, 0.0) for i, text in enumerate(said) for sentence in split_sentences(text)]
+    evidence += [Evidence(" ".join(text.split()), i, 0.0) for i, text in enumerate(said)]
+    for key, written in _generate(model, window, category, priority).items():
+        if key in _TEXTS and find_support(written, evidence, kept=0.0):
+            texts[key] = written.strip()
+    return TicketDraft(category=category, priority=priority, **texts)
+
+
+def _generate(
+    model: BaseChatModel, window: Sequence[Message], category: TicketCategory, priority: TicketPriority
+) -> dict[str, str]:
+    """The model's JSON; empty if it does not obey the schema."""
+    schema = ticket_schema(category, priority)
+    lines = [f"{'Customer' if m.role == 'user' else 'Assistant'}: {as_data(m.content)}" for m in window]
+    talk = "\n".join(lines)[-_PROMPT_CHARS:]
+    ask = HumanMessage(f"Category: {category}. Priority: {priority}.\n<conversation>\n{talk}\n</conversation>")
+    bound = model.bind(json_schema=schema, max_tokens=MAX_TICKET_TOKENS, temperature=0.0)
+    reply = bound.invoke([*load_prompt("ticket"), ask])
+    try:
+        written = json.loads(str(reply.text))
+        jsonschema.validate(written, schema)
+    except (json.JSONDecodeError, jsonschema.ValidationError):
+        return {}
+    return dict(written)
+
+
+def _own_words(said: Sequence[str], category: TicketCategory) -> dict[str, str]:
+    """Texts without a model: the longest message names the subject, all of them the summary, the last the request."""
+    main = max(said, key=lambda text: len(text.split()))
+    return {
+        "subject": _trim(f"{category.capitalize()}: {main}", 80),
+        "summary": _trim(" / ".join(said), 300),
+        "customer_request": _trim(main if len(said[-1].split()) < 4 else said[-1], 300),  # "yes please" says nothing
+    }
+
+
+def _trim(text: str, limit: int) -> str:
+    """One line of at most `limit` characters, cut between words; at least three characters, as the schema asks."""
+    text = " ".join(text.split())
+    if len(text) > limit:
+        text = (text[: limit - 1].rsplit(" ", 1)[0] or text[: limit - 1]) + "…"
+    return text.ljust(3, ".")
+
+
+class TicketDesk:
+    """Opens tickets and reads them back, one tenant at a time."""
+
+    def __init__(self, sessions: sessionmaker[Session], model: BaseChatModel, model_version: str) -> None:
+        self._sessions, self._model, self._model_version = sessions, model, model_version
+
+    def open(
+        self, window: Sequence[Message], context: Context, *, conversation_id: str, hits: Sequence[Hit] = ()
+    ) -> Ticket:
+        """Draft, store and record a ticket; the same conversation at the same turn gives the ticket it already has."""
+        digest = messages_sha256(window)
+        key = hashlib.sha256(f"{context.tenant}\n{conversation_id}\n{digest}".encode()).hexdigest()[:12].upper()
+        ticket_id = f"T-{key}"
+        if (known := self._find(ticket_id, context.tenant)) is not None:
+            return known
+        draft = draft_ticket(self._model, window, hits)
+        row = TicketRow(
+            tenant=context.tenant,
+            ticket_id=ticket_id,
+            **draft.model_dump(mode="json"),
+            status=TicketStatus.OPEN.value,
+            conversation_id=conversation_id,
+            model_version=self._model_version,
+            actor=context.actor,
+            created_at=datetime.now(UTC),
+        )
+        decision = Decision(
+            kind="support.ticket",
+            subject=ticket_id,
+            input_sha256=digest,
+            outcome={
+                "conversation_id": conversation_id,
+                "category": str(draft.category),
+                "priority": str(draft.priority),
+                "retrieved": [hit.passage_id for hit in hits],
+            },
+            model_version=self._model_version,
+        )
+        try:
+            with self._sessions() as session:
+                session.add(row)
+                context.record(decision, session=session)
+                session.commit()
+        except IntegrityError:  # the same request came twice at once
+            return self.get(ticket_id, context.tenant)
+        return self.get(ticket_id, context.tenant)
+
+    def get(self, ticket_id: str, tenant: str) -> Ticket:
+        """One ticket.
+
+        Raises:
+            NotFound: the tenant has no such ticket.
+        """
+        if (ticket := self._find(ticket_id, tenant)) is None:
+            raise NotFound(
+                "no such ticket", field="ticket_id", value=ticket_id, remedy="List tickets to see their ids."
+            )
+        return ticket
+
+    def list(self, tenant: str, *, limit: int, offset: int) -> TicketPage:
+        """A page of tickets, newest first, and how many there are."""
+        mine = select(TicketRow).where(TicketRow.tenant == tenant)
+        page = mine.order_by(TicketRow.created_at.desc(), TicketRow.ticket_id).limit(limit).offset(offset)
+        with self._sessions() as session:
+            total = session.scalar(select(func.count()).select_from(mine.subquery())) or 0
+            return TicketPage(tickets=[_to_ticket(row) for row in session.scalars(page)], total=total)
+
+    def _find(self, ticket_id: str, tenant: str) -> Ticket | None:
+        with self._sessions() as session:
+            row = session.get(TicketRow, (tenant, ticket_id))
+            return _to_ticket(row) if row else None
+
+
+def messages_sha256(messages: Sequence[Message]) -> str:
+    """Fingerprint of a conversation, for the audit trail."""
+    canonical = json.dumps([[m.role, m.content] for m in messages], ensure_ascii=False, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def _to_ticket(row: TicketRow) -> Ticket:
+    created = row.created_at if row.created_at.tzinfo else row.created_at.replace(tzinfo=UTC)  # SQLite drops the zone
+    return Ticket(
+        category=TicketCategory(row.category),
+        priority=TicketPriority(row.priority),
+        subject=row.subject,
+        summary=row.summary,
+        customer_request=row.customer_request,
+        ticket_id=row.ticket_id,
+        status=TicketStatus(row.status),
+        created_at=created,
+        conversation_id=row.conversation_id,
+        model_version=row.model_version,
+    )
