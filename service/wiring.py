@@ -16,10 +16,10 @@ from verticals.contract import Progress, Resources, Unavailable
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
-    from retrieval.store import KnowledgeBase
     from sqlalchemy.orm import Session, sessionmaker
 
     from core_model.engine import TextEngine
+    from retrieval.store import KnowledgeBase
 
 DEMO_TENANT = "demo"
 
