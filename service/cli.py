@@ -270,9 +270,7 @@ def evaluate(
         suites = [("core", suite) for suite in core_suites(kit.settings)]
         for name, vertical in kit.verticals.items():
             suites += [(name, suite) for suite in vertical.evals(kit.resources, kit.handlers[name])]
-        versions = {card.name: card.version for card in kit.registry.cards()}
-        if kit.resources.engine is not None:
-            versions["core"] = kit.resources.engine.model_version
+        versions = {"core": kit.resources.model_version} | {card.name: card.version for card in kit.registry.cards()}
         with show_progress() as on_progress:
             result = run_nightly(
                 suites,
@@ -298,8 +296,7 @@ def models() -> None:
     """The models in force: version, data, licence, limits."""
     table = Table("model", "version", "trained on", "licence", "limits", title="Models in force")
     with _open_kit() as kit:
-        if kit.resources.engine is not None:
-            table.add_row("core", kit.resources.engine.model_version, "see its model_card.md", "", "")
+        table.add_row("core", kit.resources.model_version, "see its model_card.md", "", "")
         for card in kit.registry.cards():
             table.add_row(card.name, card.version, card.trained_on, card.licence, card.limits)
     Console().print(table)

@@ -41,6 +41,7 @@ def build(settings: Settings, *, on_progress: Progress) -> Kit:
     resources = Resources(
         engine=engine,
         chat_model=chat_model,
+        model_version=engine.model_version if engine else settings.openai_model,
         retriever=_open_knowledge(settings, sessions),
         registry=registry,
         sessions=sessions,
