@@ -49,7 +49,7 @@ def test_an_empty_index_finds_nothing() -> None:
 def test_a_file_that_cannot_be_read_or_written_is_an_os_error(tmp_path: Path) -> None:
     (tmp_path / "damaged.faiss").write_bytes(b"no index")
 
-    with pytest.raises(OSError, match="damaged.faiss: cannot be read"):
+    with pytest.raises(OSError, match=r"damaged\.faiss: cannot be read"):
         DenseIndex.load(tmp_path / "damaged.faiss")
-    with pytest.raises(OSError, match="dense.faiss: cannot be written"):
+    with pytest.raises(OSError, match=r"dense\.faiss: cannot be written"):
         DenseIndex.build(VECTORS).save(tmp_path / "missing" / "dense.faiss")
