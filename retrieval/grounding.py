@@ -52,8 +52,10 @@ _NUMBER_WORDS = {
 _UNITS = {
     "working day": "working day", "business day": "working day", "calendar day": "day", "day": "day", "week": "week",
     "month": "month", "year": "year", "hour": "hour", "minute": "minute", "%": "%", "percent": "%", "per cent": "%",
-    "£": "£", "pound": "£", "gbp": "£", "$": "$", "dollar": "$", "usd": "$", "€": "€", "euro": "€", "eur": "€",
-    "kg": "kg", "cm": "cm", "mm": "mm", "mb": "mb", "am": "am", "a.m.": "am", "pm": "pm", "p.m.": "pm",
+    "£": "£", "gbp": "£", "$": "$", "dollar": "$", "usd": "$", "€": "€", "euro": "€", "eur": "€", "cent": "cent",
+    "pound": "pound", "lb": "pound", "kg": "kg", "inch": "inch", "inche": "inch", "foot": "foot", "feet": "foot",
+    "mile": "mile", "cm": "cm", "mm": "mm", "mb": "mb", "am": "am", "a.m.": "am", "pm": "pm", "p.m.": "pm",
+    "night": "night", "point": "point",
 }  # fmt: skip
 _ANY_UNIT = "|".join(re.escape(unit) for unit in sorted(_UNITS, key=len, reverse=True))
 _QUANTITY = re.compile(

@@ -36,7 +36,7 @@ def _hit(text: str, *, title: str = "Title", heading: str = "") -> Hit:
         ("You can return items within 45 days of delivery", 1),
         ("Opened mattresses cannot be returned unless they are faulty.", 0),
         ("Opened mattresses can't be returned unless they're faulty.", 0),
-        ("Orders over 60 pounds have free delivery.", 2),
+        ("Orders over £60.00 have free delivery.", 2),
         ("Express delivery takes 1 to 2 business days and costs £9.95.", 3),
     ],
 )
