@@ -59,15 +59,15 @@ def suites(resources: Resources, handlers: Mapping[str, Handler]) -> Sequence[Su
         Suite(
             name="medical.quality",
             dataset="synthetic radiographs with graded blur, noise, under-exposure, saturation and collimation",
-            split="20 phantoms, seeds 100-119, limits set on seeds 0-9; faults of the kinds that are checked",
+            split="10 phantoms, seeds 100-109, limits set on seeds 0-9; faults of the kinds that are checked",
             solver="lowest score of the checks other than size",
             scorer="AUC, good against degraded; bootstrap over images",
-            run=lambda progress: _quality(((probes.phantom(seed), seed) for seed in range(100, 120)), 20, progress),
+            run=lambda progress: _quality(((probes.phantom(seed), seed) for seed in range(100, 110)), 10, progress),
         ),
         Suite(
             name="medical.quality-films",
             dataset="NIH chest films (public), 512 px, with the same graded faults",
-            split="40 development films; limits were not set on them",
+            split="20 development films; limits were not set on them",
             solver="lowest score of the checks other than size",
             scorer="AUC, good against degraded; bootstrap over films",
             run=films,
@@ -149,7 +149,7 @@ def written_out(stored: Array, header: Dataset, window: tuple[float, float]) -> 
 
 
 def _film_quality(data_dir: Path | None, progress: Progress) -> Sequence[Metric]:
-    films = sorted((data_dir / "medical/nih-cxr/images").glob("**/*.[jp][pn]g"))[:40] if data_dir else []
+    films = sorted((data_dir / "medical/nih-cxr/images").glob("**/*.[jp][pn]g"))[:20] if data_dir else []
     if not films:
         raise Unavailable("the NIH films are not mounted", field="data_dir", remedy="Set TRIVIUM_DATA to their folder.")
     frames = ((np.asarray(PillowImage.open(path).convert("L")), i) for i, path in enumerate(films))

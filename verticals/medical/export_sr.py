@@ -126,5 +126,7 @@ def _date(document: Dataset, report: Report) -> None:
     stamp(report.created_at, "Content")
     stamp(report.created_at, "InstanceCreation")
     document.TimezoneOffsetFromUTC = "+0000"
+    for equipment in document.ContributingEquipmentSequence:
+        equipment.ContributionDateTime = DT(report.created_at)
     if report.signed_at:
         document.VerifyingObserverSequence[0].VerificationDateTime = DT(report.signed_at)

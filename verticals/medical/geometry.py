@@ -90,7 +90,7 @@ def default_window(values: Array, stored: Array, dataset: Dataset) -> Window:
 def _voi_lut_domain(dataset: Dataset) -> tuple[int, int]:
     try:
         length, first, bits = (int(v) for v in dataset.VOILUTSequence[0].LUTDescriptor)
-        apply_voi(np.zeros((1, 1)), dataset)
+        apply_voi(np.zeros((1, 1), dtype=np.int64), dataset)
         if not 8 <= bits <= 16:
             raise ValueError
     except Exception:  # noqa: BLE001

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import io
-import re
 import zlib
+from typing import Any
 
 import numpy as np
 import pytest
@@ -68,19 +68,27 @@ def test_nothing_is_stored_of_a_refused_file(desk) -> None:  # type: ignore[no-u
     assert desk.recorder.decisions == []
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(
+    max_examples=150,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
 @given(st.lists(st.tuples(st.integers(128, 6300), st.integers(0, 255)), min_size=1, max_size=8))
-def test_a_file_with_wrong_bytes_is_read_or_refused_never_a_crash(edits: list[tuple[int, int]]) -> None:
+def test_a_file_with_wrong_bytes_is_read_or_refused_never_a_crash(desk, edits) -> None:  # type: ignore[no-untyped-def]
     content = bytearray(CT)
     for at, value in edits:
         content[at] = value
 
+    answer = _ingested_or_refused(desk, bytes(content))
+
+    assert answer.status in (409, 413, 415, 422) if isinstance(answer, TriviumError) else answer.image.rows > 0
+
+
+def _ingested_or_refused(desk: Any, content: bytes) -> Any:
     try:
-        received = read(bytes(content))
+        return desk.ingest(content)
     except TriviumError as error:
-        assert re.search(r"must|required", error.rule)
-    else:
-        assert received.stored.shape[1:] == (received.dataset.Rows, received.dataset.Columns)
+        return error
 
 
 @settings(max_examples=60, deadline=None)
