@@ -1,6 +1,6 @@
 """A headless Chromium for the end-to-end tests and for looking at the pages. Ignores what is on them.
 
-    python -m tests.e2e.browser http://127.0.0.1:8501 out/     # a picture of every page, light and dark, two widths
+python -m tests.e2e.browser http://127.0.0.1:8501 out/     # a picture of every page, light and dark, two widths
 """
 
 from __future__ import annotations
@@ -43,7 +43,9 @@ def binaries() -> tuple[str, str] | None:
 
 
 @contextmanager
-def chromium(*, width: int = 1280, height: int = 900, dark: bool = False, downloads: Path | None = None) -> Iterator[Chrome]:
+def chromium(
+    *, width: int = 1280, height: int = 900, dark: bool = False, downloads: Path | None = None
+) -> Iterator[Chrome]:
     """A fresh browser with an empty profile.
 
     Args:
@@ -136,7 +138,9 @@ def main() -> None:
                 for page in PAGES:
                     driver.get(f"{args.url}/{page}")
                     settle(driver)
-                    picture(driver, args.out / f"{page or 'home'}-{'dark' if dark else 'light'}-{width}.png", width=width)
+                    picture(
+                        driver, args.out / f"{page or 'home'}-{'dark' if dark else 'light'}-{width}.png", width=width
+                    )
 
 
 if __name__ == "__main__":
