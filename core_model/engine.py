@@ -1,13 +1,18 @@
-"""Engine: token ids in, token ids out. Knows no chat template, no HTTP, no domain."""
+"""Engine: token ids in, token ids out. Knows no chat template, no HTTP, no domain, and no tensors: a `Runner` has those."""
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Protocol
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+from core_model.detokenize import TextStream
+from core_model.scheduler import Request, Scheduler, Work
 
 if TYPE_CHECKING:
-    from core_model.tokenizer import Tokenizer
+    from core_model.detokenize import Decodes
 
 FinishReason = Literal["stop", "length", "cancelled"]
 
@@ -24,6 +29,25 @@ class SamplingParams:
     seed: int | None = None
     json_schema: str | None = None
 
+    def check(self) -> None:
+        """Check every range.
+
+        Raises:
+            ValueError: names field, value, rule.
+        """
+        rules = (
+            ("max_tokens", self.max_tokens >= 1, "must be at least 1"),
+            ("temperature", 0.0 <= self.temperature <= 2.0, "must be 0 (greedy) to 2"),
+            ("top_k", self.top_k >= 0, "must be 0 (all tokens) or more"),
+            ("top_p", 0.0 < self.top_p <= 1.0, "must be above 0 and at most 1"),
+            ("seed", self.seed is None or 0 <= self.seed < 2**63, "must be 0 to 2**63 - 1, or left out"),
+        )
+        for name, holds, rule in rules:
+            if not holds:
+                raise ValueError(f"{name}: {rule} (got {getattr(self, name)!r}).")
+        if not all(self.stop):
+            raise ValueError("stop: strings must not be empty. Leave out the empty one.")
+
 
 @dataclass(frozen=True)
 class TokenChunk:
@@ -32,10 +56,6 @@ class TokenChunk:
     token_ids: tuple[int, ...]
     text: str
     finish_reason: FinishReason | None = None
-
-
-class EngineBusy(RuntimeError):
-    """The waiting queue is full; try again later."""
 
 
 class TextEngine(Protocol):
@@ -52,6 +72,25 @@ class TextEngine(Protocol):
         """
 
 
+class Runner(Protocol):
+    """The model side of the engine; used from the engine's thread, but for `prepare`."""
+
+    @property
+    def vocab_size(self) -> int: ...
+
+    def prepare(self, params: SamplingParams) -> Any:
+        """The sampler of a new request. ValueError: an unusable JSON schema."""
+
+    def begin(self, request: Request) -> None:
+        """Give the request a cache slot; set `request.slot` and `request.num_computed`."""
+
+    def step(self, batch: Sequence[Work]) -> list[int | Exception | None]:
+        """Run the model once. Per work: the sampled token, None inside a prompt, or what went wrong with this one."""
+
+    def end(self, request: Request) -> None:
+        """Take the request's slot back."""
+
+
 @dataclass(frozen=True)
 class EngineStats:
     """A snapshot for metrics; totals count since the engine was made."""
@@ -66,23 +105,229 @@ class EngineStats:
     cached_prompt_tokens_total: int  # prompt tokens whose keys and values were reused
 
 
-class Engine:
-    """The local engine: continuous batching on one background thread.
+class EngineBusy(RuntimeError):
+    """The waiting queue is full; try again later."""
 
-    `start()` begins the thread; `close()` ends it and every running request. Also a context manager.
+
+class EngineStopped(RuntimeError):
+    """The engine is not running."""
+
+
+class GenerationFailed(RuntimeError):
+    """This request failed inside the model; others go on. The cause is attached."""
+
+
+class Engine:
+    """The local engine: continuous batching (Orca, OSDI 2022) on one background thread.
+
+    `start()` begins the thread; `close()` ends it and cancels what runs. Also a context manager.
+
+    Args:
+        runner: Runs the model.
+        tokenizer: Decodes tokens to text.
+        eos_ids: Tokens that end an answer; they are not handed out.
+        max_context: Tokens of prompt and answer together; an answer that reaches it finishes with "length".
+        max_waiting: Requests beyond those running before `EngineBusy`.
+        step_tokens: Most tokens in one step; long prompts are cut to it, so that others go on meanwhile.
     """
 
-    model_version: str
-    max_context: int  # tokens of prompt and answer together
+    def __init__(
+        self,
+        runner: Runner,
+        tokenizer: Decodes,
+        *,
+        model_version: str,
+        eos_ids: frozenset[int],
+        max_context: int,
+        max_batch: int = 8,
+        max_waiting: int = 64,
+        step_tokens: int = 256,
+    ) -> None:
+        self.model_version, self.max_context, self.max_batch = model_version, max_context, max_batch
+        self._runner, self._tokenizer, self._eos_ids = runner, tokenizer, eos_ids
+        self._scheduler = Scheduler(max_batch=max_batch, max_waiting=max_waiting, step_tokens=step_tokens)
+        self._wake = threading.Condition()  # guards the scheduler and _running
+        self._running = False
+        self._thread: threading.Thread | None = None
+        self._requests = self._failed = self._prompt_tokens = self._generated = self._cached = 0
 
     def start(self) -> Engine:
-        raise NotImplementedError
+        """Begin the background thread (once)."""
+        with self._wake:
+            if self._thread is None:
+                self._running = True
+                self._thread = threading.Thread(target=self._loop, name="trivium-engine", daemon=True)
+                self._thread.start()
+        return self
 
     def close(self) -> None:
-        raise NotImplementedError
+        """Cancel every request and end the thread; safe to call twice."""
+        with self._wake:
+            self._running = False
+            self._wake.notify()
+        if self._thread is not None:
+            self._thread.join()
+
+    def __enter__(self) -> Engine:
+        return self.start()
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
 
     def stream(self, prompt_ids: Sequence[int], params: SamplingParams) -> Iterator[TokenChunk]:
-        raise NotImplementedError
+        """As `TextEngine.stream`; checks and queues at once, not at the first `next`.
+
+        Raises:
+            ValueError: as in `TextEngine`, or an unusable JSON schema.
+            EngineBusy: too many requests wait.
+            EngineStopped: not started, or closed.
+        """
+        params.check()
+        self._check_prompt(prompt_ids)
+        request = Request(
+            list(prompt_ids),
+            params,
+            sampler=self._runner.prepare(params),
+            text=TextStream(self._tokenizer, params.stop),
+        )
+        with self._wake:
+            if not self._running:
+                raise EngineStopped("engine: not running. Call start() first.")
+            if not self._scheduler.add(request):
+                raise EngineBusy(f"engine: {self._scheduler.max_waiting} requests wait already. Try again later.")
+            self._requests += 1
+            self._prompt_tokens += len(prompt_ids)
+            self._wake.notify()
+        return _Stream(request, self._wake)
 
     def stats(self) -> EngineStats:
-        raise NotImplementedError
+        """Counters for metrics."""
+        with self._wake:
+            return EngineStats(
+                running=len(self._scheduler.running),
+                waiting=len(self._scheduler.waiting),
+                max_batch=self.max_batch,
+                requests_total=self._requests,
+                failed_total=self._failed,
+                prompt_tokens_total=self._prompt_tokens,
+                generated_tokens_total=self._generated,
+                cached_prompt_tokens_total=self._cached,
+            )
+
+    def _check_prompt(self, prompt_ids: Sequence[int]) -> None:
+        if not prompt_ids:
+            raise ValueError("prompt_ids: must not be empty.")
+        if len(prompt_ids) >= self.max_context:
+            raise ValueError(
+                f"prompt_ids: the context holds {self.max_context} tokens, answer included "
+                f"(got a prompt of {len(prompt_ids)}). Shorten the prompt."
+            )
+        if not 0 <= min(prompt_ids) <= max(prompt_ids) < self._runner.vocab_size:
+            raise ValueError(f"prompt_ids: must be 0 to {self._runner.vocab_size - 1}. Use this model's tokenizer.")
+
+    # --- the background thread -------------------------------------------------------------------------------------
+
+    def _loop(self) -> None:
+        while True:
+            with self._wake:
+                self._wake.wait_for(lambda: not self._running or self._scheduler.has_work())
+                if not self._running:
+                    break
+                cancelled = self._scheduler.take_cancelled()
+                admitted = self._scheduler.admit()
+            for request in cancelled:
+                self._finish(request, "cancelled")
+            for request in admitted:
+                self._attempt_begin(request)
+            batch = self._scheduler.schedule()
+            if batch:
+                for work, token in zip(batch, self._step(batch), strict=True):
+                    self._deliver(work, token)
+        for request in [*self._scheduler.running, *self._scheduler.waiting]:
+            self._finish(request, "cancelled")
+
+    def _step(self, batch: Sequence[Work]) -> list[int | Exception | None]:
+        """Run a batch; if it fails as a whole, run its requests one by one, so that only the guilty one fails.
+
+        Running again is safe: the same keys and values are written to the same places.
+        """
+        try:
+            return self._runner.step(batch)
+        except Exception as error:  # noqa: BLE001 - handed to the request's reader
+            if len(batch) == 1:
+                return [error]
+            return [token for work in batch for token in self._step([work])]
+
+    def _attempt_begin(self, request: Request) -> None:
+        try:
+            self._runner.begin(request)
+        except Exception as error:  # noqa: BLE001 - whatever goes wrong belongs to this request alone
+            self._fail(request, error)
+        else:
+            self._cached += request.num_computed
+
+    def _deliver(self, work: Work, token: int | Exception | None) -> None:
+        request = work.request
+        if isinstance(token, Exception):
+            return self._fail(request, token)
+        request.num_computed += work.num_tokens
+        if token is None:
+            return None
+        if token in self._eos_ids:
+            return self._finish(request, "stop")
+        request.token_ids.append(token)
+        self._generated += 1
+        text, stopped = request.text.push(token)
+        if stopped:
+            return self._finish(request, "stop", (token,), text)
+        num_new = len(request.token_ids) - request.num_prompt
+        if num_new >= request.params.max_tokens or len(request.token_ids) >= self.max_context:
+            return self._finish(request, "length", (token,), text)
+        request.output.put(TokenChunk((token,), text))
+        return None
+
+    def _finish(self, request: Request, reason: FinishReason, token_ids: tuple[int, ...] = (), text: str = "") -> None:
+        self._retire(request)
+        request.output.put(TokenChunk(token_ids, text + request.text.flush(), reason))
+
+    def _fail(self, request: Request, error: Exception) -> None:
+        self._failed += 1
+        self._retire(request)
+        failure = GenerationFailed("engine: generation failed for this request. Try again; the log names the cause.")
+        failure.__cause__ = error
+        request.output.put(failure)
+
+    def _retire(self, request: Request) -> None:
+        with self._wake:
+            self._scheduler.remove(request)
+        if request.slot is not None:
+            self._runner.end(request)
+
+
+class _Stream(Iterator[TokenChunk]):
+    """A request's chunks; closing or dropping it cancels the request."""
+
+    def __init__(self, request: Request, wake: threading.Condition) -> None:
+        self._request, self._wake, self._ended = request, wake, False
+
+    def __next__(self) -> TokenChunk:
+        if self._ended:
+            raise StopIteration
+        item = self._request.output.get()
+        if isinstance(item, Exception):
+            self._ended = True
+            raise item
+        self._ended = item.finish_reason is not None
+        return item
+
+    def close(self) -> None:
+        """Cancel the request, if it still runs."""
+        if not self._ended:
+            self._ended = True
+            with self._wake:
+                self._request.cancelled = True
+                self._wake.notify()
+
+    def __del__(self) -> None:
+        # A dropped iterator must not go on using a slot. No lock here: the collector may run in any thread, in the engine's too.
+        self._request.cancelled = True

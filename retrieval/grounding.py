@@ -7,7 +7,7 @@ furniture") can pass, a correct free paraphrase can fail. It errs towards failin
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,8 @@ import Stemmer
 from numpy.typing import NDArray
 
 from retrieval.documents import Hit
+
+MAX_SENTENCE_CHARS = 600
 
 Similarity = Callable[[str, Sequence[str]], NDArray[Any]]  # (question, sentences) -> cosines, shape (sentences,)
 
@@ -61,6 +63,7 @@ _QUANTITY = re.compile(
 )
 _RANGE = re.compile(r"\s?(?:to|or|-|–)\s?", re.IGNORECASE)
 _SENTENCE_END = re.compile(r"(?<=[.!?])(?<!\be\.g\.)(?<!\bi\.e\.)(?<!\bNo\.)(?<![ap]\.m\.)\s+(?=[\"'(]?[A-Z0-9£$€])")
+_STREAM_END = re.compile(r"\n|(?:" + _SENTENCE_END.pattern + ")")
 _ITEM = re.compile(r"^\s*(?:[-*+]|\d{1,3}[.)])\s+")
 _WORD = re.compile(r"[a-z]+(?:['’][a-z]+)*")
 
@@ -196,28 +199,28 @@ def find_support(
 
     One piece of evidence must hold every quantity with its unit, agree on negation, hold every limiting word ("over",
     "only") and see its own conditions ("if", "unless") kept; it must hold `coverage` of the sentence's content stems
-    (title and heading help), and the sentence must keep `kept` of the evidence's, so that a fragment that turns its
-    meaning does not pass.
+    (title and heading help), and the sentence must keep `kept` of the evidence's stems and quantities, so that a
+    fragment that turns its meaning does not pass.
 
     Args:
         sentence: Plain text, without citations.
         evidence: Candidates, best first; the first that supports is returned.
         coverage: Share of the sentence's content stems, 0-1.
-        kept: Share of the evidence's content stems, 0-1.
+        kept: Share of the evidence's content stems and quantities, 0-1.
     """
     stems, amounts = set(content_stems(sentence)), quantities(sentence)
     if not stems and not amounts:
         return None
     limits = _limits(sentence)
     for candidate in evidence:
-        said = set(content_stems(candidate.text))
+        said, stated = set(content_stems(candidate.text)), quantities(candidate.text)
         if (
-            _has_amounts(amounts, quantities(candidate.text))
+            _has_amounts(amounts, stated)
             and bool(_NEGATION.search(sentence)) == bool(_NEGATION.search(candidate.text))
             and limits <= _limits(candidate.text)
             and _limits(candidate.text) & _CONDITIONS <= limits
             and len(stems & (said | set(content_stems(candidate.context)))) >= coverage * len(stems)
-            and len(stems & said) >= kept * len(said)
+            and len(stems & said) + len(amounts & stated) >= kept * (len(said) + len(stated))
         ):
             return candidate
     return None
@@ -233,14 +236,20 @@ def _has_amounts(claimed: frozenset[tuple[str, str]], stated: frozenset[tuple[st
     return all((value, unit) in stated or (not unit and value in bare) for value, unit in claimed)
 
 
-def stream_sentences(pieces: Iterator[str]) -> Iterator[str]:
-    """Whole sentences of a text that arrives in pieces; the rest comes when the pieces end. Line ends end sentences."""
+def stream_sentences(pieces: Iterable[str]) -> Iterator[str]:
+    """Whole sentences of a text that arrives in pieces; the rest comes when the pieces end. Line ends end sentences.
+
+    Text that goes on for `MAX_SENTENCE_CHARS` without an end is cut there, so a rambling model costs no time.
+    """
     held = ""
     for piece in pieces:
         held += piece
-        while cut := re.search(r"\n|(?:" + _SENTENCE_END.pattern + ")", held):
+        while cut := _STREAM_END.search(held):
             done, held = held[: cut.start()].strip(), held[cut.end() :]
             if done:
                 yield done
+        if len(held) > MAX_SENTENCE_CHARS:
+            yield held.strip()
+            held = ""
     if held.strip():
         yield held.strip()

@@ -7,6 +7,7 @@ import pytest
 
 from retrieval.documents import Hit
 from retrieval.grounding import (
+    MAX_SENTENCE_CHARS,
     Evidence,
     collect_evidence,
     content_stems,
@@ -119,6 +120,13 @@ def test_a_sentence_is_released_before_the_next_one_is_complete() -> None:
         raise AssertionError("asked for more than it needed")
 
     assert next(stream_sentences(pieces())) == "One is done."  # type: ignore[arg-type]
+
+
+def test_a_text_without_ends_is_cut() -> None:
+    cut = list(stream_sentences(["word "] * 1000))
+
+    assert max(map(len, cut)) <= MAX_SENTENCE_CHARS + 5
+    assert " ".join(cut) == " ".join(["word"] * 1000)
 
 
 def test_the_sentence_with_the_questions_rare_words_is_the_best_evidence() -> None:

@@ -19,9 +19,9 @@ POLICY_VERSION = "support-agent-1"
 
 def build(resources: Resources) -> Mapping[str, Handler]:
     """Handlers by operation name."""
-    desk = TicketDesk(resources.sessions, resources.chat_model, resources.engine.model_version)
+    desk = TicketDesk(resources.sessions, resources.chat_model, resources.model_version)
     agent = SupportAgent(resources.chat_model, resources.retriever, desk)
-    handlers = SupportHandlers(agent, desk, resources.retriever, resources.engine.model_version)
+    handlers = SupportHandlers(agent, desk, resources.retriever, resources.model_version)
     return {
         name: getattr(handlers, name)
         for name in (

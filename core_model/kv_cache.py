@@ -1,0 +1,67 @@
+"""Keys and values of running requests, one preallocated slot each. Ignores paging: a slot holds a whole context.
+
+Shapes: L layers, S slots, H key-value heads, C context tokens, D head dim, N new tokens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from core_model.config import ModelConfig
+
+
+class SlotCache:
+    """`num_slots` slots of `max_context` tokens. Memory is touched, and so counted, only as slots fill.
+
+    A freed slot keeps its tokens, so that a later prompt with the same beginning starts from there.
+    """
+
+    def __init__(
+        self, config: ModelConfig, *, num_slots: int, max_context: int, dtype: torch.dtype, device: torch.device
+    ) -> None:
+        shape = (num_slots, config.num_key_value_heads, max_context, config.head_dim)
+        layers = range(config.num_hidden_layers)
+        self._k_SHCD = [torch.empty(shape, dtype=dtype, device=device) for _ in layers]
+        self._v_SHCD = [torch.empty(shape, dtype=dtype, device=device) for _ in layers]
+        self._kept: dict[int, list[int]] = {slot: [] for slot in range(num_slots)}  # free slots, oldest first
+        self.max_context = max_context
+
+    @property
+    def num_free(self) -> int:
+        """How many slots are free."""
+        return len(self._kept)
+
+    def allocate(self, prompt_ids: Sequence[int]) -> tuple[int, int]:
+        """Take the free slot that shares the longest beginning with `prompt_ids`.
+
+        Returns:
+            The slot, and how many prompt tokens it holds already: at most all but the last, whose logits are needed.
+        """
+        assert self._kept, "the scheduler admits no more requests than slots"
+        shared = {slot: _common_prefix(kept, prompt_ids[:-1]) for slot, kept in self._kept.items()}
+        slot = max(shared, key=lambda s: (shared[s], -len(self._kept[s])))
+        del self._kept[slot]
+        return slot, shared[slot]
+
+    def free(self, slot: int, token_ids: Sequence[int]) -> None:
+        """Give `slot` back; `token_ids` are those whose keys and values it holds."""
+        assert slot not in self._kept
+        self._kept[slot] = list(token_ids)
+
+    def append(self, layer_idx: int, slot: int, start: int, k_NHD: Tensor, v_NHD: Tensor) -> tuple[Tensor, Tensor]:
+        """Store new keys and values at positions `start`..; return the slot's keys and values so far, (H, start + N, D)."""
+        end = start + k_NHD.shape[0]
+        k_HCD, v_HCD = self._k_SHCD[layer_idx][slot], self._v_SHCD[layer_idx][slot]
+        k_HCD[:, start:end].copy_(k_NHD.transpose(0, 1))
+        v_HCD[:, start:end].copy_(v_NHD.transpose(0, 1))
+        return k_HCD[:, :end], v_HCD[:, :end]
+
+
+def _common_prefix(a: Sequence[int], b: Sequence[int]) -> int:
+    for i, (x, y) in enumerate(zip(a, b, strict=False)):
+        if x != y:
+            return i
+    return min(len(a), len(b))

@@ -1,0 +1,106 @@
+"""Linear layers, plain and int8. Ignores files: `Weights` hands over tensors, these compute with them.
+
+int8 keeps one int8 per weight and one scale per output channel (symmetric, no zero point). Two products use it:
+a few rows (decode) multiply bf16 activations by int8 weights; many rows (prompt) also quantize each activation row
+to int8 and multiply integers, several times faster than fp32 where the CPU has VNNI. Both were chosen by
+measurement: benchmarks/linear.py.
+
+Shapes: N rows, I inputs, O outputs, E experts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+FEW_ROWS = 4  # up to here weight-only wins: it costs the same per row, the integer product has a fixed cost
+
+Group = tuple[int, int, int]  # expert, first row, end row
+
+
+class Linear(Protocol):
+    """y = x W^T + b for x of (N, I)."""
+
+    def __call__(self, x_NI: Tensor) -> Tensor: ...
+
+
+class GroupedLinear(Protocol):
+    """Rows sorted by expert, each group of rows through its own expert's weights."""
+
+    def __call__(self, x_NI: Tensor, groups: Sequence[Group]) -> Tensor: ...
+
+
+class DenseLinear:
+    """Weights in the activations' dtype."""
+
+    def __init__(self, weight_OI: Tensor, bias_O: Tensor | None = None) -> None:
+        self.weight_OI, self.bias_O = weight_OI, bias_O
+
+    def __call__(self, x_NI: Tensor) -> Tensor:
+        return F.linear(x_NI, self.weight_OI, self.bias_O)
+
+
+class DenseGroupedLinear:
+    """Experts' weights in the activations' dtype."""
+
+    def __init__(self, weight_EOI: Tensor) -> None:
+        self._weights = list(weight_EOI.unbind(0))
+
+    def __call__(self, x_NI: Tensor, groups: Sequence[Group]) -> Tensor:
+        return torch.cat([F.linear(x_NI[start:end], self._weights[expert]) for expert, start, end in groups])
+
+
+def quantize_int8(weight: Tensor) -> tuple[Tensor, Tensor]:
+    """Round weights to int8, symmetric, one scale per output channel (the last dimension is summed over).
+
+    Returns:
+        int8 weights of the same shape in [-127, 127], and fp32 scales without the last dimension; a channel of zeros has scale 1.
+    """
+    weight = weight.float()
+    scale = torch.linalg.vector_norm(weight, float("inf"), dim=-1).div_(127)
+    scale[scale == 0] = 1
+    return torch.div(weight, scale.unsqueeze(-1)).round_().to(torch.int8), scale
+
+
+class Int8Linear:
+    """8-bit weights; see the head of this file."""
+
+    def __init__(self, weight_OI: Tensor, bias_O: Tensor | None = None) -> None:
+        self._weight = _Int8Weight(*quantize_int8(weight_OI))
+        self._bias_O = bias_O
+
+    def __call__(self, x_NI: Tensor) -> Tensor:
+        y_NO = self._weight.product(x_NI)
+        return y_NO if self._bias_O is None else y_NO + self._bias_O
+
+
+class Int8GroupedLinear:
+    """8-bit weights of each expert."""
+
+    def __init__(self, weight_EOI: Tensor) -> None:
+        q_EOI, scale_EO = quantize_int8(weight_EOI)
+        self._weights = [_Int8Weight(q, s) for q, s in zip(q_EOI.unbind(0), scale_EO.unbind(0), strict=True)]
+
+    def __call__(self, x_NI: Tensor, groups: Sequence[Group]) -> Tensor:
+        return torch.cat([self._weights[expert].product(x_NI[start:end]) for expert, start, end in groups])
+
+
+class _Int8Weight:
+    def __init__(self, q_OI: Tensor, scale_O: Tensor) -> None:
+        self.q_OI, self.q_IO, self.scale_O, self.scale_bf16_O = q_OI, q_OI.t(), scale_O, scale_O.bfloat16()
+        self._on_cpu = q_OI.device.type == "cpu"
+        self._integer_product = self._on_cpu and torch.backends.cpu.get_cpu_capability() == "AVX512"
+
+    def product(self, x_NI: Tensor) -> Tensor:
+        """x W^T in x's dtype."""
+        if self._on_cpu and x_NI.shape[0] <= FEW_ROWS:
+            return torch._weight_int8pack_mm(x_NI.bfloat16(), self.q_OI, self.scale_bf16_O).to(x_NI.dtype)
+        if self._integer_product:
+            scale_N1 = torch.linalg.vector_norm(x_NI, float("inf"), -1, True).clamp_(min=1e-12).div_(127)
+            x_q_NI = torch.div(x_NI, scale_N1).round_().to(torch.int8)
+            return torch._int_mm(x_q_NI, self.q_IO).mul(self.scale_O).mul_(scale_N1).to(x_NI.dtype)
+        return F.linear(x_NI, self.q_OI.to(x_NI.dtype)) * self.scale_O.to(x_NI.dtype)
