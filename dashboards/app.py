@@ -125,10 +125,11 @@ def main(argv: Sequence[str]) -> None:
     st.set_page_config(
         page_title="Trivium", page_icon=":material/hub:", layout="wide", menu_items={"About": labels("about")}
     )
-    st.html(parts.STYLE)
+    parts.style()
     client = client_for(args.api_url, _key(args.key_file))
     pages = _pages(client, labels)
     st.navigation(list(pages.values()), position="top").run()
 
 
-main(sys.argv[1:])
+if __name__ == "__main__":  # so it is when Streamlit runs this file
+    main(sys.argv[1:])

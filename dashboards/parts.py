@@ -43,6 +43,16 @@ div.verdict strong { display: block; font-size: 1.6rem; font-weight: 600; line-h
   padding: 0.5rem 0.9rem; border-radius: 0.4rem; font-size: 0.93rem; }
 </style>
 """
+DARK_STYLE = """
+<style>
+[data-testid^="stBaseButton-primary"], [data-testid^="stBaseButton-primary"]:hover { color: #0C1B19; }
+</style>
+"""
+
+
+def style() -> None:
+    """Add the style sheet. On the dark theme's light accent, a button's text is dark."""
+    st.html(STYLE + (DARK_STYLE if st.context.theme.type == "dark" else ""))
 
 
 def ask(labels: Labels, question: Callable[[], T], *, waiting: str | None = None) -> T | None:

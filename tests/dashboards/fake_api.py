@@ -1,6 +1,6 @@
-"""The real HTTP layer over made-up handlers, for tests and screenshots of the dashboards. Every answer passes the real schemas.
+"""The real HTTP layer over made-up handlers, for tests and screenshots of the dashboards.
 
-python -m tests.dashboards.fake_api --port 8123 --key-file /tmp/key
+python -m tests.dashboards.fake_api --port 8123 --home build/fake --key-file build/key
 """
 
 from __future__ import annotations
@@ -97,10 +97,9 @@ def make_app(home: Path, *, filled: bool = True) -> tuple[FastAPI, str]:
         handlers={name: vertical.build(resources) for name, vertical in verticals.items()},
         close=database.dispose,
     )
-    app = create_app(kit)
-    if not any(getattr(route, "path", "").startswith("/v1/evals") for route in app.routes):
-        fake_evals.add_routes(app, runs=fake_evals.reports() if filled else [])
-    return app, kit.keys.issue(tenant="demo", label="test")
+    if filled:
+        fake_evals.store(fake_evals.reports(), sessions=sessions, folder=settings.reports)
+    return create_app(kit), kit.keys.issue(tenant="demo", label="test")
 
 
 def main() -> None:

@@ -1,17 +1,19 @@
-"""Made-up evaluation runs in the shape of the real report, and the routes that serve them."""
+"""Made-up evaluation runs in the shape of the real report."""
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
-from fastapi import FastAPI
+from sqlalchemy.orm import Session, sessionmaker
 
 from service.evals.compare import Previous, compare
 from service.evals.report import RunInfo, describe
 from service.evals.runner import Status, SuiteResult
-from service.routes import Authenticated
-from verticals.contract import Metric, NotFound
+from service.evals.tables import EvalRun
+from verticals.contract import Metric
 
 
 def _metric(name: str, value: float, *, half: float = 0.02, **more: Any) -> Metric:
@@ -80,16 +82,22 @@ def reports() -> list[dict[str, Any]]:
     return found
 
 
-def add_routes(app: FastAPI, *, runs: list[dict[str, Any]]) -> None:
-    """The two evaluation routes over `runs`."""
-
-    @app.get("/v1/evals/runs")
-    def listed(caller: Authenticated) -> list[dict[str, Any]]:
-        return [run["run"] for run in runs]
-
-    @app.get("/v1/evals/runs/{run_id}")
-    def one(run_id: str, caller: Authenticated) -> dict[str, Any]:
-        for run in runs:
-            if run["run"]["run_id"] == run_id:
-                return run
-        raise NotFound("no such run", field="run_id", value=run_id)
+def store(reports: list[dict[str, Any]], *, sessions: sessionmaker[Session], folder: Path) -> None:
+    """Keep reports where the API reads them: a row in the database, a JSON file in the folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with sessions.begin() as session:
+        for report in reports:
+            run = report["run"]
+            session.add(
+                EvalRun(
+                    id=run["run_id"],
+                    tenant="demo",
+                    status="completed",
+                    started_at=datetime.fromisoformat(run["started_at"]),
+                    git_version=run["git_version"],
+                    models=run["models"],
+                    machine={},
+                    exit_code=run["exit_code"],
+                )
+            )
+            (folder / f"{run['run_id']}.json").write_text(json.dumps(report), encoding="utf-8")

@@ -49,7 +49,7 @@ def _png(request: s.RenderRequest) -> Artifact:
 
 def _study(number: int, *, modality: str, origin: s.Origin, quality: s.QualityVerdict) -> s.StudyResponse:
     reason = "Sharpness is low for a CT image." if quality == "warn" else "Sharpness is as expected."
-    check = dict(name="sharpness", value=0.31, warn_at=0.35, reject_at=0.1, higher_is_better=True)
+    check: Any = {"name": "sharpness", "value": 0.31, "warn_at": 0.35, "reject_at": 0.1, "higher_is_better": True}
     now = datetime(2026, 11, 20, 8, number, tzinfo=UTC)
     report = s.ReportResponse(
         report_id=f"r-{number}",
@@ -72,7 +72,7 @@ def _study(number: int, *, modality: str, origin: s.Origin, quality: s.QualityVe
             verdict=quality,
             score=0.8,
             reasons=[reason] if quality != "accept" else [],
-            checks=[s.QualityCheck(verdict=quality, reason=reason, **check)],  # type: ignore[arg-type]
+            checks=[s.QualityCheck(verdict=quality, reason=reason, **check)],
         ),
         deidentification=s.Deidentification(
             method="PS3.15 Annex E Basic Application Level Confidentiality Profile",

@@ -9,11 +9,26 @@ from verticals.contract import Context, Handler, NotFound, Unavailable
 from verticals.support import schemas as s
 
 ARTICLES = {
-    "returns": ("Returns", "Return period", "You have 30 days from delivery to return an item. It must be unused; a lamp must come with its bulb."),
-    "refunds": ("Returns", "Refunds", "We refund within 5 working days after the parcel has arrived, to the way you paid. Shipping costs up to $5 are refunded too."),
-    "delivery": ("Delivery", "Late parcels", "If a parcel has not arrived after 7 working days, write to us with the order number. We start a search with the carrier."),
-}  # fmt: skip
-ANSWER = "You have 30 days from delivery to return a lamp [1]. It must be unused and come with its bulb. The refund of at least $5 follows within 5 working days [2]."
+    "returns": (
+        "Returns",
+        "Return period",
+        "You have 30 days from delivery to return an item. It must be unused; a lamp must come with its bulb.",
+    ),
+    "refunds": (
+        "Returns",
+        "Refunds",
+        "We refund within 5 working days after the parcel has arrived. Shipping costs up to $5 are refunded too.",
+    ),
+    "delivery": (
+        "Delivery",
+        "Late parcels",
+        "If a parcel has not arrived after 7 working days, write to us with the order number.",
+    ),
+}
+ANSWER = (
+    "You have 30 days from delivery to return a lamp [1]. It must be unused and come with its bulb. "
+    "The refund of at least $5 follows within 5 working days [2]."
+)
 UNKNOWN = "I do not find this in our articles. I can pass your question on to a colleague."
 
 
