@@ -15,7 +15,7 @@ from rich.markup import escape as plain
 from rich.table import Table
 
 from service.auth import Caller
-from service.cli_admin import EXIT_FAILED, Tenant, audit_app, doctor, keys_app
+from service.cli_admin import EXIT_FAILED, Tenant, audit_app, doctor_app, keys_app
 from service.progress import show_progress
 from service.settings import Settings, read_settings
 from verticals.contract import Artifact, NotFound, TriviumError, UploadedFile
@@ -35,6 +35,7 @@ app = typer.Typer(
 )
 app.add_typer(audit_app, name="audit")
 app.add_typer(keys_app, name="keys")
+app.add_typer(doctor_app)
 Out = Annotated[Path | None, typer.Option("--out", "-o", help="Write here instead of to standard output.")]
 
 
@@ -301,8 +302,6 @@ def models() -> None:
             table.add_row(card.name, card.version, card.trained_on, card.licence, card.limits)
     Console().print(table)
 
-
-app.command()(doctor)
 
 if __name__ == "__main__":
     main()

@@ -20,9 +20,11 @@ EXIT_FAILED = 1
 Tenant = Annotated[str, typer.Option(help="Whose data and decisions.")]
 
 audit_app = typer.Typer(help="The audit trail.", no_args_is_help=True)
+doctor_app = typer.Typer()
 keys_app = typer.Typer(help="API keys.", no_args_is_help=True)
 
 
+@doctor_app.command()
 def doctor(
     settings: Annotated[bool, typer.Option("--settings", help="List every setting and its value instead.")] = False,
 ) -> None:
