@@ -87,7 +87,7 @@ def test_the_mapped_class_cannot_be_changed_or_deleted(desk: Any, signed: Any) -
 @pytest.mark.parametrize("change", [{"state": "DONE"}, {"state": "EDITED"}, {"signer": None}, {"version": 0}])
 def test_the_database_refuses_states_that_cannot_be(desk: Any, signed: Any, change: dict[str, Any]) -> None:
     row = MedicalReportVersion
-    with desk.resources.sessions() as session, pytest.raises(IntegrityError, match="(?i)check"):
+    with desk.resources.sessions() as session, pytest.raises(IntegrityError, match=r"(?i)check"):
         session.execute(update(row).where(row.version == 3).values(**change))
 
 
