@@ -47,7 +47,7 @@ NUMBERS = _words(
     """
 )
 
-# K, with recursion into the items.
+# K at the top level, by the same table for the attributes of their items.
 SEQUENCES = _words("ModalityLUTSequence VOILUTSequence")
 
 _ORIENTATIONS = (

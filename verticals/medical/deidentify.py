@@ -63,7 +63,7 @@ def deidentify(dataset: Dataset, pseudonyms: Pseudonyms) -> tuple[Dataset, Deide
     counts: Counter[tuple[str, str, str]] = Counter()
     clean = _keep(dataset, counts)
     for keyword in table.UIDS & set(dataset.dir()):
-        if uid := str(dataset[keyword].value or ""):
+        if uid := _text(dataset, keyword):
             setattr(clean, keyword, pseudonyms.uid(uid))
             _count(counts, keyword, "U")
     for keyword in table.EMPTIED:
@@ -77,7 +77,7 @@ def deidentify(dataset: Dataset, pseudonyms: Pseudonyms) -> tuple[Dataset, Deide
 
 def _burned_in(dataset: Dataset) -> list[str]:
     declared = _text(dataset, "BurnedInAnnotation").upper()
-    if declared == "YES":
+    if "YES" in declared:
         raise InvalidInput(
             "must not be YES: the pixels hold identifying text (PS3.3 C.7.6.1, PS3.15 E.1.1)",
             field="BurnedInAnnotation (0028,0301)",
@@ -100,13 +100,17 @@ def _count(counts: Counter[tuple[str, str, str]], keyword: str, action: str) -> 
     counts[f"({tag >> 16:04X},{tag & 0xFFFF:04X})", keyword, action] += 1
 
 
-def _keep(dataset: Dataset, counts: Counter[tuple[str, str, str]]) -> Dataset:
-    """The kept attributes of one level; `counts` gains the removed ones. Removed values are never even decoded."""
+def _keep(dataset: Dataset, counts: Counter[tuple[str, str, str]], *, is_item: bool = False) -> Dataset:
+    """The kept attributes of one level, of an item without its sequences; `counts` gains the removed ones.
+
+    Removed values are never even decoded.
+    """
     clean = Dataset()
     tags = dataset.keys()  # iterating over the data set itself would decode every value
     for tag in tags:
         keyword = keyword_for_tag(tag)
-        value = None if tag.is_private else _kept_value(dataset, keyword, counts)
+        is_out = tag.is_private or (is_item and keyword in table.SEQUENCES)
+        value = None if is_out else _kept_value(dataset, keyword, counts)
         if value is not None:
             clean.add_new(tag, _vr(dataset, keyword), value)
         elif keyword not in table.UIDS and keyword not in table.EMPTIED and keyword != table.PSEUDONYM:
@@ -126,7 +130,7 @@ def _vr(dataset: Dataset, keyword: str) -> str:
 def _kept_value(dataset: Dataset, keyword: str, counts: Counter[tuple[str, str, str]]) -> Any:
     """The value if the table keeps it, else None."""
     if keyword in table.SEQUENCES:
-        return Sequence([_keep(item, counts) for item in dataset[keyword].value or []])
+        return Sequence([_keep(item, counts, is_item=True) for item in dataset[keyword].value])
     if keyword == _SOP_CLASS:
         return str(dataset[keyword].value)
     if keyword in table.NUMBERS:

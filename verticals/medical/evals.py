@@ -59,7 +59,7 @@ def suites(resources: Resources, handlers: Mapping[str, Handler]) -> Sequence[Su
         Suite(
             name="medical.quality",
             dataset="synthetic radiographs with graded blur, noise, under-exposure, saturation and collimation",
-            split="10 phantoms, seeds 100-109, limits set on seeds 0-9; faults of the kinds that are checked",
+            split="10 phantoms, seeds 100-109; limits fixed beforehand; faults of the kinds that are checked",
             solver="lowest score of the checks other than size",
             scorer="AUC, good against degraded; bootstrap over images",
             run=lambda progress: _quality(((probes.phantom(seed), seed) for seed in range(100, 110)), 10, progress),
@@ -67,7 +67,7 @@ def suites(resources: Resources, handlers: Mapping[str, Handler]) -> Sequence[Su
         Suite(
             name="medical.quality-films",
             dataset="NIH chest films (public), 512 px, with the same graded faults",
-            split="20 development films; limits were not set on them",
+            split="20 development films; limits fixed beforehand; faults of the kinds that are checked",
             solver="lowest score of the checks other than size",
             scorer="AUC, good against degraded; bootstrap over films",
             run=films,

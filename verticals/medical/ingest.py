@@ -24,6 +24,7 @@ from pydicom.encaps import generate_frames
 from pydicom.filereader import read_dataset, read_partial
 from pydicom.pixels import get_decoder
 from pydicom.pixels import pixel_array as decode
+from pydicom.sequence import Sequence
 from pydicom.tag import BaseTag
 from pydicom.uid import (
     JPEG2000,
@@ -166,6 +167,8 @@ def _check_transfer_syntax(content: bytes) -> None:
     meta_bytes = io.BytesIO(content[132 : 132 + _MAX_META_BYTES])
     try:
         meta = read_dataset(meta_bytes, False, True, stop_when=lambda tag, _vr, _length: tag.group != 2)
+        if meta_bytes.tell() >= _MAX_META_BYTES:
+            raise ValueError("a second transfer syntax could follow unseen")
         uid = UID(meta.TransferSyntaxUID)
     except AttributeError:
         raise InvalidInput("is required (PS3.10 7.1)", field=field) from None
@@ -267,6 +270,9 @@ def _frames(dataset: Dataset) -> int:
 
 
 def _check_reals(dataset: Dataset, modality: str) -> None:
+    for keyword in ("ModalityLUTSequence", "VOILUTSequence"):
+        if keyword in dataset and not isinstance(_value(dataset, keyword, "PS3.3 C.11"), Sequence):
+            _refuse(keyword, "must be a sequence", "PS3.3 C.11")
     has_lut = bool(dataset.get("ModalityLUTSequence"))
     for keyword, count, required_by, clause in _REALS:
         if keyword not in dataset and (modality not in required_by or (has_lut and keyword.startswith("Rescale"))):
@@ -277,8 +283,8 @@ def _check_reals(dataset: Dataset, modality: str) -> None:
             numbers = [float(v) for v in values]
         except (TypeError, ValueError):
             numbers = []
-        if len(numbers) != count or not all(map(math.isfinite, numbers)):
-            _refuse(keyword, f"must be {count} finite number{'s' if count > 1 else ''}", clause)
+        if len(numbers) != count or not all(abs(v) <= 1e9 for v in numbers):
+            _refuse(keyword, f"must be {count} number{'s' if count > 1 else ''} of at most 1e9 in size", clause)
         if "Spacing" in keyword and min(numbers) <= 0:
             _refuse(keyword, "must be greater than 0", clause)
         if keyword == "RescaleSlope" and numbers[0] == 0:

@@ -191,6 +191,9 @@ _WRONG: tuple[tuple[str, str, bytes], ...] = (
     ("NumberOfFrames", "IS", b"several "),
     ("RescaleSlope", "DS", b"0 "),
     ("RescaleSlope", "DS", b"one "),
+    ("RescaleSlope", "DS", b"1e308 "),
+    ("RescaleIntercept", "DS", b"nan "),
+    ("ModalityLUTSequence", "LO", b"no table"),
     ("RescaleIntercept", "DS", b"1\\2 "),
     ("PixelSpacing", "DS", b"0.5 "),
     ("PixelSpacing", "DS", b"0\\0.5 "),
@@ -199,6 +202,10 @@ _WRONG: tuple[tuple[str, str, bytes], ...] = (
     ("ImageOrientationPatient", "DS", b"1\\0\\0 "),
     ("ImagePositionPatient", "DS", b"here"),
 )
+
+
+# An item that opens a sequence of undefined length, whose item opens another.
+_NEST = b"\xfe\xff\x00\xe0\xff\xff\xff\xff\x08\x00\x51\x00SQ\0\0\xff\xff\xff\xff"
 
 
 def _changed(good: bytes, keyword: str, raw: bytes | None, vr: str | None = None) -> bytes:
@@ -240,6 +247,8 @@ def _broken_files(good: bytes) -> Iterator[tuple[str, bytes]]:
     yield "pixel data too long", _changed(good, "PixelData", pixels + bytes(1000))
     yield "pixel data too short", _changed(good, "PixelData", pixels[:1000])
     yield "header over the limit", _changed(good, "ImageComments", b"x" * 2**21, "UT")
+    at = good.index(b"\x08\x00\x60\x00CS")
+    yield "sequences nested without end", good[:at] + _NEST[8:] + _NEST * 20_000 + good[at:]
     yield "burned-in text declared", _changed(good, "BurnedInAnnotation", b"YES ")
     yield "claims 2 GB of pixels", _changed(_changed(good, "Rows", b"\xff\xff"), "Columns", b"\xff\x40")
 

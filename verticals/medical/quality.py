@@ -14,7 +14,7 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 @dataclass(frozen=True)
 class Limit:
-    """Where a measure starts to warn and to reject. Set on test images and phantoms, not on clinical data."""
+    """Where a measure starts to warn and to reject. Chosen by hand, tried on phantoms; not validated."""
 
     warn_at: float
     reject_at: float

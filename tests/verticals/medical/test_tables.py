@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import pytest
-from sqlalchemy import delete, select, text, update
+from sqlalchemy import delete, select, update
 from sqlalchemy.exc import IntegrityError
 
 from verticals.contract import Conflict, NotFound, Unavailable
@@ -65,13 +64,11 @@ def test_removing_or_changing_an_earlier_version_is_detected(desk: Any, signed: 
 
 
 def test_one_changed_letter_is_detected(desk: Any, signed: Any) -> None:
+    row = MedicalReportVersion
     with desk.resources.sessions() as session:
-        stored = session.execute(text("SELECT sections FROM medical_report_versions WHERE version = 3")).scalar_one()
-        sections = json.loads(stored)
+        sections = dict(session.execute(select(row.sections).where(row.version == 3)).scalar_one())
         sections["impression"] = sections["impression"].replace("Normal", "normal")
-        session.execute(
-            text("UPDATE medical_report_versions SET sections = :s WHERE version = 3"), {"s": json.dumps(sections)}
-        )
+        session.execute(update(row).where(row.version == 3).values(sections=sections))
         session.commit()
 
     with pytest.raises(Unavailable, match="altered outside this program"):
@@ -90,7 +87,7 @@ def test_the_mapped_class_cannot_be_changed_or_deleted(desk: Any, signed: Any) -
 @pytest.mark.parametrize("change", [{"state": "DONE"}, {"state": "EDITED"}, {"signer": None}, {"version": 0}])
 def test_the_database_refuses_states_that_cannot_be(desk: Any, signed: Any, change: dict[str, Any]) -> None:
     row = MedicalReportVersion
-    with desk.resources.sessions() as session, pytest.raises(IntegrityError, match="CHECK"):
+    with desk.resources.sessions() as session, pytest.raises(IntegrityError, match=r"(?i)check"):
         session.execute(update(row).where(row.version == 3).values(**change))
 
 
