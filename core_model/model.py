@@ -1,7 +1,8 @@
 """A decoder-only transformer, dense or mixture of experts. Ignores where weights, requests and sampling come from.
 
-Several sequences run in one call without padding: their new tokens lie one after another, and `Segment`s say which are whose.
-Shapes: T new tokens of all sequences, N of one, C context, D model dim, H query heads, M key-value heads, R head dim, V vocabulary.
+Several sequences run in one call without padding: their new tokens lie one after another, `Segment`s say whose.
+Shapes: T new tokens of all sequences, N of one, C context, D model dim, H query heads, M key-value heads, R head dim,
+V vocabulary.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
+import torch.nn.functional as F  # noqa: N812 - its usual name
 from torch import Tensor
 
 from core_model.config import ModelConfig
@@ -65,7 +66,7 @@ class Decoder:
         return self.lm_head(hidden_TD).float()
 
     def _rope(self, segments: Sequence[Segment]) -> tuple[Tensor, Tensor]:
-        """cos and signed sin of each token's angles, (T, 1, rotary_dim); RoFormer, arXiv:2104.09864, in the split-half layout."""
+        """cos and signed sin of each token's angles, (T, 1, rotary_dim), in split halves (RoFormer, arXiv:2104.09864)."""
         spans = [torch.arange(s.start, s.start + s.num_tokens, device=self.device) for s in segments]
         angle = torch.cat(spans).float()[:, None, None] * self.inv_freq
         cos, sin = angle.cos().to(self.dtype), angle.sin().to(self.dtype)
@@ -119,45 +120,43 @@ class Attention:
         masks: Sequence[Tensor | None],
         cache: SlotCache | None,
     ) -> Tensor:
-        heads = (self.num_heads, self.num_kv_heads)
-        qkv = self.qkv_proj(x_TD).unflatten(-1, (-1, self.head_dim))
-        qk, v_TMR = qkv[:, : sum(heads)], qkv[:, sum(heads) :]
+        num_tokens, num_qk = x_TD.shape[0], self.num_heads + self.num_kv_heads
+        qkv = self.qkv_proj(x_TD).view(num_tokens, -1, self.head_dim)
+        q_THR, qk = qkv[:, : self.num_heads], qkv[:, :num_qk]
         if self.q_norm and self.k_norm:
-            q, k = qk.split(heads, dim=1)
-            qk = torch.cat((self.q_norm(q), self.k_norm(k)), dim=1)
-        q_THR, k_TMR = self._rotate(qk, *rope).split(heads, dim=1)
+            q_THR.copy_(self.q_norm(q_THR))
+            qk[:, self.num_heads :].copy_(self.k_norm(qk[:, self.num_heads :]))
+        self._rotate_(qk[..., : self.rotary_dim], *rope)
+        kv_2MTR = qkv[:, self.num_heads :].view(num_tokens, 2, self.num_kv_heads, -1).permute(1, 2, 0, 3)
 
         out, first = [], 0
         for segment, mask in zip(segments, masks, strict=True):
-            rows = slice(first, first := first + segment.num_tokens)
-            k_NMR, v_NMR = k_TMR[rows], v_TMR[rows]
-            if cache is None:
-                k_MCR, v_MCR = k_NMR.transpose(0, 1), v_NMR.transpose(0, 1)
-            else:
-                k_MCR, v_MCR = cache.append(self.layer_idx, segment.slot, segment.start, k_NMR, v_NMR)
-            out.append(self._attend(q_THR[rows], k_MCR, v_MCR, mask))
+            kv = kv_2MTR.narrow(2, first, segment.num_tokens)
+            if cache is not None:
+                kv = cache.append(self.layer_idx, segment.slot, segment.start, kv)
+            out.append(self._attend(q_THR.narrow(0, first, segment.num_tokens), kv, mask))
+            first += segment.num_tokens
         return self.o_proj(out[0] if len(out) == 1 else torch.cat(out))
 
-    def _attend(self, q_NHR: Tensor, k_MCR: Tensor, v_MCR: Tensor, mask_NC: Tensor | None) -> Tensor:
+    def _attend(self, q_NHR: Tensor, kv_2MCR: Tensor, mask_NC: Tensor | None) -> Tensor:
         """softmax(q k^T / sqrt(R)) v, (N, H * R)."""
-        num_tokens = q_NHR.shape[0]
+        num_tokens, (k, v) = q_NHR.shape[0], kv_2MCR.unsqueeze(1).unbind(0)
         if num_tokens == 1:  # the heads that share a key head become its rows: no repeated keys, no mask
-            q = q_NHR.view(1, self.num_kv_heads, -1, self.head_dim)
-            return F.scaled_dot_product_attention(q, k_MCR[None], v_MCR[None]).reshape(1, -1)
+            q = q_NHR.reshape(1, self.num_kv_heads, -1, self.head_dim)
+            return F.scaled_dot_product_attention(q, k, v).reshape(1, -1)
         out = F.scaled_dot_product_attention(
             q_NHR.transpose(0, 1)[None],
-            k_MCR[None],
-            v_MCR[None],
+            k,
+            v,
             attn_mask=mask_NC,
             is_causal=mask_NC is None,
             enable_gqa=self.num_heads != self.num_kv_heads,
         )
         return out[0].transpose(0, 1).reshape(num_tokens, -1)
 
-    def _rotate(self, x: Tensor, cos: Tensor, signed_sin: Tensor) -> Tensor:
-        rotated, passed = x[..., : self.rotary_dim], x[..., self.rotary_dim :]
-        rotated = (rotated * cos).addcmul_(rotated.roll(self.rotary_dim // 2, -1), signed_sin)
-        return torch.cat((rotated, passed), -1) if passed.shape[-1] else rotated
+    def _rotate_(self, x: Tensor, cos: Tensor, signed_sin: Tensor) -> None:
+        """Turn each pair (i, i + rotary_dim / 2) by its angle, in place."""
+        torch.addcmul(x * cos, x.roll(self.rotary_dim // 2, -1), signed_sin, out=x)
 
 
 class RMSNorm:

@@ -1,4 +1,4 @@
-"""Mixture of experts: a router picks k experts for each token, shared experts see every token (DeepSeekMoE, arXiv:2401.06066).
+"""Mixture of experts: a router picks k experts for each token, shared experts see all (DeepSeekMoE, arXiv:2401.06066).
 
 Ignores training: no auxiliary loss, no capacity limit, no dropped tokens.
 Shapes: T tokens, D model dim, E routed experts, K experts per token, G groups, P = T * K token-expert pairs.
@@ -10,7 +10,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING
 
 import torch
-import torch.nn.functional as F
+import torch.nn.functional as F  # noqa: N812 - its usual name
 from torch import Tensor
 
 from core_model.config import ModelConfig
@@ -62,7 +62,7 @@ class Router:
 
     def _keep_best_groups(self, choice_TE: Tensor) -> Tensor:
         """A group is as good as its two best experts together; experts of the other groups get -inf."""
-        choice_TGX = choice_TE.unflatten(-1, (self.config.n_group, -1))
+        choice_TGX = choice_TE.view(choice_TE.shape[0], self.config.n_group, -1)
         group_score_TG = choice_TGX.topk(2, dim=-1).values.sum(-1)
         best_TG = group_score_TG.topk(self.config.topk_group, dim=-1, sorted=False).indices
         dropped_TG = torch.ones_like(group_score_TG, dtype=torch.bool).scatter_(1, best_TG, False)
@@ -70,7 +70,7 @@ class Router:
 
 
 class MoE:
-    """Routed experts plus shared experts. Each token-expert pair is one row, sorted so that an expert's rows lie together."""
+    """Routed experts plus shared experts. Each token-expert pair is a row, sorted by expert."""
 
     def __init__(self, config: ModelConfig, weights: Weights, prefix: str) -> None:
         self.gate = Router(config, weights, f"{prefix}.gate")
@@ -81,17 +81,22 @@ class MoE:
 
     def __call__(self, x_TD: Tensor) -> Tensor:
         weights_TK, experts_TK = self.gate(x_TD)
+        weights_TK = weights_TK.to(x_TD.dtype)
+        out_TD = self.shared_experts(x_TD) if self.shared_experts else torch.zeros_like(x_TD)
+        if len(x_TD) == 1:  # decoding one request: its k rows need no sorting
+            groups = [(expert, i, i + 1) for i, expert in enumerate(experts_TK[0].tolist())]
+            y_KD = self._run_experts(x_TD.expand(len(groups), -1), groups)
+            return out_TD.addmm_(weights_TK, y_KD)
+
         experts_P = experts_TK.flatten()
         order_P = experts_P.argsort()
         token_P = order_P // experts_TK.shape[1]
-        groups = _groups(experts_P[order_P].tolist())
+        y_PD = self._run_experts(x_TD[token_P], _groups(experts_P[order_P].tolist()))
+        return out_TD.index_add_(0, token_P, y_PD * weights_TK.flatten()[order_P].unsqueeze(-1))
 
-        gate, up = self.gate_up_proj(x_TD[token_P], groups).chunk(2, dim=-1)
-        y_PD = self.down_proj(F.silu(gate).mul_(up), groups)
-        y_PD = y_PD * weights_TK.flatten()[order_P].unsqueeze(-1).to(y_PD.dtype)
-
-        out_TD = self.shared_experts(x_TD) if self.shared_experts else torch.zeros_like(x_TD)
-        return out_TD.index_add_(0, token_P, y_PD)
+    def _run_experts(self, x_PD: Tensor, groups: list[Group]) -> Tensor:
+        gate, up = self.gate_up_proj(x_PD, groups).chunk(2, dim=-1)
+        return self.down_proj(F.silu(gate).mul_(up), groups)
 
 
 def _groups(sorted_experts: list[int]) -> list[Group]:
