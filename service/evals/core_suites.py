@@ -153,6 +153,8 @@ def _open(settings: Settings, progress: Progress) -> Path:
     if settings.engine != "local":
         raise Unavailable("the served model is remote and its weights cannot be read", field="TRIVIUM_ENGINE")
     if settings.model:
+        if not (settings.model / "config.json").is_file():
+            raise Unavailable("holds no checkpoint", field="TRIVIUM_MODEL", value=settings.model.name)
         return settings.model
     from core_model.embedded import prepare_default_model
 
