@@ -9,17 +9,16 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import Stemmer
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike
 
 from retrieval.documents import Hit
 
 MAX_SENTENCE_CHARS = 600
 
-Similarity = Callable[[str, Sequence[str]], NDArray[Any]]  # (question, sentences) -> cosines, shape (sentences,)
+Similarity = Callable[[str, Sequence[str]], ArrayLike]  # (question, texts) -> cosines, shape (texts,)
 
 
 def _words(text: str) -> frozenset[str]:
@@ -76,7 +75,6 @@ class Evidence:
 
     text: str
     source: int
-    score: float
     context: str = ""
 
 
@@ -161,37 +159,49 @@ def quantities(text: str) -> frozenset[tuple[str, str]]:
     return frozenset(found)
 
 
-def collect_evidence(
-    question: str, passages: Sequence[Hit], *, similarity: Similarity | None = None, k: int = 3
+def choose_evidence(
+    question: str,
+    passages: Sequence[Hit],
+    *,
+    similarity: Similarity | None = None,
+    usable: Callable[[str], bool] = lambda sentence: True,
+    length: int = 3,
+    spans: int = 2,
 ) -> list[Evidence]:
-    """The k sentences of `passages` that say most about `question`, best first.
+    """What to answer `question` from: `length` neighbouring sentences of each of the `spans` most similar passages.
 
-    The score adds three parts: the share of the question's content stems that the sentence holds (half if only its
-    title or heading does), weighted by rarity; the cosine, if `similarity` is given; 0.1 / rank of the passage.
+    Neighbours rather than the best single sentences, because "Until then you can undo it" says nothing alone.
+
+    Args:
+        question: In self-contained words.
+        passages: Hits; those of the highest cosine are used.
+        similarity: Chooses the neighbours; shared words choose if None.
+        usable: Sentences for which this is false are left out.
+        length: Sentences of a span, at least 1.
+        spans: Passages, at least 1.
+
+    Returns:
+        Spans best first, the sentences of each in their order.
     """
-    found = [
-        (text, index, f"{hit.title}. {hit.heading}" if hit.heading else hit.title)
-        for index, hit in enumerate(passages)
-        for text in split_sentences(hit.text)
-        if content_stems(text) or quantities(text)
-    ]
-    if not found:
-        return []
-    stems = [set(content_stems(text)) for text, _, _ in found]
+    ranked = sorted(range(len(passages)), key=lambda i: -passages[i].similarity)  # stable: fused order breaks ties
+    chosen: list[Evidence] = []
+    for index in ranked[:spans]:
+        hit = passages[index]
+        context = f"{hit.title}. {hit.heading}" if hit.heading else hit.title
+        sentences = [text for text in split_sentences(hit.text) if usable(text)]
+        starts = range(max(1, len(sentences) - length + 1))
+        texts = [" ".join(sentences[start : start + length]) for start in starts]
+        scores = [0.0] if len(texts) == 1 else _score(question, [f"{context}: {text}" for text in texts], similarity)
+        best = int(np.argmax(scores))
+        chosen += [Evidence(text, index, context) for text in sentences[best : best + length]]
+    return chosen
+
+
+def _score(question: str, texts: Sequence[str], similarity: Similarity | None) -> ArrayLike:
+    if similarity is not None:
+        return similarity(question, texts)
     wanted = set(content_stems(question))
-    rarity = {stem: np.log(1 + len(found) / (1 + sum(stem in have for have in stems))) for stem in wanted}
-    total = sum(rarity.values()) or 1.0
-    cosines = np.zeros(len(found)) if similarity is None else similarity(question, [f"{c}: {t}" for t, _, c in found])
-    scored = []
-    for (text, index, context), have, cosine in zip(found, stems, cosines, strict=True):
-        nearby = set(content_stems(context))
-        overlap = sum(w if stem in have else 0.5 * w * (stem in nearby) for stem, w in rarity.items()) / total
-        scored.append(Evidence(text, index, float(overlap + cosine + 0.1 / (index + 1)), context))
-    best: list[Evidence] = []
-    for evidence in sorted(scored, key=lambda e: -e.score):
-        if len(best) < k and evidence.text not in {kept.text for kept in best}:
-            best.append(evidence)
-    return best
+    return [float(len(wanted & set(content_stems(text)))) for text in texts]
 
 
 def find_support(
