@@ -125,6 +125,7 @@ QUIET_LOGGERS = (
     "openai",
     "urllib3",
     "alembic",
+    "faiss",
     "multipart",
     "python_multipart",
     "PIL",

@@ -94,8 +94,6 @@ def test_the_openai_client_gets_the_same_cited_answer_whole_and_streamed(client:
     assert "30 days" in text
     assert "[1]" in text
     assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices) == text
-    assert whole.usage is not None
-    assert whole.usage.completion_tokens > 0
 
 
 def test_the_agent_says_so_when_it_does_not_know(client: openai.OpenAI) -> None:

@@ -21,7 +21,7 @@ def _evals(resources: Resources, handlers: Mapping[str, Handler]) -> Sequence[Su
 
 
 def _demo(resources: Resources, progress: Progress) -> None:
-    from verticals.finance.train import demo
+    from verticals.finance.demo import demo
 
     demo(resources, progress)
 

@@ -17,7 +17,8 @@ from verticals.finance.challenger import Challenger
 from verticals.finance.data import DATA_NOTE
 from verticals.finance.reasons import PROFILE, bin_text, principal_reasons
 from verticals.finance.scorecard import Scorecard
-from verticals.finance.train import CHALLENGER, SCORECARD
+
+SCORECARD, CHALLENGER = "finance.scorecard", "finance.challenger"  # names in the registry
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from verticals.contract import Progress, Resources
+from verticals.contract import Progress
 from verticals.finance.challenger import PARAMS, ROUNDS, fit_challenger
 from verticals.finance.data import DATA_NOTE, EXCLUDED, LICENCE, SOURCE, load_german
 from verticals.finance.fit import fit_scorecard
@@ -22,7 +22,6 @@ from verticals.finance.validate import (
     scorecard_predictor,
 )
 
-SCORECARD, CHALLENGER = "finance.scorecard", "finance.challenger"
 SEED = 20261101
 METHOD = (
     "Stratified {folds}-fold cross-validation on the development sample, bins included; figures over the 1,000 "
@@ -85,15 +84,6 @@ def train_challenger(progress: Progress, *, folds: int = 10) -> tuple[dict[str, 
     }
     files = {"model.txt": fit_challenger(frame, default), "validation.json": _json({"figures": figures})}
     return files, card
-
-
-def demo(resources: Resources, progress: Progress) -> None:
-    """Train and register what is not registered yet; safe to run again and to interrupt."""
-    for name, train in ((SCORECARD, train_scorecard), (CHALLENGER, train_challenger)):
-        if resources.registry.load(name) is None:
-            files, card = train(progress)
-            resources.registry.save(name, files, card)
-    progress("finance: ready", 1.0)
 
 
 def _figures(default: np.ndarray, prob_default: np.ndarray) -> list[dict[str, Any]]:

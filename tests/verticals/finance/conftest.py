@@ -13,9 +13,9 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from verticals.contract import Context, Decision, Handler, ModelCard, Resources
 from verticals.finance import VERTICAL
-from verticals.finance.scoring import Models, load_models
+from verticals.finance.scoring import CHALLENGER, SCORECARD, Models, load_models
 from verticals.finance.tables import FinanceDecision
-from verticals.finance.train import CHALLENGER, SCORECARD, train_challenger, train_scorecard
+from verticals.finance.train import train_challenger, train_scorecard
 
 
 class FolderRegistry:
