@@ -129,6 +129,7 @@ QUIET_LOGGERS = (
     "multipart",
     "python_multipart",
     "PIL",
+    "highdicom",
 )
 
 
