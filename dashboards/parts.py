@@ -17,6 +17,8 @@ from service.client import ApiError
 T = TypeVar("T")
 Colour = Literal["gray", "green", "orange", "red", "primary"]
 
+MOST_FIELDS = 6  # of the fields that are wrong, so many are named
+
 # Streamlit's own defaults leave too much air above the page and let text run across a wide screen.
 STYLE = """
 <style>
@@ -73,7 +75,11 @@ def show_problem(labels: Labels, error: ApiError) -> None:
     lines.append(plain(error.rule or error.detail))
     if error.field:
         got = labels("problem.got", value=error.value) if error.value is not None else ""
-        lines.append(f"{labels('problem.field')}: `{error.field}` {plain(got)}")
+        lines.append(
+            f"{labels('problem.field')}: {labels.get(f'field.{error.field}', '')} `{error.field}` {plain(got)}"
+        )
+    for other in error.errors[1:MOST_FIELDS]:  # the first is the field above
+        lines.append(f"{labels('problem.field')}: `{other.get('field')}` {plain(str(other.get('rule')))}")
     if error.remedy:
         lines.append(f"{labels('problem.remedy')}: {plain(error.remedy)}")
     if error.request_id:

@@ -207,9 +207,7 @@ def _operation(vertical: str, operation: str, request: BaseModel, *, streaming: 
 
 def _fields(request: BaseModel) -> dict[str, Any]:
     """JSON-able values of `request`; uploads stay as they are."""
-    uploads = {
-        name: value for name in type(request).model_fields if isinstance(value := getattr(request, name), UploadedFile)
-    }
+    uploads = {name: value for name, value in request if isinstance(value, UploadedFile)}
     # No warnings: a form's request may hold bad values on purpose, so that the API is the one that names the rule.
     return {**request.model_dump(mode="json", exclude=set(uploads), warnings=False), **uploads}
 

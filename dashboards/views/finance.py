@@ -120,7 +120,7 @@ def _result(client: TriviumClient, labels: Labels, score: ScoreResponse) -> None
     if spread is not None:
         st.markdown(f"**{labels('finance.scale')}**")
         st.altair_chart(scale_chart(labels, score, spread), width="stretch")
-        st.caption(labels("finance.scale_note", n=spread.n) + f" {spread.note}")
+        st.caption(labels("finance.scale_note", n=spread.n))
     st.markdown(f"**{labels('finance.reasons')}**")
     _reasons(labels, score)
     st.markdown(f"**{labels('finance.waterfall')}**")

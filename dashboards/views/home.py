@@ -100,5 +100,5 @@ def _snippet(base_url: str) -> str:
 
 client = OpenAI(base_url="{base_url}/v1", api_key="...")
 question = {{"role": "user", "content": "How do I return a lamp?"}}
-answer = client.chat.completions.create(model="trivium", messages=[question])
+answer = client.chat.completions.create(model="trivium-support", messages=[question])
 print(answer.choices[0].message.content)"""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pandas as pd
 import streamlit as st
 
@@ -17,6 +15,7 @@ from verticals.medical.schemas import (
     IngestRequest,
     ListStudiesRequest,
     Quality,
+    QualityCheck,
     RenderRequest,
     StudyRequest,
     StudyResponse,
@@ -212,19 +211,14 @@ def _image_facts(labels: Labels, image: ImageFacts) -> list[tuple[str, str]]:
 
 def _quality(labels: Labels, quality: Quality) -> None:
     for reason in quality.reasons:
-        st.markdown(f"- {reason}")
-    rows: list[dict[str, Any]] = [
-        {
-            labels("quality.check"): check.name,
-            labels("quality.verdict"): labels(f"verdict.{check.verdict}"),
-            labels("quality.value"): check.value,
-            labels("quality.warn_at"): check.warn_at,
-            labels("quality.reject_at"): check.reject_at,
-            labels("quality.reason"): check.reason,
-        }
-        for check in quality.checks
-    ]
-    st.dataframe(pd.DataFrame(rows), hide_index=True)
+        st.markdown(f"- {parts.plain(reason)}")
+    parts.facts(
+        [(f"{check.name} · {labels(f'verdict.{check.verdict}')}", _limits(labels, check)) for check in quality.checks]
+    )
+
+
+def _limits(labels: Labels, check: QualityCheck) -> str:
+    return f"{check.reason} {labels('quality.limits', warn=f'{check.warn_at:g}', reject=f'{check.reject_at:g}')}"
 
 
 def _deidentification(labels: Labels, done: Deidentification) -> None:

@@ -13,6 +13,8 @@ from dashboards import parts
 from dashboards.i18n import Labels
 from service.client import ApiError, TriviumClient
 from verticals.support.schemas import (
+    MAX_MESSAGE_CHARS,
+    MAX_MESSAGES,
     ChatEvent,
     ChatRequest,
     CreateTicketRequest,
@@ -56,16 +58,17 @@ def _chat(client: TriviumClient, labels: Labels) -> None:
     left, right = st.columns([3, 2], gap="large")
     with left:
         log = st.container(height=_CHAT_HEIGHT, border=True, autoscroll=True)
-        asked = st.chat_input(labels("support.placeholder"), key="support.input")
+        asked = st.chat_input(labels("support.placeholder"), key="support.input", max_chars=MAX_MESSAGE_CHARS)
         actions = st.container(horizontal=True)
     with right:
         st.subheader(labels("support.sources"), anchor=False)
         beside = st.empty()
     with log:
-        chosen = _hints(labels) if not turns and not asked else None
+        if not turns and not asked and "support.next" not in st.session_state:
+            _hints(labels)
         for turn in turns:
             _turn(labels, turn)
-    question = asked or chosen or st.session_state.pop("support.next", None)
+    question = asked or st.session_state.pop("support.next", None)
     if question:
         with log:
             _exchange(client, labels, turns, question=question, beside=beside)
@@ -76,7 +79,7 @@ def _chat(client: TriviumClient, labels: Labels) -> None:
         _actions(client, labels, turns)
 
 
-def _hints(labels: Labels) -> str | None:
+def _hints(labels: Labels) -> None:
     st.markdown(labels("support.hello"))
     st.caption(labels("support.hints"))
     with st.container(gap=None):
@@ -85,7 +88,6 @@ def _hints(labels: Labels) -> str | None:
             if st.button(text, key=f"support.hint.{idx}", type="tertiary", icon=":material/subdirectory_arrow_right:"):
                 st.session_state["support.next"] = text
                 st.rerun()
-    return None
 
 
 def _turn(labels: Labels, turn: dict[str, Any]) -> None:
@@ -150,7 +152,7 @@ def _texts(labels: Labels, answer: dict[str, Any], *, events: Iterator[ChatEvent
 
 
 def _messages(turns: Sequence[dict[str, Any]]) -> list[Message]:
-    return [Message(role=turn["role"], content=turn["content"]) for turn in turns]
+    return [Message(role=turn["role"], content=turn["content"]) for turn in turns[-MAX_MESSAGES:]]
 
 
 def _sources(labels: Labels, answer: dict[str, Any] | None, place: Any) -> None:
@@ -200,12 +202,12 @@ def citations(text: str) -> set[int]:
 
 def cited(text: str) -> str:
     """`text` as Markdown with its citations as badges."""
-    return re.sub(r"\[(\d{1,3})\]", r":primary-badge[\1]", escaped(text))
+    return re.sub(r"\\\[(\d{1,3})\]", r":primary-badge[\1]", escaped(text))
 
 
 def escaped(text: str) -> str:
-    """Generated or stored text as Markdown: a price is no formula and no image is loaded from anywhere."""
-    return text.replace("$", r"\$").replace("![", r"!\[").replace("<", r"\<")
+    """Generated or stored text as Markdown: a price is no formula, and nothing links to or loads from anywhere."""
+    return text.replace("$", r"\$").replace("[", r"\[").replace("<", r"\<")
 
 
 # --- tickets --------------------------------------------------------------------------------------------------------

@@ -78,7 +78,15 @@ def make_app(home: Path, *, filled: bool = True) -> tuple[FastAPI, str]:
     registry = FileRegistry(home / "registry")
     engine: Any = FakeEngine()
     chat_model: Any = None
-    resources = Resources(engine, chat_model, None, registry, sessions, None)
+    resources = Resources(
+        engine=engine,
+        chat_model=chat_model,
+        model_version=engine.model_version,
+        retriever=None,
+        registry=registry,
+        sessions=sessions,
+        data_dir=None,
+    )
     verticals = {
         "finance": replace(finance.VERTICAL, build=lambda _: fake_finance.handlers(filled=filled)),
         "medical": replace(medical.VERTICAL, build=lambda _: fake_medical.handlers(filled=filled)),
