@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol
@@ -117,20 +116,7 @@ PRIVATE_FIELDS = frozenset(
     | {"secret", "text", "token"}
 )
 MAX_FIELD_CHARS = 200
-# These write URLs with queries, or whole bodies when debugging.
-QUIET_LOGGERS = (
-    "uvicorn.access",
-    "httpx",
-    "httpcore",
-    "openai",
-    "urllib3",
-    "alembic",
-    "faiss",
-    "multipart",
-    "python_multipart",
-    "PIL",
-    "highdicom",
-)
+OURS = ("core_model", "retrieval", "verticals", "service")
 
 
 def describe_error(error: BaseException) -> str:
@@ -214,17 +200,13 @@ def configure_logging(level: str, *, json: bool) -> None:
     )
     root = logging.getLogger()
     root.handlers = [handler]
-    root.setLevel(levels[level])
-    for name in QUIET_LOGGERS:
-        logging.getLogger(name).setLevel(logging.WARNING)
+    # Libraries speak only of trouble: some write URLs with queries, or whole bodies, below that.
+    root.setLevel(max(levels[level], logging.WARNING))
+    for name in OURS:
+        logging.getLogger(name).setLevel(levels[level])
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         wrapper_class=structlog.make_filtering_bound_logger(levels[level]),
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=False,
     )
-
-
-def request_context(request_id: str) -> AbstractContextManager[None]:
-    """While open, every event bears `request_id`, also in threads that get a copy of this context."""
-    return structlog.contextvars.bound_contextvars(request_id=request_id)

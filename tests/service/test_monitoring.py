@@ -17,7 +17,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 from pydantic import BaseModel, ValidationError
 
-from service.monitoring import Metrics, configure_logging, describe_error, request_context
+from service.monitoring import Metrics, configure_logging, describe_error
 from verticals.contract import InvalidInput
 
 SECRET = "Jane Doe owes 4711"
@@ -109,9 +109,9 @@ def test_a_request_id_marks_events_of_its_request_only_and_follows_into_threads(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     configure_logging("info", json=True)
-    log = structlog.get_logger()
+    log = structlog.get_logger("service.api")
 
-    with request_context("req-1"):
+    with structlog.contextvars.bound_contextvars(request_id="req-1"):
         worker = threading.Thread(target=copy_context().run, args=(log.info, "in a thread"))
         worker.start()
         worker.join()
@@ -140,7 +140,7 @@ def test_fields_that_could_hold_a_body_are_removed(
 ) -> None:
     configure_logging("info", json=True)
 
-    structlog.get_logger().info("event", path="/v1/x", **fields)
+    structlog.get_logger("service.api").info("event", path="/v1/x", **fields)
 
     (line,) = _lines(capsys.readouterr().err)
     assert "Jane" not in json.dumps(line)
@@ -161,7 +161,9 @@ def test_an_exception_is_logged_by_type_and_place_without_its_message(
     try:
         Applicant.model_validate({"age": SECRET})
     except ValidationError:
-        (structlog.get_logger() if source == "structlog" else logging.getLogger("uvicorn.error")).exception("crashed")
+        (
+            structlog.get_logger("service.api") if source == "structlog" else logging.getLogger("uvicorn.error")
+        ).exception("crashed")
 
     printed = capsys.readouterr().err
     assert "Jane" not in printed
@@ -177,7 +179,7 @@ def test_library_loggers_that_print_urls_or_bodies_stay_quiet_when_debugging(
 
     logging.getLogger("uvicorn.access").info("GET /v1/x?name=Jane")
     logging.getLogger("openai._base_client").debug("Request options: Jane")
-    structlog.get_logger().debug("ours")
+    structlog.get_logger("service.api").debug("ours")
 
     (line,) = _lines(capsys.readouterr().err)
     assert line["event"] == "ours"
@@ -187,7 +189,7 @@ def test_library_loggers_that_print_urls_or_bodies_stay_quiet_when_debugging(
 def test_events_below_the_level_are_dropped(capsys: pytest.CaptureFixture[str]) -> None:
     configure_logging("warning", json=True)
 
-    structlog.get_logger().info("quiet")
+    structlog.get_logger("service.api").info("quiet")
     logging.getLogger("other").info("quiet too")
 
     assert capsys.readouterr().err == ""
