@@ -117,11 +117,13 @@ class _Int8Weight:
     def __init__(self, q_OI: Tensor, scale_O: Tensor) -> None:
         self.q_OI, self.scale_O = q_OI, scale_O
         self.q_IO, self.scale_bf16_O = q_OI.t(), scale_O.bfloat16()
+        # The kernel reads inputs 16 at a time and past the end of a row otherwise (seen in torch 2.13: wrong or a crash).
+        self._has_weight_only = q_OI.device.type == "cpu" and q_OI.shape[1] % 16 == 0
         self._has_integer_product = q_OI.device.type == "cpu" and torch.backends.cpu.get_cpu_capability() == "AVX512"
 
     def weight_only(self, x_NI: Tensor) -> Tensor:
         """x W^T for a few bf16 rows."""
-        if self.q_OI.device.type == "cpu":
+        if self._has_weight_only:
             return torch._weight_int8pack_mm(x_NI, self.q_OI, self.scale_bf16_O)
         return self._dequantized(x_NI)
 
