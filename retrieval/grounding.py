@@ -7,17 +7,18 @@ furniture") can pass, a correct free paraphrase can fail. It errs towards failin
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import Stemmer
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike
 
 from retrieval.documents import Hit
 
-Similarity = Callable[[str, Sequence[str]], NDArray[Any]]  # (question, sentences) -> cosines, shape (sentences,)
+MAX_SENTENCE_CHARS = 600
+
+Similarity = Callable[[str, Sequence[str]], ArrayLike]  # (question, texts) -> cosines, shape (texts,)
 
 
 def _words(text: str) -> frozenset[str]:
@@ -50,8 +51,10 @@ _NUMBER_WORDS = {
 _UNITS = {
     "working day": "working day", "business day": "working day", "calendar day": "day", "day": "day", "week": "week",
     "month": "month", "year": "year", "hour": "hour", "minute": "minute", "%": "%", "percent": "%", "per cent": "%",
-    "£": "£", "pound": "£", "gbp": "£", "$": "$", "dollar": "$", "usd": "$", "€": "€", "euro": "€", "eur": "€",
-    "kg": "kg", "cm": "cm", "mm": "mm", "mb": "mb", "am": "am", "a.m.": "am", "pm": "pm", "p.m.": "pm",
+    "£": "£", "gbp": "£", "$": "$", "dollar": "$", "usd": "$", "€": "€", "euro": "€", "eur": "€", "cent": "cent",
+    "pound": "pound", "lb": "pound", "kg": "kg", "inch": "inch", "inche": "inch", "foot": "foot", "feet": "foot",
+    "mile": "mile", "cm": "cm", "mm": "mm", "mb": "mb", "am": "am", "a.m.": "am", "pm": "pm", "p.m.": "pm",
+    "night": "night", "point": "point",
 }  # fmt: skip
 _ANY_UNIT = "|".join(re.escape(unit) for unit in sorted(_UNITS, key=len, reverse=True))
 _QUANTITY = re.compile(
@@ -61,6 +64,7 @@ _QUANTITY = re.compile(
 )
 _RANGE = re.compile(r"\s?(?:to|or|-|–)\s?", re.IGNORECASE)
 _SENTENCE_END = re.compile(r"(?<=[.!?])(?<!\be\.g\.)(?<!\bi\.e\.)(?<!\bNo\.)(?<![ap]\.m\.)\s+(?=[\"'(]?[A-Z0-9£$€])")
+_STREAM_END = re.compile(r"\n|(?:" + _SENTENCE_END.pattern + ")")
 _ITEM = re.compile(r"^\s*(?:[-*+]|\d{1,3}[.)])\s+")
 _WORD = re.compile(r"[a-z]+(?:['’][a-z]+)*")
 
@@ -71,7 +75,6 @@ class Evidence:
 
     text: str
     source: int
-    score: float
     context: str = ""
 
 
@@ -156,37 +159,49 @@ def quantities(text: str) -> frozenset[tuple[str, str]]:
     return frozenset(found)
 
 
-def collect_evidence(
-    question: str, passages: Sequence[Hit], *, similarity: Similarity | None = None, k: int = 3
+def choose_evidence(
+    question: str,
+    passages: Sequence[Hit],
+    *,
+    similarity: Similarity | None = None,
+    usable: Callable[[str], bool] = lambda sentence: True,
+    length: int = 3,
+    spans: int = 2,
 ) -> list[Evidence]:
-    """The k sentences of `passages` that say most about `question`, best first.
+    """What to answer `question` from: `length` neighbouring sentences of each of the `spans` most similar passages.
 
-    The score adds three parts: the share of the question's content stems that the sentence holds (half if only its
-    title or heading does), weighted by rarity; the cosine, if `similarity` is given; 0.1 / rank of the passage.
+    Neighbours rather than the best single sentences, because "Until then you can undo it" says nothing alone.
+
+    Args:
+        question: In self-contained words.
+        passages: Hits; those of the highest cosine are used.
+        similarity: Chooses the neighbours; shared words choose if None.
+        usable: Sentences for which this is false are left out.
+        length: Sentences of a span, at least 1.
+        spans: Passages, at least 1.
+
+    Returns:
+        Spans best first, the sentences of each in their order.
     """
-    found = [
-        (text, index, f"{hit.title}. {hit.heading}" if hit.heading else hit.title)
-        for index, hit in enumerate(passages)
-        for text in split_sentences(hit.text)
-        if content_stems(text) or quantities(text)
-    ]
-    if not found:
-        return []
-    stems = [set(content_stems(text)) for text, _, _ in found]
+    ranked = sorted(range(len(passages)), key=lambda i: -passages[i].similarity)  # stable: fused order breaks ties
+    chosen: list[Evidence] = []
+    for index in ranked[:spans]:
+        hit = passages[index]
+        context = f"{hit.title}. {hit.heading}" if hit.heading else hit.title
+        sentences = [text for text in split_sentences(hit.text) if usable(text)]
+        starts = range(max(1, len(sentences) - length + 1))
+        texts = [" ".join(sentences[start : start + length]) for start in starts]
+        scores = [0.0] if len(texts) == 1 else _score(question, [f"{context}: {text}" for text in texts], similarity)
+        best = int(np.argmax(scores))
+        chosen += [Evidence(text, index, context) for text in sentences[best : best + length]]
+    return chosen
+
+
+def _score(question: str, texts: Sequence[str], similarity: Similarity | None) -> ArrayLike:
+    if similarity is not None:
+        return similarity(question, texts)
     wanted = set(content_stems(question))
-    rarity = {stem: np.log(1 + len(found) / (1 + sum(stem in have for have in stems))) for stem in wanted}
-    total = sum(rarity.values()) or 1.0
-    cosines = np.zeros(len(found)) if similarity is None else similarity(question, [f"{c}: {t}" for t, _, c in found])
-    scored = []
-    for (text, index, context), have, cosine in zip(found, stems, cosines, strict=True):
-        nearby = set(content_stems(context))
-        overlap = sum(w if stem in have else 0.5 * w * (stem in nearby) for stem, w in rarity.items()) / total
-        scored.append(Evidence(text, index, float(overlap + cosine + 0.1 / (index + 1)), context))
-    best: list[Evidence] = []
-    for evidence in sorted(scored, key=lambda e: -e.score):
-        if len(best) < k and evidence.text not in {kept.text for kept in best}:
-            best.append(evidence)
-    return best
+    return [float(len(wanted & set(content_stems(text)))) for text in texts]
 
 
 def find_support(
@@ -196,28 +211,28 @@ def find_support(
 
     One piece of evidence must hold every quantity with its unit, agree on negation, hold every limiting word ("over",
     "only") and see its own conditions ("if", "unless") kept; it must hold `coverage` of the sentence's content stems
-    (title and heading help), and the sentence must keep `kept` of the evidence's, so that a fragment that turns its
-    meaning does not pass.
+    (title and heading help), and the sentence must keep `kept` of the evidence's stems and quantities, so that a
+    fragment that turns its meaning does not pass.
 
     Args:
         sentence: Plain text, without citations.
         evidence: Candidates, best first; the first that supports is returned.
         coverage: Share of the sentence's content stems, 0-1.
-        kept: Share of the evidence's content stems, 0-1.
+        kept: Share of the evidence's content stems and quantities, 0-1.
     """
     stems, amounts = set(content_stems(sentence)), quantities(sentence)
     if not stems and not amounts:
         return None
     limits = _limits(sentence)
     for candidate in evidence:
-        said = set(content_stems(candidate.text))
+        said, stated = set(content_stems(candidate.text)), quantities(candidate.text)
         if (
-            _has_amounts(amounts, quantities(candidate.text))
+            _has_amounts(amounts, stated)
             and bool(_NEGATION.search(sentence)) == bool(_NEGATION.search(candidate.text))
             and limits <= _limits(candidate.text)
             and _limits(candidate.text) & _CONDITIONS <= limits
             and len(stems & (said | set(content_stems(candidate.context)))) >= coverage * len(stems)
-            and len(stems & said) >= kept * len(said)
+            and len(stems & said) + len(amounts & stated) >= kept * (len(said) + len(stated))
         ):
             return candidate
     return None
@@ -233,14 +248,20 @@ def _has_amounts(claimed: frozenset[tuple[str, str]], stated: frozenset[tuple[st
     return all((value, unit) in stated or (not unit and value in bare) for value, unit in claimed)
 
 
-def stream_sentences(pieces: Iterator[str]) -> Iterator[str]:
-    """Whole sentences of a text that arrives in pieces; the rest comes when the pieces end. Line ends end sentences."""
+def stream_sentences(pieces: Iterable[str]) -> Iterator[str]:
+    """Whole sentences of a text that arrives in pieces; the rest comes when the pieces end. Line ends end sentences.
+
+    Text that goes on for `MAX_SENTENCE_CHARS` without an end is cut there, so a rambling model costs no time.
+    """
     held = ""
     for piece in pieces:
         held += piece
-        while cut := re.search(r"\n|(?:" + _SENTENCE_END.pattern + ")", held):
+        while cut := _STREAM_END.search(held):
             done, held = held[: cut.start()].strip(), held[cut.end() :]
             if done:
                 yield done
+        if len(held) > MAX_SENTENCE_CHARS:
+            yield held.strip()
+            held = ""
     if held.strip():
         yield held.strip()

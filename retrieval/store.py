@@ -182,7 +182,7 @@ class KnowledgeBase:
         try:
             snapshot.save(folder / snapshot.version)
         except OSError as error:  # the documents are committed and memory serves: the next start builds again
-            _log.warning("A snapshot was not saved: %s", error.strerror)
+            _log.warning("A snapshot was not saved: %s", error)
         return snapshot
 
     def _build(self, tenant: str) -> Snapshot:

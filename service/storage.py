@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from alembic import command
-from alembic.config import Config
 from sqlalchemy import Engine, MetaData, create_engine, event
 from sqlalchemy.orm import DeclarativeBase, Session, sessionmaker
 from sqlalchemy.pool import ConnectionPoolEntry
+
+if TYPE_CHECKING:
+    from alembic.config import Config
 
 BUSY_TIMEOUT_MS = 10_000
 
@@ -43,7 +45,6 @@ def make_sessions(engine: Engine) -> sessionmaker[Session]:
 def all_metadata() -> list[MetaData]:
     """Every layer's tables, for migrations and for the test that the migrations match them."""
     import retrieval.tables
-
     import service.audit
     import service.auth
     import service.evals.tables  # noqa: F401  (registers its tables on Base)
@@ -56,6 +57,8 @@ def all_metadata() -> list[MetaData]:
 
 def alembic_config(url: str) -> Config:
     """Alembic's configuration, made in code: the migrations ship inside the package."""
+    from alembic.config import Config
+
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
     config.attributes["url"] = url
@@ -64,6 +67,8 @@ def alembic_config(url: str) -> Config:
 
 def migrate(url: str) -> None:
     """Bring the database at `url` to the newest schema; does nothing when it is there already."""
+    from alembic import command
+
     if url.startswith("sqlite"):
         Path(url.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
     command.upgrade(alembic_config(url), "head")

@@ -19,14 +19,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
-from langchain_core.language_models import BaseChatModel
 from pydantic import BaseModel
 from sqlalchemy.orm import DeclarativeBase, Session, sessionmaker
 
-from core_model.engine import TextEngine
-from retrieval.documents import Hit
+if TYPE_CHECKING:  # LangChain takes a second to import; the command line and the pages only read schemas
+    from langchain_core.language_models import BaseChatModel
+
+    from core_model.engine import TextEngine
+    from retrieval.documents import Hit
 
 Method = Literal["GET", "POST", "PUT", "DELETE"]
 
@@ -212,6 +214,7 @@ class Resources:
 
     engine: TextEngine | None  # None when a remote server does the work
     chat_model: BaseChatModel  # the same model through LangChain's interface
+    model_version: str
     retriever: Any  # retrieval.store.KnowledgeBase
     registry: ModelRegistry
     sessions: sessionmaker[Session]

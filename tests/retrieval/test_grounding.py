@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import numpy as np
+from collections.abc import Sequence
+
 import pytest
 
 from retrieval.documents import Hit
 from retrieval.grounding import (
+    MAX_SENTENCE_CHARS,
     Evidence,
-    collect_evidence,
+    choose_evidence,
     content_stems,
     find_support,
     quantities,
@@ -17,15 +19,15 @@ from retrieval.grounding import (
 )
 
 POLICY = [
-    Evidence("Made-to-measure furniture and opened mattresses cannot be returned unless they are faulty.", 0, 1.0),
-    Evidence("You can return most items within 45 days of delivery.", 0, 0.9, "Returns"),
-    Evidence("Delivery is free for orders over £60.", 1, 0.8, "Delivery costs"),
-    Evidence("Express delivery costs £9.95 and takes one to two working days.", 1, 0.7, "Delivery costs"),
+    Evidence("Made-to-measure furniture and opened mattresses cannot be returned unless they are faulty.", 0),
+    Evidence("You can return most items within 45 days of delivery.", 0, "Returns"),
+    Evidence("Delivery is free for orders over £60.", 1, "Delivery costs"),
+    Evidence("Express delivery costs £9.95 and takes one to two working days.", 1, "Delivery costs"),
 ]
 
 
-def _hit(text: str, *, title: str = "Title", heading: str = "") -> Hit:
-    return Hit("p", "d", title, heading, text, 1.0, 0.5)
+def _hit(text: str, *, title: str = "Title", heading: str = "", similarity: float = 0.5) -> Hit:
+    return Hit("p", "d", title, heading, text, 1.0, similarity)
 
 
 @pytest.mark.parametrize(
@@ -35,7 +37,7 @@ def _hit(text: str, *, title: str = "Title", heading: str = "") -> Hit:
         ("You can return items within 45 days of delivery", 1),
         ("Opened mattresses cannot be returned unless they are faulty.", 0),
         ("Opened mattresses can't be returned unless they're faulty.", 0),
-        ("Orders over 60 pounds have free delivery.", 2),
+        ("Orders over £60.00 have free delivery.", 2),
         ("Express delivery takes 1 to 2 business days and costs £9.95.", 3),
     ],
 )
@@ -121,32 +123,44 @@ def test_a_sentence_is_released_before_the_next_one_is_complete() -> None:
     assert next(stream_sentences(pieces())) == "One is done."  # type: ignore[arg-type]
 
 
-def test_the_sentence_with_the_questions_rare_words_is_the_best_evidence() -> None:
-    hits = [
-        _hit("We deliver on weekdays. Delivery costs £4.95. We do not deliver to PO boxes."),
-        _hit("Refunds take 5 days."),
+def test_a_text_without_ends_is_cut() -> None:
+    cut = list(stream_sentences(["word "] * 1000))
+
+    assert max(map(len, cut)) <= MAX_SENTENCE_CHARS + 5
+    assert " ".join(cut) == " ".join(["word"] * 1000)
+
+
+LONG = "One is red. Two is blue. Three is green. Four is about refunds. Five is grey."
+
+
+def test_evidence_is_neighbouring_sentences_of_the_most_similar_passages() -> None:
+    hits = [_hit("Less similar."), _hit(LONG, similarity=0.9), _hit("Not similar.", similarity=0.1)]
+
+    chosen = choose_evidence("What about refunds?", hits, length=2)
+
+    assert [(e.text, e.source) for e in chosen] == [
+        ("Three is green.", 1),
+        ("Four is about refunds.", 1),
+        ("Less similar.", 0),
     ]
 
-    best, *_ = collect_evidence("Do you deliver to PO boxes?", hits)
 
-    assert (best.text, best.source) == ("We do not deliver to PO boxes.", 0)
+def test_similarity_chooses_the_neighbours_when_given() -> None:
+    def similarity(question: str, texts: Sequence[str]) -> list[float]:
+        assert all(text.startswith("Title: ") for text in texts)
+        return [float("grey" in text) for text in texts]
 
-
-def test_similarity_can_find_evidence_that_shares_no_word() -> None:
-    hits = [_hit("Parcels leave on weekdays. Money comes back in five days.")]
-
-    def similarity(question: str, sentences: list[str]) -> np.ndarray:
-        return np.array([float("Money" in sentence) for sentence in sentences])
-
-    best, *_ = collect_evidence("When am I refunded?", hits, similarity=similarity)  # type: ignore[arg-type]
-
-    assert best.text == "Money comes back in five days."
+    assert [e.text for e in choose_evidence("refunds?", [_hit(LONG)], similarity=similarity, length=1)] == [
+        "Five is grey."
+    ]
 
 
-def test_evidence_is_at_most_k_sentences_none_twice_and_none_of_nothing() -> None:
-    hits = [_hit("Same words. Other words. More words."), _hit("Same words.")]
+def test_unusable_sentences_are_never_evidence() -> None:
+    chosen = choose_evidence("What about refunds?", [_hit(LONG)], usable=lambda s: "refunds" not in s, length=9)
 
-    assert [e.text for e in collect_evidence("same words", hits, k=3)].count("Same words.") == 1
-    assert len(collect_evidence("same words", hits, k=2)) == 2
-    assert collect_evidence("same words", [_hit("- - -")]) == []
-    assert collect_evidence("same words", []) == []
+    assert [e.text for e in chosen] == ["One is red.", "Two is blue.", "Three is green.", "Five is grey."]
+
+
+def test_no_passages_and_empty_passages_give_no_evidence() -> None:
+    assert choose_evidence("refunds?", []) == []
+    assert choose_evidence("refunds?", [_hit("---")]) == []

@@ -1,4 +1,4 @@
-"""Consumer credit: a score with its reasons and a decision, one application or a file at a time. Imports schemas only."""
+"""Consumer credit: a score, its reasons and a decision, one application or a file at a time. Imports schemas only."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def _evals(resources: Resources, handlers: Mapping[str, Handler]) -> Sequence[Su
 
 
 def _demo(resources: Resources, progress: Progress) -> None:
-    from verticals.finance.train import demo
+    from verticals.finance.demo import demo
 
     demo(resources, progress)
 

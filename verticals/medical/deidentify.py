@@ -1,9 +1,10 @@
-"""De-identify one DICOM object by the table in `confidentiality`. Ignores burned-in text: no OCR is made, and it says so."""
+"""De-identify one DICOM object by the table in `confidentiality`. Ignores burned-in text, and says so: no OCR."""
 
 from __future__ import annotations
 
 import hashlib
 import hmac
+import io
 import re
 import uuid
 from collections import Counter
@@ -11,8 +12,10 @@ from collections.abc import MutableSequence
 from typing import Any
 
 from pydicom.datadict import dictionary_VR, keyword_for_tag, tag_for_keyword
-from pydicom.dataset import Dataset
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.filewriter import dcmwrite
 from pydicom.sequence import Sequence
+from pydicom.uid import ExplicitVRLittleEndian
 
 from verticals.contract import InvalidInput
 from verticals.medical import confidentiality as table
@@ -59,8 +62,8 @@ def deidentify(dataset: Dataset, pseudonyms: Pseudonyms) -> tuple[Dataset, Deide
     warnings = _burned_in(dataset)
     counts: Counter[tuple[str, str, str]] = Counter()
     clean = _keep(dataset, counts)
-    for keyword in table.UIDS & {keyword_for_tag(tag) for tag in dataset.keys()}:
-        if uid := str(dataset[keyword].value or ""):
+    for keyword in table.UIDS & set(dataset.dir()):
+        if uid := _text(dataset, keyword):
             setattr(clean, keyword, pseudonyms.uid(uid))
             _count(counts, keyword, "U")
     for keyword in table.EMPTIED:
@@ -74,16 +77,14 @@ def deidentify(dataset: Dataset, pseudonyms: Pseudonyms) -> tuple[Dataset, Deide
 
 def _burned_in(dataset: Dataset) -> list[str]:
     declared = _text(dataset, "BurnedInAnnotation").upper()
-    if declared == "YES":
+    if "YES" in declared:
         raise InvalidInput(
             "must not be YES: the pixels hold identifying text (PS3.3 C.7.6.1, PS3.15 E.1.1)",
             field="BurnedInAnnotation (0028,0301)",
             remedy="Send an image without burned-in annotation.",
         )
-    said = (
-        "declares that it has no burned-in text" if declared == "NO" else "does not say whether it has burned-in text"
-    )
-    return [f"The file {said} (Burned In Annotation); the pixels were not checked by OCR."]
+    said = "says that it has no" if declared == "NO" else "does not say whether it has"
+    return [f"The file {said} burned-in text (Burned In Annotation); the pixels were not checked by OCR."]
 
 
 def _text(dataset: Dataset, keyword: str) -> str:
@@ -99,12 +100,17 @@ def _count(counts: Counter[tuple[str, str, str]], keyword: str, action: str) -> 
     counts[f"({tag >> 16:04X},{tag & 0xFFFF:04X})", keyword, action] += 1
 
 
-def _keep(dataset: Dataset, counts: Counter[tuple[str, str, str]]) -> Dataset:
-    """The kept attributes of one level; `counts` gains the removed ones. Removed values are never even decoded."""
+def _keep(dataset: Dataset, counts: Counter[tuple[str, str, str]], *, is_item: bool = False) -> Dataset:
+    """The kept attributes of one level, of an item without its sequences; `counts` gains the removed ones.
+
+    Removed values are never even decoded.
+    """
     clean = Dataset()
-    for tag in dataset.keys():
+    tags = dataset.keys()  # iterating over the data set itself would decode every value
+    for tag in tags:
         keyword = keyword_for_tag(tag)
-        value = None if tag.is_private else _kept_value(dataset, keyword, counts)
+        is_out = tag.is_private or (is_item and keyword in table.SEQUENCES)
+        value = None if is_out else _kept_value(dataset, keyword, counts)
         if value is not None:
             clean.add_new(tag, _vr(dataset, keyword), value)
         elif keyword not in table.UIDS and keyword not in table.EMPTIED and keyword != table.PSEUDONYM:
@@ -124,7 +130,7 @@ def _vr(dataset: Dataset, keyword: str) -> str:
 def _kept_value(dataset: Dataset, keyword: str, counts: Counter[tuple[str, str, str]]) -> Any:
     """The value if the table keeps it, else None."""
     if keyword in table.SEQUENCES:
-        return Sequence([_keep(item, counts) for item in dataset[keyword].value or []])
+        return Sequence([_keep(item, counts, is_item=True) for item in dataset[keyword].value])
     if keyword == _SOP_CLASS:
         return str(dataset[keyword].value)
     if keyword in table.NUMBERS:
@@ -152,6 +158,15 @@ def _coded(dataset: Dataset, keyword: str, vocabulary: frozenset[str]) -> list[s
     if keyword == "ImageType":
         return [v if v in vocabulary else "OTHER" for v in values]
     return values if text and all(v in vocabulary for v in values) else None
+
+
+def to_file(clean: Dataset) -> bytes:
+    """The de-identified object as a Part 10 file, with an empty preamble and new file meta information."""
+    clean.file_meta = FileMetaDataset()
+    clean.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    buffer = io.BytesIO()
+    dcmwrite(buffer, clean, enforce_file_format=True)
+    return buffer.getvalue()
 
 
 def _declare(clean: Dataset) -> None:

@@ -20,7 +20,7 @@ from langgraph.graph import END, START, StateGraph
 from langgraph.runtime import Runtime
 
 from retrieval.documents import Hit
-from retrieval.grounding import Evidence, Similarity, collect_evidence
+from retrieval.grounding import Evidence, Similarity, choose_evidence
 from verticals.contract import Context, Retriever
 from verticals.support.answering import Draft, is_instruction, write_answer
 from verticals.support.conversation import OFFER, Intent, read_intent, read_window, standalone_query
@@ -40,7 +40,6 @@ from verticals.support.tickets import TicketDesk
 # knowledge/questions.jsonl (`evals.choose_threshold`), checked on the test half by the suite `support.answerable`.
 ANSWERABLE_SIMILARITY = 0.45
 NUM_PASSAGES = 5
-NUM_EVIDENCE = 4
 
 REPLIES = {
     Intent.GREETING: "Hello, this is the assistant of Maple & Pine. How can I help you?",
@@ -77,16 +76,16 @@ class SupportAgent:
     """Answers one customer message at a time, as a stream of events.
 
     Args:
-        chat_model: Drafts answers.
+        chat_model: Drafts answers; they are quoted from the passages if None.
         retriever: Finds passages of the caller's tenant.
         desk: Opens tickets.
-        similarity: Cosines of a question and sentences, to choose evidence; words alone decide if None.
+        similarity: Cosines of a question and texts, to choose evidence; shared words decide if None.
         answerable_similarity: See `ANSWERABLE_SIMILARITY`.
     """
 
     def __init__(
         self,
-        chat_model: BaseChatModel,
+        chat_model: BaseChatModel | None,
         retriever: Retriever,
         desk: TicketDesk,
         *,
@@ -150,15 +149,16 @@ class SupportAgent:
     def retrieve(self, state: State, runtime: Runtime[Turn]) -> State:
         """Passages and, among their sentences, the evidence; what addresses the assistant is left out."""
         hits = self._retriever.search(state["query"], tenant=runtime.context.context.tenant, k=NUM_PASSAGES)
-        found = collect_evidence(state["query"], hits, similarity=self._similarity, k=2 * NUM_EVIDENCE)
-        evidence = [e for e in found if not is_instruction(e.text)][:NUM_EVIDENCE]
+        evidence = choose_evidence(
+            state["query"], hits, similarity=self._similarity, usable=lambda sentence: not is_instruction(sentence)
+        )
         return {"hits": hits, "evidence": evidence}
 
     def answer(self, state: State, runtime: Runtime[Turn]) -> State:
         """Cited sentences, each as soon as it is checked."""
         turn, draft = runtime.context, Draft()
         runtime.stream_writer(ChatEvent(SourcesEvent(sources=to_sources(state["hits"]))))
-        model = self._chat_model.bind(**turn.model_settings)
+        model = self._chat_model and self._chat_model.bind(**turn.model_settings)
         gap = ""
         for sentence in write_answer(
             model, state["query"], state["evidence"], draft=draft, cancelled=turn.cancelled.is_set

@@ -30,7 +30,8 @@ class Intent(StrEnum):
 _GREETING = re.compile(r"(?:hi|hiya|hello|hey|greetings|good (?:morning|afternoon|evening|day))(?: \w+){0,2}")
 _THANKS = re.compile(
     r"(?:ok(?:ay)?|great|perfect|thanks?|thank you|cheers|brilliant|lovely|bye|goodbye|that(?:'s| is) (?:all|great))"
-    r"(?: (?:ok(?:ay)?|great|perfect|thanks?|you|so|very|much|a|lot|for|your|the|that|help|all|bye|goodbye|helpful))*"
+    r"(?: (?:ok(?:ay)?|great|perfect|thanks?|you|so|very|much|a|lot|for|your|the|that|is|that's|help|all|"
+    r"bye|goodbye|helpful))*"
 )
 _IDENTITY = re.compile(
     r"\b(?:who|what) are you\b|\bare you (?:an? )?(?:\w+ )?(?:robot|bot|chatbot|human|person|ai|machine|real)\b|"
@@ -42,7 +43,8 @@ _PERSON = re.compile(
     r"\b(?:real|actual|live) (?:human|person|agent)\b|^(?:a )?(?:human|person|agent|operator)(?: please)?$|"
     r"\b(?:want|need|like|get) (?:a |to see a )?(?:human|person|manager|supervisor)\b|\bcall me(?: back)?\b|"
     r"\b(?:open|raise|create|file|log|make) (?:me )?(?:a |an )?(?:support )?(?:ticket|complaint)\b|"
-    r"\bi (?:want|wish|need|would like|'d like|am going|have) (?:to complain|a complaint)\b|\bthis is a complaint\b"
+    r"\bi(?: want| wish| need| would like|'d like| am going| have) (?:to complain|a complaint)\b|"
+    r"\bthis is a complaint\b"
 )
 _REFUSES = re.compile(r"\b(?:don't|do not|no need|not|without|rather than)\b[^.?!]{0,25}$")
 _HOW = re.compile(r"^(?:how|where|what|when|which|who)\b")

@@ -11,6 +11,7 @@ from retrieval.documents import Document
 from verticals.contract import Context, Decision, Handler, InvalidInput, NotFound, Resources
 from verticals.support import schemas as s
 from verticals.support.agent import NUM_PASSAGES, SupportAgent, to_sources
+from verticals.support.answering import can_draft
 from verticals.support.conversation import read_window, standalone_query
 from verticals.support.tickets import TicketDesk, messages_sha256
 
@@ -19,9 +20,10 @@ POLICY_VERSION = "support-agent-1"
 
 def build(resources: Resources) -> Mapping[str, Handler]:
     """Handlers by operation name."""
-    desk = TicketDesk(resources.sessions, resources.chat_model, resources.engine.model_version)
-    agent = SupportAgent(resources.chat_model, resources.retriever, desk)
-    handlers = SupportHandlers(agent, desk, resources.retriever, resources.engine.model_version)
+    desk = TicketDesk(resources.sessions, resources.chat_model, resources.model_version)
+    drafts = can_draft(resources.model_version)
+    agent = SupportAgent(resources.chat_model if drafts else None, resources.retriever, desk)
+    handlers = SupportHandlers(agent, desk, resources.retriever, resources.model_version)
     return {
         name: getattr(handlers, name)
         for name in (

@@ -76,7 +76,8 @@ class TicketCategory(StrEnum):
     ACCOUNT = "account"
     WARRANTY = "warranty"
     PRIVACY = "privacy"
-    PRODUCT = "product"
+    ORDERS = "orders"
+    PRODUCTS = "products"
     COMPLAINT = "complaint"
     OTHER = "other"
 

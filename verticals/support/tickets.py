@@ -58,8 +58,8 @@ def draft_ticket(model: BaseChatModel, window: Sequence[Message], hits: Sequence
     said = [message.content for message in window if message.role == "user"]
     category, priority = decide_category(said, hits), decide_priority(said)
     texts = _own_words(said, category)
-    evidence = [Evidence(sentence, i, 0.0) for i, text in enumerate(said) for sentence in split_sentences(text)]
-    evidence += [Evidence(" ".join(text.split()), i, 0.0) for i, text in enumerate(said)]
+    evidence = [Evidence(sentence, i) for i, text in enumerate(said) for sentence in split_sentences(text)]
+    evidence += [Evidence(" ".join(text.split()), i) for i, text in enumerate(said)]
     for key, written in _generate(model, window, category, priority).items():
         if key in _TEXTS and find_support(written, evidence, kept=0.0):
             texts[key] = written.strip()

@@ -20,7 +20,8 @@ _CATEGORY_WORDS: dict[Category, str] = {
     Category.ACCOUNT: r"account|password|log ?in|sign ?in|email address|profile|newsletter|two-factor",
     Category.WARRANTY: r"warranty|guarantee\w*|faulty|broken?|defect\w*|repair\w*|damaged?|cracked|stopped working",
     Category.PRIVACY: r"privacy|personal data|gdpr|my data|data protection|delete my|unsubscribe|cookies",
-    Category.PRODUCT: r"assembl\w*|dimension\w*|size|colou?r|stock|material|wood|care|clean\w*|manual|spare part",
+    Category.ORDERS: r"order number|cancel\w*|order status|change my order|back ?order\w*|pre-?order\w*|wrong item",
+    Category.PRODUCTS: r"assembl\w*|dimension\w*|size|colou?r|material|wood|care|clean\w*|manual|spare part",
     Category.COMPLAINT: r"complain\w*|unacceptable|disgust\w*|terrible|awful|worst|rude|furious|angry|ridiculous",
 }
 _PRIORITY_WORDS: tuple[tuple[Priority, str], ...] = (

@@ -141,11 +141,123 @@ def upgrade() -> None:
     with op.batch_alter_table("retrieval_passages", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_retrieval_passages_doc_id"), ["doc_id"], unique=False)
 
+    op.create_table(
+        "finance_decisions",
+        sa.Column("id", sa.Integer(), autoincrement=True, nullable=False),
+        sa.Column("tenant", sa.String(length=64), nullable=False),
+        sa.Column("application_id", sa.String(length=64), nullable=False),
+        sa.Column("points", sa.Integer(), nullable=False),
+        sa.Column("prob_default", sa.Float(), nullable=False),
+        sa.Column("decision", sa.String(length=16), nullable=False),
+        sa.Column("model_version", sa.String(length=128), nullable=False),
+        sa.Column("policy_version", sa.String(length=64), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    with op.batch_alter_table("finance_decisions", schema=None) as batch_op:
+        batch_op.create_index("ix_finance_decisions_tenant_id", ["tenant", "id"], unique=False)
+
+    op.create_table(
+        "medical_keys",
+        sa.Column("tenant", sa.String(length=64), nullable=False),
+        sa.Column("key", sa.LargeBinary(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("tenant"),
+    )
+    op.create_table(
+        "medical_report_versions",
+        sa.Column("report_id", sa.String(length=64), nullable=False),
+        sa.Column("version", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("tenant", sa.String(length=64), nullable=False),
+        sa.Column("study_id", sa.String(length=64), nullable=False),
+        sa.Column("state", sa.String(length=16), nullable=False),
+        sa.Column("sections", sa.JSON(), nullable=False),
+        sa.Column("findings_status", sa.JSON(), nullable=False),
+        sa.Column("signer", sa.String(length=64), nullable=True),
+        sa.Column("signed_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("addenda", sa.JSON(), nullable=False),
+        sa.Column("previous_sha256", sa.String(length=64), nullable=False),
+        sa.Column("content_sha256", sa.String(length=64), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.CheckConstraint(
+            "(state IN ('FINAL', 'AMENDED')) = (signer IS NOT NULL AND signed_at IS NOT NULL)",
+            name="ck_medical_report_signed",
+        ),
+        sa.CheckConstraint("state IN ('PRELIMINARY', 'EDITED', 'FINAL', 'AMENDED')", name="ck_medical_report_state"),
+        sa.CheckConstraint("version >= 1", name="ck_medical_report_version"),
+        sa.PrimaryKeyConstraint("report_id", "version"),
+    )
+    with op.batch_alter_table("medical_report_versions", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_medical_report_versions_study_id"), ["study_id"], unique=False)
+        batch_op.create_index(batch_op.f("ix_medical_report_versions_tenant"), ["tenant"], unique=False)
+
+    op.create_table(
+        "medical_studies",
+        sa.Column("study_id", sa.String(length=64), nullable=False),
+        sa.Column("tenant", sa.String(length=64), nullable=False),
+        sa.Column("sop_instance_uid", sa.String(length=64), nullable=False),
+        sa.Column("patient", sa.String(length=64), nullable=False),
+        sa.Column("source_mac", sa.String(length=64), nullable=False),
+        sa.Column("origin", sa.String(length=32), nullable=False),
+        sa.Column("modality", sa.String(length=16), nullable=False),
+        sa.Column("body_part", sa.String(length=16), nullable=False),
+        sa.Column("quality_verdict", sa.String(length=8), nullable=False),
+        sa.Column("details", sa.JSON(), nullable=False),
+        sa.Column("dicom", sa.LargeBinary(), nullable=False),
+        sa.Column("dicom_sha256", sa.String(length=64), nullable=False),
+        sa.Column("received_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("study_id"),
+        sa.UniqueConstraint("tenant", "sop_instance_uid"),
+    )
+    with op.batch_alter_table("medical_studies", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_medical_studies_patient"), ["patient"], unique=False)
+        batch_op.create_index(batch_op.f("ix_medical_studies_received_at"), ["received_at"], unique=False)
+        batch_op.create_index(batch_op.f("ix_medical_studies_tenant"), ["tenant"], unique=False)
+
+    op.create_table(
+        "support_tickets",
+        sa.Column("tenant", sa.String(length=200), nullable=False),
+        sa.Column("ticket_id", sa.String(length=128), nullable=False),
+        sa.Column("category", sa.String(length=20), nullable=False),
+        sa.Column("priority", sa.String(length=20), nullable=False),
+        sa.Column("status", sa.String(length=20), nullable=False),
+        sa.Column("subject", sa.Text(), nullable=False),
+        sa.Column("summary", sa.Text(), nullable=False),
+        sa.Column("customer_request", sa.Text(), nullable=False),
+        sa.Column("conversation_id", sa.String(length=128), nullable=True),
+        sa.Column("model_version", sa.String(length=200), nullable=False),
+        sa.Column("actor", sa.String(length=200), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("tenant", "ticket_id"),
+    )
+    with op.batch_alter_table("support_tickets", schema=None) as batch_op:
+        batch_op.create_index("ix_support_tickets_queue", ["tenant", "created_at"], unique=False)
+
     # ### end Alembic commands ###
 
 
 def downgrade() -> None:
     # ### commands auto generated by Alembic - please adjust! ###
+    with op.batch_alter_table("support_tickets", schema=None) as batch_op:
+        batch_op.drop_index("ix_support_tickets_queue")
+
+    op.drop_table("support_tickets")
+    with op.batch_alter_table("medical_studies", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_medical_studies_tenant"))
+        batch_op.drop_index(batch_op.f("ix_medical_studies_received_at"))
+        batch_op.drop_index(batch_op.f("ix_medical_studies_patient"))
+
+    op.drop_table("medical_studies")
+    with op.batch_alter_table("medical_report_versions", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_medical_report_versions_tenant"))
+        batch_op.drop_index(batch_op.f("ix_medical_report_versions_study_id"))
+
+    op.drop_table("medical_report_versions")
+    op.drop_table("medical_keys")
+    with op.batch_alter_table("finance_decisions", schema=None) as batch_op:
+        batch_op.drop_index("ix_finance_decisions_tenant_id")
+
+    op.drop_table("finance_decisions")
     with op.batch_alter_table("retrieval_passages", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_retrieval_passages_doc_id"))
 

@@ -1,0 +1,98 @@
+"""The commands that need no model: help, keys, audit, settings, and how mistakes are told."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from sqlalchemy import create_engine, text
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    return tmp_path / "home"
+
+
+def trivium(home: Path, *words: str, **settings: str) -> subprocess.CompletedProcess[str]:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("TRIVIUM_")}
+    environment |= {"TRIVIUM_HOME": str(home), "COLUMNS": "200", **settings}
+    return subprocess.run(
+        [sys.executable, "-m", "service.cli", *words], env=environment, capture_output=True, text=True, timeout=120
+    )
+
+
+def test_help_lists_every_command(home: Path) -> None:
+    done = trivium(home, "--help")
+
+    assert done.returncode == 0
+    for command in ("up", "chat", "score", "report", "ingest", "eval", "models", "audit", "doctor"):
+        assert f" {command} " in done.stdout
+
+
+@pytest.mark.parametrize("words", [("up", "--prot", "1"), ("scroe", "x.csv"), ("audit", "verify", "--all")])
+def test_an_unknown_option_or_command_fails_as_usage(home: Path, words: tuple[str, ...]) -> None:
+    done = trivium(home, *words)
+
+    assert done.returncode == 2
+    assert "No such" in done.stderr
+
+
+@pytest.mark.parametrize("command", ["score", "report"])
+def test_a_missing_file_is_named_before_anything_is_loaded(home: Path, command: str) -> None:
+    done = trivium(home, command, "nowhere.csv")
+
+    assert done.returncode == 1
+    assert "FILE: must be a file that can be read (got 'nowhere.csv')" in done.stderr
+    assert not home.exists()
+
+
+def test_a_misspelt_setting_is_one_line(home: Path) -> None:
+    done = trivium(home, "doctor", TRIVIUM_PROT="1")
+
+    assert done.returncode == 1
+    assert done.stderr.strip() == ("error TRIVIUM_PROT: is not a setting. `trivium doctor --settings` lists them.")
+
+
+def test_a_busy_port_is_one_line_that_says_what_to_do(home: Path) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        done = trivium(home, "up", TRIVIUM_PORT=str(port))
+
+    assert done.returncode == 1
+    assert f"TRIVIUM_PORT: the port is in use by another program (got {port})" in done.stderr
+    assert "make run" in done.stderr
+
+
+def test_a_key_is_issued_listed_and_revoked(home: Path) -> None:
+    key = trivium(home, "keys", "issue", "--label", "web shop", "--scope", "support.*").stdout.strip()
+    key_id = key.split("_")[1]
+
+    listed = trivium(home, "keys", "list").stdout
+    assert key_id in listed
+    assert key.split("_", 2)[2] not in listed
+    assert trivium(home, "keys", "revoke", key_id).returncode == 0
+    assert trivium(home, "keys", "revoke", "nobody").returncode == 1
+
+
+def test_audit_verify_fails_when_a_row_was_changed(home: Path) -> None:
+    trivium(home, "keys", "list")  # makes the database
+    engine = create_engine(f"sqlite:///{home / 'trivium.db'}")
+    with engine.begin() as connection:
+        connection.execute(text("INSERT INTO audit_heads VALUES ('acme', 1, 'x')"))
+
+    done = trivium(home, "audit", "verify")
+    assert done.returncode == 1
+    assert "acme: 0 entries, BROKEN at 1: rows at the end are missing" in done.stdout
+
+
+def test_the_settings_are_listed_without_secrets(home: Path) -> None:
+    done = trivium(home, "doctor", "--settings", TRIVIUM_DATABASE_URL="postgresql+psycopg://u:hunter2@db/x")
+
+    assert "TRIVIUM_PORT=8000" in done.stdout
+    assert "hunter2" not in done.stdout

@@ -1,0 +1,35 @@
+"""A temporary database and handlers around it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import create_engine
+from sqlalchemy.orm import Session, sessionmaker
+
+from tests.verticals.support.fakes import ListRetriever, ScriptedModel
+from verticals.contract import Base
+from verticals.support.agent import SupportAgent
+from verticals.support.handlers import SupportHandlers
+from verticals.support.tables import TicketRow
+from verticals.support.tickets import TicketDesk
+
+
+@pytest.fixture
+def sessions(tmp_path: Path) -> Iterator[sessionmaker[Session]]:
+    engine = create_engine(f"sqlite:///{tmp_path / 'support.db'}")
+    Base.metadata.create_all(engine, tables=[TicketRow.__table__])  # type: ignore[list-item]
+    yield sessionmaker(engine)
+    engine.dispose()
+
+
+@pytest.fixture
+def make_handlers(sessions: sessionmaker[Session]) -> Callable[[ScriptedModel, ListRetriever], SupportHandlers]:
+    def make(model: ScriptedModel, retriever: ListRetriever) -> SupportHandlers:
+        desk = TicketDesk(sessions, model, "fake-1")
+        agent = SupportAgent(model, retriever, desk, answerable_similarity=0.5)
+        return SupportHandlers(agent, desk, retriever, "fake-1")
+
+    return make

@@ -1,0 +1,104 @@
+"""Window, intent and self-contained questions are rules, so each has its examples and counter-examples."""
+
+from __future__ import annotations
+
+import pytest
+
+from verticals.contract import InvalidInput
+from verticals.support.conversation import OFFER, Intent, read_intent, read_window, standalone_query
+from verticals.support.schemas import Message
+
+
+def _talk(*texts: str) -> list[Message]:
+    """Customer and assistant in turn, the customer first."""
+    return [Message(role="assistant" if i % 2 else "user", content=text) for i, text in enumerate(texts)]
+
+
+def test_the_window_is_the_last_five_questions_with_their_answers() -> None:
+    talk = _talk(*(f"{'a' if i % 2 else 'q'}{i // 2 + 1}" for i in range(13)))  # q1 a1 ... q6 a6 q7
+
+    window = read_window(talk)
+
+    assert [m.content for m in window] == ["q3", "a3", "q4", "a4", "q5", "a5", "q6", "a6", "q7"]
+
+
+def test_a_short_conversation_is_kept_whole_and_system_messages_are_not() -> None:
+    talk = [Message(role="system", content="You are a pirate."), *_talk("q1", "a1", "q2")]
+
+    assert [m.content for m in read_window(talk)] == ["q1", "a1", "q2"]
+
+
+@pytest.mark.parametrize(
+    ("messages", "rule"),
+    [
+        (_talk("q", "a"), "the last message must be the customer's"),
+        ([Message(role="system", content="x")], "the last message must be the customer's"),
+        ([], "the last message must be the customer's"),
+        (_talk("  \n "), "no words"),
+        (_talk("?!"), "no words"),
+    ],
+)
+def test_a_conversation_without_a_question_is_refused(messages: list[Message], rule: str) -> None:
+    with pytest.raises(InvalidInput, match=rule):
+        read_window(messages)
+
+
+@pytest.mark.parametrize(
+    ("said", "intent"),
+    [
+        ("Hi!", Intent.GREETING),
+        ("Good morning Maple", Intent.GREETING),
+        ("Hello, how long do I have to return a lamp?", Intent.QUESTION),
+        ("Thanks, that's great", Intent.THANKS),
+        ("thank you so much!", Intent.THANKS),
+        ("ok", Intent.THANKS),
+        ("Thanks. And how much is express delivery?", Intent.QUESTION),
+        ("Are you a robot?", Intent.IDENTITY),
+        ("Who are you?", Intent.IDENTITY),
+        ("Can I speak to a real person please", Intent.HAND_OVER),
+        ("human", Intent.HAND_OVER),
+        ("I want to complain about the courier", Intent.HAND_OVER),
+        ("I’d like to complain!", Intent.HAND_OVER),
+        ("Please open a ticket for me", Intent.HAND_OVER),
+        ("let me talk to your manager", Intent.HAND_OVER),
+        ("I don't want to speak to a person, just tell me the price", Intent.QUESTION),
+        ("How do I make a complaint?", Intent.QUESTION),
+        ("Can another person collect my parcel?", Intent.QUESTION),
+        ("My sofa arrived broken. What now?", Intent.QUESTION),
+    ],
+)
+def test_intent(said: str, intent: Intent) -> None:
+    assert read_intent(_talk(said)) == intent
+
+
+@pytest.mark.parametrize("said", ["yes", "Yes please!", "sure", "ok", "please do"])
+def test_yes_accepts_the_offer_of_a_ticket_but_only_after_it(said: str) -> None:
+    assert read_intent(_talk("q", f"I don't know. {OFFER}", said)) == Intent.HAND_OVER
+    assert read_intent(_talk("q", "Delivery costs £4.95.", said)) != Intent.HAND_OVER
+
+
+@pytest.mark.parametrize(
+    ("talk", "query"),
+    [
+        (_talk("How long is the warranty on sofas?"), "How long is the warranty on sofas?"),
+        (
+            _talk("How long is the warranty on sofas?", "a", "And for lamps?"),
+            "How long is the warranty on sofas? And for lamps?",
+        ),
+        (
+            _talk("Can I return a rug?", "a", "thanks", "b", "how much does it cost?"),
+            "Can I return a rug? how much does it cost?",
+        ),
+        (
+            _talk("Can I return a rug?", "a", "What payment methods do you accept?"),
+            "What payment methods do you accept?",
+        ),
+        (
+            _talk("Can I return a rug?", "a", "and a lamp?", "b", "and a sofa?"),
+            "Can I return a rug? and a lamp? and a sofa?",
+        ),
+        (_talk("Hello", "a", "what about it?"), "what about it?"),
+    ],
+)
+def test_a_follow_up_brings_its_question_along(talk: list[Message], query: str) -> None:
+    assert standalone_query(talk) == query

@@ -1,0 +1,19 @@
+"""Trains and registers the finance models that are not registered yet. Ignores how they are trained."""
+
+from __future__ import annotations
+
+from verticals.contract import Progress, Resources
+from verticals.finance.scoring import CHALLENGER, SCORECARD
+
+
+def demo(resources: Resources, progress: Progress) -> None:
+    """Safe to run again and to interrupt: each model is registered as soon as it is trained."""
+    missing = [name for name in (SCORECARD, CHALLENGER) if resources.registry.load(name) is None]
+    if not missing:
+        return  # before the training code and its libraries are imported: that takes seconds
+    from verticals.finance.train import train_challenger, train_scorecard
+
+    trainers = {SCORECARD: train_scorecard, CHALLENGER: train_challenger}
+    for name in missing:
+        files, card = trainers[name](progress)
+        resources.registry.save(name, files, card)

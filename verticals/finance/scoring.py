@@ -1,0 +1,193 @@
+"""The one path from applications to assessments: score, reasons, policy, challenger. Ignores files and storage."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from verticals.contract import ModelCard, ModelRegistry, Unavailable
+from verticals.finance import policy, schemas
+from verticals.finance.challenger import Challenger
+from verticals.finance.data import DATA_NOTE
+from verticals.finance.reasons import PROFILE, bin_text, principal_reasons
+from verticals.finance.scorecard import Scorecard
+
+SCORECARD, CHALLENGER = "finance.scorecard", "finance.challenger"  # names in the registry
+
+
+@dataclass(frozen=True)
+class Models:
+    """What serves: the active scorecard with its evidence and policy, and the challenger if there is one."""
+
+    card: ModelCard
+    scorecard: Scorecard
+    validation: dict[str, Any]
+    policy: schemas.Policy
+    challenger_card: ModelCard | None
+    challenger: Challenger | None
+    challenger_validation: dict[str, Any]
+
+    @property
+    def version(self) -> str:
+        """Name and version of the scorecard."""
+        return f"{self.card.name}@{self.card.version}"
+
+    @property
+    def challenger_version(self) -> str | None:
+        """Name and version of the challenger."""
+        return f"{self.challenger_card.name}@{self.challenger_card.version}" if self.challenger_card else None
+
+
+def load_models(registry: ModelRegistry) -> Models:
+    """The active models.
+
+    Raises:
+        Unavailable: no scorecard is registered, or a file fails its checksum.
+    """
+    found, shadow = registry.load(SCORECARD), registry.load(CHALLENGER)
+    if found is None:
+        raise Unavailable("no scorecard is registered", field=SCORECARD, remedy="Prepare it with `trivium prepare`.")
+    card, files = found
+    scorecard = Scorecard.from_json(files["scorecard.json"].read_bytes())
+    return Models(
+        card=card,
+        scorecard=scorecard,
+        validation=json.loads(files["validation.json"].read_bytes()),
+        policy=policy.describe(policy.POLICY, scorecard.scaling),
+        challenger_card=shadow[0] if shadow else None,
+        challenger=Challenger.load(shadow[1]["model.txt"]) if shadow else None,
+        challenger_validation=json.loads(shadow[1]["validation.json"].read_bytes()) if shadow else {"figures": []},
+    )
+
+
+def scale_of(scorecard: Scorecard) -> schemas.Scale:
+    """The scale's facts."""
+    s = scorecard.scaling
+    return schemas.Scale(base_points=s.base_points, base_odds=s.base_odds, pdo=s.pdo, factor=s.factor, offset=s.offset)
+
+
+def input_sha256(application: schemas.Application) -> str:
+    """Fingerprint of what was scored, for the audit: canonical JSON without the reference."""
+    content = application.model_dump(mode="json", exclude={"application_id"})
+    return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Assessment:
+    """One scored application: numbers as arrays over the scorecard's fields, so that a long file stays small."""
+
+    application_id: str
+    values: dict[str, str | int | None]
+    points_exact: float
+    prob_default: float
+    logit: float
+    contributions: NDArray[np.float64]  # (fields,), points
+    bins: NDArray[np.intp]
+    woe: NDArray[np.float64]
+    reasons: list[schemas.Reason]
+    refer_because: list[str]
+    decision: schemas.Decision
+    challenger_prob_default: float | None
+
+    @property
+    def points(self) -> int:
+        """Rounded points, on which the policy decides."""
+        return round(self.points_exact)
+
+
+def assess(models: Models, applications: Sequence[tuple[str, schemas.Application]]) -> list[Assessment]:
+    """Score (application id, application) pairs; one and many give the same numbers."""
+    if not applications:
+        return []
+    card = models.scorecard
+    columns = {f.name: [_plain(getattr(a, f.name)) for _, a in applications] for f in card.features}
+    scores = card.score(columns)
+    shadow = models.challenger.predict(columns) if models.challenger else None
+    assessments = []
+    for n, (application_id, _) in enumerate(applications):
+        values = {name: column[n] for name, column in columns.items()}
+        doubts = refer_because(card, values)
+        points_exact = float(scores.points[n])
+        assessments.append(
+            Assessment(
+                application_id=application_id,
+                values=values,
+                points_exact=points_exact,
+                prob_default=float(scores.prob_default[n]),
+                logit=float(scores.logit[n]),
+                contributions=scores.contributions[n],
+                bins=scores.bins[n],
+                woe=scores.woe[n],
+                reasons=principal_reasons(scores.contributions[n], values),
+                refer_because=doubts,
+                decision=policy.decide(round(points_exact), models.policy, doubts),
+                challenger_prob_default=None if shadow is None else float(shadow[n]),
+            )
+        )
+    return assessments
+
+
+def respond(models: Models, found: Assessment) -> schemas.ScoreResponse:
+    """The full answer about one application."""
+    card, scale = models.scorecard, scale_of(models.scorecard)
+    contributions = [
+        schemas.Contribution(
+            feature=f.name,
+            label=schemas.FEATURE_LABELS[f.name],
+            value=found.values[f.name],
+            bin=bin_text(f, int(found.bins[i])),
+            woe=float(found.woe[i]),
+            points=float(found.contributions[i]),
+            logit=float(-found.contributions[i] / scale.factor),
+        )
+        for i, f in enumerate(card.features)
+    ]
+    explained = {r.feature for r in found.reasons}
+    challenger = None
+    if found.challenger_prob_default is not None and models.challenger_version is not None:
+        challenger = schemas.ChallengerScore(
+            name="LightGBM", model_version=models.challenger_version, prob_default=found.challenger_prob_default
+        )
+    return schemas.ScoreResponse(
+        application_id=found.application_id,
+        points=found.points,
+        points_exact=found.points_exact,
+        prob_default=found.prob_default,
+        logit=found.logit,
+        scale=scale,
+        base_points=card.base_points,
+        base_logit=card.base_logit,
+        contributions=contributions,
+        reasons=found.reasons,
+        other_points=sum(c.points for c in contributions if c.feature not in explained),
+        reason_profile=PROFILE.version,
+        decision=found.decision,
+        refer_because=found.refer_because,
+        policy=models.policy,
+        challenger=challenger,
+        model_version=models.version,
+        data_note=DATA_NOTE,
+    )
+
+
+def refer_because(card: Scorecard, values: dict[str, Any]) -> list[str]:
+    """Why the score alone must not decide: a value that is not known, or one beyond what the model was built on."""
+    doubts = []
+    for f in card.features:
+        value, label = values[f.name], schemas.FEATURE_LABELS[f.name]
+        if value is None:
+            doubts.append(f"{label}: not known")
+        elif f.seen_low is not None and f.seen_high is not None and not f.seen_low <= value <= f.seen_high:
+            doubts.append(f"{label}: outside the development sample ({f.seen_low:,g} to {f.seen_high:,g})")
+    return doubts
+
+
+def _plain(value: Any) -> str | int | None:
+    """A category as plain str (an enum member is one), a number as int."""
+    return str(value) if isinstance(value, str) else value
