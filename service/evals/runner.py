@@ -36,6 +36,19 @@ class SuiteResult:
         return (self.domain, self.name)
 
 
+def declare_suites(domain: str, declare: Callable[[], Sequence[Suite]]) -> list[DomainSuite]:
+    """The suites of a domain; if declaring them raises, one suite that ends with that error, so that others run."""
+    try:
+        return [(domain, suite) for suite in declare()]
+    except Exception as error:  # noqa: BLE001  one broken domain must not hide the others' figures
+        cause = error
+
+    def fail(progress: Progress) -> Sequence[Metric]:
+        raise cause
+
+    return [(domain, Suite("declaration", dataset="none", split="none", solver="none", scorer="none", run=fail))]
+
+
 def run_suite(domain: str, suite: Suite, progress: Progress) -> SuiteResult:
     """Run one suite; whatever it raises becomes its status and reason, so that the others still run.
 

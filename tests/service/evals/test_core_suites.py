@@ -127,10 +127,3 @@ def test_the_shipped_text_is_a_few_kilobytes_of_passages_without_its_comment() -
 
     assert 4_000 < sum(len(passage.encode()) for passage in passages) < 6_000
     assert not any("CC0" in passage or "\n" in passage for passage in passages)
-
-
-@pytest.mark.slow
-def test_the_embedded_model_predicts_the_shipped_text_far_better_than_a_compressor(tmp_path: Path) -> None:
-    bits = _metrics(_run(Settings(home=tmp_path, precision="fp32"))["perplexity"])["bits per byte"]
-
-    assert bits.high < (bits.baseline_value or 0) / 2

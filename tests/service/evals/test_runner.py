@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from service.evals.runner import run_suite, run_suites
+from service.evals.runner import declare_suites, run_suite, run_suites
 from verticals.contract import InvalidInput, Metric, Suite, Unavailable
 
 
@@ -102,3 +102,15 @@ def test_each_result_is_handed_over_before_the_next_suite_starts(make_suite) -> 
     )
 
     assert events == ["first stored", "second runs", "second stored"]
+
+
+def test_a_domain_whose_suites_cannot_be_declared_fails_alone(make_suite) -> None:
+    def broken():
+        raise ImportError("no such module")
+
+    suites = declare_suites("support", broken) + declare_suites("core", lambda: [make_suite(GOOD)])
+    first, second = run_suites(suites, _quiet)
+
+    assert (first.domain, first.status) == ("support", "failed")
+    assert "ImportError at " in str(first.reason)
+    assert second.status == "ok"
