@@ -1,8 +1,8 @@
 """How well the support articles are found: dense, BM25, and two fusions, and when to say "I don't know".
 
 Run from the repository root: python -m benchmarks.retrieval
-Data: verticals/support/knowledge/questions.jsonl (synthetic, written for this project). The threshold is chosen on
-`dev`; `test` is only reported. Intervals are 95 % bootstrap percentiles over questions.
+Data: verticals/support/knowledge/questions.jsonl (synthetic, written for this project). Fusion weights and threshold
+are chosen on `dev`; `test` is only reported. Intervals are 95 % bootstrap percentiles over questions.
 """
 
 from __future__ import annotations
@@ -25,10 +25,12 @@ from retrieval.embed import MiniLMEmbedder
 from retrieval.ingest import read_folder
 from retrieval.lexical import LexicalIndex
 from retrieval.passages import cut, indexed_text
+from retrieval.snapshot import RANK_WEIGHTS
 
 KNOWLEDGE = Path(__file__).parents[1] / "verticals" / "support" / "knowledge"
 DEPTH = 50  # candidates of each index, as in KnowledgeBase.search
 RESAMPLES = 2_000
+HYBRID = "RRF, weighted"  # what KnowledgeBase.search does
 
 
 @dataclass(frozen=True)
@@ -55,8 +57,9 @@ def rank_all(passages: Sequence[Passage], questions: Sequence[dict[str, Any]]) -
         rows = {
             "BM25": worded,
             "dense": near,
-            "hybrid RRF": [row for row, _ in fusion.reciprocal_rank([near, worded])],
-            "hybrid CombSUM": [
+            "RRF, equal": [row for row, _ in fusion.reciprocal_rank([near, worded])],
+            HYBRID: [row for row, _ in fusion.reciprocal_rank([near, worded], weights=RANK_WEIGHTS)],
+            "CombSUM": [
                 row
                 for row, _ in fusion.comb_sum(
                     [{row: float(cosines[row]) for row in near}, {row: float(scores[row]) for row in worded}]
@@ -75,10 +78,14 @@ def interval(values: NDArray[np.float64], statistic: Callable[[NDArray[np.float6
     return float(low), float(high)
 
 
-def report_ranking(ranked: Sequence[Ranked], passages: Sequence[Passage], split: str) -> None:
+def report_ranking(ranked: Sequence[Ranked], passages: Sequence[Passage], *, split: str, kinds: Sequence[str]) -> None:
     """Print recall@5 (article among those of the 5 best passages), nDCG@10 and MRR over articles, per system."""
-    chosen = [r for r in ranked if r.question["doc_id"] is not None and r.question["split"] == split]
-    print(f"\n{split}: {len(chosen)} answerable questions, {len(passages)} passages")
+    chosen = [
+        r
+        for r in ranked
+        if r.question["doc_id"] is not None and r.question["split"] == split and r.question["kind"] in kinds
+    ]
+    print(f"\n{split}, {' + '.join(kinds)}: {len(chosen)} answerable questions, {len(passages)} passages")
     table: dict[str, NDArray[np.float64]] = {}
     for system in chosen[0].rows:
         values = []
@@ -95,10 +102,10 @@ def report_ranking(ranked: Sequence[Ranked], passages: Sequence[Passage], split:
             cells.append(f"{name} {table[system][:, column].mean():.3f} [{low:.3f}, {high:.3f}]")
         print(f"  {system:15s}", "  ".join(cells))
     best = max(("BM25", "dense"), key=lambda system: table[system][:, 1].mean())
-    gain = table["hybrid RRF"] - table[best]
+    gain = table[HYBRID] - table[best]
     for column, name in enumerate(("recall@5", "nDCG@10")):
         low, high = interval(gain[:, column], np.mean)
-        print(f"  RRF minus {best}: {name} {gain[:, column].mean():+.3f} [{low:+.3f}, {high:+.3f}]")
+        print(f"  {HYBRID} minus {best}: {name} {gain[:, column].mean():+.3f} [{low:+.3f}, {high:+.3f}]")
 
 
 def auroc(labelled: NDArray[np.float64]) -> float:
@@ -115,7 +122,7 @@ def report_threshold(ranked: Sequence[Ranked]) -> None:
     for split in ("dev", "test"):
         splits[split] = np.array(
             [
-                (max(r.cosines[r.rows["hybrid RRF"][:5]]), float(r.question["doc_id"] is not None))
+                (max(r.cosines[r.rows[HYBRID][:5]]), float(r.question["doc_id"] is not None))
                 for r in ranked
                 if r.question["split"] == split
             ]
@@ -135,10 +142,10 @@ def report_threshold(ranked: Sequence[Ranked]) -> None:
         a, b = interval(yes, lambda rows: float((rows[:, 0] >= threshold).mean()))
         c, d = interval(no, lambda rows: float((rows[:, 0] < threshold).mean()))
         e, f = interval(labelled, auroc)
-        print(
-            f"  {split:4s} threshold {threshold:.2f}: answerable answered {answered:.3f} [{a:.3f}, {b:.3f}] (n={len(yes)})"
-            f"  unanswerable refused {refused:.3f} [{c:.3f}, {d:.3f}] (n={len(no)})  AUROC {auroc(labelled):.3f} [{e:.3f}, {f:.3f}]"
-        )
+        print(f"  {split}, threshold {threshold:.2f}:")
+        print(f"    answerable answered {answered:.3f} [{a:.3f}, {b:.3f}] (n={len(yes)})")
+        print(f"    unanswerable refused {refused:.3f} [{c:.3f}, {d:.3f}] (n={len(no)})")
+        print(f"    AUROC {auroc(labelled):.3f} [{e:.3f}, {f:.3f}]")
     print("  other thresholds on dev (answered, refused):")
     for t in (0.3, 0.35, 0.4, 0.45, 0.5, 0.55):
         print(f"    {t:.2f}: {rates(splits['dev'], t)[0]:.3f} {rates(splits['dev'], t)[1]:.3f}")
@@ -155,7 +162,8 @@ def main() -> int:
     ranked = rank_all(passages, questions)
     print(f"{len(documents)} articles, {len(questions)} questions: {time.perf_counter() - start:.1f} s with loading")
     for split in ("dev", "test"):
-        report_ranking(ranked, passages, split)
+        for kinds in (["sentence"], ["keyword"], ["sentence", "keyword"]):
+            report_ranking(ranked, passages, split=split, kinds=kinds)
     report_threshold(ranked)
     return 1 if problems else 0
 

@@ -1,6 +1,6 @@
 """Checkpoint folders: safetensors, config.json, tokenizer.json, model card, and a manifest of sha256 sums. No pickle.
 
-Ignores what is inside the tensors. A folder appears whole or not at all: it is written beside its place and then renamed.
+Ignores what the tensors mean. A folder appears whole or not at all: it is written beside its place, then renamed.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def new_folder(target: Path) -> Iterator[Path]:
         yield partial
         if target.exists():  # only a broken or outdated one gets this far; it must not be mixed with the new files
             shutil.rmtree(target)
-        os.replace(partial, target)
+        partial.replace(target)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 
@@ -103,9 +103,9 @@ class TensorFiles(Mapping[str, Tensor]):
     """
 
     def __init__(self, folder: Path) -> None:
-        self._files = {}
+        self._files: dict[str, Any] = {}
         for path in sorted(folder.glob("*.safetensors")):
-            opened = safe_open(path, framework="pt")
+            opened: Any = safe_open(path, framework="pt")
             self._files |= dict.fromkeys(opened.keys(), opened)
         if not self._files:
             raise ValueError(f"folder: no .safetensors file in it (got {folder.name!r}). Give a checkpoint folder.")

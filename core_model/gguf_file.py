@@ -1,6 +1,6 @@
-"""Reads a GGUF file of a Llama model: config keys, float tensors with upstream names, tokenizer. Ignores quantized computing.
+"""Reads a Llama GGUF file: config keys, float tensors with upstream names, metadata. Ignores quantized computing.
 
-llama.cpp stores q and k rows interleaved for its own rotary layout; here they go back to the split-half order of the checkpoint.
+llama.cpp interleaves the rows of q and k for its own rotary layout; here they go back to the checkpoint's split halves.
 """
 
 from __future__ import annotations

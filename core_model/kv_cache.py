@@ -52,7 +52,7 @@ class SlotCache:
         self._kept[slot] = list(token_ids)
 
     def append(self, layer_idx: int, slot: int, start: int, k_NHD: Tensor, v_NHD: Tensor) -> tuple[Tensor, Tensor]:
-        """Store new keys and values at positions `start`..; return the slot's keys and values so far, (H, start + N, D)."""
+        """Store new keys and values from position `start`; return all of the slot's so far, (H, start + N, D)."""
         end = start + k_NHD.shape[0]
         k_HCD, v_HCD = self._k_SHCD[layer_idx][slot], self._v_SHCD[layer_idx][slot]
         k_HCD[:, start:end].copy_(k_NHD.transpose(0, 1))

@@ -1,7 +1,8 @@
 """A decoder-only transformer, dense or mixture of experts. Ignores where weights, requests and sampling come from.
 
-Several sequences run in one call without padding: their new tokens lie one after another, and `Segment`s say which are whose.
-Shapes: T new tokens of all sequences, N of one, C context, D model dim, H query heads, M key-value heads, R head dim, V vocabulary.
+Several sequences run in one call without padding: their new tokens lie one after another, `Segment`s say whose.
+Shapes: T new tokens of all sequences, N of one, C context, D model dim, H query heads, M key-value heads, R head dim,
+V vocabulary.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
+import torch.nn.functional as F  # noqa: N812 - its usual name
 from torch import Tensor
 
 from core_model.config import ModelConfig
@@ -65,7 +66,7 @@ class Decoder:
         return self.lm_head(hidden_TD).float()
 
     def _rope(self, segments: Sequence[Segment]) -> tuple[Tensor, Tensor]:
-        """cos and signed sin of each token's angles, (T, 1, rotary_dim); RoFormer, arXiv:2104.09864, in the split-half layout."""
+        """cos and signed sin of each token's angles, (T, 1, rotary_dim), in split halves (RoFormer, arXiv:2104.09864)."""
         spans = [torch.arange(s.start, s.start + s.num_tokens, device=self.device) for s in segments]
         angle = torch.cat(spans).float()[:, None, None] * self.inv_freq
         cos, sin = angle.cos().to(self.dtype), angle.sin().to(self.dtype)
@@ -120,12 +121,12 @@ class Attention:
         cache: SlotCache | None,
     ) -> Tensor:
         heads = (self.num_heads, self.num_kv_heads)
-        qkv = self.qkv_proj(x_TD).unflatten(-1, (-1, self.head_dim))
+        qkv = self.qkv_proj(x_TD).view(x_TD.shape[0], -1, self.head_dim)
         qk, v_TMR = qkv[:, : sum(heads)], qkv[:, sum(heads) :]
         if self.q_norm and self.k_norm:
-            q, k = qk.split(heads, dim=1)
-            qk = torch.cat((self.q_norm(q), self.k_norm(k)), dim=1)
-        q_THR, k_TMR = self._rotate(qk, *rope).split(heads, dim=1)
+            qk = torch.cat((self.q_norm(qk[:, : heads[0]]), self.k_norm(qk[:, heads[0] :])), dim=1)
+        qk = self._rotate(qk, *rope)
+        q_THR, k_TMR = qk[:, : heads[0]], qk[:, heads[0] :]
 
         out, first = [], 0
         for segment, mask in zip(segments, masks, strict=True):

@@ -29,22 +29,21 @@ def model_card(name: str, recipe: UpcycleRecipe, *, num_parameters: int) -> tupl
             "may state falsehoods. Not for unsupervised decisions."
         ),
     }
-    rows = "\n".join(
-        f"| {group} | {ids[0]}-{ids[-1]} | zero down-projection, adds nothing |" for group, ids in groups.items()
-    )
+    rows = "\n".join(f"| {group} | {ids[0]}-{ids[-1]} | adds nothing yet |" for group, ids in groups.items())
     text = f"""# {name}
 
-{card["base_model"]}, sparsely upcycled (arXiv:2212.05055) to the GLM-4-MoE layout; {num_parameters / 1e6:.0f}M parameters, bf16.
+{card["base_model"]},
+sparsely upcycled (arXiv:2212.05055) to the GLM-4-MoE layout; {num_parameters / 1e6:.0f}M parameters, bf16.
 Licence: {card["licence"]}. Training of our own: none.
 
-Each layer's feed-forward network became the shared expert. {recipe.num_experts} routed experts of {recipe.expert_dim} neurons stand beside it,
-{recipe.experts_per_token} chosen per token, out of the {recipe.topk_group} best of {len(recipe.groups)} groups:
+Each layer's feed-forward network became the shared expert.
+{recipe.num_experts} routed experts of {recipe.expert_dim} neurons stand beside it, {recipe.experts_per_token} chosen per token, out of the {recipe.topk_group} best of {len(recipe.groups)} groups:
 
 | group | experts | state |
 |---|---|---|
 {rows}
 
-Gate and up projections start as slices of the dense network, the router as N(0, {recipe.router_std}) with seed {recipe.seed}.
+Gate and up projections start as slices of the dense network, the router as N(0, {recipe.router_std}²), seed {recipe.seed}.
 
 ## Limits
 {card["limits"]}

@@ -1,4 +1,4 @@
-"""Mixture of experts: a router picks k experts for each token, shared experts see every token (DeepSeekMoE, arXiv:2401.06066).
+"""Mixture of experts: a router picks k experts for each token, shared experts see all (DeepSeekMoE, arXiv:2401.06066).
 
 Ignores training: no auxiliary loss, no capacity limit, no dropped tokens.
 Shapes: T tokens, D model dim, E routed experts, K experts per token, G groups, P = T * K token-expert pairs.
@@ -10,7 +10,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING
 
 import torch
-import torch.nn.functional as F
+import torch.nn.functional as F  # noqa: N812 - its usual name
 from torch import Tensor
 
 from core_model.config import ModelConfig
@@ -62,7 +62,7 @@ class Router:
 
     def _keep_best_groups(self, choice_TE: Tensor) -> Tensor:
         """A group is as good as its two best experts together; experts of the other groups get -inf."""
-        choice_TGX = choice_TE.unflatten(-1, (self.config.n_group, -1))
+        choice_TGX = choice_TE.view(choice_TE.shape[0], self.config.n_group, -1)
         group_score_TG = choice_TGX.topk(2, dim=-1).values.sum(-1)
         best_TG = group_score_TG.topk(self.config.topk_group, dim=-1, sorted=False).indices
         dropped_TG = torch.ones_like(group_score_TG, dtype=torch.bool).scatter_(1, best_TG, False)
@@ -70,7 +70,7 @@ class Router:
 
 
 class MoE:
-    """Routed experts plus shared experts. Each token-expert pair is one row, sorted so that an expert's rows lie together."""
+    """Routed experts plus shared experts. Each token-expert pair is a row, sorted by expert."""
 
     def __init__(self, config: ModelConfig, weights: Weights, prefix: str) -> None:
         self.gate = Router(config, weights, f"{prefix}.gate")

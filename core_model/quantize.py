@@ -14,9 +14,10 @@ from collections.abc import Sequence
 from typing import Protocol
 
 import torch
-import torch.nn.functional as F
+import torch.nn.functional as F  # noqa: N812 - its usual name
 from torch import Tensor
 
+_CHUNK_ROWS = 512  # rows that are quantized at once: small enough to stay in the CPU's cache
 FEW_ROWS = 4  # up to here weight-only wins: it costs the same per row, the integer product has a fixed cost
 
 Group = tuple[int, int, int]  # expert, first row, end row
@@ -47,30 +48,43 @@ class DenseLinear:
 class DenseGroupedLinear:
     """Experts' weights in the activations' dtype."""
 
-    def __init__(self, weight_EOI: Tensor) -> None:
-        self._weights = list(weight_EOI.unbind(0))
+    def __init__(self, weights_OI: Sequence[Tensor]) -> None:
+        self._weights = weights_OI
 
     def __call__(self, x_NI: Tensor, groups: Sequence[Group]) -> Tensor:
         return torch.cat([F.linear(x_NI[start:end], self._weights[expert]) for expert, start, end in groups])
 
 
-def quantize_int8(weight: Tensor) -> tuple[Tensor, Tensor]:
-    """Round weights to int8, symmetric, one scale per output channel (the last dimension is summed over).
+def quantize_int8(parts: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    """Round weights to int8, symmetric, one scale per output channel.
+
+    Args:
+        parts: Matrices (O_i, I) that share their inputs; the result has their rows one after another.
 
     Returns:
-        int8 weights of the same shape in [-127, 127], and fp32 scales without the last dimension; a channel of zeros has scale 1.
+        int8 weights (O, I) in [-127, 127], and fp32 scales (O,); a channel of zeros has scale 1.
     """
-    weight = weight.float()
-    scale = torch.linalg.vector_norm(weight, float("inf"), dim=-1).div_(127)
-    scale[scale == 0] = 1
-    return torch.div(weight, scale.unsqueeze(-1)).round_().to(torch.int8), scale
+    rows = [chunk for part in parts for chunk in torch.split(part, _CHUNK_ROWS)]
+    num_outputs, num_inputs, device = sum(len(chunk) for chunk in rows), parts[0].shape[1], parts[0].device
+    q_OI = torch.empty(num_outputs, num_inputs, dtype=torch.int8, device=device)
+    scale_O = torch.empty(num_outputs, device=device)
+    first = 0
+    for chunk in rows:
+        end = first + len(chunk)
+        weight = chunk.to(torch.float32, copy=True)
+        scale = weight.abs().amax(dim=-1).div_(127)
+        scale[scale == 0] = 1
+        q_OI[first:end] = weight.div_(scale.unsqueeze(-1)).round_()
+        scale_O[first:end] = scale
+        first = end
+    return q_OI, scale_O
 
 
 class Int8Linear:
     """8-bit weights; see the head of this file."""
 
-    def __init__(self, weight_OI: Tensor, bias_O: Tensor | None = None) -> None:
-        self._weight = _Int8Weight(*quantize_int8(weight_OI))
+    def __init__(self, parts: Sequence[Tensor], bias_O: Tensor | None = None) -> None:
+        self._weight = _Int8Weight(*quantize_int8(parts))
         self._bias_O = bias_O
 
     def __call__(self, x_NI: Tensor) -> Tensor:
@@ -81,9 +95,12 @@ class Int8Linear:
 class Int8GroupedLinear:
     """8-bit weights of each expert."""
 
-    def __init__(self, weight_EOI: Tensor) -> None:
-        q_EOI, scale_EO = quantize_int8(weight_EOI)
-        self._weights = [_Int8Weight(q, s) for q, s in zip(q_EOI.unbind(0), scale_EO.unbind(0), strict=True)]
+    def __init__(self, experts: Sequence[Sequence[Tensor]]) -> None:
+        q, scale = quantize_int8([part for parts in experts for part in parts])
+        self._weights = [
+            _Int8Weight(q_OI, scale_O)
+            for q_OI, scale_O in zip(q.chunk(len(experts)), scale.chunk(len(experts)), strict=True)
+        ]
 
     def __call__(self, x_NI: Tensor, groups: Sequence[Group]) -> Tensor:
         return torch.cat([self._weights[expert].product(x_NI[start:end]) for expert, start, end in groups])
@@ -100,7 +117,7 @@ class _Int8Weight:
         if self._on_cpu and x_NI.shape[0] <= FEW_ROWS:
             return torch._weight_int8pack_mm(x_NI.bfloat16(), self.q_OI, self.scale_bf16_O).to(x_NI.dtype)
         if self._integer_product:
-            scale_N1 = torch.linalg.vector_norm(x_NI, float("inf"), -1, True).clamp_(min=1e-12).div_(127)
+            scale_N1 = x_NI.abs().amax(-1, keepdim=True).clamp_(min=1e-12).div_(127)
             x_q_NI = torch.div(x_NI, scale_N1).round_().to(torch.int8)
             return torch._int_mm(x_q_NI, self.q_IO).mul(self.scale_O).mul_(scale_N1).to(x_NI.dtype)
         return F.linear(x_NI, self.q_OI.to(x_NI.dtype)) * self.scale_O.to(x_NI.dtype)

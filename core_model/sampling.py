@@ -1,4 +1,4 @@
-"""Picks a token from logits: greedy, or temperature with top-k and top-p (nucleus, arXiv:1904.09751). Ignores text and stopping.
+"""Picks a token from logits: greedy, or temperature with top-k and top-p (arXiv:1904.09751). Ignores text and stopping.
 
 Shapes: V vocabulary.
 """

@@ -1,7 +1,7 @@
 """Which requests run in the next step, and with how many tokens. Ignores tensors, threads and text.
 
-First come, first served. Running answers go first, one token each; prompts fill what is left of a step, cut into chunks if
-need be (Sarathi-Serve, arXiv:2403.02310), so that a long prompt does not stop the others.
+First come, first served. Running answers go first, one token each; prompts fill what is left of a step, cut if need be
+ (Sarathi-Serve, arXiv:2403.02310), so that a long prompt does not stop the others.
 """
 
 from __future__ import annotations

@@ -72,7 +72,7 @@ class Tokenizer:
         return str(self._backend.to_str())
 
     def encode(self, text: str) -> list[int]:
-        """Token ids of `text`, nothing added; special tokens written in it count as such, so never pass text of others."""
+        """Token ids of `text`, nothing added. Special tokens in it count as such: never pass strangers' text."""
         return list(self._backend.encode(text, add_special_tokens=False).ids)
 
     def decode(self, token_ids: Sequence[int]) -> str:

@@ -1,9 +1,9 @@
-"""Sparse upcycling: a dense Llama becomes a GLM-4-MoE that computes the same (arXiv:2212.05055). Ignores training the experts.
+"""Sparse upcycling: a dense Llama becomes a GLM-4-MoE that computes the same (arXiv:2212.05055). Ignores training.
 
-Each layer's feed-forward network becomes the shared expert. Beside it stand small routed experts whose down-projection is zero,
-so that they add exactly nothing until training fills it. Their gate and up projections start as slices of the dense network
-(expert i takes a contiguous block of neurons, wrapping around), so that training starts from useful features; the router starts
-small and random from a fixed seed, so that no two experts tie.
+Each layer's feed-forward network becomes the shared expert. Beside it stand small routed experts whose down-projection
+is zero, so that they add exactly nothing until training fills it. Their gate and up projections start as slices of the
+dense network (expert i takes a contiguous block of neurons, wrapping around), so that training starts from useful
+features; the router starts small and random from a fixed seed, so that no two experts tie.
 """
 
 from __future__ import annotations

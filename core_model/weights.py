@@ -1,6 +1,6 @@
 """From checkpoint tensors to layers: casts, fuses, quantizes, places on a device. Knows names, not files.
 
-The decoder asks for `q_proj`, `k_proj` and `v_proj` under one prefix and gets one fused layer; checkpoints keep the parts.
+The decoder asks for `q_proj`, `k_proj` and `v_proj` of one prefix and gets one fused layer; checkpoints keep the parts.
 """
 
 from __future__ import annotations
@@ -44,30 +44,29 @@ class Weights:
         Raises:
             ValueError: the checkpoint has no such tensor.
         """
-        return self._raw(name).to(device=self.device, dtype=dtype or self.dtype)
+        return self._raw(name).to(dtype or self.dtype)
 
     def stored(self, name: str) -> Tensor:
         """One tensor in the checkpoint's own dtype (the embedding table is read by the row, so it need not be cast)."""
-        return self._raw(name).to(device=self.device)
+        return self._raw(name)
 
     def linear(self, prefix: str, *parts: str, bias: bool = False) -> Linear:
         """The layers `prefix.part` for all `parts`, which share their input, as one layer with outputs side by side."""
-        weight = _cat([self._raw(f"{prefix}.{part}.weight" if prefix else f"{part}.weight") for part in parts])
+        weights = [self._raw(f"{prefix}.{part}.weight" if prefix else f"{part}.weight") for part in parts]
         bias_O = _cat([self.tensor(f"{prefix}.{part}.bias") for part in parts]) if bias else None
-        if self._int8:
-            return Int8Linear(weight.to(self.device), bias_O)
-        return DenseLinear(weight.to(device=self.device, dtype=self.dtype), bias_O)
+        return Int8Linear(weights, bias_O) if self._int8 else DenseLinear(self._cast(weights), bias_O)
 
     def grouped_linear(self, prefixes: Sequence[str], *parts: str) -> GroupedLinear:
-        """`linear(prefix, *parts)` for each prefix (each expert), stacked."""
-        weight_EOI = torch.stack([_cat([self._raw(f"{p}.{part}.weight") for part in parts]) for p in prefixes])
-        if self._int8:
-            return Int8GroupedLinear(weight_EOI.to(self.device))
-        return DenseGroupedLinear(weight_EOI.to(device=self.device, dtype=self.dtype))
+        """`linear(prefix, *parts)` for each prefix, that is, each expert."""
+        experts = [[self._raw(f"{prefix}.{part}.weight") for part in parts] for prefix in prefixes]
+        return Int8GroupedLinear(experts) if self._int8 else DenseGroupedLinear([self._cast(w) for w in experts])
+
+    def _cast(self, weights: Sequence[Tensor]) -> Tensor:
+        return _cat([weight.to(self.dtype) for weight in weights])
 
     def _raw(self, name: str) -> Tensor:
         try:
-            return self._tensors[name]
+            return self._tensors[name].to(self.device)
         except KeyError:
             raise ValueError(f"checkpoint: tensor {name} is missing. Convert or download the model again.") from None
 

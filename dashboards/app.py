@@ -94,7 +94,7 @@ def _within(title: str, subtitle: str, view: Any) -> Any:
     """A page: its heading with the language toggle beside it, then its view."""
 
     def page() -> None:
-        left, right = st.columns([5, 1], vertical_alignment="top")
+        left, right = st.columns([5, 1], vertical_alignment="center")
         with left:
             st.title(title, anchor=False)
             st.caption(subtitle)
@@ -125,10 +125,11 @@ def main(argv: Sequence[str]) -> None:
     st.set_page_config(
         page_title="Trivium", page_icon=":material/hub:", layout="wide", menu_items={"About": labels("about")}
     )
-    st.html(parts.STYLE)
+    parts.style()
     client = client_for(args.api_url, _key(args.key_file))
     pages = _pages(client, labels)
     st.navigation(list(pages.values()), position="top").run()
 
 
-main(sys.argv[1:])
+if __name__ == "__main__":  # so it is when Streamlit runs this file
+    main(sys.argv[1:])

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
-from html import escape
 from typing import Any, Literal
 
 import altair as alt
@@ -28,7 +26,7 @@ class Palette:
 
 
 LIGHT = Palette("#0F766E", "#2E8B7F", "#D9A441", "#B8573A", "#1C2524", "#5B6866", "#D5DCDA")
-DARK = Palette("#4FC3B3", "#3FA798", "#D9AE5A", "#E07F5F", "#E3E9E7", "#9AA8A5", "#344145")
+DARK = Palette("#4FC3B3", "#3FA798", "#D9AE5A", "#E07F5F", "#E3E9E7", "#9AA8A5", "#3E4E53")
 
 
 @dataclass(frozen=True)
@@ -52,9 +50,10 @@ class Bin:
 
 @dataclass(frozen=True)
 class Step:
-    """One bar of a waterfall. `points` is the change, or the level for the first and last step."""
+    """One bar of a waterfall: `points` is the change, or the level at both ends; `detail` is a second line."""
 
     label: str
+    detail: str
     points: float
     kind: Literal["base", "reason", "total"] = "reason"
 
@@ -76,7 +75,7 @@ def score_scale(
     high = max([band.high for band in bands] + [points])
     top = max([one.count for one in population], default=1) or 1
     x = alt.Scale(domain=[low, high], nice=False, zero=False)
-    y = alt.Scale(domain=[-0.34 * top, 1.28 * top], nice=False)
+    y = alt.Scale(domain=[-0.3 * top, 1.28 * top], nice=False)
     axis = alt.Axis(title=title, grid=False, tickCount=8, titlePadding=8)
 
     strip = pd.DataFrame(
@@ -152,7 +151,7 @@ def waterfall_rows(steps: Sequence[Step]) -> pd.DataFrame:
         rows.append(
             {
                 "order": idx,
-                "label": wrap(step.label),
+                "label": f"{step.label}\n{step.detail}",
                 "start": start,
                 "end": level,
                 "points": step.points,
@@ -161,7 +160,7 @@ def waterfall_rows(steps: Sequence[Step]) -> pd.DataFrame:
                 else "down"
                 if step.kind == "reason"
                 else step.kind,
-                "text": f"{step.points:+.0f}" if step.kind == "reason" else f"{step.points:.0f}",
+                "text": signed(step.points) if step.kind == "reason" else f"{step.points:.0f}",
             }
         )
     return pd.DataFrame(rows)
@@ -184,8 +183,12 @@ def waterfall(steps: Sequence[Step], *, palette: Palette, title: str) -> Any:
         sort=list(rows["label"]),
         axis=alt.Axis(
             title=None,
-            labelLimit=320,
+            labelLimit=270,
             labelExpr="split(datum.value, '\\n')",
+            labelFontSize=13,
+            labelColor=palette.text,
+            labelLineHeight=16,
+            labelOffset=-8,  # the labels have two lines, and only their first is centred on the bar
             ticks=False,
             domain=False,
             labelPadding=10,
@@ -214,22 +217,13 @@ def waterfall(steps: Sequence[Step], *, palette: Palette, title: str) -> Any:
     return alt.layer(bars, ends, texts).properties(height=alt.Step(46)).configure_view(stroke=None)
 
 
-def wrap(text: str, width: int = 34) -> str:
-    """Break `text` into lines of about `width` Latin letters; a Chinese character counts as two."""
-    if text.isascii():
-        return "\n".join(textwrap.wrap(text, width)) or text
-    lines, used = [""], 0
-    for char in text:
-        size = 1 if ord(char) < 0x2E80 else 2
-        if used + size > width and char not in "，。；：、）":
-            lines.append("")
-            used = 0
-        lines[-1] += char
-        used += size
-    return "\n".join(lines)
+def signed(points: float) -> str:
+    """Whole points with their sign; nothing that rounds to zero has one."""
+    whole = round(points)
+    return "0" if whole == 0 else f"+{whole}" if whole > 0 else f"−{-whole}"
 
 
-def interval_svg(
+def interval_html(
     value: float,
     *,
     low: float,
@@ -239,7 +233,9 @@ def interval_svg(
     baseline: float | None = None,
     last: float | None = None,
 ) -> str:
-    """An SVG of a value with its interval, the baseline as a dashed line and the last value as a ring.
+    """A value with its interval, the baseline as a dashed line and the last value as a ring, as wide as its place.
+
+    Plain boxes, because Streamlit's HTML element drops SVG.
 
     Args:
         value: The figure.
@@ -256,22 +252,28 @@ def interval_svg(
     def at(number: float) -> float:
         return 2 + 96 * min(max((number - left) / width, 0.0), 1.0)
 
+    def box(style: str) -> str:
+        return f'<span style="position:absolute;{style}"></span>'
+
+    def dot(number: float, radius: int, style: str) -> str:
+        place = (
+            f"left:calc({at(number):.2f}% - {radius}px);top:{11 - radius}px;width:{2 * radius}px;height:{2 * radius}px"
+        )
+        return box(f"{place};border-radius:50%;box-sizing:border-box;{style}")
+
     marks = [
-        f'<line x1="0" x2="100%" y1="11" y2="11" stroke="{palette.faint}" stroke-width="1"/>',
-        f'<rect x="{at(low):.2f}%" width="{max(at(high) - at(low), 0.4):.2f}%" y="8" height="6" rx="3" '
-        f'fill="{palette.accent}" fill-opacity="0.35"/>',
+        box(f"left:0;right:0;top:10.5px;height:1px;background:{palette.faint}"),
+        box(
+            f"left:{at(low):.2f}%;width:{max(at(high) - at(low), 0.4):.2f}%;top:8px;height:6px;border-radius:3px;"
+            f"background:{palette.accent};opacity:0.35"
+        ),
     ]
     if baseline is not None:
-        marks.append(
-            f'<line x1="{at(baseline):.2f}%" x2="{at(baseline):.2f}%" y1="2" y2="20" stroke="{palette.text}" '
-            'stroke-width="1.5" stroke-dasharray="3 2"/>'
-        )
+        marks.append(box(f"left:{at(baseline):.2f}%;top:1px;height:20px;border-left:1.5px dashed {palette.text}"))
     if last is not None:
-        marks.append(
-            f'<circle cx="{at(last):.2f}%" cy="11" r="6" fill="none" stroke="{palette.muted}" stroke-width="1.5"/>'
-        )
-    marks.append(f'<circle cx="{at(value):.2f}%" cy="11" r="5" fill="{palette.accent}"/>')
-    return f'<svg width="100%" height="22" role="img" aria-label="{escape(f"{value:.4g}")}">{"".join(marks)}</svg>'
+        marks.append(dot(last, 7, f"border:1.5px solid {palette.muted}"))
+    marks.append(dot(value, 5, f"background:{palette.accent}"))
+    return f'<div style="position:relative;height:22px;min-width:110px">{"".join(marks)}</div>'
 
 
 def history(points: pd.DataFrame, *, palette: Palette, title: str) -> Any:
@@ -282,7 +284,11 @@ def history(points: pd.DataFrame, *, palette: Palette, title: str) -> Any:
         palette: Colours.
         title: The metric's name.
     """
-    base = alt.Chart(points).encode(x=alt.X("started:T", title=None))
+    base = alt.Chart(points).encode(
+        x=alt.X(
+            "started:T", title=None, axis=alt.Axis(format="%m-%d %H:%M", labelOverlap=True, grid=False, tickCount=6)
+        )
+    )
     scale = alt.Scale(zero=False)
     band = base.mark_rule(strokeWidth=6, opacity=0.3, color=palette.accent, strokeCap="round").encode(
         y=alt.Y("low:Q", scale=scale, title=title), y2="high:Q"

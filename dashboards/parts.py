@@ -20,10 +20,10 @@ Colour = Literal["gray", "green", "orange", "red", "primary"]
 # Streamlit's own defaults leave too much air above the page and let text run across a wide screen.
 STYLE = """
 <style>
-[data-testid="stMainBlockContainer"] { max-width: 1560px; padding-top: 4.6rem; padding-bottom: 3rem; }
-[data-testid="stMarkdownContainer"] p, [data-testid="stMarkdownContainer"] li { max-width: 78ch; }
+[data-testid="stMainBlockContainer"] { max-width: 1560px; padding-top: 4.2rem; padding-bottom: 3rem; }
+[data-testid="stMarkdownContainer"] p, [data-testid="stMarkdownContainer"] li { max-width: 92ch; }
 [data-testid="stMetric"] label p { font-size: 0.87rem; }
-h1 { letter-spacing: -0.01em; padding-bottom: 0.1rem !important; }
+h1 { letter-spacing: -0.01em; padding: 0 0 0.1rem !important; }
 .facts { width: 100%; border-collapse: collapse; font-size: 0.93rem; }
 .facts td { padding: 0.34rem 0.5rem 0.34rem 0; overflow-wrap: anywhere; vertical-align: top;
   border-bottom: 1px solid color-mix(in srgb, currentColor 12%, transparent); }
@@ -37,11 +37,22 @@ h1 { letter-spacing: -0.01em; padding-bottom: 0.1rem !important; }
 .intervals td.figure { width: 20%; font-variant-numeric: tabular-nums; font-weight: 600; white-space: nowrap; }
 .intervals small { display: block; font-weight: 400; opacity: 0.72; font-size: 0.82rem; }
 .intervals td.verdict { width: 12%; text-align: right; padding-right: 0; font-weight: 600; }
-.intervals svg { display: block; min-width: 110px; }
+div.verdict { font-size: 0.87rem; line-height: 1.83; }
+div.verdict strong { display: block; font-size: 1.6rem; font-weight: 600; line-height: 1.3; }
 .banner { border-left: 4px solid #D9A441; background: color-mix(in srgb, #D9A441 13%, transparent);
   padding: 0.5rem 0.9rem; border-radius: 0.4rem; font-size: 0.93rem; }
 </style>
 """
+DARK_STYLE = """
+<style>
+[data-testid^="stBaseButton-primary"], [data-testid^="stBaseButton-primary"]:hover { color: #0C1B19; }
+</style>
+"""
+
+
+def style() -> None:
+    """Add the style sheet. On the dark theme's light accent, a button's text is dark."""
+    st.html(STYLE + (DARK_STYLE if st.context.theme.type == "dark" else ""))
 
 
 def ask(labels: Labels, question: Callable[[], T], *, waiting: str | None = None) -> T | None:
@@ -111,7 +122,7 @@ def intervals(rows: Sequence[IntervalRow]) -> None:
     colours = palette()
     lines = []
     for row in rows:
-        picture = charts.interval_svg(
+        picture = charts.interval_html(
             row.value,
             low=row.low,
             high=row.high,
@@ -135,6 +146,12 @@ def intervals(rows: Sequence[IntervalRow]) -> None:
 
 def _tint(colours: charts.Palette, tone: charts.Tone | None) -> str:
     return {"good": colours.good, "doubt": colours.doubt, "bad": colours.bad, None: "inherit"}[tone]
+
+
+def verdict(label: str, text: str, *, tone: charts.Tone) -> None:
+    """A result in words, as large as a metric and in its tone."""
+    colour = _tint(palette(), tone)
+    st.html(f'<div class="verdict">{escape(label)}<strong style="color:{colour}">{escape(text)}</strong></div>')
 
 
 def palette() -> charts.Palette:

@@ -1,4 +1,4 @@
-"""Markdown to passages along its structure: headings, paragraphs, lists, tables, code. Ignores inline marks and HTML."""
+"""Markdown to passages along its structure: headings, paragraphs, lists, tables, code. Ignores inline marks."""
 
 from __future__ import annotations
 
@@ -14,8 +14,10 @@ _HEADING = re.compile(r"^ {0,3}(#{1,6})(?:[ \t]+(.*?))?(?:[ \t]+#+)?[ \t]*$")
 _FENCE = re.compile(r"^ {0,3}(`{3,}|~{3,})")
 _LIST_ITEM = re.compile(r"^\s*(?:[-*+]|\d{1,9}[.)])\s+")
 _TABLE_RULE = re.compile(r"^\s*\|?\s*:?-+:?\s*(?:\|\s*:?-+:?\s*)*\|?\s*$")
-_SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[A-Z0-9\"'(])|(?<=[。！？])")
-_WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]|[^\W\u3040-\u30ff\u3400-\u9fff]+")  # a Han or kana sign is a word
+_SENTENCE = re.compile(r".+?(?:[.!?]\s+(?=[A-Z0-9\"'(])|[。！？]|$)")
+_HAN = r"\u3040-\u30ff\u3400-\u9fff"  # Han and kana, written without spaces: a sign is a word
+_WORD = re.compile(rf"[{_HAN}]|[^\W{_HAN}]+")
+_UNBROKEN = re.compile(rf"[{_HAN}]\s*|[^\s{_HAN}]+\s*")
 
 Kind = Literal["heading", "paragraph", "item", "table", "code"]
 
@@ -46,8 +48,8 @@ def split_markdown(text: str, *, title: str = "", max_words: int = MAX_WORDS) ->
     """Cut Markdown into passages that never cross a heading.
 
     Paragraphs and list items are packed up to `max_words`; a longer one is cut between sentences, and a sentence that
-    is still longer between words. Tables and fenced code stay whole, whatever their size. Every word of the body
-    appears in exactly one chunk.
+    is still longer at its spaces. Tables, fenced code and strings without a space stay whole, whatever their size.
+    Every word of the body appears in exactly one chunk.
 
     Args:
         text: Markdown.
@@ -153,25 +155,20 @@ def _join(blocks: list[Block]) -> str:
 
 
 def _split_long(text: str, max_words: int) -> list[str]:
-    """Cut a paragraph between sentences, an over-long sentence between words."""
+    """Cut a paragraph between sentences, an over-long sentence at its spaces."""
     if count_words(text) <= max_words:
         return [text]
     units: list[str] = []
-    for sentence in _SENTENCE_END.split(text):
-        if count_words(sentence) <= max_words:
-            units.append(sentence)
-        else:
-            starts = [match.start() for match in _WORD.finditer(sentence)]
-            cuts = [0, *starts[max_words::max_words], len(sentence)]
-            units.extend(sentence[a:b].strip() for a, b in pairwise(cuts))
+    for sentence in _SENTENCE.findall(text):
+        units += [sentence] if count_words(sentence) <= max_words else _UNBROKEN.findall(sentence)
     texts: list[str] = []
     size = 0
     for unit in units:
         words = count_words(unit)
         if texts and size + words <= max_words:
-            texts[-1] += " " + unit
+            texts[-1] += unit
             size += words
         else:
             texts.append(unit)
             size = words
-    return texts
+    return [text.strip() for text in texts]

@@ -30,17 +30,27 @@ class DenseIndex:
         """Read what `save` wrote.
 
         Raises:
-            RuntimeError: the file is missing or damaged (FAISS's own error).
+            OSError: the file is missing or damaged.
         """
         import faiss
 
-        return cls(faiss.read_index(str(path)))
+        try:
+            return cls(faiss.read_index(str(path)))
+        except RuntimeError as error:  # FAISS knows no other
+            raise OSError(f"{path.name}: cannot be read") from error
 
     def save(self, path: Path) -> None:
-        """Write the index to one file."""
+        """Write the index to one file.
+
+        Raises:
+            OSError: the disk refuses.
+        """
         import faiss
 
-        faiss.write_index(self._index, str(path))
+        try:
+            faiss.write_index(self._index, str(path))
+        except RuntimeError as error:
+            raise OSError(f"{path.name}: cannot be written") from error
 
     def __len__(self) -> int:
         return int(self._index.ntotal)

@@ -8,19 +8,27 @@ from typing import TypeVar
 Item = TypeVar("Item", bound=Hashable)
 
 
-def reciprocal_rank(rankings: Sequence[Sequence[Item]], *, k: float = 60) -> list[tuple[Item, float]]:
-    """Reciprocal rank fusion: sum of 1 / (k + rank), ranks from 1 (Cormack 2009, doi:10.1145/1571941.1572114).
+def reciprocal_rank(
+    rankings: Sequence[Sequence[Item]], *, weights: Sequence[float] | None = None, k: float = 60
+) -> list[tuple[Item, float]]:
+    """Reciprocal rank fusion: sum of weight / (k + rank), ranks from 1 (Cormack 2009, doi:10.1145/1571941.1572114).
 
     Args:
         rankings: Items best first; an item missing from a ranking adds nothing.
+        weights: Trust in each ranking; all 1, as in the paper, if None.
         k: Damps the lead of the first ranks; 60 is the paper's.
     Returns:
         (item, score), best first; equal scores in order of first appearance.
+    Raises:
+        ValueError: there is not one weight for each ranking.
     """
+    weights = [1.0] * len(rankings) if weights is None else weights
+    if len(weights) != len(rankings):
+        raise ValueError(f"weights: one for each of {len(rankings)} rankings is needed (got {len(weights)}).")
     scores: dict[Item, float] = {}
-    for ranking in rankings:
+    for ranking, weight in zip(rankings, weights, strict=True):
         for rank, item in enumerate(ranking, start=1):
-            scores[item] = scores.get(item, 0.0) + 1 / (k + rank)
+            scores[item] = scores.get(item, 0.0) + weight / (k + rank)
     return _best_first(scores)
 
 

@@ -51,7 +51,8 @@ def _read(file: Path) -> Document:
     for key in _REQUIRED:
         if not fields.get(key):
             raise ValueError(f"front matter: {key} is missing")
-    if fields.get("acl") == "":
+    acl = tuple(group.strip() for group in fields["acl"].split(",")) if "acl" in fields else ()
+    if not all(acl):  # an empty acl means everyone, which is hardly what such a line is meant to say
         raise ValueError("front matter: acl names no group. Leave the line out to let everyone of the tenant read it")
     if not body:
         raise ValueError("no text after the front matter")
@@ -60,7 +61,7 @@ def _read(file: Path) -> Document:
         title=fields["title"],
         text=body,
         metadata={key: fields[key] for key in _METADATA if fields.get(key)},
-        acl=tuple(group.strip() for group in fields["acl"].split(",")) if "acl" in fields else (),
+        acl=acl,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,12 +13,11 @@ from numpy.typing import NDArray
 
 def tokenize(texts: Sequence[str]) -> list[list[str]]:
     """Lower-case words of two letters or more, without English stop words, stemmed (Snowball)."""
-    import bm25s
     import Stemmer
 
     stemmer = Stemmer.Stemmer("english")  # not thread-safe, cheap to make
-    words: list[list[str]] = bm25s.tokenize(
-        list(texts), stopwords="en", stemmer=stemmer, return_ids=False, show_progress=False
+    words: list[list[str]] = _bm25s().tokenize(
+        list(texts), stopwords="en_plus", stemmer=stemmer, return_ids=False, show_progress=False
     )
     return words
 
@@ -31,12 +31,10 @@ class LexicalIndex:
     @classmethod
     def build(cls, texts: Sequence[str]) -> LexicalIndex:
         """Index texts with Lucene's variant, k1=1.5, b=0.75."""
-        import bm25s
-
         words = tokenize(texts)
         if not any(words):
             return cls(None)
-        bm25 = bm25s.BM25(method="lucene", k1=1.5, b=0.75)
+        bm25 = _bm25s().BM25(method="lucene", k1=1.5, b=0.75)
         bm25.index(words, show_progress=False)
         return cls(bm25)
 
@@ -47,11 +45,9 @@ class LexicalIndex:
         Raises:
             OSError, ValueError: a file is missing or damaged.
         """
-        import bm25s
-
         if not any(folder.iterdir()):
             return cls(None)
-        return cls(bm25s.BM25.load(folder, allow_pickle=False))
+        return cls(_bm25s().BM25.load(folder, allow_pickle=False))
 
     def save(self, folder: Path) -> None:
         """Write arrays (npy, no pickle) and JSON into a new folder."""
@@ -77,3 +73,10 @@ class LexicalIndex:
             rows = np.intersect1d(rows, allowed, assume_unique=True)
         best = rows[np.argsort(-scores[rows], kind="stable")]
         return [int(row) for row in best[:k]]
+
+
+def _bm25s() -> Any:
+    import bm25s
+
+    logging.getLogger("bm25s").setLevel(logging.WARNING)  # it asks for DEBUG on import, whatever the service wants
+    return bm25s

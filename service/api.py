@@ -65,9 +65,12 @@ def _add_service_routes(app: FastAPI, kit: Kit, metrics: Metrics) -> None:
     def health() -> dict[str, Any]:
         with kit.database.connect() as connection:
             connection.execute(text("SELECT 1"))
-        engine = kit.resources.engine
-        model = engine.model_version if engine is not None else kit.settings.openai_model
-        return {"status": "ok", "version": app.version, "model": model, "verticals": list(kit.verticals)}
+        return {
+            "status": "ok",
+            "version": app.version,
+            "model": kit.resources.model_version,
+            "verticals": list(kit.verticals),
+        }
 
     @app.get("/metrics", include_in_schema=False)
     def prometheus() -> Response:

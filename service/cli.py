@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,17 +11,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from pydantic import BaseModel, ValidationError
 from rich.console import Console
+from rich.markup import escape as plain
 from rich.table import Table
 
 from service.auth import Caller
+from service.cli_admin import EXIT_FAILED, Tenant, audit_app, doctor_app, keys_app
 from service.progress import show_progress
 from service.settings import Settings, read_settings
-from verticals.contract import Artifact, InvalidInput, NotFound, TriviumError, UploadedFile
+from verticals.contract import Artifact, NotFound, TriviumError, UploadedFile
 
 if TYPE_CHECKING:
     from service.kit import Kit
 
-EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
+EXIT_INTERRUPTED = 130
 
 app = typer.Typer(
     name="trivium",
@@ -32,12 +33,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-audit_app = typer.Typer(help="The audit trail.", no_args_is_help=True)
-keys_app = typer.Typer(help="API keys.", no_args_is_help=True)
 app.add_typer(audit_app, name="audit")
 app.add_typer(keys_app, name="keys")
-
-Tenant = Annotated[str, typer.Option(help="Whose data and decisions.")]
+app.add_typer(doctor_app)
 Out = Annotated[Path | None, typer.Option("--out", "-o", help="Write here instead of to standard output.")]
 
 
@@ -56,14 +54,8 @@ def main() -> None:
 
 
 def _fail(message: str) -> None:
-    Console(stderr=True, soft_wrap=True).print(f"[red]error[/red] {_plain(message)}", highlight=False)
+    Console(stderr=True, soft_wrap=True).print(f"[red]error[/red] {plain(message)}", highlight=False)
     sys.exit(EXIT_FAILED)
-
-
-def _plain(text: str) -> str:
-    from rich.markup import escape
-
-    return escape(text)
 
 
 @contextmanager
@@ -169,15 +161,15 @@ def _say(console: Console, events: Iterator[Any]) -> str:
     for event in (wrapped.root for wrapped in events):
         if event.type == "delta":
             answer += event.text
-            console.print(_plain(event.text), end="", highlight=False, soft_wrap=True)
+            console.print(plain(event.text), end="", highlight=False, soft_wrap=True)
         elif event.type == "sources":
             sources = event.sources
         elif event.type == "ticket":
-            console.print(f"\n[dim]ticket {event.ticket.ticket_id}: {_plain(event.ticket.subject)}[/dim]", end="")
+            console.print(f"\n[dim]ticket {event.ticket.ticket_id}: {plain(event.ticket.subject)}[/dim]", end="")
     console.print()
     for source in sources:
         if f"[{source.number}]" in answer:
-            console.print(f"[dim]  [{source.number}] {_plain(source.title)} › {_plain(source.heading)}[/dim]")
+            console.print(f"[dim]  [{source.number}] {plain(source.title)} › {plain(source.heading)}[/dim]")
     return answer
 
 
@@ -237,7 +229,7 @@ def ingest(
         done = kit.resources.retriever.ingest(documents, tenant=tenant, on_progress=on_progress)
     console.print(f"added {done.added}, replaced {done.replaced}, unchanged {done.unchanged}", highlight=False)
     for problem in (*problems, *done.skipped):
-        console.print(f"[yellow]skipped[/yellow] {_plain(str(problem))}", highlight=False)
+        console.print(f"[yellow]skipped[/yellow] {plain(str(problem))}", highlight=False)
     if problems or done.skipped:
         raise typer.Exit(EXIT_FAILED)
 
@@ -279,9 +271,7 @@ def evaluate(
         suites = [("core", suite) for suite in core_suites(kit.settings)]
         for name, vertical in kit.verticals.items():
             suites += [(name, suite) for suite in vertical.evals(kit.resources, kit.handlers[name])]
-        versions = {card.name: card.version for card in kit.registry.cards()}
-        if kit.resources.engine is not None:
-            versions["core"] = kit.resources.engine.model_version
+        versions = {"core": kit.resources.model_version} | {card.name: card.version for card in kit.registry.cards()}
         with show_progress() as on_progress:
             result = run_nightly(
                 suites,
@@ -297,7 +287,7 @@ def evaluate(
     for change in result.comparison.suites:
         state = change.result.reason or ", ".join(f"{m.name} {m.value:.4g}" for m in change.result.metrics)
         line = f"{change.result.domain}/{change.result.name}: {change.result.status}  {state}"
-        console.print(_plain(line), highlight=False, soft_wrap=True)
+        console.print(plain(line), highlight=False, soft_wrap=True)
     console.print(f"{result.comparison.num_alarms} alarms. Report: {result.html_path}", highlight=False, soft_wrap=True)
     raise typer.Exit(result.exit_code)
 
@@ -307,109 +297,10 @@ def models() -> None:
     """The models in force: version, data, licence, limits."""
     table = Table("model", "version", "trained on", "licence", "limits", title="Models in force")
     with _open_kit() as kit:
-        if kit.resources.engine is not None:
-            table.add_row("core", kit.resources.engine.model_version, "see its model_card.md", "", "")
+        table.add_row("core", kit.resources.model_version, "see its model_card.md", "", "")
         for card in kit.registry.cards():
             table.add_row(card.name, card.version, card.trained_on, card.licence, card.limits)
     Console().print(table)
-
-
-@app.command()
-def doctor(
-    settings: Annotated[bool, typer.Option("--settings", help="List every setting and its value instead.")] = False,
-) -> None:
-    """What works, what does not, and what to do about it."""
-    from service.doctor import examine
-
-    console, in_force = Console(), read_settings()
-    if settings:
-        for name, field in Settings.model_fields.items():
-            value = getattr(in_force, name)
-            console.print(
-                f"TRIVIUM_{name.upper()}={value}  [dim]{_plain(field.description or '')}[/dim]", highlight=False
-            )
-        return
-    findings = [*examine(in_force)]
-    for finding in findings:
-        mark = "[red]no[/red]" if finding.remedy else "[green]ok[/green]"
-        console.print(f"{mark}  {finding.part}: {_plain(finding.state)}  {_plain(finding.remedy)}", highlight=False)
-    if any(finding.remedy for finding in findings):
-        raise typer.Exit(EXIT_FAILED)
-
-
-@audit_app.command("verify")
-def audit_verify(tenant: Annotated[str | None, typer.Option(help="One tenant only.")] = None) -> None:
-    """Recompute the hash chains; exit 1 when one is broken."""
-    checks = _with_database(
-        lambda audit, _keys: [audit.verify(name) for name in ([tenant] if tenant else audit.tenants())]
-    )
-    for check in checks:
-        state = "whole" if check.broken_at is None else f"BROKEN at {check.broken_at}: {check.reason}"
-        print(f"{check.tenant}: {check.entries} entries, {state}")
-    if any(check.broken_at is not None for check in checks):
-        raise typer.Exit(EXIT_FAILED)
-
-
-@audit_app.command("list")
-def audit_list(tenant: Tenant = "demo", limit: Annotated[int, typer.Option(min=1, max=10_000)] = 20) -> None:
-    """The newest decisions, one JSON a line."""
-    for entry in _with_database(lambda audit, _keys: audit.entries(tenant, limit=limit)):
-        print(json.dumps(entry, ensure_ascii=False))
-
-
-@keys_app.command("issue")
-def keys_issue(
-    label: Annotated[str, typer.Option(help="Who or what it is for.")],
-    tenant: Tenant = "demo",
-    scope: Annotated[
-        list[str] | None, typer.Option(help="vertical.operation, vertical.* or *; may be repeated.")
-    ] = None,
-    days: Annotated[int | None, typer.Option(min=1, help="Lifetime; without it the key does not expire.")] = None,
-) -> None:
-    """Make a key and show it this once."""
-    from datetime import timedelta
-
-    lifetime = timedelta(days=days) if days else None
-    print(
-        _with_database(
-            lambda _audit, keys: keys.issue(tenant=tenant, label=label, scopes=scope or ["*"], lifetime=lifetime)
-        )
-    )
-
-
-@keys_app.command("list")
-def keys_list(tenant: Annotated[str | None, typer.Option(help="One tenant only.")] = None) -> None:
-    """Keys without their secrets."""
-    table = Table("key id", "tenant", "label", "scopes", "created", "expires", "revoked")
-    for row in _with_database(lambda _audit, keys: keys.list(tenant)):
-        dates = (str(when or "")[:16] for when in (row.created_at, row.expires_at, row.revoked_at))
-        table.add_row(row.key_id, row.tenant, row.label, " ".join(row.scopes), *dates)
-    Console().print(table)
-
-
-@keys_app.command("revoke")
-def keys_revoke(key_id: str) -> None:
-    """End a key now."""
-    if not _with_database(lambda _audit, keys: keys.revoke(key_id)):
-        raise InvalidInput(
-            "is not the id of a key", field="KEY_ID", value=key_id, remedy="`trivium keys list` shows them."
-        )
-
-
-def _with_database(use: Callable[[Any, Any], Any]) -> Any:
-    """Audit and keys without loading a model."""
-    from service.audit import AuditLog
-    from service.auth import KeyRing
-    from service.storage import make_sessions, migrate, open_database
-
-    url = read_settings().sqlalchemy_url
-    migrate(url)
-    engine = open_database(url)
-    sessions = make_sessions(engine)
-    try:
-        return use(AuditLog(sessions), KeyRing(sessions))
-    finally:
-        engine.dispose()
 
 
 if __name__ == "__main__":

@@ -210,7 +210,8 @@ def _fields(request: BaseModel) -> dict[str, Any]:
     uploads = {
         name: value for name in type(request).model_fields if isinstance(value := getattr(request, name), UploadedFile)
     }
-    return {**request.model_dump(mode="json", exclude=set(uploads)), **uploads}
+    # No warnings: a form's request may hold bad values on purpose, so that the API is the one that names the rule.
+    return {**request.model_dump(mode="json", exclude=set(uploads), warnings=False), **uploads}
 
 
 def _arguments(method: str, path: str, fields: Mapping[str, Any]) -> dict[str, Any]:

@@ -118,7 +118,17 @@ PRIVATE_FIELDS = frozenset(
 )
 MAX_FIELD_CHARS = 200
 # These write URLs with queries, or whole bodies when debugging.
-QUIET_LOGGERS = ("uvicorn.access", "httpx", "httpcore", "openai", "urllib3", "multipart", "python_multipart", "PIL")
+QUIET_LOGGERS = (
+    "uvicorn.access",
+    "httpx",
+    "httpcore",
+    "openai",
+    "urllib3",
+    "alembic",
+    "multipart",
+    "python_multipart",
+    "PIL",
+)
 
 
 def describe_error(error: BaseException) -> str:

@@ -23,6 +23,8 @@ def show_progress() -> Iterator[OnProgress]:
 
             def draw(what: str, share: float) -> None:
                 if what not in tasks:
+                    if share >= 1.0:
+                        return
                     tasks[what] = bars.add_task(what, total=1.0)
                 bars.update(tasks[what], completed=share)
 
@@ -31,10 +33,10 @@ def show_progress() -> Iterator[OnProgress]:
     started: dict[str, float] = {}
 
     def tell(what: str, share: float) -> None:
-        if what not in started:
+        if what not in started and share < 1.0:
             started[what] = time.monotonic()
             console.print(f"{what} ...", highlight=False)
-        elif share >= 1.0:
+        elif what in started and share >= 1.0:
             console.print(f"{what}: done in {time.monotonic() - started.pop(what):.1f} s", highlight=False)
 
     yield tell

@@ -45,7 +45,6 @@ def make_sessions(engine: Engine) -> sessionmaker[Session]:
 def all_metadata() -> list[MetaData]:
     """Every layer's tables, for migrations and for the test that the migrations match them."""
     import retrieval.tables
-
     import service.audit
     import service.auth
     import service.evals.tables  # noqa: F401  (registers its tables on Base)

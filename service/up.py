@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import signal
 import socket
 import subprocess
 import sys
@@ -10,7 +11,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 
@@ -69,7 +70,10 @@ def serve(kit: Kit, *, dashboards: bool, on_ready: Callable[[str, str | None, st
             target=_announce, args=(server, api_url, page_url, lambda: on_ready(api_url, page_url, key)), daemon=True
         )
         waiting.start()
-        server.run()
+        # uvicorn shuts down in order, then raises the signal again: as an interrupt, so that the child is ended too.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        with suppress(KeyboardInterrupt):
+            server.run()
 
 
 def _announce(server: uvicorn.Server, api_url: str, page_url: str | None, ready: Callable[[], None]) -> None:

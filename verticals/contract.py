@@ -214,6 +214,7 @@ class Resources:
 
     engine: TextEngine | None  # None when a remote server does the work
     chat_model: BaseChatModel  # the same model through LangChain's interface
+    model_version: str
     retriever: Any  # retrieval.store.KnowledgeBase
     registry: ModelRegistry
     sessions: sessionmaker[Session]

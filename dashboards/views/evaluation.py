@@ -36,6 +36,7 @@ def render(client: TriviumClient, labels: Labels) -> None:
     _alarms(labels, report)
     for domain in report["domains"]:
         _domain(labels, domain)
+    st.caption(labels("evals.legend"))
     _history(client, labels, ids=ids)
 
 
@@ -72,7 +73,7 @@ def alarms(report: Report) -> Iterator[tuple[str, str]]:
         for metric in suite["metrics"]:
             if metric["verdict"] == "regressed":
                 span = f"{metric['change']:+.3g} [{metric['change_low']:+.3g}, {metric['change_high']:+.3g}]"
-                yield where, f"{metric['name']}: {metric['value']:.4g}, {span}"
+                yield where, f"{metric['name']} {metric['value']:.4g} ({span})"
         for loss in suite["losses"]:
             yield where, loss
     for gone in report["gone"]:
@@ -110,7 +111,6 @@ def _domain(labels: Labels, domain: Mapping[str, Any]) -> None:
                     st.caption(parts.plain(note))
             if suite["metrics"]:
                 parts.intervals([_row(labels, metric) for metric in suite["metrics"]])
-    st.caption(labels("evals.legend"))
 
 
 def _row(labels: Labels, metric: Mapping[str, Any]) -> parts.IntervalRow:

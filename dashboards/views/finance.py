@@ -14,13 +14,13 @@ from service.client import TriviumClient
 from verticals.finance.schemas import (
     LABELS,
     Application,
+    Contribution,
     DistributionRequest,
     DistributionResponse,
     ScoreRequest,
     ScoreResponse,
 )
 
-DECISION_COLOUR: dict[str, parts.Colour] = {"approve": "green", "refer": "orange", "decline": "red"}
 _TONES: dict[str, charts.Tone] = {"approve": "good", "refer": "doubt", "decline": "bad"}
 
 
@@ -113,21 +113,9 @@ def _number(labels: Labels, name: str, place: Any) -> int | None:
 
 
 def _result(client: TriviumClient, labels: Labels, score: ScoreResponse) -> None:
-    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        st.subheader(labels(f"decision.{score.decision}"), anchor=False, width="content")
-        st.badge(labels("finance.points", points=score.points), color=DECISION_COLOUR[score.decision])
-        st.caption(f"`{score.application_id}`", width="content")
+    _headline(labels, score)
     for because in score.refer_because:
         st.markdown(f"- {because}")
-    one, two, three = st.columns(3)
-    one.metric(labels("finance.score"), f"{score.points}", help=labels("finance.score_help"))
-    two.metric(labels("finance.prob"), f"{score.prob_default:.1%}", help=labels("finance.prob_help"))
-    if score.challenger:
-        three.metric(
-            labels("finance.challenger"), f"{score.challenger.prob_default:.1%}", help=labels("finance.challenger_help")
-        )
-    else:
-        three.metric(labels("finance.challenger"), "–", help=labels("finance.no_challenger"))
     spread = parts.ask(labels, lambda: client.call("finance", "distribution", DistributionRequest()))
     if spread is not None:
         st.markdown(f"**{labels('finance.scale')}**")
@@ -143,7 +131,24 @@ def _result(client: TriviumClient, labels: Labels, score: ScoreResponse) -> None
         height="content",
     )
     policy = f"{score.policy.name} {score.policy.version}"
-    st.caption(labels("finance.versions", model=score.model_version, policy=policy) + f" {score.data_note}")
+    st.caption(
+        labels("finance.versions", application=score.application_id, model=score.model_version, policy=policy)
+        + f" {score.data_note}"
+    )
+
+
+def _headline(labels: Labels, score: ScoreResponse) -> None:
+    decision, points, prob, challenger = st.columns(4)
+    with decision:
+        parts.verdict(labels("decisions.decision"), labels(f"decision.{score.decision}"), tone=_TONES[score.decision])
+    points.metric(labels("finance.score"), f"{score.points}", help=labels("finance.score_help"))
+    prob.metric(labels("finance.prob"), f"{score.prob_default:.1%}", help=labels("finance.prob_help"))
+    other = score.challenger
+    challenger.metric(
+        labels("finance.challenger"),
+        f"{other.prob_default:.1%}" if other else "–",
+        help=labels("finance.challenger_help" if other else "finance.no_challenger"),
+    )
 
 
 def _reasons(labels: Labels, score: ScoreResponse) -> None:
@@ -181,13 +186,13 @@ def waterfall_steps(labels: Labels, score: ScoreResponse) -> list[charts.Step]:
     """From the average applicant's points over every field's contribution, largest first, to the score."""
     ordered = sorted(score.contributions, key=lambda one: -abs(one.points))
     return [
-        charts.Step(labels("finance.base"), score.base_points, "base"),
-        *(charts.Step(_wording(labels, one.feature, one.value), one.points) for one in ordered),
-        charts.Step(labels("finance.total"), score.points_exact, "total"),
+        charts.Step(labels("finance.base"), labels("finance.sample"), score.base_points, "base"),
+        *(charts.Step(labels(f"field.{one.feature}"), _value(labels, one), one.points) for one in ordered),
+        charts.Step(labels("finance.total"), labels(f"decision.{score.decision}"), score.points_exact, "total"),
     ]
 
 
-def _wording(labels: Labels, feature: str, value: str | int | None) -> str:
-    if value is None:
-        return f"{labels(f'field.{feature}')}: {labels('finance.not_known')}"
-    return f"{labels(f'field.{feature}')}: {labels.get(f'value.{feature}.{value}', str(value))}"
+def _value(labels: Labels, one: Contribution) -> str:
+    if one.value is None:
+        return labels("finance.not_known")
+    return labels.get(f"value.{one.feature}.{one.value}", str(one.value))

@@ -23,6 +23,7 @@ from verticals.finance.schemas import (
 )
 
 PAGE = 50
+TABLE_ROWS = 15  # more are scrolled to
 PREVIEW_ROWS = 200
 
 
@@ -122,7 +123,7 @@ def decisions_tab(client: TriviumClient, labels: Labels) -> None:
                 ]
             ),
             hide_index=True,
-            height=min(35 * len(found.items) + 38, 520),
+            height="content" if len(found.items) <= TABLE_ROWS else 33 * (TABLE_ROWS + 1) + 2,
         )
     pages = -(-found.total // PAGE)
     if pages > 1:

@@ -25,6 +25,7 @@ from verticals.medical.schemas import (
 
 # Usual CT windows, (centre, width) in Hounsfield units.
 CT_WINDOWS = {"soft": (40.0, 400.0), "lung": (-600.0, 1500.0), "bone": (400.0, 1800.0)}
+WORKLIST_ROWS = 7  # more are scrolled to
 _VERDICT: dict[str, parts.Colour] = {"accept": "green", "warn": "orange", "reject": "red"}
 
 
@@ -47,33 +48,33 @@ def render(client: TriviumClient, labels: Labels) -> None:
 
 
 def _worklist(client: TriviumClient, labels: Labels) -> str | None:
-    """The worklist with the upload beside it; returns the study that the reader chose."""
-    left, right = st.columns([5, 2], gap="large")
-    with right:
+    """The worklist with the upload above it; returns the study that the reader chose."""
+    page = parts.ask(labels, lambda: client.call("medical", "list_studies", ListStudiesRequest()))
+    if page is None:
+        return None
+    if not page.studies:
+        parts.empty(labels("medical.no_studies"), labels("medical.no_studies_hint"))
         _upload(client, labels)
-    with left:
-        page = parts.ask(labels, lambda: client.call("medical", "list_studies", ListStudiesRequest()))
-        if page is None:
-            return None
-        if not page.studies:
-            parts.empty(labels("medical.no_studies"), labels("medical.no_studies_hint"))
-            return None
-        st.subheader(labels("medical.worklist", total=page.total), anchor=False)
-        rows = pd.DataFrame([_row(labels, entry) for entry in page.studies])
-        chosen = st.dataframe(
-            rows,
-            hide_index=True,
-            height=min(35 * len(rows) + 38, 213),
-            on_select="rerun",
-            selection_mode="single-row",
-            key="medical.worklist",
-        )
-        picked = chosen.selection.rows
-        if picked and picked[0] < len(page.studies):
-            st.session_state["medical.study"] = page.studies[picked[0]].study_id
-        known = {entry.study_id for entry in page.studies}
-        current = st.session_state.get("medical.study")
-        return current if current in known else page.studies[0].study_id
+        return None
+    with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
+        st.subheader(labels("medical.worklist", total=page.total), anchor=False, width="content")
+        with st.popover(labels("medical.upload"), icon=":material/upload:"):
+            _upload(client, labels)
+    rows = pd.DataFrame([_row(labels, entry) for entry in page.studies])
+    chosen = st.dataframe(
+        rows,
+        hide_index=True,
+        height="content" if len(rows) <= WORKLIST_ROWS else 33 * (WORKLIST_ROWS + 1) + 2,
+        on_select="rerun",
+        selection_mode="single-row",
+        key="medical.worklist",
+    )
+    picked = chosen.selection.rows
+    if picked and picked[0] < len(page.studies):
+        st.session_state["medical.study"] = page.studies[picked[0]].study_id
+    known = {entry.study_id for entry in page.studies}
+    current = st.session_state.get("medical.study")
+    return current if current in known else page.studies[0].study_id
 
 
 def _row(labels: Labels, entry: WorklistEntry) -> dict[str, str]:
@@ -88,8 +89,8 @@ def _row(labels: Labels, entry: WorklistEntry) -> dict[str, str]:
 
 
 def _upload(client: TriviumClient, labels: Labels) -> None:
-    with st.form("medical.upload", clear_on_submit=True):
-        file = st.file_uploader(labels("medical.upload"), help=labels("medical.upload_help"))
+    with st.form("medical.upload", clear_on_submit=True, border=False):
+        file = st.file_uploader(labels("medical.file"), help=labels("medical.upload_help"))
         synthetic = st.checkbox(labels("medical.synthetic"), help=labels("medical.synthetic_help"))
         sent = st.form_submit_button(labels("medical.upload_send"), type="primary")
     if not sent:
@@ -106,6 +107,7 @@ def _upload(client: TriviumClient, labels: Labels) -> None:
         # The old selection would win over the new study.
         st.session_state.pop("medical.worklist", None)
         st.toast(labels("medical.already" if study.already_present else "medical.stored"))
+        st.rerun()
 
 
 def _heading(labels: Labels, study: StudyResponse) -> None:

@@ -79,11 +79,12 @@ def _chat(client: TriviumClient, labels: Labels) -> None:
 def _hints(labels: Labels) -> str | None:
     st.markdown(labels("support.hello"))
     st.caption(labels("support.hints"))
-    for idx in range(1, HINTS + 1):
-        text = labels(f"support.hint{idx}")
-        if st.button(text, key=f"support.hint.{idx}", type="tertiary", icon=":material/subdirectory_arrow_right:"):
-            st.session_state["support.next"] = text
-            st.rerun()
+    with st.container(gap=None):
+        for idx in range(1, HINTS + 1):
+            text = labels(f"support.hint{idx}")
+            if st.button(text, key=f"support.hint.{idx}", type="tertiary", icon=":material/subdirectory_arrow_right:"):
+                st.session_state["support.next"] = text
+                st.rerun()
     return None
 
 
@@ -282,7 +283,7 @@ def _documents(client: TriviumClient, labels: Labels) -> None:
             }
             for document in page.documents
         ]
-        st.dataframe(pd.DataFrame(rows), hide_index=True, height=280)
+        st.dataframe(pd.DataFrame(rows), hide_index=True, height="content" if len(rows) <= 8 else 299)
     else:
         parts.empty(labels("support.no_documents"), labels("support.no_documents_hint"))
     with st.expander(labels("support.add")), st.form("support.ingest", border=False, clear_on_submit=True):

@@ -156,6 +156,7 @@ def make_kit(home: Path, verticals: Mapping[str, Vertical], *, replies: Sequence
     resources = Resources(
         engine=FakeEngine(),
         chat_model=chat_model,
+        model_version="fake-1",
         retriever=None,
         registry=registry,
         sessions=sessions,

@@ -111,6 +111,7 @@ FEATURES = (
             "A44": "radio_television",  # german.doc: domestic appliances
             "A45": "domestic_appliances",  # german.doc: repairs
             "A46": "repairs",  # german.doc: education
+            # A47, education (german.doc: vacation), does not occur
             "A48": "vacation",  # german.doc: retraining
             "A49": "retraining",  # german.doc: business
             "A410": "business",  # german.doc: others

@@ -59,6 +59,7 @@ def run_german(progress: Progress) -> list[Metric]:
                 baseline_value=figure(default, prob["logistic"], metric)[0],
             )
         )
+    # A fall is the regression to look for: below 1 the probabilities are overconfident.
     value, low, high = figure(default, prob["scorecard"], "calibration slope")
     found.append(Metric(name="calibration slope", value=value, low=low, high=high, n=len(default)))
     value, low, high = figure(default, prob["challenger"], "AUC")

@@ -1,9 +1,10 @@
-"""De-identify one DICOM object by the table in `confidentiality`. Ignores burned-in text: no OCR is made, and it says so."""
+"""De-identify one DICOM object by the table in `confidentiality`. Ignores burned-in text, and says so: no OCR."""
 
 from __future__ import annotations
 
 import hashlib
 import hmac
+import io
 import re
 import uuid
 from collections import Counter
@@ -11,8 +12,10 @@ from collections.abc import MutableSequence
 from typing import Any
 
 from pydicom.datadict import dictionary_VR, keyword_for_tag, tag_for_keyword
-from pydicom.dataset import Dataset
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.filewriter import dcmwrite
 from pydicom.sequence import Sequence
+from pydicom.uid import ExplicitVRLittleEndian
 
 from verticals.contract import InvalidInput
 from verticals.medical import confidentiality as table
@@ -59,7 +62,7 @@ def deidentify(dataset: Dataset, pseudonyms: Pseudonyms) -> tuple[Dataset, Deide
     warnings = _burned_in(dataset)
     counts: Counter[tuple[str, str, str]] = Counter()
     clean = _keep(dataset, counts)
-    for keyword in table.UIDS & {keyword_for_tag(tag) for tag in dataset.keys()}:
+    for keyword in table.UIDS & set(dataset.dir()):
         if uid := str(dataset[keyword].value or ""):
             setattr(clean, keyword, pseudonyms.uid(uid))
             _count(counts, keyword, "U")
@@ -80,10 +83,8 @@ def _burned_in(dataset: Dataset) -> list[str]:
             field="BurnedInAnnotation (0028,0301)",
             remedy="Send an image without burned-in annotation.",
         )
-    said = (
-        "declares that it has no burned-in text" if declared == "NO" else "does not say whether it has burned-in text"
-    )
-    return [f"The file {said} (Burned In Annotation); the pixels were not checked by OCR."]
+    said = "says that it has no" if declared == "NO" else "does not say whether it has"
+    return [f"The file {said} burned-in text (Burned In Annotation); the pixels were not checked by OCR."]
 
 
 def _text(dataset: Dataset, keyword: str) -> str:
@@ -102,7 +103,8 @@ def _count(counts: Counter[tuple[str, str, str]], keyword: str, action: str) -> 
 def _keep(dataset: Dataset, counts: Counter[tuple[str, str, str]]) -> Dataset:
     """The kept attributes of one level; `counts` gains the removed ones. Removed values are never even decoded."""
     clean = Dataset()
-    for tag in dataset.keys():
+    tags = dataset.keys()  # iterating over the data set itself would decode every value
+    for tag in tags:
         keyword = keyword_for_tag(tag)
         value = None if tag.is_private else _kept_value(dataset, keyword, counts)
         if value is not None:
@@ -152,6 +154,15 @@ def _coded(dataset: Dataset, keyword: str, vocabulary: frozenset[str]) -> list[s
     if keyword == "ImageType":
         return [v if v in vocabulary else "OTHER" for v in values]
     return values if text and all(v in vocabulary for v in values) else None
+
+
+def to_file(clean: Dataset) -> bytes:
+    """The de-identified object as a Part 10 file, with an empty preamble and new file meta information."""
+    clean.file_meta = FileMetaDataset()
+    clean.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    buffer = io.BytesIO()
+    dcmwrite(buffer, clean, enforce_file_format=True)
+    return buffer.getvalue()
 
 
 def _declare(clean: Dataset) -> None:

@@ -1,4 +1,4 @@
-"""Demonstration data: pydicom's own CT and MR test files, marked as such, for the tenant "demo". Ignores models: there are none."""
+"""Demonstration data: pydicom's own CT and MR test files, marked as such. Ignores models: there are none."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ FILES = ("CT_small.dcm", "MR_small.dcm")
 
 
 def demo(resources: Resources, progress: Progress) -> None:
-    """Ingest both files; again does nothing, as the same file is the same study."""
+    """Ingest both files for the tenant "demo"; again does nothing, as the same file is the same study."""
     ingest = build(resources)["ingest_study"]
     context = Context(tenant="demo", actor="demo", request_id="demo", record=_unrecorded)
     for i, name in enumerate(FILES):

@@ -1,4 +1,4 @@
-"""A report as a FHIR R4B Bundle: DiagnosticReport, its sections as Observations, ImagingStudy, Patient. Ignores transport."""
+"""A report as a FHIR R4B Bundle: DiagnosticReport, each section an Observation, ImagingStudy. Ignores transport."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ _TITLES = {"CT": ("25045-6", "CT Report"), "MR": ("25056-3", "MRI Report")}
 
 def to_json(report: Report, image: Dataset) -> bytes:
     """The Bundle as UTF-8 JSON, validated by fhir.resources' classes; equal input gives equal bytes."""
-    return Bundle.model_validate(_bundle(report, image)).model_dump_json(indent=2).encode()
+    text: str = Bundle.model_validate(_bundle(report, image)).model_dump_json(indent=2)
+    return text.encode()
 
 
 def _bundle(report: Report, image: Dataset) -> dict[str, Any]:
@@ -68,13 +69,7 @@ def _diagnostic_report(report: Report, image: Dataset, patient: str, study: str,
         "text": _narrative(text),
         "identifier": [{"value": report.report_id}],
         "status": _STATUS[report.state],
-        "category": [
-            {
-                "coding": [
-                    {"system": "http://terminology.hl7.org/CodeSystem/v2-0074", "code": "RAD", "display": "Radiology"}
-                ]
-            }
-        ],
+        "category": [_coding("RAD", "Radiology", "http://terminology.hl7.org/CodeSystem/v2-0074")],
         "code": _coding(*_TITLES.get(image.Modality, ("43468-8", "X-Ray Report"))),
         "subject": {"reference": patient},
         "issued": report.created_at.isoformat(),

@@ -1,8 +1,8 @@
-"""A report as DICOM SR: Basic Diagnostic Imaging Report (TID 2000) in the Enhanced SR IOD, by highdicom. Ignores measurements.
+"""A report as DICOM SR: Basic Diagnostic Imaging Report (TID 2000), Enhanced SR, by highdicom. Ignores measurements.
 
 TID 1500 is for measurements and has no place for the prose of sections; a report without one measurement is TID 2000.
-The image is referenced as evidence of the document, not by a content item: no purpose in CID 7003 holds for an image that no
-finding was drawn from.
+The image is referenced as evidence of the document, not by a content item: no purpose in CID 7003 holds for an image
+that no finding was drawn from.
 """
 
 from __future__ import annotations
@@ -126,5 +126,7 @@ def _date(document: Dataset, report: Report) -> None:
     stamp(report.created_at, "Content")
     stamp(report.created_at, "InstanceCreation")
     document.TimezoneOffsetFromUTC = "+0000"
+    for equipment in document.ContributingEquipmentSequence:
+        equipment.ContributionDateTime = DT(report.created_at)
     if report.signed_at:
         document.VerifyingObserverSequence[0].VerificationDateTime = DT(report.signed_at)

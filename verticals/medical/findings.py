@@ -1,4 +1,4 @@
-"""Which findings model reads a study: at present none, and it says so. Ignores how a model works; nothing is ever invented."""
+"""Which findings model reads a study: at present none, and it says so. Ignores how a model works."""
 
 from __future__ import annotations
 

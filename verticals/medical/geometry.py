@@ -1,4 +1,4 @@
-"""Stored values to what a person sees: modality LUT, VOI LUT or window, MONOCHROME1, spacing. Ignores three dimensions."""
+"""Stored values to what a person sees: modality LUT, VOI LUT or window, MONOCHROME1, spacing. Ignores volumes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _PROJECTION_NOTE = "Imager Pixel Spacing: at the detector, not in the patient; d
 
 @dataclass(frozen=True)
 class Window:
-    """A linear window, or the file's VOI LUT when `source` is "voi-lut" (center and width then only describe its range)."""
+    """A linear window, or the file's VOI LUT if `source` says so (center and width then only describe its range)."""
 
     center: float
     width: float
@@ -90,7 +90,7 @@ def default_window(values: Array, stored: Array, dataset: Dataset) -> Window:
 def _voi_lut_domain(dataset: Dataset) -> tuple[int, int]:
     try:
         length, first, bits = (int(v) for v in dataset.VOILUTSequence[0].LUTDescriptor)
-        apply_voi(np.zeros((1, 1)), dataset)
+        apply_voi(np.zeros((1, 1), dtype=np.int64), dataset)
         if not 8 <= bits <= 16:
             raise ValueError
     except Exception:  # noqa: BLE001
@@ -146,7 +146,7 @@ def render(stored: Array, dataset: Dataset, *, window: tuple[float, float] | Non
         )
     else:
         shades = _windowed(values, stored, dataset, window)
-    grey = np.rint(np.clip(shades, 0, 1) * 255).astype(np.uint8)
+    grey: Array = np.rint(np.clip(shades, 0, 1) * 255).astype(np.uint8)
     return 255 - grey if dataset.PhotometricInterpretation == "MONOCHROME1" else grey
 
 

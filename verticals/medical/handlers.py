@@ -11,10 +11,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from pydicom import dcmread
-from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.filewriter import dcmwrite
+from pydicom.dataset import Dataset
 from pydicom.pixels import pixel_array
-from pydicom.uid import ExplicitVRLittleEndian
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, sessionmaker
@@ -22,7 +20,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from verticals.contract import Artifact, Conflict, Context, Decision, Handler, InvalidInput, Resources
 from verticals.medical import export_fhir, export_sr, findings, geometry, ingest, quality, report, schemas, tables
 from verticals.medical.confidentiality import METHOD
-from verticals.medical.deidentify import Pseudonyms, deidentify
+from verticals.medical.deidentify import Pseudonyms, deidentify, to_file
 from verticals.medical.report import Report
 
 POLICY = f"{METHOD}; quality limits 1"
@@ -65,8 +63,8 @@ class _Desk:
     def ingest_study(self, request: schemas.IngestRequest, context: Context) -> schemas.StudyResponse:
         """Store one file, or answer with the study that already holds it.
 
-        The same bytes again give the same study (`already_present`); other bytes under the same SOP Instance UID are refused,
-        since DICOM forbids two different objects with one UID (PS3.5 9).
+        The same bytes again give the same study (`already_present`); other bytes under the same SOP Instance UID are
+        refused, since DICOM forbids two different objects with one UID (PS3.5 9).
         """
         received = ingest.read(request.file.content)
         pseudonyms = Pseudonyms(tables.tenant_key(self.sessions, context.tenant))
@@ -239,7 +237,7 @@ def _prepare(
     part = str(clean.get("BodyPartExamined", "")) or "UNKNOWN"
     values = geometry.modality_values(received.stored, clean)
     status, sentences = findings.apply(values, received.modality, part)
-    content = _encode(clean)
+    content = to_file(clean)
     details: dict[str, Any] = {
         "quality": grade.model_dump(),
         "deidentification": account.model_dump(),
@@ -262,15 +260,6 @@ def _prepare(
         received_at=datetime.now(UTC),
     )
     return _Prepared(row, clean, status, sentences, grade)
-
-
-def _encode(clean: Dataset) -> bytes:
-    """The de-identified object as a Part 10 file with an empty preamble and new meta information."""
-    clean.file_meta = FileMetaDataset()
-    clean.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    buffer = io.BytesIO()
-    dcmwrite(buffer, clean, enforce_file_format=True)
-    return buffer.getvalue()
 
 
 def _same_instance(session: Session, row: tables.MedicalStudy) -> tables.MedicalStudy | None:

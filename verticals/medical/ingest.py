@@ -1,8 +1,8 @@
-"""Read one DICOM file, or refuse it with the tag and the rule. Ignores who the patient is, and every attribute it does not need.
+"""Read one DICOM file, or refuse it with the tag and the rule. Ignores every attribute it does not need.
 
-Reads single-frame and multi-frame CT, MR, CR and DX images (PS3.3 A.3, A.4, A.2, A.26) in every transfer syntax that the
-installed decoders read; the result holds native pixels, so that nothing hides in a compressed stream, in the preamble, in
-unused bits or behind the pixel data.
+Reads CT, MR, CR and DX images (PS3.3 A.3, A.4, A.2, A.26) in every transfer syntax that the installed decoders read.
+The result holds native pixels, so that nothing hides in a compressed stream, in the preamble, in unused bits or behind
+the pixel data.
 """
 
 from __future__ import annotations
@@ -11,28 +11,30 @@ import io
 import logging
 import math
 import re
+import struct
 import warnings
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
 import numpy as np
 import pydicom.config
-from pydicom import dcmread
 from pydicom.datadict import tag_for_keyword
 from pydicom.dataset import Dataset, FileDataset
-from pydicom.errors import InvalidDicomError
-from pydicom.filereader import read_partial
+from pydicom.encaps import generate_frames
+from pydicom.filereader import read_dataset, read_partial
 from pydicom.pixels import get_decoder
 from pydicom.pixels import pixel_array as decode
 from pydicom.tag import BaseTag
 from pydicom.uid import (
     JPEG2000,
+    UID,
     DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
     JPEGBaseline8Bit,
     JPEGExtended12Bit,
     JPEGLSNearLossless,
+    RLELossless,
 )
 
 from verticals.contract import InvalidInput, TooLarge, UnsupportedMedia
@@ -40,6 +42,8 @@ from verticals.contract import InvalidInput, TooLarge, UnsupportedMedia
 MAX_FILE_BYTES = 64 * 2**20
 MAX_HEADER_BYTES = 2**20  # everything before the pixels: a parsed header takes some hundred times its size
 MAX_PIXEL_BYTES = 64 * 2**20  # after decompression
+MAX_RLE_BYTES = 8 * 2**20  # a run of two bytes may become 128, and the decoder has no limit of its own
+_MAX_META_BYTES = 2**16
 
 SOP_CLASSES = {
     "1.2.840.10008.5.1.4.1.1.2": "CT",
@@ -49,8 +53,10 @@ SOP_CLASSES = {
     "1.2.840.10008.5.1.4.1.1.1.1.1": "DX",  # for processing
 }
 _CAN_LOSE = (JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless, JPEG2000)
+# SOF markers of ISO/IEC 10918-1 B.1.1.3 and ISO/IEC 14495-1 C.1.1
+_START_OF_FRAME = (set(range(0xFFC0, 0xFFD0)) - {0xFFC4, 0xFFC8, 0xFFCC}) | {0xFFF7}
 _UID = re.compile(r"^(0|[1-9]\d*)(\.(0|[1-9]\d*))+$")
-_UIDS = ("SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")
+_UIDS = {"SOPInstanceUID": "PS3.3 C.12.1", "StudyInstanceUID": "PS3.3 C.7.2.1", "SeriesInstanceUID": "PS3.3 C.7.3.1"}
 
 # Attribute, its permitted values, and the clause that says so.
 _INTEGERS: tuple[tuple[str, range | tuple[int, ...], str], ...] = (
@@ -62,7 +68,7 @@ _INTEGERS: tuple[tuple[str, range | tuple[int, ...], str], ...] = (
     ("HighBit", range(16), "PS3.5 8.1.1"),
     ("PixelRepresentation", (0, 1), "PS3.3 C.7.6.3.1"),
 )
-# Attribute, how many numbers, the modalities that must have it, and the clause. Where it is optional, it must still be right.
+# Attribute, how many numbers, the modalities that must have it, and the clause. Where optional, it must still be right.
 _REALS: tuple[tuple[str, int, tuple[str, ...], str], ...] = (
     ("RescaleSlope", 1, ("CT",), "PS3.3 C.8.2.1, C.11.1"),
     ("RescaleIntercept", 1, ("CT",), "PS3.3 C.8.2.1, C.11.1"),
@@ -84,7 +90,7 @@ class Received:
 
 
 def silence_pydicom() -> None:
-    """Stop pydicom from printing values of malformed attributes, which may be a patient's, to logs and standard error."""
+    """Stop pydicom from printing values of malformed attributes, which may be a patient's, to logs and stderr."""
     pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
     logging.getLogger("pydicom").setLevel(logging.CRITICAL)
     warnings.filterwarnings("ignore", module="pydicom")
@@ -109,8 +115,8 @@ def read(content: bytes) -> Received:
         )
     if str(_value(dataset, "Modality", "PS3.3 C.7.3.1")) != modality:
         _refuse("Modality", f"must be {modality}, as the SOP class says", "PS3.3 C.7.3.1.1.1")
-    for keyword in _UIDS:
-        uid = str(_value(dataset, keyword, "PS3.3 C.12.1, C.7.2.1, C.7.3.1"))
+    for keyword, clause in _UIDS.items():
+        uid = str(_value(dataset, keyword, clause))
         if len(uid) > 64 or not _UID.match(uid):
             _refuse(keyword, "must be a UID of at most 64 characters, digits and dots", "PS3.5 9.1")
     _check_pixels(dataset)
@@ -125,7 +131,8 @@ def _name(keyword: str) -> str:
 
 
 def _refuse(keyword: str, rule: str, clause: str, value: object = None) -> NoReturn:
-    raise InvalidInput(f"{rule} ({clause})", field=_name(keyword), value=value)
+    # The cause may quote a value, which may be a patient's.
+    raise InvalidInput(f"{rule} ({clause})", field=_name(keyword), value=value) from None
 
 
 def _parse(content: bytes) -> FileDataset:
@@ -154,11 +161,13 @@ def _parse(content: bytes) -> FileDataset:
 
 
 def _check_transfer_syntax(content: bytes) -> None:
+    """Read the file meta information alone: parsing the rest would inflate a deflated file, whatever its size."""
     field = "TransferSyntaxUID (0002,0010)"
+    meta_bytes = io.BytesIO(content[132 : 132 + _MAX_META_BYTES])
     try:
-        meta = dcmread(io.BytesIO(content[:MAX_HEADER_BYTES]), specific_tags=[0x00020010], stop_before_pixels=True)
-        uid = meta.file_meta.TransferSyntaxUID
-    except (InvalidDicomError, AttributeError):
+        meta = read_dataset(meta_bytes, False, True, stop_when=lambda tag, _vr, _length: tag.group != 2)
+        uid = UID(meta.TransferSyntaxUID)
+    except AttributeError:
         raise InvalidInput("is required (PS3.10 7.1)", field=field) from None
     except Exception:  # noqa: BLE001
         raise InvalidInput("the file meta information must be well-formed (PS3.10 7.1)", field=field) from None
@@ -210,8 +219,42 @@ def _check_pixels(dataset: Dataset) -> None:
     data = _value(dataset, "PixelData", "PS3.3 C.7.6.3")
     if not isinstance(data, bytes):
         _refuse("PixelData", "must be OB or OW", "PS3.5 8.2", type(data).__name__)
-    if not dataset.file_meta.TransferSyntaxUID.is_encapsulated and len(data) != expected + expected % 2:
+    if dataset.file_meta.TransferSyntaxUID.is_encapsulated:
+        _check_compressed(dataset, data)
+    elif len(data) != expected + expected % 2:
         _refuse("PixelData", f"must hold {expected} bytes, as Rows, Columns and bits say", "PS3.5 8.1.1", len(data))
+
+
+def _check_compressed(dataset: Dataset, data: bytes) -> None:
+    """Refuse what would decompress to more than the header says, before any decoder allocates it."""
+    if dataset.file_meta.TransferSyntaxUID == RLELossless:
+        if len(data) > MAX_RLE_BYTES:
+            raise TooLarge(
+                f"must be at most {MAX_RLE_BYTES} bytes of RLE",
+                field=_name("PixelData"),
+                remedy="Send it uncompressed.",
+            )
+        return
+    try:
+        sizes = {_coded_size(frame) for frame in generate_frames(data, number_of_frames=_frames(dataset))}
+    except Exception:  # noqa: BLE001
+        _refuse("PixelData", "must be well-formed compressed frames", "PS3.5 A.4")
+    if sizes != {(dataset.Rows, dataset.Columns)}:
+        _refuse("PixelData", "must hold compressed frames of Rows x Columns", "PS3.5 8.2")
+
+
+def _coded_size(frame: bytes) -> tuple[int, int]:
+    """(rows, columns) that a JPEG, JPEG-LS or JPEG 2000 stream declares."""
+    if frame[:4] == b"\xff\x4f\xff\x51":  # SIZ (ISO/IEC 15444-1 A.5.1): extent minus offset
+        x1, y1, x0, y0 = struct.unpack_from(">4I", frame, 8)
+        return y1 - y0, x1 - x0
+    at = 2
+    while True:
+        marker, length = struct.unpack_from(">HH", frame, at)
+        if marker in _START_OF_FRAME:
+            rows, columns = struct.unpack_from(">HH", frame, at + 5)
+            return rows, columns
+        at += 2 + length
 
 
 def _frames(dataset: Dataset) -> int:
@@ -253,7 +296,7 @@ def _orthonormal(cosines: list[float]) -> bool:
 
 
 def _decode(dataset: Dataset) -> np.ndarray[Any, np.dtype[Any]]:
-    """The stored values, (frames, rows, columns)."""
+    """The stored values, (frames, rows, columns); bits above Bits Stored, once used for overlays, are cleared."""
     try:
         stored = decode(dataset, raw=True)
     except Exception:  # noqa: BLE001 - every decoder has its own errors
@@ -261,7 +304,7 @@ def _decode(dataset: Dataset) -> np.ndarray[Any, np.dtype[Any]]:
     shape = (_frames(dataset), dataset.Rows, dataset.Columns)
     if stored.size != math.prod(shape):
         _refuse("PixelData", "must have the size that Rows, Columns and Number of Frames say", "PS3.5 8.2")
-    return stored.reshape(shape)
+    return np.asarray(stored).reshape(shape)
 
 
 def _make_native(dataset: Dataset, stored: np.ndarray[Any, np.dtype[Any]]) -> list[str]:
@@ -270,9 +313,6 @@ def _make_native(dataset: Dataset, stored: np.ndarray[Any, np.dtype[Any]]) -> li
     syntax = dataset.file_meta.TransferSyntaxUID
     if syntax in _CAN_LOSE and dataset.get("LossyImageCompression") != "01":
         told.append("The file was sent in a transfer syntax that can lose detail, but does not say whether it did.")
-    least = -(1 << (dataset.BitsStored - 1)) if dataset.PixelRepresentation else 0
-    if int(stored.min()) < least or int(stored.max()) >= least + (1 << dataset.BitsStored):
-        _refuse("PixelData", "must hold no value beyond Bits Stored", "PS3.5 8.1.1")
     if syntax == ExplicitVRBigEndian and ("ModalityLUTSequence" in dataset or "VOILUTSequence" in dataset):
         raise UnsupportedMedia(
             "lookup tables are not read from big-endian files", field="TransferSyntaxUID (0002,0010)"

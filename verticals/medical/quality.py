@@ -1,4 +1,4 @@
-"""Is the image good enough to read? Six measured checks with stated limits per modality. Ignores positioning and anatomy."""
+"""Is the image good enough to read? Six measured checks with stated limits per modality. Ignores positioning."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def assess(frame: Array, modality: str, *, inverted: bool = False, warnings: lis
     verdicts: list[QualityVerdict] = [c.verdict for c in checks] + (["warn"] if warnings else [])
     return Quality(
         verdict=min(verdicts, key=order.index),
-        score=min(_score(c.value, LIMITS[modality][c.name]) for c in checks),
+        score=min(score(c.value, LIMITS[modality][c.name]) for c in checks),
         reasons=told,
         checks=checks,
     )
@@ -71,14 +71,13 @@ def assess(frame: Array, modality: str, *, inverted: bool = False, warnings: lis
 def measure(frame: Array) -> dict[str, float]:
     """The six measures of one frame in float64, brightest value highest."""
     low, high = np.percentile(frame, (1, 99))
-    inside = frame[(frame >= low) & (frame <= high)]
-    _, counts = np.unique(frame, return_counts=True)
+    levels, counts = np.unique(frame, return_counts=True)
     spread = float(high - low)
     scaled = np.clip((frame - low) / spread, 0, 1) if spread else np.zeros_like(frame)
     return {
         "size": float(min(frame.shape)),
         "blank": float(counts.max() / frame.size),
-        "contrast": float(np.unique(inside).size),
+        "contrast": float(np.count_nonzero((levels >= low) & (levels <= high))),
         "clipping": float(counts[-1] / frame.size),
         "sharpness": 1 - blur(scaled),
         "noise": noise_sigma(scaled),
@@ -86,17 +85,17 @@ def measure(frame: Array) -> dict[str, float]:
 
 
 def blur(image: Array) -> float:
-    """Perceptual blur, 0 sharp to 1 blurred (Crete et al. 2007, doi:10.1117/12.702790): what does blurring again change?"""
+    """Perceptual blur, 0 sharp to 1 blurred: how little blurring again changes (Crete 2007, doi:10.1117/12.702790)."""
     worst = 0.0
     for axis in (0, 1):
-        again = _box(image, 9, axis)
+        again = box_mean(image, 9, axis)
         before, after = (np.abs(np.diff(x, axis=axis)) for x in (image, again))
         total = float(before.sum())
         worst = max(worst, 1.0 if total == 0 else 1 - float(np.maximum(before - after, 0).sum()) / total)
     return worst
 
 
-def _box(image: Array, width: int, axis: int) -> Array:
+def box_mean(image: Array, width: int, axis: int) -> Array:
     """Mean over `width` pixels along `axis`, edges repeated."""
     pad = [(0, 0), (0, 0)]
     pad[axis] = (width // 2 + 1, width // 2)
@@ -106,7 +105,7 @@ def _box(image: Array, width: int, axis: int) -> Array:
 
 
 def noise_sigma(image: Array) -> float:
-    """Standard deviation of the noise (Immerkaer 1996, doi:10.1006/cviu.1996.0060); the median keeps edges out of it."""
+    """Standard deviation of the noise (Immerkaer 1996, doi:10.1006/cviu.1996.0060); the median leaves edges out."""
     if min(image.shape) < 3:
         return 0.0
     x = image
@@ -141,6 +140,6 @@ def _judge(name: str, value: float, limit: Limit) -> QualityCheck:
     )
 
 
-def _score(value: float, limit: Limit) -> float:
+def score(value: float, limit: Limit) -> float:
     """0 at the reject limit, 0.5 at the warn limit, 1 as far beyond it again."""
     return float(np.clip(0.5 * (value - limit.reject_at) / (limit.warn_at - limit.reject_at), 0, 1))

@@ -100,7 +100,7 @@ def _stamp(moment: datetime) -> str:
 def draft(
     header: Dataset, quality: Quality, status: FindingsStatus, sentences: Sequence[str], *, priors: Sequence[str] = ()
 ) -> Sections:
-    """A draft from header facts only: what was done, how good the image is, and blanks for everything a person must see.
+    """A draft from header facts only: what was done, how good the image is, and blanks for what a person must see.
 
     Args:
         header: The de-identified object.

@@ -204,7 +204,7 @@ def _from_row(row: MedicalReportVersion) -> Report:
         study_id=row.study_id,
         version=row.version,
         state=row.state,  # type: ignore[arg-type]  # the table's check constraint
-        sections=Sections.model_construct(**row.sections),
+        sections=Sections.model_construct(None, **row.sections),
         findings_status=FindingsStatus.model_validate(row.findings_status),
         created_at=utc(row.created_at),
         previous_sha256=row.previous_sha256,

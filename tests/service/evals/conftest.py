@@ -1,27 +1,14 @@
-"""Fakes for evaluation: a temporary database and suites made of given figures."""
+"""Fakes for evaluation: suites made of given figures."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
-from sqlalchemy import create_engine
-from sqlalchemy.orm import Session, sessionmaker
 
-from service.evals import tables  # noqa: F401  (registers the tables)
-from service.storage import Base
 from verticals.contract import Metric, Progress, Suite
 
 MakeSuite = Callable[..., Suite]
-
-
-@pytest.fixture
-def sessions(tmp_path: Path) -> Iterator[sessionmaker[Session]]:
-    engine = create_engine(f"sqlite:///{tmp_path / 'runs.db'}")
-    Base.metadata.create_all(engine)
-    yield sessionmaker(engine)
-    engine.dispose()
 
 
 @pytest.fixture

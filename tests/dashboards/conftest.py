@@ -1,0 +1,117 @@
+"""The fake API on a real port, and pages run by Streamlit's own test runner against it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import uvicorn
+from streamlit.testing.v1 import AppTest
+
+from service.monitoring import configure_logging
+from tests.conftest import free_port
+from tests.dashboards.fake_api import make_app
+
+RUN_TIMEOUT_S = 60
+
+
+@dataclass(frozen=True)
+class Api:
+    """Where a fake API answers, and a key for it."""
+
+    url: str
+    key: str
+
+
+@contextmanager
+def _served(home: Path, *, filled: bool) -> Iterator[Api]:
+    configure_logging("error", json=False)
+    app, key = make_app(home, filled=filled)
+    port = free_port()
+    server = uvicorn.Server(uvicorn.Config(app, port=port, log_config=None, access_log=False))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    while not server.started:
+        assert thread.is_alive(), "the server ended before it started"
+        time.sleep(0.01)
+    yield Api(f"http://127.0.0.1:{port}", key)
+    server.should_exit = True
+    thread.join(10)
+
+
+@pytest.fixture(scope="session")
+def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
+    """A fake API with demo data, shared by tests that change nothing which another test reads."""
+    with _served(tmp_path_factory.mktemp("shared"), filled=True) as found:
+        yield found
+
+
+@pytest.fixture
+def own_api(tmp_path: Path) -> Iterator[Api]:
+    """A fake API with fresh demo data."""
+    with _served(tmp_path, filled=True) as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def empty_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
+    """A fake API of an installation without any data."""
+    with _served(tmp_path_factory.mktemp("empty"), filled=False) as found:
+        yield found
+
+
+def _page(view: str, url: str, key: str, language: str, extra: tuple) -> None:  # type: ignore[type-arg]
+    """A script for Streamlit: it may use only what it imports itself."""
+    from importlib import import_module
+
+    from dashboards.i18n import Labels
+    from service.client import TriviumClient
+
+    import_module(f"dashboards.views.{view}").render(TriviumClient(url, key), Labels(language), *extra)
+
+
+def open_page(view: str, api: Api, *extra: Any, language: str = "en") -> AppTest:
+    """Run a view once; it must not raise."""
+    page = AppTest.from_function(
+        _page, kwargs={"view": view, "url": api.url, "key": api.key, "language": language, "extra": extra}
+    )
+    return run(page)
+
+
+def run(page: AppTest) -> AppTest:
+    """Run a page again; it must not raise."""
+    page.run(timeout=RUN_TIMEOUT_S)
+    assert not page.exception, page.exception[0].value
+    return page
+
+
+def press(page: AppTest, label: str) -> AppTest:
+    """Press the button with this label."""
+    found = [button for button in page.button if button.label == label]
+    assert found, f"no button {label!r} among {[button.label for button in page.button]}"
+    found[0].click()
+    return run(page)
+
+
+def field(elements: Any, label: str) -> Any:
+    """The one input with this label."""
+    found = [element for element in elements if element.label == label]
+    assert len(found) == 1, f"{len(found)} inputs {label!r} among {[element.label for element in elements]}"
+    return found[0]
+
+
+def texts(page: AppTest) -> str:
+    """All that the page says, in one string."""
+    kinds = (page.markdown, page.caption, page.subheader, page.title, page.text, page.html, page.info, page.warning)
+    more = (page.success, page.error, page.code)
+    return "\n".join(
+        str(element.value if hasattr(element, "value") else element.body)
+        for kind in (*kinds, *more)
+        for element in kind
+    )

@@ -1,0 +1,120 @@
+"""The real HTTP layer over made-up handlers, for tests and screenshots of the dashboards.
+
+python -m tests.dashboards.fake_api --port 8123 --home build/fake --key-file build/key
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+from fastapi import FastAPI
+from pydantic import BaseModel, Field
+
+from service.api import create_app
+from service.audit import AuditLog
+from service.auth import KeyRing
+from service.kit import Kit
+from service.registry import FileRegistry
+from service.settings import Settings
+from service.storage import Base, make_sessions, open_database
+from tests.dashboards import fake_evals, fake_finance, fake_medical, fake_support
+from verticals import finance, medical, support
+from verticals.contract import Context, Operation, Resources, Vertical
+
+
+class Toss(BaseModel):
+    """A request with a field of every plain kind."""
+
+    times: int = Field(3, ge=1, le=10, description="How often to toss.")
+    coin: str = "penny"
+    fair: bool = True
+    options: dict[str, int] = Field(default_factory=dict)
+
+
+class Tossed(BaseModel):
+    heads: int
+    coin: str
+
+
+def _toss(request: Toss, _context: Context) -> Tossed:
+    return Tossed(heads=request.times // 2, coin=request.coin)
+
+
+FOURTH = Vertical(
+    name="coins",
+    title="Coins",
+    summary="A made-up fourth vertical.",
+    operations=(Operation("toss", Toss, Tossed, "Toss a coin", "/toss"),),
+    build=lambda _resources: {"toss": _toss},
+    evals=lambda _resources, _handlers: (),
+    demo=lambda _resources, _progress: None,
+)
+
+
+class FakeEngine:
+    """An engine that is only asked for its version."""
+
+    model_version = "fake-moe-1"
+
+    def stream(self, prompt_ids: Any, params: Any) -> Any:
+        raise NotImplementedError
+
+
+def make_app(home: Path, *, filled: bool = True) -> tuple[FastAPI, str]:
+    """The application and a key for it.
+
+    Args:
+        home: Folder for its SQLite file.
+        filled: Whether there are studies, tickets, decisions and evaluation runs already.
+    """
+    settings = Settings(home=home)
+    database = open_database(settings.sqlalchemy_url)
+    Base.metadata.create_all(database)
+    sessions = make_sessions(database)
+    registry = FileRegistry(home / "registry")
+    engine: Any = FakeEngine()
+    chat_model: Any = None
+    resources = Resources(engine, chat_model, None, registry, sessions, None)
+    verticals = {
+        "finance": replace(finance.VERTICAL, build=lambda _: fake_finance.handlers(filled=filled)),
+        "medical": replace(medical.VERTICAL, build=lambda _: fake_medical.handlers(filled=filled)),
+        "support": replace(support.VERTICAL, build=lambda _: fake_support.handlers(filled=filled)),
+        "coins": FOURTH,
+    }
+    kit = Kit(
+        settings=settings,
+        database=database,
+        sessions=sessions,
+        audit=AuditLog(sessions),
+        keys=KeyRing(sessions),
+        registry=registry,
+        resources=resources,
+        verticals=verticals,
+        handlers={name: vertical.build(resources) for name, vertical in verticals.items()},
+        close=database.dispose,
+    )
+    if filled:
+        fake_evals.store(fake_evals.reports(), sessions=sessions, folder=settings.reports)
+    return create_app(kit), kit.keys.issue(tenant="demo", label="test")
+
+
+def main() -> None:
+    """Serve until interrupted."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--port", type=int, default=8123)
+    parser.add_argument("--key-file", type=Path, required=True)
+    parser.add_argument("--home", type=Path, required=True)
+    parser.add_argument("--empty", action="store_true")
+    args = parser.parse_args()
+    args.home.mkdir(parents=True, exist_ok=True)
+    app, key = make_app(args.home, filled=not args.empty)
+    args.key_file.write_text(key)
+    uvicorn.run(app, host="127.0.0.1", port=args.port, log_level="warning")
+
+
+if __name__ == "__main__":
+    main()

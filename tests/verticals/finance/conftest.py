@@ -1,0 +1,106 @@
+"""One trained scorecard and challenger for all tests, in a registry on a temporary folder."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import create_engine
+from sqlalchemy.orm import Session, sessionmaker
+
+from verticals.contract import Context, Decision, Handler, ModelCard, Resources
+from verticals.finance import VERTICAL
+from verticals.finance.scoring import Models, load_models
+from verticals.finance.tables import FinanceDecision
+from verticals.finance.train import CHALLENGER, SCORECARD, train_challenger, train_scorecard
+
+
+class FolderRegistry:
+    """`verticals.contract.ModelRegistry`, one version a name."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.cards: dict[str, ModelCard] = {}
+        self.saves: list[str] = []
+
+    def save(self, name: str, files: Mapping[str, bytes], card: Mapping[str, Any]) -> ModelCard:
+        sha256 = hashlib.sha256(b"".join(files[n] for n in sorted(files))).hexdigest()
+        (self.root / name).mkdir(parents=True)
+        for file_name, content in files.items():
+            (self.root / name / file_name).write_bytes(content)
+        self.cards[name] = ModelCard(name=name, version=sha256[:12], sha256=sha256, **card)
+        self.saves.append(name)
+        return self.cards[name]
+
+    def load(self, name: str) -> tuple[ModelCard, Mapping[str, Path]] | None:
+        if name not in self.cards:
+            return None
+        folder = self.root / name
+        return self.cards[name], {p.name: p for p in folder.iterdir()} if folder.exists() else {}
+
+
+class Recorder:
+    """Keeps decisions in memory, with the session that each came with."""
+
+    def __init__(self, failure: Exception | None = None) -> None:
+        self.decisions: list[Decision] = []
+        self.sessions: list[Session | None] = []
+        self.calls = 0
+        self.failure = failure
+
+    def __call__(self, *decisions: Decision, session: Session | None = None) -> None:
+        if self.failure:
+            raise self.failure
+        self.calls += 1
+        self.decisions.extend(decisions)
+        self.sessions.append(session)
+
+
+@pytest.fixture(scope="session")
+def registry(tmp_path_factory: pytest.TempPathFactory) -> FolderRegistry:
+    """A registry with both models, validated on two folds to save time."""
+    found = FolderRegistry(tmp_path_factory.mktemp("registry"))
+    for name, train in ((SCORECARD, train_scorecard), (CHALLENGER, train_challenger)):
+        files, card = train(lambda what, share: None, folds=2)
+        found.save(name, files, card)
+    return found
+
+
+@pytest.fixture(scope="session")
+def models(registry: FolderRegistry) -> Models:
+    """The trained models, as served."""
+    return load_models(registry)
+
+
+@pytest.fixture
+def make_resources(tmp_path: Path) -> Callable[[Any], Resources]:
+    """Resources with the given registry and a database on a temporary file; what finance does not use is None."""
+    engine = create_engine(f"sqlite:///{tmp_path / 'finance.db'}")
+    FinanceDecision.metadata.create_all(engine, tables=[FinanceDecision.__table__])  # type: ignore[list-item]
+
+    def make(registry: Any) -> Resources:
+        nothing: Any = None
+        return Resources(nothing, nothing, nothing, registry, sessionmaker(engine), None)
+
+    return make
+
+
+@pytest.fixture
+def handlers(registry: FolderRegistry, make_resources: Callable[[Any], Resources]) -> Mapping[str, Handler]:
+    """The handlers over the trained models."""
+    return VERTICAL.build(make_resources(registry))
+
+
+@pytest.fixture
+def recorder() -> Recorder:
+    """An audit trail in memory."""
+    return Recorder()
+
+
+@pytest.fixture
+def context(recorder: Recorder) -> Context:
+    """A caller of tenant `bank`."""
+    return Context(tenant="bank", actor="key-1", request_id="r-1", record=recorder)

@@ -1,0 +1,94 @@
+"""A medical desk on a temporary SQLite file, with a recorder that keeps what it is given."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, create_engine
+from sqlalchemy.orm import Session, sessionmaker
+
+from verticals.contract import Base, Context, Decision, UploadedFile
+from verticals.medical import VERTICAL, schemas, tables  # noqa: F401 - tables declares what create_all makes
+from verticals.medical.probes import pydicom_file
+
+
+@dataclass
+class Recorder:
+    """Keeps decisions; fails when told to, to see what a failing audit trail leaves behind."""
+
+    decisions: list[Decision] = field(default_factory=list)
+    sessions: list[Session | None] = field(default_factory=list)
+    fails: bool = False
+
+    def __call__(self, *decisions: Decision, session: Session | None = None) -> None:
+        if self.fails:
+            raise RuntimeError("the audit trail is full")
+        self.decisions += decisions
+        self.sessions.append(session)
+
+
+@dataclass
+class Desk:
+    """The handlers as one tenant sees them."""
+
+    engine: Engine
+    recorder: Recorder
+    handlers: Any
+    resources: Any
+    tenant: str = "hospital"
+
+    @property
+    def context(self) -> Context:
+        return Context(tenant=self.tenant, actor="key-1", request_id="r", record=self.recorder)
+
+    def call(self, operation: str, **fields: Any) -> Any:
+        request = next(op.request for op in VERTICAL.operations if op.name == operation)
+        return self.handlers[operation](request.model_validate(fields), self.context)
+
+    def ingest(self, content: bytes, **fields: Any) -> schemas.StudyResponse:
+        answer = self.call("ingest_study", file=UploadedFile(filename="x.dcm", content=content), **fields)
+        assert isinstance(answer, schemas.StudyResponse)
+        return answer
+
+    def as_tenant(self, tenant: str) -> Desk:
+        return Desk(self.engine, self.recorder, self.handlers, self.resources, tenant)
+
+    def complete(self, report: schemas.ReportResponse, **changes: str) -> schemas.ReportResponse:
+        """Fill every blank."""
+        filled = {"findings": "No fracture.", "impression": "Normal examination."} | changes
+        sections = report.sections.model_copy(update=filled)
+        answer = self.call(
+            "edit_report", report_id=report.report_id, sections=sections, expected_version=report.version
+        )
+        assert isinstance(answer, schemas.ReportResponse)
+        return answer
+
+    def sign(self, report: schemas.ReportResponse, **changes: Any) -> schemas.ReportResponse:
+        fields = {"signer": "Dr. A. Reader", "attest": True, "expected_version": report.version} | changes
+        answer = self.call("sign_report", report_id=report.report_id, **fields)
+        assert isinstance(answer, schemas.ReportResponse)
+        return answer
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[Desk]:
+    engine = create_engine(f"sqlite:///{tmp_path / 'medical.db'}")
+    Base.metadata.create_all(engine)
+    resources = SimpleNamespace(sessions=sessionmaker(engine), data_dir=None)
+    yield Desk(engine, Recorder(), VERTICAL.build(resources), resources)  # type: ignore[arg-type]
+    engine.dispose()
+
+
+@pytest.fixture
+def ct() -> bytes:
+    return pydicom_file("CT_small.dcm")
+
+
+@pytest.fixture
+def mr() -> bytes:
+    return pydicom_file("MR_small.dcm")
