@@ -22,10 +22,10 @@ class SlotCache:
     def __init__(
         self, config: ModelConfig, *, num_slots: int, max_context: int, dtype: torch.dtype, device: torch.device
     ) -> None:
-        shape = (num_slots, config.num_key_value_heads, max_context, config.head_dim)
-        layers = range(config.num_hidden_layers)
-        self._k_SHCD = [torch.empty(shape, dtype=dtype, device=device) for _ in layers]
-        self._v_SHCD = [torch.empty(shape, dtype=dtype, device=device) for _ in layers]
+        shape = (num_slots, 2, config.num_key_value_heads, max_context, config.head_dim)
+        self._kv_2HCD = [
+            torch.empty(shape, dtype=dtype, device=device).unbind(0) for _ in range(config.num_hidden_layers)
+        ]
         self._kept: dict[int, list[int]] = {slot: [] for slot in range(num_slots)}  # free slots, oldest first
         self.max_context = max_context
 
@@ -51,13 +51,12 @@ class SlotCache:
         assert slot not in self._kept
         self._kept[slot] = list(token_ids)
 
-    def append(self, layer_idx: int, slot: int, start: int, k_NHD: Tensor, v_NHD: Tensor) -> tuple[Tensor, Tensor]:
-        """Store new keys and values from position `start`; return all of the slot's so far, (H, start + N, D)."""
-        end = start + k_NHD.shape[0]
-        k_HCD, v_HCD = self._k_SHCD[layer_idx][slot], self._v_SHCD[layer_idx][slot]
-        k_HCD[:, start:end].copy_(k_NHD.transpose(0, 1))
-        v_HCD[:, start:end].copy_(v_NHD.transpose(0, 1))
-        return k_HCD[:, :end], v_HCD[:, :end]
+    def append(self, layer_idx: int, slot: int, start: int, kv_2HND: Tensor) -> Tensor:
+        """Store new keys and values from position `start`; return all of the slot's so far, (2, H, start + N, D)."""
+        kv_2HCD = self._kv_2HCD[layer_idx][slot]
+        num_new = kv_2HND.shape[2]
+        kv_2HCD.narrow(2, start, num_new).copy_(kv_2HND)
+        return kv_2HCD.narrow(2, 0, start + num_new)
 
 
 def _common_prefix(a: Sequence[int], b: Sequence[int]) -> int:

@@ -120,45 +120,43 @@ class Attention:
         masks: Sequence[Tensor | None],
         cache: SlotCache | None,
     ) -> Tensor:
-        heads = (self.num_heads, self.num_kv_heads)
-        qkv = self.qkv_proj(x_TD).view(x_TD.shape[0], -1, self.head_dim)
-        qk, v_TMR = qkv[:, : sum(heads)], qkv[:, sum(heads) :]
+        num_tokens, num_qk = x_TD.shape[0], self.num_heads + self.num_kv_heads
+        qkv = self.qkv_proj(x_TD).view(num_tokens, -1, self.head_dim)
+        q_THR, qk = qkv[:, : self.num_heads], qkv[:, :num_qk]
         if self.q_norm and self.k_norm:
-            qk = torch.cat((self.q_norm(qk[:, : heads[0]]), self.k_norm(qk[:, heads[0] :])), dim=1)
-        qk = self._rotate(qk, *rope)
-        q_THR, k_TMR = qk[:, : heads[0]], qk[:, heads[0] :]
+            q_THR.copy_(self.q_norm(q_THR))
+            qk[:, self.num_heads :].copy_(self.k_norm(qk[:, self.num_heads :]))
+        self._rotate_(qk[..., : self.rotary_dim], *rope)
+        kv_2MTR = qkv[:, self.num_heads :].view(num_tokens, 2, self.num_kv_heads, -1).permute(1, 2, 0, 3)
 
         out, first = [], 0
         for segment, mask in zip(segments, masks, strict=True):
-            rows = slice(first, first := first + segment.num_tokens)
-            k_NMR, v_NMR = k_TMR[rows], v_TMR[rows]
-            if cache is None:
-                k_MCR, v_MCR = k_NMR.transpose(0, 1), v_NMR.transpose(0, 1)
-            else:
-                k_MCR, v_MCR = cache.append(self.layer_idx, segment.slot, segment.start, k_NMR, v_NMR)
-            out.append(self._attend(q_THR[rows], k_MCR, v_MCR, mask))
+            kv = kv_2MTR.narrow(2, first, segment.num_tokens)
+            if cache is not None:
+                kv = cache.append(self.layer_idx, segment.slot, segment.start, kv)
+            out.append(self._attend(q_THR.narrow(0, first, segment.num_tokens), kv, mask))
+            first += segment.num_tokens
         return self.o_proj(out[0] if len(out) == 1 else torch.cat(out))
 
-    def _attend(self, q_NHR: Tensor, k_MCR: Tensor, v_MCR: Tensor, mask_NC: Tensor | None) -> Tensor:
+    def _attend(self, q_NHR: Tensor, kv_2MCR: Tensor, mask_NC: Tensor | None) -> Tensor:
         """softmax(q k^T / sqrt(R)) v, (N, H * R)."""
-        num_tokens = q_NHR.shape[0]
+        num_tokens, (k, v) = q_NHR.shape[0], kv_2MCR.unsqueeze(1).unbind(0)
         if num_tokens == 1:  # the heads that share a key head become its rows: no repeated keys, no mask
-            q = q_NHR.view(1, self.num_kv_heads, -1, self.head_dim)
-            return F.scaled_dot_product_attention(q, k_MCR[None], v_MCR[None]).reshape(1, -1)
+            q = q_NHR.reshape(1, self.num_kv_heads, -1, self.head_dim)
+            return F.scaled_dot_product_attention(q, k, v).reshape(1, -1)
         out = F.scaled_dot_product_attention(
             q_NHR.transpose(0, 1)[None],
-            k_MCR[None],
-            v_MCR[None],
+            k,
+            v,
             attn_mask=mask_NC,
             is_causal=mask_NC is None,
             enable_gqa=self.num_heads != self.num_kv_heads,
         )
         return out[0].transpose(0, 1).reshape(num_tokens, -1)
 
-    def _rotate(self, x: Tensor, cos: Tensor, signed_sin: Tensor) -> Tensor:
-        rotated, passed = x[..., : self.rotary_dim], x[..., self.rotary_dim :]
-        rotated = (rotated * cos).addcmul_(rotated.roll(self.rotary_dim // 2, -1), signed_sin)
-        return torch.cat((rotated, passed), -1) if passed.shape[-1] else rotated
+    def _rotate_(self, x: Tensor, cos: Tensor, signed_sin: Tensor) -> None:
+        """Turn each pair (i, i + rotary_dim / 2) by its angle, in place."""
+        torch.addcmul(x * cos, x.roll(self.rotary_dim // 2, -1), signed_sin, out=x)
 
 
 class RMSNorm:

@@ -81,17 +81,22 @@ class MoE:
 
     def __call__(self, x_TD: Tensor) -> Tensor:
         weights_TK, experts_TK = self.gate(x_TD)
+        weights_TK = weights_TK.to(x_TD.dtype)
+        out_TD = self.shared_experts(x_TD) if self.shared_experts else torch.zeros_like(x_TD)
+        if len(x_TD) == 1:  # decoding one request: its k rows need no sorting
+            groups = [(expert, i, i + 1) for i, expert in enumerate(experts_TK[0].tolist())]
+            y_KD = self._run_experts(x_TD.expand(len(groups), -1), groups)
+            return out_TD.addmm_(weights_TK, y_KD)
+
         experts_P = experts_TK.flatten()
         order_P = experts_P.argsort()
         token_P = order_P // experts_TK.shape[1]
-        groups = _groups(experts_P[order_P].tolist())
+        y_PD = self._run_experts(x_TD[token_P], _groups(experts_P[order_P].tolist()))
+        return out_TD.index_add_(0, token_P, y_PD * weights_TK.flatten()[order_P].unsqueeze(-1))
 
-        gate, up = self.gate_up_proj(x_TD[token_P], groups).chunk(2, dim=-1)
-        y_PD = self.down_proj(F.silu(gate).mul_(up), groups)
-        y_PD = y_PD * weights_TK.flatten()[order_P].unsqueeze(-1).to(y_PD.dtype)
-
-        out_TD = self.shared_experts(x_TD) if self.shared_experts else torch.zeros_like(x_TD)
-        return out_TD.index_add_(0, token_P, y_PD)
+    def _run_experts(self, x_PD: Tensor, groups: list[Group]) -> Tensor:
+        gate, up = self.gate_up_proj(x_PD, groups).chunk(2, dim=-1)
+        return self.down_proj(F.silu(gate).mul_(up), groups)
 
 
 def _groups(sorted_experts: list[int]) -> list[Group]:

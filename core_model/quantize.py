@@ -88,7 +88,8 @@ class Int8Linear:
         self._bias_O = bias_O
 
     def __call__(self, x_NI: Tensor) -> Tensor:
-        y_NO = self._weight.product(x_NI)
+        few = x_NI.shape[0] <= FEW_ROWS
+        y_NO = (self._weight.weight_only(x_NI.bfloat16()) if few else self._weight.product(x_NI)).to(x_NI.dtype)
         return y_NO if self._bias_O is None else y_NO + self._bias_O
 
 
@@ -103,21 +104,34 @@ class Int8GroupedLinear:
         ]
 
     def __call__(self, x_NI: Tensor, groups: Sequence[Group]) -> Tensor:
-        return torch.cat([self._weights[expert].product(x_NI[start:end]) for expert, start, end in groups])
+        few = all(end - start <= FEW_ROWS for _, start, end in groups)
+        x = x_NI.bfloat16() if few else x_NI
+        parts = []
+        for expert, start, end in groups:
+            weight = self._weights[expert]
+            parts.append(weight.weight_only(x[start:end]) if few else weight.product(x[start:end]))
+        return torch.cat(parts).to(x_NI.dtype)
 
 
 class _Int8Weight:
     def __init__(self, q_OI: Tensor, scale_O: Tensor) -> None:
-        self.q_OI, self.q_IO, self.scale_O, self.scale_bf16_O = q_OI, q_OI.t(), scale_O, scale_O.bfloat16()
-        self._on_cpu = q_OI.device.type == "cpu"
-        self._integer_product = self._on_cpu and torch.backends.cpu.get_cpu_capability() == "AVX512"
+        self.q_OI, self.scale_O = q_OI, scale_O
+        self.q_IO, self.scale_bf16_O = q_OI.t(), scale_O.bfloat16()
+        self._has_integer_product = q_OI.device.type == "cpu" and torch.backends.cpu.get_cpu_capability() == "AVX512"
+
+    def weight_only(self, x_NI: Tensor) -> Tensor:
+        """x W^T for a few bf16 rows."""
+        if self.q_OI.device.type == "cpu":
+            return torch._weight_int8pack_mm(x_NI, self.q_OI, self.scale_bf16_O)
+        return self._dequantized(x_NI)
 
     def product(self, x_NI: Tensor) -> Tensor:
-        """x W^T in x's dtype."""
-        if self._on_cpu and x_NI.shape[0] <= FEW_ROWS:
-            return torch._weight_int8pack_mm(x_NI.bfloat16(), self.q_OI, self.scale_bf16_O).to(x_NI.dtype)
-        if self._integer_product:
-            scale_N1 = x_NI.abs().amax(-1, keepdim=True).clamp_(min=1e-12).div_(127)
-            x_q_NI = torch.div(x_NI, scale_N1).round_().to(torch.int8)
-            return torch._int_mm(x_q_NI, self.q_IO).mul(self.scale_O).mul_(scale_N1).to(x_NI.dtype)
+        """x W^T for many rows, each rounded to int8 with its own scale."""
+        if not self._has_integer_product:
+            return self._dequantized(x_NI)
+        scale_N1 = x_NI.abs().amax(-1, keepdim=True).float().clamp_(min=1e-12).div_(127)
+        x_q_NI = torch.div(x_NI, scale_N1).round_().to(torch.int8)
+        return torch._int_mm(x_q_NI, self.q_IO).mul(self.scale_O).mul_(scale_N1)
+
+    def _dequantized(self, x_NI: Tensor) -> Tensor:
         return F.linear(x_NI, self.q_OI.to(x_NI.dtype)) * self.scale_O.to(x_NI.dtype)
