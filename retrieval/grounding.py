@@ -168,13 +168,13 @@ def choose_evidence(
     length: int = 3,
     spans: int = 2,
 ) -> list[Evidence]:
-    """What to answer `question` from: `length` neighbouring sentences of each of the `spans` most similar passages.
+    """What to answer `question` from: `length` neighbouring sentences of each of the first `spans` passages.
 
     Neighbours rather than the best single sentences, because "Until then you can undo it" says nothing alone.
 
     Args:
         question: In self-contained words.
-        passages: Hits; those of the highest cosine are used.
+        passages: Hits, best first.
         similarity: Chooses the neighbours; shared words choose if None.
         usable: Sentences for which this is false are left out.
         length: Sentences of a span, at least 1.
@@ -183,10 +183,8 @@ def choose_evidence(
     Returns:
         Spans best first, the sentences of each in their order.
     """
-    ranked = sorted(range(len(passages)), key=lambda i: -passages[i].similarity)  # stable: fused order breaks ties
     chosen: list[Evidence] = []
-    for index in ranked[:spans]:
-        hit = passages[index]
+    for index, hit in enumerate(passages[:spans]):
         context = f"{hit.title}. {hit.heading}" if hit.heading else hit.title
         sentences = [text for text in split_sentences(hit.text) if usable(text)]
         starts = range(max(1, len(sentences) - length + 1))

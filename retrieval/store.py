@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from sqlalchemy.orm import Session, sessionmaker
 
 from retrieval.catalog import Catalog
@@ -132,6 +133,11 @@ class KnowledgeBase:
             for found in candidates
             if (p := visible.get(found.passage_id)) is not None
         ][:k]
+
+    def similarities(self, query: str, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Cosine of the query and each text, shape (texts,): what `Hit.similarity` is to a passage."""
+        query_D, *rows = self._embedder.embed([query, *texts])
+        return np.array([row @ query_D for row in rows], np.float32)
 
     def _vectors(self, tenant: str, passages: Sequence[Passage], on_progress: Progress) -> dict[str, bytes]:
         """Vector of each passage; what is stored under the same id, and so of the same words, is not computed again."""

@@ -131,7 +131,8 @@ def test_a_dicom_study_becomes_a_signed_report_and_two_exports(api: httpx.Client
     dataset.save_as(path)
     study = api.post("/v1/medical/studies", files={"file": ("ct.dcm", path.read_bytes())}).json()
     report = study["report"]
-    sections = {**report["sections"], "findings": "Normal.", "impression": "Normal study."}
+    typed = {"comparison": "Compared with the earlier study.", "findings": "Normal.", "impression": "Normal study."}
+    sections = {**report["sections"], **typed}
     edited = api.put(
         f"/v1/medical/reports/{report['report_id']}",
         json={"sections": sections, "expected_version": report["version"]},

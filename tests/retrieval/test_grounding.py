@@ -26,8 +26,8 @@ POLICY = [
 ]
 
 
-def _hit(text: str, *, title: str = "Title", heading: str = "", similarity: float = 0.5) -> Hit:
-    return Hit("p", "d", title, heading, text, 1.0, similarity)
+def _hit(text: str, *, title: str = "Title", heading: str = "") -> Hit:
+    return Hit("p", "d", title, heading, text, 1.0, 0.5)
 
 
 @pytest.mark.parametrize(
@@ -133,15 +133,15 @@ def test_a_text_without_ends_is_cut() -> None:
 LONG = "One is red. Two is blue. Three is green. Four is about refunds. Five is grey."
 
 
-def test_evidence_is_neighbouring_sentences_of_the_most_similar_passages() -> None:
-    hits = [_hit("Less similar."), _hit(LONG, similarity=0.9), _hit("Not similar.", similarity=0.1)]
+def test_evidence_is_neighbouring_sentences_of_the_best_passages() -> None:
+    hits = [_hit(LONG), _hit("Second best."), _hit("Third best.")]
 
     chosen = choose_evidence("What about refunds?", hits, length=2)
 
     assert [(e.text, e.source) for e in chosen] == [
-        ("Three is green.", 1),
-        ("Four is about refunds.", 1),
-        ("Less similar.", 0),
+        ("Three is green.", 0),
+        ("Four is about refunds.", 0),
+        ("Second best.", 1),
     ]
 
 

@@ -36,9 +36,10 @@ from verticals.support.schemas import (
 )
 from verticals.support.tickets import TicketDesk
 
-# Best cosine of a retrieved passage from which a question counts as answerable: best F1 on the dev half of
-# knowledge/questions.jsonl (`evals.choose_threshold`), checked on the test half by the suite `support.answerable`.
-ANSWERABLE_SIMILARITY = 0.45
+# Best cosine of a retrieved passage from which a question counts as answerable: `evals.choose_threshold` on the dev
+# half of knowledge/questions.jsonl (there it answers 76 % of 78 answerable questions and declines 85 % of 20 others);
+# the suite `answerable` reports the test half.
+ANSWERABLE_SIMILARITY = 0.41
 NUM_PASSAGES = 5
 
 REPLIES = {

@@ -20,10 +20,11 @@ POLICY_VERSION = "support-agent-1"
 
 def build(resources: Resources) -> Mapping[str, Handler]:
     """Handlers by operation name."""
-    desk = TicketDesk(resources.sessions, resources.chat_model, resources.model_version)
-    drafts = can_draft(resources.model_version)
-    agent = SupportAgent(resources.chat_model if drafts else None, resources.retriever, desk)
-    handlers = SupportHandlers(agent, desk, resources.retriever, resources.model_version)
+    knowledge, version = resources.retriever, resources.model_version
+    desk = TicketDesk(resources.sessions, resources.chat_model, version)
+    drafter = resources.chat_model if can_draft(version) else None
+    agent = SupportAgent(drafter, knowledge, desk, similarity=knowledge.similarities)
+    handlers = SupportHandlers(agent, desk, knowledge, version)
     return {
         name: getattr(handlers, name)
         for name in (

@@ -60,27 +60,37 @@ def draft_ticket(model: BaseChatModel, window: Sequence[Message], hits: Sequence
     texts = _own_words(said, category)
     evidence = [Evidence(sentence, i) for i, text in enumerate(said) for sentence in split_sentences(text)]
     evidence += [Evidence(" ".join(text.split()), i) for i, text in enumerate(said)]
-    for key, written in _generate(model, window, category, priority).items():
+    written_json = read_json(write_json(model, window, category, priority), category, priority) or {}
+    for key, written in written_json.items():
         if key in _TEXTS and find_support(written, evidence, kept=0.0):
             texts[key] = written.strip()
     return TicketDraft(category=category, priority=priority, **texts)
 
 
-def _generate(
-    model: BaseChatModel, window: Sequence[Message], category: TicketCategory, priority: TicketPriority
-) -> dict[str, str]:
-    """The model's JSON; empty if it does not obey the schema."""
-    schema = ticket_schema(category, priority)
+def write_json(
+    model: BaseChatModel,
+    window: Sequence[Message],
+    category: TicketCategory,
+    priority: TicketPriority,
+    *,
+    constrained: bool = True,
+) -> str:
+    """What the model writes when asked for the ticket; unconstrained only to measure what the grammar is worth."""
     lines = [f"{'Customer' if m.role == 'user' else 'Assistant'}: {as_data(m.content)}" for m in window]
     talk = "\n".join(lines)[-_PROMPT_CHARS:]
     ask = HumanMessage(f"Category: {category}. Priority: {priority}.\n<conversation>\n{talk}\n</conversation>")
-    bound = model.bind(json_schema=schema, max_tokens=MAX_TICKET_TOKENS, temperature=0.0)
-    reply = bound.invoke([*load_prompt("ticket"), ask])
+    grammar = {"json_schema": ticket_schema(category, priority)} if constrained else {}
+    bound = model.bind(max_tokens=MAX_TICKET_TOKENS, temperature=0.0, **grammar)
+    return str(bound.invoke([*load_prompt("ticket"), ask]).text)
+
+
+def read_json(text: str, category: TicketCategory, priority: TicketPriority) -> dict[str, str] | None:
+    """The ticket in the model's text; None if it is not JSON or breaks the schema."""
     try:
-        written = json.loads(str(reply.text))
-        jsonschema.validate(written, schema)
+        written = json.loads(text)
+        jsonschema.validate(written, ticket_schema(category, priority))
     except (json.JSONDecodeError, jsonschema.ValidationError):
-        return {}
+        return None
     return dict(written)
 
 
