@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -266,11 +267,12 @@ def evaluate(
     """Run every evaluation suite, compare with the last run and write one report; exit 1 on a regression."""
     from service.evals.core_suites import core_suites
     from service.evals.nightly import find_git_version, run_nightly
+    from service.evals.runner import declare_suites
 
     with _open_kit() as kit:
-        suites = [("core", suite) for suite in core_suites(kit.settings)]
+        suites = declare_suites("core", lambda: core_suites(kit.settings))
         for name, vertical in kit.verticals.items():
-            suites += [(name, suite) for suite in vertical.evals(kit.resources, kit.handlers[name])]
+            suites += declare_suites(name, partial(vertical.evals, kit.resources, kit.handlers[name]))
         versions = {"core": kit.resources.model_version} | {card.name: card.version for card in kit.registry.cards()}
         with show_progress() as on_progress:
             result = run_nightly(
