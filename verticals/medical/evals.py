@@ -33,7 +33,7 @@ def suites(resources: Resources, handlers: Mapping[str, Handler]) -> Sequence[Su
     films = partial(_film_quality, resources.data_dir)
     return (
         Suite(
-            name="medical.deidentification",
+            name="deidentification",
             dataset="pydicom's CT and MR with identifiers planted in standard, private and nested attributes",
             split="60 headers, seeds 0-29; synthetic identifiers",
             solver="PS3.15 Annex E keep-list",
@@ -41,7 +41,7 @@ def suites(resources: Resources, handlers: Mapping[str, Handler]) -> Sequence[Su
             run=_leaks,
         ),
         Suite(
-            name="medical.refusals",
+            name="refusals",
             dataset="pydicom's CT test file with one fault each, and valid files of pydicom",
             split="every fault of `probes.faulty_files`; synthetic faults",
             solver="ingest and burned-in check",
@@ -49,7 +49,7 @@ def suites(resources: Resources, handlers: Mapping[str, Handler]) -> Sequence[Su
             run=_refusals,
         ),
         Suite(
-            name="medical.geometry",
+            name="geometry",
             dataset="pydicom's CT and MR and synthetic radiographs, with random slopes, windows and photometry",
             split="80 renderings, seed 0",
             solver="pydicom's look-up tables as `geometry` uses them",
@@ -57,7 +57,7 @@ def suites(resources: Resources, handlers: Mapping[str, Handler]) -> Sequence[Su
             run=_agreement,
         ),
         Suite(
-            name="medical.quality",
+            name="quality",
             dataset="synthetic radiographs with graded blur, noise, under-exposure, saturation and collimation",
             split="10 phantoms, seeds 100-109; limits fixed beforehand; faults of the kinds that are checked",
             solver="lowest score of the checks other than size",
@@ -65,7 +65,7 @@ def suites(resources: Resources, handlers: Mapping[str, Handler]) -> Sequence[Su
             run=lambda progress: _quality(((probes.phantom(seed), seed) for seed in range(100, 110)), 10, progress),
         ),
         Suite(
-            name="medical.quality-films",
+            name="quality-films",
             dataset="NIH chest films (public), 512 px, with the same graded faults",
             split="20 development films; limits fixed beforehand; faults of the kinds that are checked",
             solver="lowest score of the checks other than size",
