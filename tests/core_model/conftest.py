@@ -5,11 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import torch
 from torch import Tensor
 
 from core_model.model import Decoder
 from core_model.tokenizer import Tokenizer
 from tests.core_model.tiny import LLAMA, make_decoder, make_tokenizer, random_llama
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _one_thread() -> None:
+    """Tiny models gain nothing from threads, and tests that run side by side lose much."""
+    torch.set_num_threads(1)
 
 
 @pytest.fixture

@@ -48,10 +48,10 @@ def test_top_p_is_exact_where_the_distribution_is_flat() -> None:
     logits = torch.zeros(3000)
     logits[:1500] += 1e-3  # the better half holds just over 50 %
 
-    counts = draw(SamplingParams(temperature=1.0, top_p=0.5, seed=4), logits, n=6000)
+    counts = draw(SamplingParams(temperature=1.0, top_p=0.5, seed=4), logits, n=1500)
 
     assert max(counts) < 1500
-    assert len(counts) > 1400
+    assert len(counts) > 700
 
 
 def test_top_k_and_top_p_compose_as_top_k_first() -> None:

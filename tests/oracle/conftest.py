@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,12 +14,19 @@ from core_model.gguf_file import LlamaGGUF
 from core_model.tokenizer import Tokenizer, tokenizer_from_gguf
 
 PROSE = (
-    "The library stood at the corner of two quiet streets. Every morning an old man opened its doors, swept the steps, "
-    "and put a pot of tea on the stove before the first readers came. In 1987 there were 214 of them; by winter, twice as "
-    "many. They asked for maps, for novels, for the price of wheat in 1912, and once for a recipe that needed no salt. "
-    "He answered what he could, wrote down what he could not, and never told anyone that he had not read a book to its "
+    "The library stood at the corner of two quiet streets. Every morning an old man opened its doors, swept the "
+    "steps, and put a pot of tea on the stove before the first readers came. In 1987 there were 214 of them; by "
+    "winter, twice as many. They asked for maps, for novels, for the price of wheat in 1912, and once for a recipe "
+    "that needed no salt. He answered what he could, wrote down what he could not, and never told anyone that he had "
+    "not read a book to its "
     "end since his daughter left for the sea.\n\nQ: What is 12 + 30?\nA: 42\n\ndef area(width, height):\n    return width"
 )
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _one_thread() -> None:
+    """Tiny models gain nothing from threads, and tests that run side by side lose much."""
+    torch.set_num_threads(1)
 
 
 @dataclass(frozen=True)
@@ -40,9 +46,9 @@ def dense() -> Dense:
 
 
 @pytest.fixture(scope="session")
-def llama() -> Iterator[Any]:
+def llama() -> Any:
     """transformers' LlamaForCausalLM of the same file, fp32."""
     from transformers import AutoModelForCausalLM
 
     path = find_gguf()
-    yield AutoModelForCausalLM.from_pretrained(path.parent, gguf_file=path.name, dtype=torch.float32).eval()
+    return AutoModelForCausalLM.from_pretrained(path.parent, gguf_file=path.name, dtype=torch.float32).eval()

@@ -73,17 +73,18 @@ def test_logits_equal_transformers(
 
 
 @pytest.mark.parametrize(("model_class", "config_class", "options"), CASES)
-def test_bf16_logits_follow_transformers_bf16(
+def test_bf16_is_no_further_from_fp32_than_transformers_bf16(
     tmp_path: Path, model_class: Any, config_class: Any, options: dict[str, Any]
 ) -> None:
-    """In bf16 a router may flip on a rounding, so the tolerance is on the whole: 3 % of the logits' spread, on median."""
-    oracle = randomize(model_class(config_class(**options)), seed=0).to(torch.bfloat16)
-    config, tensors = save_and_read(oracle, tmp_path)
-    expected = their_logits(oracle, IDS)
+    """A rounding may flip a router, so two bf16 programs cannot be compared logit for logit; their mean errors can."""
+    oracle = randomize(model_class(config_class(**options)), seed=0)
+    exact = their_logits(oracle, IDS)
+    config, tensors = save_and_read(oracle.to(torch.bfloat16), tmp_path)
+    theirs = (their_logits(oracle, IDS) - exact).abs().mean()
 
-    error = (our_logits(config, tensors, IDS, "bf16") - expected).abs()
+    ours = (our_logits(config, tensors, IDS, "bf16") - exact).abs().mean()
 
-    assert error.median() <= 0.03 * expected.std()
+    assert ours <= 1.5 * theirs
 
 
 @pytest.mark.parametrize(("model_class", "config_class", "options"), CASES)
