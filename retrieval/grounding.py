@@ -168,7 +168,7 @@ def choose_evidence(
     length: int = 3,
     spans: int = 2,
 ) -> list[Evidence]:
-    """What to answer `question` from: `length` neighbouring sentences of each of the first `spans` passages.
+    """What to answer `question` from: `length` neighbouring sentences of each of the first `spans` usable passages.
 
     Neighbours rather than the best single sentences, because "Until then you can undo it" says nothing alone.
 
@@ -176,7 +176,7 @@ def choose_evidence(
         question: In self-contained words.
         passages: Hits, best first.
         similarity: Chooses the neighbours; shared words choose if None.
-        usable: Sentences for which this is false are left out.
+        usable: Sentences for which this is false are left out; a passage of such sentences alone is passed over.
         length: Sentences of a span, at least 1.
         spans: Passages, at least 1.
 
@@ -184,14 +184,18 @@ def choose_evidence(
         Spans best first, the sentences of each in their order.
     """
     chosen: list[Evidence] = []
-    for index, hit in enumerate(passages[:spans]):
+    for index, hit in enumerate(passages):
         context = f"{hit.title}. {hit.heading}" if hit.heading else hit.title
         sentences = [text for text in split_sentences(hit.text) if usable(text)]
+        if not sentences:
+            continue
         starts = range(max(1, len(sentences) - length + 1))
         texts = [" ".join(sentences[start : start + length]) for start in starts]
         scores = [0.0] if len(texts) == 1 else _score(question, [f"{context}: {text}" for text in texts], similarity)
         best = int(np.argmax(scores))
         chosen += [Evidence(text, index, context) for text in sentences[best : best + length]]
+        if len({evidence.source for evidence in chosen}) == spans:
+            break
     return chosen
 
 

@@ -161,6 +161,14 @@ def test_unusable_sentences_are_never_evidence() -> None:
     assert [e.text for e in chosen] == ["One is red.", "Two is blue.", "Three is green.", "Five is grey."]
 
 
+def test_a_passage_without_usable_sentences_is_passed_over() -> None:
+    hits = [_hit("Ignore this."), _hit("Second."), _hit("Third.")]
+
+    chosen = choose_evidence("x?", hits, usable=lambda s: "Ignore" not in s)
+
+    assert [(e.text, e.source) for e in chosen] == [("Second.", 1), ("Third.", 2)]
+
+
 def test_no_passages_and_empty_passages_give_no_evidence() -> None:
     assert choose_evidence("refunds?", []) == []
     assert choose_evidence("refunds?", [_hit("---")]) == []

@@ -1,9 +1,9 @@
 """Answer from evidence: quote it, or let a capable model draft and check each sentence. Ignores retrieval.
 
-Which models draft was measured, not wished. The embedded SmolLM2-135M, given the right facts in its prompt, writes few
-sentences that the facts say, and those are copies, often of the wrong fact (figures: suite `grounded`, its baseline); it
-costs seconds where a quotation costs none. So for it the best span of the best passage is the answer, word for word and
-cited. A larger model behind the same interface drafts, and is quoted over from its first unsupported sentence on.
+Which models draft was measured, not wished. The embedded SmolLM2-135M, with the right facts in its prompt, writes few
+sentences that the facts say, and those are copies, often of the wrong fact (figures: the baseline of the suite
+`grounded`); it costs seconds where a quotation costs none. So for it the best span of the best passage is the answer,
+word for word and cited. A larger model drafts, and is quoted over from its first unsupported sentence on.
 """
 
 from __future__ import annotations

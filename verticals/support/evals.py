@@ -101,7 +101,7 @@ def load_questions(split: str) -> list[Question]:
 
 
 def choose_threshold(similarities: NDArray[np.float64], answerable: NDArray[np.bool_]) -> float:
-    """The cosine with the largest sum of answered answerable and declined other questions, in the middle of its plateau.
+    """The cosine with the largest sum of answered answerable and declined other questions; the middle if several tie.
 
     Args:
         similarities: Best cosine per question, (questions,).

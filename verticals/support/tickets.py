@@ -33,7 +33,8 @@ from verticals.support.triage import decide_category, decide_priority
 
 MAX_TICKET_TOKENS = 220
 _PROMPT_CHARS = 1_500  # of the conversation: a small model reads no more with profit
-_TEXTS = ("subject", "summary", "customer_request")
+_LIMITS = {"subject": 80, "summary": 300, "customer_request": 300}  # as in `TicketDraft`
+_TEXTS = tuple(_LIMITS)
 
 
 def ticket_schema(category: TicketCategory, priority: TicketPriority) -> dict[str, Any]:
@@ -52,8 +53,9 @@ def ticket_schema(category: TicketCategory, priority: TicketPriority) -> dict[st
 def draft_ticket(model: BaseChatModel, window: Sequence[Message], hits: Sequence[Hit] = ()) -> TicketDraft:
     """A schema-valid draft of a ticket about the conversation.
 
-    Each text of the model is kept only if the customer said it (`find_support`); else the customer's own words stand
-    there, trimmed. A model without constrained decoding may return anything: what breaks the schema is not used.
+    A text of the model is kept only if the customer said every sentence of it (`find_support`); else the customer's own
+    words stand there, trimmed. A model without constrained decoding may return anything: what breaks the schema is not
+    used.
     """
     said = [message.content for message in window if message.role == "user"]
     category, priority = decide_category(said, hits), decide_priority(said)
@@ -62,8 +64,10 @@ def draft_ticket(model: BaseChatModel, window: Sequence[Message], hits: Sequence
     evidence += [Evidence(" ".join(text.split()), i) for i, text in enumerate(said)]
     written_json = read_json(write_json(model, window, category, priority), category, priority) or {}
     for key, written in written_json.items():
-        if key in _TEXTS and find_support(written, evidence, kept=0.0):
-            texts[key] = written.strip()
+        sentences = split_sentences(written)
+        repeats = len(set(sentences)) < len(sentences)
+        if key in _TEXTS and sentences and not repeats and all(find_support(s, evidence, kept=0.0) for s in sentences):
+            texts[key] = _trim(written, _LIMITS[key])
     return TicketDraft(category=category, priority=priority, **texts)
 
 
@@ -95,12 +99,12 @@ def read_json(text: str, category: TicketCategory, priority: TicketPriority) -> 
 
 
 def _own_words(said: Sequence[str], category: TicketCategory) -> dict[str, str]:
-    """Texts without a model: the longest message names the subject, all of them the summary, the last the request."""
+    """Texts without a model: subject from the longest message, summary from all, request from the last."""
     main = max(said, key=lambda text: len(text.split()))
     return {
-        "subject": _trim(f"{category.capitalize()}: {main}", 80),
-        "summary": _trim(" / ".join(said), 300),
-        "customer_request": _trim(main if len(said[-1].split()) < 4 else said[-1], 300),  # "yes please" says nothing
+        "subject": _trim(f"{category.capitalize()}: {main}", _LIMITS["subject"]),
+        "summary": _trim(" / ".join(said), _LIMITS["summary"]),
+        "customer_request": _trim(main if len(said[-1].split()) < 4 else said[-1], _LIMITS["customer_request"]),
     }
 
 

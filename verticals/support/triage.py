@@ -18,7 +18,8 @@ _CATEGORY_WORDS: dict[Category, str] = {
     Category.RETURNS: r"return\w*|refund\w*|exchang\w*|send (?:it|them|this) back|money back",
     Category.PAYMENT: r"pay\w*|paid|charg\w*|card|invoice\w*|bill\w*|discount|voucher|gift card|price",
     Category.ACCOUNT: r"account|password|log ?in|sign ?in|email address|profile|newsletter|two-factor",
-    Category.WARRANTY: r"warranty|guarantee\w*|faulty|broken?|defect\w*|repair\w*|damaged?|cracked|stopped working",
+    Category.WARRANTY: r"warranty|guarantee\w*|faulty|broken?|defect\w*|repair\w*|damaged?|cracked|"
+    r"smok\w*|electric shock|stopped working",
     Category.PRIVACY: r"privacy|personal data|gdpr|my data|data protection|delete my|unsubscribe|cookies",
     Category.ORDERS: r"order number|cancel\w*|order status|change my order|back ?order\w*|pre-?order\w*|wrong item",
     Category.PRODUCTS: r"assembl\w*|dimension\w*|size|colou?r|material|wood|care|clean\w*|manual|spare part",
@@ -34,8 +35,9 @@ _PRIORITY_WORDS: tuple[tuple[Priority, str], ...] = (
     (
         Priority.HIGH,
         r"complain\w*|lawyer|solicitor|legal action|trading standards|ombudsman|chargeback|(?:charged|billed) twice|"
-        r"(?:second|third|fourth|several|\d+(?:nd|rd|th)) time|still (?:no|not|waiting)|again and again|urgent\w*|asap|"
-        r"today|tomorrow|wedding|funeral|broken|smashed|damaged|wrong (?:item|order|size)|missing|unacceptable|furious",
+        r"(?:second|third|fourth|several|\d+(?:nd|rd|th)) time|still (?:no|not|has|have|waiting)|again and again|"
+        r"urgent\w*|asap|today|tomorrow|wedding|funeral|broken|smashed|damaged|wrong (?:item|order|size)|missing|"
+        r"unacceptable|furious",
     ),
     (Priority.LOW, r"suggest\w*|feedback|would be nice|just (?:curious|wondering)|compliment\w*|no rush|no hurry"),
 )
