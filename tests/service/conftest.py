@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 import uvicorn
 from langchain_core.language_models import GenericFakeChatModel
 from pydantic import BaseModel, ConfigDict, Field, RootModel
@@ -37,9 +39,16 @@ from verticals.contract import (
 )
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _logging() -> None:
+@pytest.fixture(autouse=True)
+def _logging() -> Iterator[None]:
+    """As the service sets it up, and afterwards as pytest had it."""
+    root = logging.getLogger()
+    handlers, level = root.handlers, root.level
     configure_logging("warning", json=False)
+    yield
+    root.handlers = handlers
+    root.setLevel(level)
+    structlog.reset_defaults()
 
 
 class Weigh(BaseModel):

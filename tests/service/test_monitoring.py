@@ -7,7 +7,6 @@ import logging
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from contextvars import copy_context
 from dataclasses import dataclass
 
@@ -34,16 +33,6 @@ class FakeStats:
 @pytest.fixture
 def registry() -> CollectorRegistry:
     return CollectorRegistry()
-
-
-@pytest.fixture
-def _logging_restored() -> Iterator[None]:
-    root, level = logging.getLogger(), logging.getLogger().level
-    handlers = root.handlers
-    yield
-    root.handlers = handlers
-    root.setLevel(level)
-    structlog.reset_defaults()
 
 
 def _lines(text: str) -> list[dict[str, object]]:
@@ -104,7 +93,6 @@ def test_two_services_in_one_process_do_not_share_figures() -> None:
     assert second.registry.get_sample_value("trivium_operations_total", labels) is None
 
 
-@pytest.mark.usefixtures("_logging_restored")
 def test_a_request_id_marks_events_of_its_request_only_and_follows_into_threads(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -122,7 +110,6 @@ def test_a_request_id_marks_events_of_its_request_only_and_follows_into_threads(
     assert "request_id" not in outside
 
 
-@pytest.mark.usefixtures("_logging_restored")
 @pytest.mark.parametrize(
     "fields",
     [
@@ -148,7 +135,6 @@ def test_fields_that_could_hold_a_body_are_removed(
     assert line["path"] == "/v1/x"
 
 
-@pytest.mark.usefixtures("_logging_restored")
 @pytest.mark.parametrize("source", ["structlog", "logging"])
 @pytest.mark.parametrize("as_json", [True, False])
 def test_an_exception_is_logged_by_type_and_place_without_its_message(
@@ -171,7 +157,6 @@ def test_an_exception_is_logged_by_type_and_place_without_its_message(
     assert "test_monitoring" in printed  # the call path
 
 
-@pytest.mark.usefixtures("_logging_restored")
 def test_library_loggers_that_print_urls_or_bodies_stay_quiet_when_debugging(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -185,7 +170,6 @@ def test_library_loggers_that_print_urls_or_bodies_stay_quiet_when_debugging(
     assert line["event"] == "ours"
 
 
-@pytest.mark.usefixtures("_logging_restored")
 def test_events_below_the_level_are_dropped(capsys: pytest.CaptureFixture[str]) -> None:
     configure_logging("warning", json=True)
 
