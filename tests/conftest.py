@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import getpass
+import logging
 import os
 import shutil
 import socket
 import subprocess
 import tempfile
+import threading
+import time
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import structlog
+import uvicorn
+from fastapi import FastAPI
 from sqlalchemy import create_engine, text
 from sqlalchemy.orm import Session, sessionmaker
 
+from service.monitoring import OURS, configure_logging
 from service.storage import make_sessions, migrate, open_database
 
 
@@ -24,6 +32,34 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+@contextmanager
+def served(app: FastAPI) -> Iterator[str]:
+    """A real server over `app` on a free port; gives its address."""
+    port = free_port()
+    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_config=None, access_log=False))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    while not server.started:
+        assert thread.is_alive(), "the server ended before it started"
+        time.sleep(0.01)
+    yield f"http://127.0.0.1:{port}"
+    server.should_exit = True
+    thread.join(10)
+
+
+@pytest.fixture
+def service_logging() -> Iterator[None]:
+    """Logs as the service writes them, and afterwards as pytest had them."""
+    loggers = [logging.getLogger(name) for name in (None, *OURS)]
+    handlers, levels = loggers[0].handlers, [logger.level for logger in loggers]
+    configure_logging("error", json=False)
+    yield
+    loggers[0].handlers = handlers
+    for logger, level in zip(loggers, levels, strict=True):
+        logger.setLevel(level)
+    structlog.reset_defaults()
 
 
 def _postgresql_binaries() -> Path | None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,11 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import uvicorn
 from streamlit.testing.v1 import AppTest
 
-from service.monitoring import configure_logging
-from tests.conftest import free_port
+from tests.conftest import served
 from tests.dashboards.fake_api import make_app
 
 RUN_TIMEOUT_S = 60
@@ -31,18 +27,14 @@ class Api:
 
 @contextmanager
 def _served(home: Path, *, filled: bool) -> Iterator[Api]:
-    configure_logging("error", json=False)
     app, key = make_app(home, filled=filled)
-    port = free_port()
-    server = uvicorn.Server(uvicorn.Config(app, port=port, log_config=None, access_log=False))
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    while not server.started:
-        assert thread.is_alive(), "the server ended before it started"
-        time.sleep(0.01)
-    yield Api(f"http://127.0.0.1:{port}", key)
-    server.should_exit = True
-    thread.join(10)
+    with served(app) as url:
+        yield Api(url, key)
+
+
+@pytest.fixture(autouse=True)
+def _logging(service_logging: None) -> None:
+    """Every test here logs as the service does."""
 
 
 @pytest.fixture(scope="session")

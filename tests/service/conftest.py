@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
-import structlog
-import uvicorn
 from langchain_core.language_models import GenericFakeChatModel
 from pydantic import BaseModel, ConfigDict, Field, RootModel
 
@@ -20,11 +17,10 @@ from service.api import create_app
 from service.audit import AuditLog
 from service.auth import KeyRing
 from service.kit import Kit
-from service.monitoring import configure_logging
 from service.registry import FileRegistry
 from service.settings import Settings
 from service.storage import make_sessions, migrate, open_database
-from tests.conftest import free_port
+from tests.conftest import served
 from verticals.contract import (
     Artifact,
     Conflict,
@@ -40,15 +36,8 @@ from verticals.contract import (
 
 
 @pytest.fixture(autouse=True)
-def _logging() -> Iterator[None]:
-    """As the service sets it up, and afterwards as pytest had it."""
-    root = logging.getLogger()
-    handlers, level = root.handlers, root.level
-    configure_logging("warning", json=False)
-    yield
-    root.handlers = handlers
-    root.setLevel(level)
-    structlog.reset_defaults()
+def _logging(service_logging: None) -> None:
+    """Every test here logs as the service does."""
 
 
 class Weigh(BaseModel):
@@ -198,24 +187,8 @@ def key(kit: Kit) -> str:
 @pytest.fixture
 def serve() -> Iterator[Callable[[Kit], str]]:
     """Start a real server over a kit; gives its address."""
-    running: list[tuple[uvicorn.Server, threading.Thread]] = []
-
-    def start(kit: Kit) -> str:
-        port = free_port()
-        config = uvicorn.Config(create_app(kit), host="127.0.0.1", port=port, log_config=None, access_log=False)
-        server = uvicorn.Server(config)
-        thread = threading.Thread(target=server.run, daemon=True)
-        thread.start()
-        running.append((server, thread))
-        while not server.started:
-            assert thread.is_alive(), "the server ended before it started"
-            time.sleep(0.01)
-        return f"http://127.0.0.1:{port}"
-
-    yield start
-    for server, thread in running:
-        server.should_exit = True
-        thread.join(10)
+    with ExitStack() as running:
+        yield lambda kit: running.enter_context(served(create_app(kit)))
 
 
 @pytest.fixture
