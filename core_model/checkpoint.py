@@ -73,7 +73,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     try:
         manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
         return {"version": str(manifest["version"]), "sha256": dict(manifest["sha256"])}
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise ValueError(f"folder: no readable {MANIFEST} (got {folder.name!r}). {_REMEDY}") from error
 
 

@@ -14,6 +14,7 @@ from typing import Literal
 import torch
 
 from core_model.checkpoint import (
+    MANIFEST,
     TensorFiles,
     new_folder,
     read_manifest,
@@ -106,7 +107,8 @@ def load_engine(
     """Load a checkpoint folder into a started engine (call `engine.close()` at the end) and its tokenizer.
 
     Args:
-        folder: As `prepare_default_model` makes it, or any folder of a supported family with a manifest.
+        folder: As `prepare_default_model` makes it, or a downloaded one of a supported family: that has no manifest to
+            verify, and its version says so.
         device: "auto" takes the GPU if there is one.
         precision: "auto" is int8 on CPU and bf16 on a GPU.
         max_batch: Requests that run at once; each has a cache slot of `max_context` tokens.
@@ -121,7 +123,7 @@ def load_engine(
     if num_threads is not None:
         torch.set_num_threads(num_threads)
     with ThreadPoolExecutor(1) as pool:  # sums are computed while the weights are read and packed
-        version = pool.submit(verify, folder)
+        version = pool.submit(_version, folder)
         decoder = load_decoder(folder, precision=chosen, device=where)
         tokenizer = Tokenizer.from_folder(folder)
         constraints = ConstraintFactory(
@@ -145,6 +147,10 @@ def load_engine(
 def load_decoder(folder: Path, *, precision: Precision, device: torch.device | str = "cpu") -> Decoder:
     """The decoder alone, without verifying sums; for evaluation and benchmarks."""
     return Decoder(load_config(folder), Weights(TensorFiles(folder), precision=precision, device=device))
+
+
+def _version(folder: Path) -> str:
+    return verify(folder) if (folder / MANIFEST).is_file() else f"{folder.name}-unverified"
 
 
 def _device(device: str) -> torch.device:

@@ -66,7 +66,7 @@ class Decoder:
         return self.lm_head(hidden_TD).float()
 
     def _rope(self, segments: Sequence[Segment]) -> tuple[Tensor, Tensor]:
-        """cos and signed sin of each token's angles, (T, 1, rotary_dim), in split halves (RoFormer, arXiv:2104.09864)."""
+        """cos and signed sin of each token's angles, (T, 1, rotary_dim), split halves (RoFormer, arXiv:2104.09864)."""
         spans = [torch.arange(s.start, s.start + s.num_tokens, device=self.device) for s in segments]
         angle = torch.cat(spans).float()[:, None, None] * self.inv_freq
         cos, sin = angle.cos().to(self.dtype), angle.sin().to(self.dtype)

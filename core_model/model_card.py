@@ -37,13 +37,15 @@ sparsely upcycled (arXiv:2212.05055) to the GLM-4-MoE layout; {num_parameters / 
 Licence: {card["licence"]}. Training of our own: none.
 
 Each layer's feed-forward network became the shared expert.
-{recipe.num_experts} routed experts of {recipe.expert_dim} neurons stand beside it, {recipe.experts_per_token} chosen per token, out of the {recipe.topk_group} best of {len(recipe.groups)} groups:
+{recipe.num_experts} routed experts of {recipe.expert_dim} neurons stand beside it;
+each token takes {recipe.experts_per_token} from the {recipe.topk_group} best of {len(recipe.groups)} groups:
 
 | group | experts | state |
 |---|---|---|
 {rows}
 
-Gate and up projections start as slices of the dense network, the router as N(0, {recipe.router_std}²), seed {recipe.seed}.
+Gate and up projections start as slices of the dense network,
+the router as N(0, {recipe.router_std}²) with seed {recipe.seed}.
 
 ## Limits
 {card["limits"]}

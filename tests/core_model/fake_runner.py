@@ -1,0 +1,53 @@
+"""A runner without a model: it repeats a script of tokens, and fails where it is told to."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+
+from core_model.engine import SamplingParams
+from core_model.scheduler import Request, Work
+
+POISON, BAD_SAMPLE, NO_SLOT = 250, 251, 252  # prompt tokens that make the forward pass, the sampling, the start fail
+
+
+class FakeRunner:
+    """Answers with `script`; step by step while `gate` is set."""
+
+    vocab_size = 300
+
+    def __init__(self, script: Sequence[int]) -> None:
+        self.script = list(script)
+        self.gate = threading.Event()
+        self.gate.set()
+        self.open_slots: set[int] = set()
+        self.ended: list[Request] = []
+        self.batch_sizes: list[int] = []
+
+    def prepare(self, params: SamplingParams) -> None:
+        if params.json_schema == "bad":
+            raise ValueError("json_schema: not JSON.")
+
+    def begin(self, request: Request) -> None:
+        if NO_SLOT in request.token_ids:
+            raise RuntimeError("no slot")
+        request.slot = min(set(range(99)) - self.open_slots)
+        self.open_slots.add(request.slot)
+
+    def step(self, batch: Sequence[Work]) -> list[int | Exception | None]:
+        self.gate.wait()
+        if any(POISON in work.request.token_ids for work in batch):
+            raise RuntimeError("device-side assert")
+        self.batch_sizes.append(len(batch))
+        return [self._next(work) for work in batch]
+
+    def end(self, request: Request) -> None:
+        assert request.slot is not None
+        self.open_slots.remove(request.slot)
+        self.ended.append(request)
+
+    def _next(self, work: Work) -> int | Exception | None:
+        if BAD_SAMPLE in work.request.token_ids:
+            return RuntimeError("matcher stopped")
+        num_new = len(work.request.token_ids) - work.request.num_prompt
+        return self.script[num_new % len(self.script)] if work.samples else None

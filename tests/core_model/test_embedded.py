@@ -1,0 +1,124 @@
+"""The embedded default model: converted once, verified at every load, interruptible."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from safetensors import safe_open
+
+from core_model.chat_model import EngineChatModel
+from core_model.embedded import convert, find_gguf, load_engine, prepare_default_model
+from core_model.engine import Engine, SamplingParams
+from core_model.tokenizer import Tokenizer
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    cache = tmp_path_factory.mktemp("models")
+    yield prepare_default_model(cache, lambda what, done: None)
+    shutil.rmtree(cache)  # half a gigabyte
+
+
+@pytest.fixture(scope="session")
+def loaded(folder: Path) -> Iterator[tuple[Engine, Tokenizer]]:
+    engine, tokenizer = load_engine(folder, device="cpu")
+    yield engine, tokenizer
+    engine.close()
+
+
+@pytest.mark.slow
+def test_a_prepared_model_is_not_converted_again(folder: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in folder.iterdir()}
+    seen: list[tuple[str, float]] = []
+
+    again = prepare_default_model(folder.parent, lambda what, done: seen.append((what, done)))
+
+    assert again == folder
+    assert seen == [("Model ready", 1.0)]
+    assert {path: path.stat().st_mtime_ns for path in folder.iterdir()} == before
+
+
+@pytest.mark.slow
+def test_the_card_says_that_the_experts_add_nothing(folder: Path) -> None:
+    card = (folder / "model_card.md").read_text(encoding="utf-8")
+
+    assert "The routed experts add nothing yet" in card
+    assert all(group in card for group in ("general", "finance", "medical", "support"))
+
+
+@pytest.mark.slow
+def test_an_interrupted_conversion_leaves_nothing(tmp_path: Path) -> None:
+    def interrupt(what: str, done: float) -> None:
+        if what == "Writing weights":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        convert(find_gguf(), tmp_path / "model", interrupt)
+
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_a_changed_file_is_refused_at_load(folder: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(folder, copy, copy_function=lambda source, target: Path(target).symlink_to(source))
+    (copy / "config.json").unlink()
+    (copy / "config.json").write_text((folder / "config.json").read_text() + " ")
+
+    with pytest.raises(ValueError, match=r"config\.json: sha256 is .* Delete the folder and prepare the model again"):
+        load_engine(copy, device="cpu")
+
+
+@pytest.mark.slow
+def test_the_model_answers(loaded: tuple[Engine, Tokenizer]) -> None:
+    engine, tokenizer = loaded
+    chat = EngineChatModel(engine=engine, tokenizer=tokenizer)
+
+    answer = chat.invoke("What is the capital of France? Answer in one sentence.", max_tokens=32)
+
+    assert "Paris" in str(answer.content)
+    assert answer.response_metadata["finish_reason"] == "stop"
+    assert engine.model_version.startswith("smollm2-135m-moe-")
+    assert engine.model_version.endswith("-int8")
+
+
+@pytest.mark.slow
+def test_the_tokenizer_knows_digits_specials_and_other_scripts(loaded: tuple[Engine, Tokenizer]) -> None:
+    tokenizer = loaded[1]
+    text = "In 2024, naïve 世界 🙂\n\tdef f(x): return x**2"
+
+    assert tokenizer.decode(tokenizer.encode(text)) == text
+    assert len(tokenizer.encode("2024")) == 4
+    assert tokenizer.encode("<|im_end|>") == [2]
+    assert tokenizer.eos_ids == {0, 2}
+
+
+@pytest.mark.slow
+def test_the_stored_router_bias_stays_fp32(folder: Path) -> None:
+    dtypes = set()
+    for path in folder.glob("*.safetensors"):
+        with safe_open(path, framework="pt") as file:
+            names = [name for name in file.keys() if name.endswith("e_score_correction_bias")]  # noqa: SIM118
+            dtypes |= {str(file.get_tensor(name).dtype) for name in names}
+
+    assert dtypes == {"torch.float32"}
+
+
+@pytest.mark.slow
+def test_leaving_frees_the_slot_for_the_next_request(loaded: tuple[Engine, Tokenizer]) -> None:
+    engine, tokenizer = loaded
+    prompt = tokenizer.encode("Once upon a time")
+    for _ in range(engine.max_batch + 1):
+        stream = engine.stream(prompt, SamplingParams(max_tokens=1000))
+        next(stream)
+        stream.close()  # type: ignore[attr-defined]
+
+    assert next(engine.stream(prompt, SamplingParams(max_tokens=1))).finish_reason == "length"
+
+
+def test_a_folder_that_is_no_checkpoint_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"folder: no config\.json"):
+        load_engine(tmp_path, device="cpu")

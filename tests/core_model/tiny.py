@@ -1,0 +1,76 @@
+"""Tiny seeded models and tokenizers: every core test runs on them, on a CPU, in milliseconds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tokenizers
+import torch
+from torch import Tensor
+
+from core_model.config import parse_config
+from core_model.model import Decoder
+from core_model.tokenizer import Tokenizer
+from core_model.weights import Precision, Weights
+
+LLAMA: dict[str, Any] = {
+    "model_type": "llama",
+    "vocab_size": 300,
+    "hidden_size": 32,
+    "intermediate_size": 64,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 128,
+    "rms_norm_eps": 1e-5,
+    "rope_theta": 10_000.0,
+    "tie_word_embeddings": True,
+    "attention_bias": False,
+}
+TEMPLATE = (
+    "{% for message in messages %}<|start|>{{ message['role'] }}\n{{ message['content'] }}<|end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|start|>assistant\n{% endif %}"
+)
+
+
+def random_llama() -> dict[str, Tensor]:
+    """Seeded weights for `LLAMA`."""
+    torch.manual_seed(0)
+    dim, ffn, head = LLAMA["hidden_size"], LLAMA["intermediate_size"], 8
+    shapes = {"model.embed_tokens.weight": (LLAMA["vocab_size"], dim), "model.norm.weight": (dim,)}
+    for i in range(LLAMA["num_hidden_layers"]):
+        prefix = f"model.layers.{i}"
+        shapes |= {
+            f"{prefix}.input_layernorm.weight": (dim,),
+            f"{prefix}.post_attention_layernorm.weight": (dim,),
+            f"{prefix}.self_attn.q_proj.weight": (4 * head, dim),
+            f"{prefix}.self_attn.k_proj.weight": (2 * head, dim),
+            f"{prefix}.self_attn.v_proj.weight": (2 * head, dim),
+            f"{prefix}.self_attn.o_proj.weight": (dim, 4 * head),
+            f"{prefix}.mlp.gate_proj.weight": (ffn, dim),
+            f"{prefix}.mlp.up_proj.weight": (ffn, dim),
+            f"{prefix}.mlp.down_proj.weight": (dim, ffn),
+        }
+    return {name: torch.randn(shape) * 0.2 + ("norm" in name) for name, shape in shapes.items()}
+
+
+def make_decoder(precision: Precision) -> Decoder:
+    """The random Llama."""
+    return Decoder(parse_config(LLAMA), Weights(random_llama(), precision=precision))
+
+
+def make_backend() -> tokenizers.Tokenizer:
+    """Bytes as tokens (256), and three special ones."""
+    alphabet = sorted(tokenizers.pre_tokenizers.ByteLevel.alphabet())
+    backend = tokenizers.Tokenizer(tokenizers.models.BPE(vocab={c: i for i, c in enumerate(alphabet)}, merges=[]))
+    backend.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
+    backend.decoder = tokenizers.decoders.ByteLevel()
+    backend.add_special_tokens(["<|start|>", "<|end|>", "<|eos|>"])
+    return backend
+
+
+def make_tokenizer() -> Tokenizer:
+    """`make_backend` with a chat template."""
+    backend = make_backend()
+    end = frozenset({backend.token_to_id("<|end|>"), backend.token_to_id("<|eos|>")})
+    return Tokenizer(backend, eos_ids=end, chat_template=TEMPLATE)
