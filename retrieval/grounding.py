@@ -76,16 +76,18 @@ class Evidence:
     text: str
     source: int
     context: str = ""
+    doc_id: str = ""
 
 
-def split_sentences(passage: str) -> list[str]:
+def split_sentences(passage: str, *, heading: str = "") -> list[str]:
     """Sentences of a passage in order, without mark-up.
 
     A passage is as `retrieval.chunking` writes it: one paragraph, list item or table row a line. A line that ends in a
-    colon joins the list below it, because neither says much alone; a table row is read with its column names.
+    colon joins the list below it, because neither says much alone, and `heading` joins a list that opens the passage:
+    under "Not covered" the bare item "Damage from drops" would say the opposite. Table rows name their columns.
     """
     sentences: list[str] = []
-    lead = ""  # "To return an item:", waiting for its list
+    lead = f"{heading}:" if heading else ""  # or "To return an item:", waiting for its list
     items: list[str] = []
     header: list[str] = []
 
@@ -166,11 +168,12 @@ def choose_evidence(
     similarity: Similarity | None = None,
     usable: Callable[[str], bool] = lambda sentence: True,
     length: int = 3,
-    spans: int = 2,
+    spans: int = 3,
 ) -> list[Evidence]:
-    """What to answer `question` from: `length` neighbouring sentences of each of the first `spans` usable passages.
+    """What to answer `question` from: `length` neighbouring sentences of each of `spans` passages.
 
-    Neighbours rather than the best single sentences, because "Until then you can undo it" says nothing alone.
+    Neighbours rather than the best single sentences, because "Until then you can undo it" says nothing alone. After the
+    best passage come the others of its document, then the rest: an opening line is completed by its own article.
 
     Args:
         question: In self-contained words.
@@ -184,19 +187,24 @@ def choose_evidence(
         Spans best first, the sentences of each in their order.
     """
     chosen: list[Evidence] = []
-    for index, hit in enumerate(passages):
+    for index in _own_document_first(passages):
+        hit = passages[index]
         context = f"{hit.title}. {hit.heading}" if hit.heading else hit.title
-        sentences = [text for text in split_sentences(hit.text) if usable(text)]
+        sentences = [text for text in split_sentences(hit.text, heading=hit.heading.split(" > ")[-1]) if usable(text)]
         if not sentences:
             continue
         starts = range(max(1, len(sentences) - length + 1))
         texts = [" ".join(sentences[start : start + length]) for start in starts]
         scores = [0.0] if len(texts) == 1 else _score(question, [f"{context}: {text}" for text in texts], similarity)
         best = int(np.argmax(scores))
-        chosen += [Evidence(text, index, context) for text in sentences[best : best + length]]
+        chosen += [Evidence(text, index, context, hit.doc_id) for text in sentences[best : best + length]]
         if len({evidence.source for evidence in chosen}) == spans:
             break
     return chosen
+
+
+def _own_document_first(passages: Sequence[Hit]) -> list[int]:
+    return sorted(range(len(passages)), key=lambda i: passages[i].doc_id != passages[0].doc_id)  # stable
 
 
 def _score(question: str, texts: Sequence[str], similarity: Similarity | None) -> ArrayLike:

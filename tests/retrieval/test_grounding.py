@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -106,6 +107,13 @@ def test_a_passage_is_read_as_sentences_lists_with_their_lead_and_rows_with_thei
     ]
 
 
+def test_a_list_that_opens_a_passage_is_led_by_its_heading() -> None:
+    assert split_sentences("- Drops.\n- Pets.\n\nAsk us first.", heading="Not covered") == [
+        "Not covered: Drops; Pets.",
+        "Ask us first.",
+    ]
+
+
 def test_text_that_arrives_in_pieces_leaves_as_the_same_sentences() -> None:
     text = "Delivery costs £4.95. It takes 3 to 5 days.\nIs that fine? Yes"
 
@@ -136,7 +144,7 @@ LONG = "One is red. Two is blue. Three is green. Four is about refunds. Five is 
 def test_evidence_is_neighbouring_sentences_of_the_best_passages() -> None:
     hits = [_hit(LONG), _hit("Second best."), _hit("Third best.")]
 
-    chosen = choose_evidence("What about refunds?", hits, length=2)
+    chosen = choose_evidence("What about refunds?", hits, length=2, spans=2)
 
     assert [(e.text, e.source) for e in chosen] == [
         ("Three is green.", 0),
@@ -159,6 +167,12 @@ def test_unusable_sentences_are_never_evidence() -> None:
     chosen = choose_evidence("What about refunds?", [_hit(LONG)], usable=lambda s: "refunds" not in s, length=9)
 
     assert [e.text for e in chosen] == ["One is red.", "Two is blue.", "Three is green.", "Five is grey."]
+
+
+def test_the_best_passages_own_document_comes_before_others() -> None:
+    hits = [_hit("First."), replace(_hit("Elsewhere."), doc_id="other"), _hit("Second.")]
+
+    assert [(e.text, e.doc_id) for e in choose_evidence("x?", hits, spans=2)] == [("First.", "d"), ("Second.", "d")]
 
 
 def test_a_passage_without_usable_sentences_is_passed_over() -> None:

@@ -2,7 +2,7 @@
 
 Which models draft was measured, not wished. The embedded SmolLM2-135M, with the right facts in its prompt, writes few
 sentences that the facts say, and those are copies, often of the wrong fact (figures: the baseline of the suite
-`grounded`); it costs seconds where a quotation costs none. So for it the best span of the best passage is the answer,
+`grounded`); it costs seconds where a quotation costs none. So for it the best span of the best article is the answer,
 word for word and cited. A larger model drafts, and is quoted over from its first unsupported sentence on.
 """
 
@@ -23,7 +23,8 @@ from retrieval.grounding import Evidence, content_stems, find_support, quantitie
 from verticals.support.prompting import as_data, load_prompt
 from verticals.support.schemas import Usage
 
-MAX_SENTENCES = 4
+MAX_SENTENCES = 4  # of a draft
+MAX_QUOTED = 3
 _TOO_SMALL = ("smollm2-135m",)  # model versions that begin so quote instead of drafting
 _OPENING = re.compile(
     r"^(?:\s*(?:\d+[.)]\s|[-*•]\s|(?:yes|no|sure|of course|certainly|hello|hi)\b\s*[,:.!]|"
@@ -86,9 +87,9 @@ def write_answer(
     """Sentences that the evidence says, each as soon as it is known.
 
     Args:
-        model: Drafts the answer; the best span is quoted at once if None. Closed as soon as its text is not wanted.
+        model: Drafts the answer; the best article is quoted at once if None. Closed as soon as its text is not wanted.
         question: The customer's question in self-contained words.
-        evidence: As `choose_evidence` gives it, at least one sentence; the best span comes first.
+        evidence: As `choose_evidence` gives it, at least one sentence; the best comes first.
         draft: Filled in while the answer is written.
         cancelled: Asked before each piece; true stops generation and the answer.
     """
@@ -99,8 +100,9 @@ def write_answer(
             yield Sentence(text, support, quoted=False)
     if said and not draft.rejected:
         return
-    for fact in evidence:
-        if fact.source == evidence[0].source and fact not in said and not cancelled():
+    quotable = [fact for fact in evidence if fact.doc_id == evidence[0].doc_id][:MAX_QUOTED]
+    for fact in quotable:
+        if fact not in said and not cancelled():
             yield Sentence(_as_sentence(fact.text), fact, quoted=True)
 
 

@@ -112,4 +112,6 @@ def standalone_query(window: Sequence[Message]) -> str:
 
 def _follows_on(question: str) -> bool:
     words = " ".join(re.findall(r"[\w']+", question.lower()))
+    if _YES.fullmatch(words):
+        return True
     return len(content_stems(words)) < _OWN_SUBJECT and bool(_FOLLOWS_ON.search(words))

@@ -32,6 +32,7 @@ from verticals.support.tables import TicketRow
 from verticals.support.triage import decide_category, decide_priority
 
 MAX_TICKET_TOKENS = 220
+_TELLING_WORDS = 4
 _PROMPT_CHARS = 1_500  # of the conversation: a small model reads no more with profit
 _LIMITS = {"subject": 80, "summary": 300, "customer_request": 300}  # as in `TicketDraft`
 _TEXTS = tuple(_LIMITS)
@@ -57,7 +58,7 @@ def draft_ticket(model: BaseChatModel, window: Sequence[Message], hits: Sequence
     words stand there, trimmed. A model without constrained decoding may return anything: what breaks the schema is not
     used.
     """
-    said = [message.content for message in window if message.role == "user"]
+    said = _telling([message.content for message in window if message.role == "user"])
     category, priority = decide_category(said, hits), decide_priority(said)
     texts = _own_words(said, category)
     evidence = [Evidence(sentence, i) for i, text in enumerate(said) for sentence in split_sentences(text)]
@@ -99,13 +100,17 @@ def read_json(text: str, category: TicketCategory, priority: TicketPriority) -> 
 
 
 def _own_words(said: Sequence[str], category: TicketCategory) -> dict[str, str]:
-    """Texts without a model: subject from the longest message, summary from all, request from the last."""
-    main = max(said, key=lambda text: len(text.split()))
+    """Texts without a model: subject and request are the last message, the summary is all of them."""
     return {
-        "subject": _trim(f"{category.capitalize()}: {main}", _LIMITS["subject"]),
+        "subject": _trim(f"{category.capitalize()}: {said[-1]}", _LIMITS["subject"]),
         "summary": _trim(" / ".join(said), _LIMITS["summary"]),
-        "customer_request": _trim(main if len(said[-1].split()) < 4 else said[-1], _LIMITS["customer_request"]),
+        "customer_request": _trim(said[-1], _LIMITS["customer_request"]),
     }
+
+
+def _telling(said: Sequence[str]) -> list[str]:
+    """The messages that say what it is about, without "yes please"; all of them if none does."""
+    return [text for text in said if len(text.split()) >= _TELLING_WORDS] or list(said)
 
 
 def _trim(text: str, limit: int) -> str:

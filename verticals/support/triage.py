@@ -16,7 +16,7 @@ from verticals.support.schemas import TicketPriority as Priority
 _CATEGORY_WORDS: dict[Category, str] = {
     Category.DELIVERY: r"deliver\w*|ship\w*|parcel|courier|track\w*|arriv\w*|dispatch\w*|late|lost in the post",
     Category.RETURNS: r"return\w*|refund\w*|exchang\w*|send (?:it|them|this) back|money back",
-    Category.PAYMENT: r"pay\w*|paid|charg\w*|card|invoice\w*|bill\w*|discount|voucher|gift card|price",
+    Category.PAYMENT: r"pay\w*|paid|charg\w*|card|invoice\w*|bill\w*|discount\w*|voucher|gift card|price",
     Category.ACCOUNT: r"account|password|log ?in|sign ?in|email address|profile|newsletter|two-factor",
     Category.WARRANTY: r"warranty|guarantee\w*|faulty|broken?|defect\w*|repair\w*|damaged?|cracked|"
     r"smok\w*|electric shock|stopped working",

@@ -98,6 +98,7 @@ def test_yes_accepts_the_offer_of_a_ticket_but_only_after_it(said: str) -> None:
             "Can I return a rug? and a lamp? and a sofa?",
         ),
         (_talk("Hello", "a", "what about it?"), "what about it?"),
+        (_talk("Any student discount?", OFFER, "yes please"), "Any student discount? yes please"),
     ],
 )
 def test_a_follow_up_brings_its_question_along(talk: list[Message], query: str) -> None:
