@@ -10,6 +10,7 @@ import json
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -27,14 +28,22 @@ _SHARD_BYTES = 128 * 2**20  # several shards, so that their sums are computed si
 
 @contextmanager
 def new_folder(target: Path) -> Iterator[Path]:
-    """A temporary folder that becomes `target` when the block ends well, and vanishes otherwise."""
+    """A temporary folder that becomes `target` when the block ends well, and vanishes otherwise.
+
+    A process that is killed leaves its folder behind; one older than an hour is removed. If another process made a
+    complete `target` meanwhile, that one stays.
+    """
     target.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(prefix=f".{target.name}-partial-", dir=target.parent))
+    prefix = f".{target.name}-partial-"
+    for left in target.parent.glob(f"{prefix}*"):
+        if time.time() - left.stat().st_mtime > _ABANDONED_S:
+            shutil.rmtree(left, ignore_errors=True)
+    partial = Path(tempfile.mkdtemp(prefix=prefix, dir=target.parent))
     try:
         yield partial
-        if target.exists():  # only a broken or outdated one gets this far; it must not be mixed with the new files
-            shutil.rmtree(target)
-        partial.replace(target)
+        if not _is_complete(target):
+            shutil.rmtree(target, ignore_errors=True)
+            partial.replace(target)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 
@@ -121,7 +130,16 @@ class TensorFiles(Mapping[str, Tensor]):
         return len(self._files)
 
 
+_ABANDONED_S = 3600
 _REMEDY = "Delete the folder and prepare the model again."
+
+
+def _is_complete(folder: Path) -> bool:
+    try:
+        read_manifest(folder)
+    except ValueError:
+        return False
+    return True
 
 
 def _split(tensors: Mapping[str, Tensor]) -> list[dict[str, Tensor]]:

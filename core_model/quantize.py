@@ -120,7 +120,8 @@ class _Int8Weight:
         self.q_IO, self.scale_bf16_O = q_OI.t(), scale_O.bfloat16()
         # The kernel reads 16 inputs at a time, past the row's end if need be (torch 2.13: wrong results or a crash).
         self._has_weight_only = q_OI.device.type == "cpu" and q_OI.shape[1] % 16 == 0
-        self._has_integer_product = q_OI.device.type == "cpu" and torch.backends.cpu.get_cpu_capability() == "AVX512"
+        # Without VNNI the integer product is slow, and may saturate in 16 bits on its way.
+        self._has_integer_product = q_OI.device.type == "cpu" and torch.cpu._is_vnni_supported()
 
     def weight_only(self, x_NI: Tensor) -> Tensor:
         """x W^T for a few bf16 rows."""

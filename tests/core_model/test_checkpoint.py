@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -97,6 +98,26 @@ def test_a_broken_folder_is_replaced_whole(tmp_path: Path) -> None:
         (partial / "fresh").write_text("new")
 
     assert [path.name for path in (tmp_path / "model").iterdir()] == ["fresh"]
+
+
+def test_a_complete_folder_of_another_process_stays(folder: Path) -> None:
+    with new_folder(folder) as partial:
+        write_manifest(partial, name="slower")
+
+    assert read_manifest(folder)["version"].startswith("tiny-")
+    assert len(list(folder.parent.iterdir())) == 1
+
+
+def test_what_a_killed_process_left_is_removed_after_an_hour(tmp_path: Path) -> None:
+    old, recent = tmp_path / ".model-partial-old", tmp_path / ".model-partial-recent"
+    for left in (old, recent):
+        left.mkdir()
+    os.utime(old, (0, 0))
+
+    with new_folder(tmp_path / "model"):
+        pass
+
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".model-partial-recent", "model"]
 
 
 def test_a_folder_without_weights_is_refused(tmp_path: Path) -> None:
