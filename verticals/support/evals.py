@@ -85,7 +85,8 @@ def evals(resources: Resources, handlers: Mapping[str, Handler]) -> Sequence[Sui
         Suite(
             name="tickets",
             dataset="ticket_talks.jsonl (synthetic, Apache-2.0)",
-            split="all, by the author of the rules, so optimistic for them; 95 % bootstrap over conversations",
+            split="all; the rules were corrected on them, so category and priority only guard against regressions; "
+            "95 % bootstrap over conversations",
             solver="the chat model, constrained by the ticket's JSON Schema; categories by rules",
             scorer="valid JSON that obeys the schema; baseline: the same prompt, unconstrained",
             run=runs.tickets,

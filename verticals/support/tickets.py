@@ -16,7 +16,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, sessionmaker
 
 from retrieval.documents import Hit
-from retrieval.grounding import Evidence, find_support, split_sentences
+from retrieval.grounding import Evidence, content_stems, find_support, split_sentences
 from verticals.contract import Context, Decision, NotFound
 from verticals.support.prompting import as_data, load_prompt
 from verticals.support.schemas import (
@@ -67,7 +67,9 @@ def draft_ticket(model: BaseChatModel, window: Sequence[Message], hits: Sequence
     for key, written in written_json.items():
         sentences = split_sentences(written)
         repeats = len(set(sentences)) < len(sentences)
-        if key in _TEXTS and sentences and not repeats and all(find_support(s, evidence, kept=0.0) for s in sentences):
+        if key not in _TEXTS or not sentences or repeats or (key == "summary" and not _covers(written, said[-1])):
+            continue
+        if all(find_support(sentence, evidence, kept=0.0) for sentence in sentences):
             texts[key] = _trim(written, _LIMITS[key])
     return TicketDraft(category=category, priority=priority, **texts)
 
@@ -106,6 +108,12 @@ def _own_words(said: Sequence[str], category: TicketCategory) -> dict[str, str]:
         "summary": _trim(" / ".join(said), _LIMITS["summary"]),
         "customer_request": _trim(said[-1], _LIMITS["customer_request"]),
     }
+
+
+def _covers(summary: str, message: str) -> bool:
+    """Whether a summary keeps half of what a message is about: "wants to speak to a person" must not lose the fire."""
+    wanted = set(content_stems(message))
+    return 2 * len(wanted & set(content_stems(summary))) >= len(wanted)
 
 
 def _telling(said: Sequence[str]) -> list[str]:

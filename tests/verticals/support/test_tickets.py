@@ -85,6 +85,13 @@ def test_output_that_breaks_the_schema_is_not_used(script: str) -> None:
     assert draft.customer_request == LAMP
 
 
+def test_a_summary_that_leaves_out_what_it_is_about_is_not_used() -> None:
+    said = "My kettle is smoking badly since yesterday, I want to speak to a person"
+    script = _json(category="warranty", priority="urgent", summary="I want to speak to a person.")
+
+    assert draft_ticket(ScriptedModel(script=script), _talk(said)).summary == said
+
+
 def test_the_grammar_fixes_category_and_priority_and_is_the_drafts_schema() -> None:
     schema = ticket_schema(TicketCategory.DELIVERY, TicketPriority.LOW)
     jsonschema.Draft202012Validator.check_schema(schema)
