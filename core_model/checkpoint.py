@@ -67,8 +67,9 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
 
 def write_manifest(folder: Path, *, name: str) -> None:
     """Write the sha256 of every file in `folder`; do this last."""
-    paths = sorted(path for path in folder.iterdir() if path.is_file() and path.name != MANIFEST)
-    files = dict(zip([path.name for path in paths], _sha256_all(paths), strict=True))
+    paths = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != MANIFEST)
+    names = [path.relative_to(folder).as_posix() for path in paths]
+    files = dict(zip(names, _sha256_all(paths), strict=True))
     version = f"{name}-{_sha256_text(json.dumps(files, sort_keys=True))[:12]}"
     write_json(folder / MANIFEST, {"version": version, "sha256": files})
 
@@ -86,21 +87,21 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         raise ValueError(f"folder: no readable {MANIFEST} (got {folder.name!r}). {_REMEDY}") from error
 
 
-def verify(folder: Path) -> str:
-    """Compare every file with the manifest; return the model's version.
+def verify(folder: Path, *, unless: Callable[[str], bool] = lambda name: False) -> str:
+    """Compare the files with the manifest, `unless` they will not be read; return the model's version.
 
     Raises:
         ValueError: names the missing or changed file.
     """
     manifest = read_manifest(folder)
-    paths = [folder / name for name in manifest["sha256"]]
+    expected = {name: sha256 for name, sha256 in manifest["sha256"].items() if not unless(name)}
+    paths = [folder / name for name in expected]
     for path in paths:
         if not path.is_file():
             raise ValueError(f"{path.name}: missing from {folder.name!r}. {_REMEDY}")
-    for path, found in zip(paths, _sha256_all(paths), strict=True):
-        if found != manifest["sha256"][path.name]:
-            expected = manifest["sha256"][path.name]
-            raise ValueError(f"{path.name}: sha256 is {found[:12]}…, not {expected[:12]}…. {_REMEDY}")
+    for name, found in zip(expected, _sha256_all(paths), strict=True):
+        if found != expected[name]:
+            raise ValueError(f"{name}: sha256 is {found[:12]}…, not {expected[name][:12]}…. {_REMEDY}")
     return str(manifest["version"])
 
 

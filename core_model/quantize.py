@@ -19,6 +19,7 @@ import torch.nn.functional as F  # noqa: N812 - its usual name
 from torch import Tensor
 
 _CHUNK_ROWS = 512  # rows that are quantized at once: small enough to stay in the CPU's cache
+ALIGNMENT = 16  # bytes
 FEW_ROWS = 4  # up to here the first product wins: it costs the same per row, the second has a fixed cost
 
 Group = tuple[int, int, int]  # expert, first row, end row
@@ -84,8 +85,8 @@ def quantize_int8(parts: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
 class Int8Linear:
     """8-bit weights; see the head of this file."""
 
-    def __init__(self, parts: Sequence[Tensor], bias_O: Tensor | None = None) -> None:
-        self._weight = _Int8Weight(*quantize_int8(parts))
+    def __init__(self, q_OI: Tensor, scale_O: Tensor, bias_O: Tensor | None = None) -> None:
+        self._weight = _Int8Weight(q_OI, scale_O)
         self._bias_O = bias_O
 
     def __call__(self, x_NI: Tensor) -> Tensor:
@@ -95,13 +96,12 @@ class Int8Linear:
 
 
 class Int8GroupedLinear:
-    """8-bit weights of each expert."""
+    """8-bit weights of each expert; `q` and `scale` hold the experts' rows one after another."""
 
-    def __init__(self, experts: Sequence[Sequence[Tensor]]) -> None:
-        q, scale = quantize_int8([part for parts in experts for part in parts])
+    def __init__(self, q: Tensor, scale: Tensor, *, num_experts: int) -> None:
         self._weights = [
             _Int8Weight(q_OI, scale_O)
-            for q_OI, scale_O in zip(q.chunk(len(experts)), scale.chunk(len(experts)), strict=True)
+            for q_OI, scale_O in zip(q.chunk(num_experts), scale.chunk(num_experts), strict=True)
         ]
 
     def __call__(self, x_NI: Tensor, groups: Sequence[Group]) -> Tensor:
@@ -116,10 +116,11 @@ class Int8GroupedLinear:
 
 class _Int8Weight:
     def __init__(self, q_OI: Tensor, scale_O: Tensor) -> None:
-        self.q_OI, self.scale_O = q_OI, scale_O
-        self.q_IO, self.scale_bf16_O = q_OI.t(), scale_O.bfloat16()
-        # The kernel reads 16 inputs at a time, past the row's end if need be (torch 2.13: wrong results or a crash).
-        self._has_weight_only = q_OI.device.type == "cpu" and q_OI.shape[1] % 16 == 0
+        # torch 2.13's kernel loads 16 aligned bytes at a time: rows elsewhere, as in a mapped file, crash or go wrong.
+        self.q_OI = q_OI if q_OI.data_ptr() % ALIGNMENT == 0 else q_OI.clone()
+        self.scale_O = scale_O
+        self.q_IO, self.scale_bf16_O = self.q_OI.t(), scale_O.bfloat16()
+        self._has_weight_only = q_OI.device.type == "cpu" and q_OI.shape[1] % ALIGNMENT == 0
         # Without VNNI the integer product is slow, and may saturate in 16 bits on its way.
         self._has_integer_product = q_OI.device.type == "cpu" and torch.cpu._is_vnni_supported()
 

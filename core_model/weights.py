@@ -18,6 +18,7 @@ from core_model.quantize import (
     Int8GroupedLinear,
     Int8Linear,
     Linear,
+    quantize_int8,
 )
 
 Precision = Literal["int8", "bf16", "fp32"]
@@ -27,13 +28,20 @@ class Weights:
     """Tensors of a checkpoint on their way into a decoder.
 
     Args:
-        tensors: Name to tensor, upstream names; may be lazy.
+        tensors: Name to tensor, upstream names; may be lazy. int8 layers that were packed before are used as they are.
         precision: Of the linear layers; `int8` computes norms, attention and router in fp32.
+        packed: Filled with what was asked for, int8 layers packed: enough to build the same decoder again, at once.
     """
 
     def __init__(
-        self, tensors: Mapping[str, Tensor], *, precision: Precision, device: torch.device | str = "cpu"
+        self,
+        tensors: Mapping[str, Tensor],
+        *,
+        precision: Precision,
+        device: torch.device | str = "cpu",
+        packed: dict[str, Tensor] | None = None,
     ) -> None:
+        self._packed = packed
         self._tensors, self._int8 = tensors, precision == "int8"
         self.dtype = torch.bfloat16 if precision == "bf16" else torch.float32
         self.device = torch.device(device)
@@ -44,25 +52,46 @@ class Weights:
         Raises:
             ValueError: the checkpoint has no such tensor.
         """
-        return self._raw(name).to(dtype or self.dtype)
+        return self._kept(name).to(dtype or self.dtype)
 
     def stored(self, name: str) -> Tensor:
         """One tensor in the checkpoint's own dtype (the embedding table is read by the row, so it need not be cast)."""
-        return self._raw(name)
+        return self._kept(name)
 
     def linear(self, prefix: str, *parts: str, bias: bool = False) -> Linear:
         """The layers `prefix.part` for all `parts`, which share their input, as one layer with outputs side by side."""
-        weights = [self._raw(f"{prefix}.{part}.weight" if prefix else f"{part}.weight") for part in parts]
+        names = [f"{prefix}.{part}.weight" if prefix else f"{part}.weight" for part in parts]
         bias_O = _cat([self.tensor(f"{prefix}.{part}.bias") for part in parts]) if bias else None
-        return Int8Linear(weights, bias_O) if self._int8 else DenseLinear(self._cast(weights), bias_O)
+        if self._int8:
+            return Int8Linear(*self._quantized(names), bias_O)
+        return DenseLinear(self._cast(names), bias_O)
 
     def grouped_linear(self, prefixes: Sequence[str], *parts: str) -> GroupedLinear:
         """`linear(prefix, *parts)` for each prefix, that is, each expert."""
-        experts = [[self._raw(f"{prefix}.{part}.weight") for part in parts] for prefix in prefixes]
-        return Int8GroupedLinear(experts) if self._int8 else DenseGroupedLinear([self._cast(w) for w in experts])
+        experts = [[f"{prefix}.{part}.weight" for part in parts] for prefix in prefixes]
+        if self._int8:
+            names = [name for expert in experts for name in expert]
+            return Int8GroupedLinear(*self._quantized(names), num_experts=len(experts))
+        return DenseGroupedLinear([self._cast(names) for names in experts])
 
-    def _cast(self, weights: Sequence[Tensor]) -> Tensor:
-        return _cat([weight.to(self.dtype) for weight in weights])
+    def _quantized(self, names: Sequence[str]) -> tuple[Tensor, Tensor]:
+        """The int8 rows of these weights and their scales: packed ones if there are, else made now."""
+        keys = tuple(f"{names[0]}+{len(names) - 1}.{what}" for what in ("int8", "scale"))
+        if keys[0] not in self._tensors:
+            made = quantize_int8([self._raw(name) for name in names])
+            if self._packed is not None:
+                self._packed |= dict(zip(keys, made, strict=True))
+            return made
+        return self._kept(keys[0]), self._kept(keys[1])
+
+    def _cast(self, names: Sequence[str]) -> Tensor:
+        return _cat([self._raw(name).to(self.dtype) for name in names])
+
+    def _kept(self, name: str) -> Tensor:
+        tensor = self._raw(name)
+        if self._packed is not None:
+            self._packed[name] = tensor
+        return tensor
 
     def _raw(self, name: str) -> Tensor:
         try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from safetensors import safe_open
@@ -70,6 +71,26 @@ def test_a_changed_file_is_refused_at_load(folder: Path, tmp_path: Path) -> None
 
     with pytest.raises(ValueError, match=r"config\.json: sha256 is .* Delete the folder and prepare the model again"):
         load_engine(copy, device="cpu")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "precision"),
+    [("int8/model-00001-of-00003.safetensors", "int8"), ("model-00001-of-00004.safetensors", "bf16")],
+)
+def test_the_weights_that_are_read_are_verified(folder: Path, tmp_path: Path, name: str, precision: Any) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(folder, copy, copy_function=lambda source, target: Path(target).symlink_to(source))
+    (copy / name).unlink()
+    shutil.copy(folder / name, copy / name)
+    with (copy / name).open("r+b") as file:
+        file.seek(-1, 2)
+        last = file.read(1)
+        file.seek(-1, 2)
+        file.write(bytes([last[0] ^ 1]))
+
+    with pytest.raises(ValueError, match=f"{name}: sha256 is .* Delete the folder"):
+        load_engine(copy, device="cpu", precision=precision)
 
 
 @pytest.mark.slow

@@ -52,7 +52,7 @@ def test_an_int8_layer_is_close_to_the_plain_one(num_rows: int, num_inputs: int,
     parts, x = [torch.randn(64, num_inputs), torch.randn(32, num_inputs)], torch.randn(num_rows, num_inputs)
     exact = DenseLinear(torch.cat(parts), bias)(x)
 
-    found = Int8Linear(parts, bias)(x)
+    found = Int8Linear(*quantize_int8(parts), bias)(x)
 
     assert found.dtype == torch.float32
     assert float((found - exact).norm() / exact.norm()) < 0.02
@@ -64,7 +64,7 @@ def test_a_row_of_zeros_and_an_outlier_beside_it_do_no_harm(num_rows: int) -> No
     weight, x = torch.randn(16, 48), torch.zeros(num_rows, 48)
     x[-1, 0] = 1e4
 
-    found = Int8Linear([weight])(x)
+    found = Int8Linear(*quantize_int8([weight]))(x)
 
     assert torch.isfinite(found).all()
     assert not found[:-1].any()
@@ -79,7 +79,20 @@ def test_grouped_rows_meet_their_own_expert(rows_per_expert: int) -> None:
     x = torch.randn(2 * rows_per_expert, 24)
 
     plain = DenseGroupedLinear([torch.cat(parts) for parts in experts])(x, groups)
-    int8 = Int8GroupedLinear(experts)(x, groups)
+    int8 = Int8GroupedLinear(*quantize_int8([part for parts in experts for part in parts]), num_experts=len(experts))(
+        x, groups
+    )
 
     assert torch.equal(plain[:rows_per_expert], DenseLinear(torch.cat(experts[3]))(x[:rows_per_expert]))
     assert float((int8 - plain).norm() / plain.norm()) < 0.02
+
+
+@pytest.mark.parametrize("offset", [0, 1, 8, 15])
+@pytest.mark.parametrize("num_rows", [1, FEW_ROWS])
+def test_weights_may_lie_anywhere_in_memory(offset: int, num_rows: int) -> None:
+    """As those of a mapped file do."""
+    q_OI, scale_O = quantize_int8([torch.randn(48, 64)])
+    elsewhere_OI = torch.zeros(48 * 64 + 16, dtype=torch.int8)[offset : offset + 48 * 64].view(48, 64).copy_(q_OI)
+    x_NI = torch.randn(num_rows, 64)
+
+    assert torch.equal(Int8Linear(elsewhere_OI, scale_O)(x_NI), Int8Linear(q_OI, scale_O)(x_NI))
