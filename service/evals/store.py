@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from dataclasses import asdict, fields
 from datetime import UTC, datetime
 from typing import Any, cast
 
@@ -41,20 +42,7 @@ def start_run(
 
 def add_result(session: Session, run_id: str, result: SuiteResult, *, tenant: str) -> None:
     """Store how one suite of a run ended, with its metrics."""
-    metrics = [
-        EvalMetric(
-            tenant=tenant,
-            name=metric.name,
-            value=metric.value,
-            low=metric.low,
-            high=metric.high,
-            n=metric.n,
-            higher_is_better=metric.higher_is_better,
-            baseline=metric.baseline,
-            baseline_value=metric.baseline_value,
-        )
-        for metric in result.metrics
-    ]
+    metrics = [EvalMetric(tenant=tenant, **asdict(metric)) for metric in result.metrics]
     session.add(
         EvalSuite(
             tenant=tenant,
@@ -122,19 +110,8 @@ def _to_status(stored: str) -> Status:
 
 
 def _to_result(suite: EvalSuite) -> SuiteResult:
-    metrics = tuple(
-        Metric(
-            name=row.name,
-            value=row.value,
-            low=row.low,
-            high=row.high,
-            n=row.n,
-            higher_is_better=row.higher_is_better,
-            baseline=row.baseline,
-            baseline_value=row.baseline_value,
-        )
-        for row in suite.metrics
-    )
+    names = [field.name for field in fields(Metric)]
+    metrics = tuple(Metric(**{name: getattr(row, name) for name in names}) for row in suite.metrics)
     return SuiteResult(
         domain=suite.domain,
         name=suite.name,

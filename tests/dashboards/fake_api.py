@@ -8,22 +8,16 @@ from __future__ import annotations
 import argparse
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
 from pydantic import BaseModel, Field
 
 from service.api import create_app
-from service.audit import AuditLog
-from service.auth import KeyRing
-from service.kit import Kit
-from service.registry import FileRegistry
-from service.settings import Settings
-from service.storage import Base, make_sessions, open_database
 from tests.dashboards import fake_evals, fake_finance, fake_medical, fake_support
+from tests.fake_kit import make_kit
 from verticals import finance, medical, support
-from verticals.contract import Context, Operation, Resources, Vertical
+from verticals.contract import Context, Operation, Vertical
 
 
 class Toss(BaseModel):
@@ -55,15 +49,6 @@ FOURTH = Vertical(
 )
 
 
-class FakeEngine:
-    """An engine that is only asked for its version."""
-
-    model_version = "fake-moe-1"
-
-    def stream(self, prompt_ids: Any, params: Any) -> Any:
-        raise NotImplementedError
-
-
 def make_app(home: Path, *, filled: bool = True) -> tuple[FastAPI, str]:
     """The application and a key for it.
 
@@ -71,42 +56,15 @@ def make_app(home: Path, *, filled: bool = True) -> tuple[FastAPI, str]:
         home: Folder for its SQLite file.
         filled: Whether there are studies, tickets, decisions and evaluation runs already.
     """
-    settings = Settings(home=home)
-    database = open_database(settings.sqlalchemy_url)
-    Base.metadata.create_all(database)
-    sessions = make_sessions(database)
-    registry = FileRegistry(home / "registry")
-    engine: Any = FakeEngine()
-    chat_model: Any = None
-    resources = Resources(
-        engine=engine,
-        chat_model=chat_model,
-        model_version=engine.model_version,
-        retriever=None,
-        registry=registry,
-        sessions=sessions,
-        data_dir=None,
-    )
     verticals = {
         "finance": replace(finance.VERTICAL, build=lambda _: fake_finance.handlers(filled=filled)),
         "medical": replace(medical.VERTICAL, build=lambda _: fake_medical.handlers(filled=filled)),
         "support": replace(support.VERTICAL, build=lambda _: fake_support.handlers(filled=filled)),
         "coins": FOURTH,
     }
-    kit = Kit(
-        settings=settings,
-        database=database,
-        sessions=sessions,
-        audit=AuditLog(sessions),
-        keys=KeyRing(sessions),
-        registry=registry,
-        resources=resources,
-        verticals=verticals,
-        handlers={name: vertical.build(resources) for name, vertical in verticals.items()},
-        close=database.dispose,
-    )
+    kit = make_kit(home, verticals)
     if filled:
-        fake_evals.store(fake_evals.reports(), sessions=sessions, folder=settings.reports)
+        fake_evals.store(fake_evals.reports(), sessions=kit.sessions, folder=kit.settings.reports)
     return create_app(kit), kit.keys.issue(tenant="demo", label="test")
 
 

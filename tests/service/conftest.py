@@ -3,24 +3,17 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 import pytest
-from langchain_core.language_models import GenericFakeChatModel
 from pydantic import BaseModel, ConfigDict, Field, RootModel
 
-from core_model.engine import SamplingParams, TokenChunk
 from service.api import create_app
-from service.audit import AuditLog
-from service.auth import KeyRing
 from service.kit import Kit
-from service.registry import FileRegistry
-from service.settings import Settings
-from service.storage import make_sessions, migrate, open_database
 from tests.conftest import served
+from tests.fake_kit import make_kit
 from verticals.contract import (
     Artifact,
     Conflict,
@@ -132,46 +125,6 @@ PARCELS = Vertical(
     evals=lambda _resources, _handlers: (),
     demo=lambda _resources, _on_progress: None,
 )
-
-
-class FakeEngine:
-    """An engine that the API only asks for its version."""
-
-    model_version = "fake-1"
-
-    def stream(self, prompt_ids: Sequence[int], params: SamplingParams) -> Iterator[TokenChunk]:
-        yield TokenChunk((1,), "x", "stop")
-
-
-def make_kit(home: Path, verticals: Mapping[str, Vertical], *, replies: Sequence[str] = ("hello there",)) -> Kit:
-    """A kit on a fresh SQLite database with fakes for the models."""
-    settings = Settings(home=home, max_upload_mb=1)
-    migrate(settings.sqlalchemy_url)
-    database = open_database(settings.sqlalchemy_url)
-    sessions = make_sessions(database)
-    registry = FileRegistry(home / "registry")
-    chat_model: Any = GenericFakeChatModel(messages=iter(replies))
-    resources = Resources(
-        engine=FakeEngine(),
-        chat_model=chat_model,
-        model_version="fake-1",
-        retriever=None,
-        registry=registry,
-        sessions=sessions,
-        data_dir=None,
-    )
-    return Kit(
-        settings=settings,
-        database=database,
-        sessions=sessions,
-        audit=AuditLog(sessions),
-        keys=KeyRing(sessions),
-        registry=registry,
-        resources=resources,
-        verticals=verticals,
-        handlers={name: vertical.build(resources) for name, vertical in verticals.items()},
-        close=database.dispose,
-    )
 
 
 @pytest.fixture

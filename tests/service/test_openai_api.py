@@ -10,7 +10,8 @@ import openai
 import pytest
 
 from service.kit import Kit
-from tests.service.conftest import PARCELS, make_kit
+from tests.fake_kit import make_kit
+from tests.service.conftest import PARCELS
 
 
 @pytest.fixture

@@ -1,0 +1,58 @@
+"""A kit on a fresh SQLite database with fakes for the models. Ignores which verticals it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from langchain_core.language_models import GenericFakeChatModel
+
+from core_model.engine import SamplingParams, TokenChunk
+from service.audit import AuditLog
+from service.auth import KeyRing
+from service.kit import Kit
+from service.registry import FileRegistry
+from service.settings import Settings
+from service.storage import make_sessions, migrate, open_database
+from verticals.contract import Resources, Vertical
+
+
+class FakeEngine:
+    """An engine that the API only asks for its version."""
+
+    model_version = "fake-moe-1"
+
+    def stream(self, prompt_ids: Sequence[int], params: SamplingParams) -> Iterator[TokenChunk]:
+        yield TokenChunk((1,), "x", "stop")
+
+
+def make_kit(home: Path, verticals: Mapping[str, Vertical], *, replies: Sequence[str] = ("hello there",)) -> Kit:
+    """A kit on a fresh SQLite database with fakes for the models."""
+    settings = Settings(home=home, max_upload_mb=1)
+    migrate(settings.sqlalchemy_url)
+    database = open_database(settings.sqlalchemy_url)
+    sessions = make_sessions(database)
+    registry = FileRegistry(home / "registry")
+    chat_model: Any = GenericFakeChatModel(messages=iter(replies))
+    resources = Resources(
+        engine=FakeEngine(),
+        chat_model=chat_model,
+        model_version=FakeEngine.model_version,
+        retriever=None,
+        registry=registry,
+        sessions=sessions,
+        data_dir=None,
+    )
+    return Kit(
+        settings=settings,
+        database=database,
+        sessions=sessions,
+        audit=AuditLog(sessions),
+        keys=KeyRing(sessions),
+        registry=registry,
+        resources=resources,
+        verticals=verticals,
+        handlers={name: vertical.build(resources) for name, vertical in verticals.items()},
+        close=database.dispose,
+    )
