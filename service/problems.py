@@ -49,7 +49,7 @@ def of_error(error: TriviumError, *, request_id: str) -> dict[str, Any]:
 
 def of_validation(errors: Sequence[Any], *, request_id: str) -> dict[str, Any]:
     """Problem details of pydantic's findings: one entry a field, without the values."""
-    listed = [{"field": _field(error["loc"]), "rule": error["msg"]} for error in errors]
+    listed = [{"field": _field(error), "rule": error["msg"]} for error in errors]
     detail = "; ".join(f"{entry['field']}: {entry['rule']}" for entry in listed)
     return problem(
         status=422,
@@ -129,6 +129,8 @@ def request_id_of(request: Request) -> str:
     return str(getattr(request.state, "request_id", ""))
 
 
-def _field(location: Sequence[Any]) -> str:
-    parts = [str(part) for part in location if part not in ("body", "query", "path")]
+def _field(error: Any) -> str:
+    if error["type"] == "json_invalid":  # its location is a position in the text, not a field
+        return "body"
+    parts = [str(part) for part in error["loc"] if part not in ("body", "query", "path")]
     return ".".join(parts) or "body"

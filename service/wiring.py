@@ -101,7 +101,10 @@ def _remote_chat_model(settings: Settings) -> BaseChatModel:
         ) from error
     key = settings.openai_api_key
     return ChatOpenAI(
-        base_url=settings.openai_base_url, model=settings.openai_model, api_key=key if key.get_secret_value() else None
+        base_url=settings.openai_base_url,
+        model=settings.openai_model,
+        api_key=key if key.get_secret_value() else None,
+        stream_usage=True,
     )
 
 

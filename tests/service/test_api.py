@@ -60,12 +60,11 @@ def test_a_bad_field_is_named_and_its_value_not_repeated(client: httpx.Client, b
     assert problem["request_id"] == answer.headers["x-request-id"]
 
 
-def test_broken_json_is_a_problem_not_a_crash(client: httpx.Client) -> None:
-    answer = client.post(
-        "/v1/parcels/weigh", content=b'{"weight_kg": \xff', headers={"Content-Type": "application/json"}
-    )
+@pytest.mark.parametrize(("content", "status"), [(b'{"weight_kg": ', 422), (b'{"weight_kg": \xff', 400)])
+def test_broken_json_is_a_problem_not_a_crash(client: httpx.Client, content: bytes, status: int) -> None:
+    answer = client.post("/v1/parcels/weigh", content=content, headers={"Content-Type": "application/json"})
 
-    assert answer.status_code in (400, 422)
+    assert (answer.status_code, answer.json().get("field", "body")) == (status, "body")
     assert answer.headers["content-type"] == "application/problem+json"
 
 
