@@ -60,26 +60,11 @@ class Metrics:
             buckets=REQUEST_BUCKETS_S,
             registry=registry,
         )
-        self._operations = Counter(
-            "trivium_operations", "Operations of verticals that ended.", ["vertical", "operation"], registry=registry
-        )
-        self._failures = Counter(
-            "trivium_operation_failures",
-            "Operations of verticals that raised, by error class.",
-            ["vertical", "operation", "error"],
-            registry=registry,
-        )
 
     def observe_request(self, *, route: str, method: str, status: int, duration_s: float) -> None:
         """Count one answered HTTP request."""
         self._requests.labels(route, method, str(status)).inc()
         self._request_seconds.labels(route, method).observe(duration_s)
-
-    def observe_operation(self, *, vertical: str, operation: str, error: BaseException | None = None) -> None:
-        """Count one ended operation; a raised `error` counts as a failure too, under its class name."""
-        self._operations.labels(vertical, operation).inc()
-        if error is not None:
-            self._failures.labels(vertical, operation, type(error).__name__).inc()
 
     def watch_engine(self, stats: Callable[[], EngineStats]) -> None:
         """Export the engine's queue and token counts; `stats` is called at every scrape, so it must be quick."""

@@ -52,18 +52,6 @@ def test_requests_are_counted_by_route_method_and_status(registry: CollectorRegi
     assert bucket == 1
 
 
-def test_a_failed_operation_counts_as_an_operation_and_as_a_failure_of_its_class(registry: CollectorRegistry) -> None:
-    metrics = Metrics(registry)
-
-    metrics.observe_operation(vertical="finance", operation="score")
-    metrics.observe_operation(vertical="finance", operation="score", error=InvalidInput("must be positive"))
-
-    labels = {"vertical": "finance", "operation": "score"}
-    assert registry.get_sample_value("trivium_operations_total", labels) == 2
-    failures = registry.get_sample_value("trivium_operation_failures_total", {**labels, "error": "InvalidInput"})
-    assert failures == 1
-
-
 def test_the_engine_is_read_at_each_scrape_and_not_before(registry: CollectorRegistry) -> None:
     calls = []
 
@@ -87,10 +75,10 @@ def test_the_engine_is_read_at_each_scrape_and_not_before(registry: CollectorReg
 def test_two_services_in_one_process_do_not_share_figures() -> None:
     first, second = Metrics(CollectorRegistry()), Metrics(CollectorRegistry())
 
-    first.observe_operation(vertical="support", operation="chat")
+    first.observe_request(route="/healthz", method="GET", status=200, duration_s=0.01)
 
-    labels = {"vertical": "support", "operation": "chat"}
-    assert second.registry.get_sample_value("trivium_operations_total", labels) is None
+    labels = {"route": "/healthz", "method": "GET", "status": "200"}
+    assert second.registry.get_sample_value("trivium_http_requests_total", labels) is None
 
 
 def test_a_request_id_marks_events_of_its_request_only_and_follows_into_threads(
