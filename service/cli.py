@@ -170,7 +170,8 @@ def _say(console: Console, events: Iterator[Any]) -> str:
     console.print()
     for source in sources:
         if f"[{source.number}]" in answer:
-            console.print(f"[dim]  [{source.number}] {plain(source.title)} › {plain(source.heading)}[/dim]")
+            where = " › ".join(part for part in (source.title, source.heading) if part)
+            console.print(f"[dim]  {plain(f'[{source.number}] {where}')}[/dim]", highlight=False)
     return answer
 
 
