@@ -6,6 +6,7 @@ Two models are served: `trivium-support`, the support agent, whose answers carry
 
 from __future__ import annotations
 
+import json
 import time
 import uuid
 from collections.abc import AsyncIterator, Iterator
@@ -21,7 +22,7 @@ from service.auth import Caller
 from service.kit import Kit
 from service.routes import Authenticated
 from service.sse import event_stream, open_stream
-from verticals.contract import InvalidInput, NotFound, TriviumError
+from verticals.contract import InvalidInput, NotFound
 from verticals.support.schemas import ChatRequest, Message
 
 MODELS = ("trivium-support", "trivium-core")
@@ -191,8 +192,6 @@ async def _whole(pieces: AsyncIterator[Any], asked: CompletionRequest) -> dict[s
 
 
 async def _chunks(pieces: AsyncIterator[Any], asked: CompletionRequest, *, request_id: str) -> AsyncIterator[str]:
-    import json
-
     envelope = _envelope(asked, "chat.completion.chunk")
     usage: dict[str, int] = {}
 
@@ -203,9 +202,7 @@ async def _chunks(pieces: AsyncIterator[Any], asked: CompletionRequest, *, reque
     yield chunk({"role": "assistant", "content": ""})
     async for piece in pieces:
         if isinstance(piece, Exception):
-            failure = (
-                piece if isinstance(piece, TriviumError) else TriviumError("an unexpected failure ended the stream")
-            )
+            failure = problems.as_ours(piece, request_id=request_id)
             yield json.dumps({"error": {"message": str(failure), "type": "server_error", "code": request_id}})
             return
         usage = piece.usage or usage

@@ -17,7 +17,8 @@ from pydantic import ValidationError
 from sqlalchemy.exc import OperationalError
 from starlette.exceptions import HTTPException
 
-from verticals.contract import InvalidInput, TriviumError
+from core_model.engine import EngineBusy, EngineStopped, GenerationFailed
+from verticals.contract import InvalidInput, TriviumError, Unavailable
 
 OPENAI_ROUTES = ("/v1/chat/", "/v1/models")
 _log = structlog.get_logger()
@@ -63,6 +64,16 @@ def of_validation(errors: Sequence[Any], *, request_id: str) -> dict[str, Any]:
     )
 
 
+def as_ours(error: Exception, *, request_id: str) -> TriviumError:
+    """`error` as one of ours. The engine's pass with time; anything else is a bug, and the log gets its traceback."""
+    if isinstance(error, TriviumError):
+        return error
+    if isinstance(error, EngineBusy | EngineStopped | GenerationFailed):
+        return Unavailable(str(error))
+    _log.error("unexpected failure", error=type(error).__name__, request_id=request_id, exc_info=error)
+    return TriviumError("an unexpected failure; the log has it under this request_id")
+
+
 def answer(request: Request, body: dict[str, Any], *, headers: dict[str, str] | None = None) -> Response:
     """`body` as the client of this route expects it."""
     if request.url.path.startswith(OPENAI_ROUTES):
@@ -77,7 +88,7 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(TriviumError)
     def _ours(request: Request, error: TriviumError) -> Response:
-        headers = {"WWW-Authenticate": "Bearer"} if error.status == 401 else None
+        headers = {401: {"WWW-Authenticate": "Bearer"}, 503: {"Retry-After": "1"}}.get(error.status)
         return answer(request, of_error(error, request_id=request_id_of(request)), headers=headers)
 
     @app.exception_handler(RequestValidationError)
@@ -111,17 +122,12 @@ def install(app: FastAPI) -> None:
         )
         return answer(request, body, headers={"Retry-After": "1"})
 
+    @app.exception_handler(EngineBusy)
+    @app.exception_handler(EngineStopped)
+    @app.exception_handler(GenerationFailed)
     @app.exception_handler(Exception)
-    def _bug(request: Request, error: Exception) -> Response:
-        # The traceback goes to the log without its message, which might quote data.
-        _log.error("unexpected failure", error=type(error).__name__, request_id=request_id_of(request), exc_info=error)
-        body = problem(
-            status=500,
-            title="Internal error",
-            detail="an unexpected failure; the log has it under this request_id",
-            request_id=request_id_of(request),
-        )
-        return answer(request, body)
+    def _others(request: Request, error: Exception) -> Response:
+        return _ours(request, as_ours(error, request_id=request_id_of(request)))
 
 
 def request_id_of(request: Request) -> str:

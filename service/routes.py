@@ -16,7 +16,7 @@ from service import problems
 from service.auth import Caller, Unauthenticated
 from service.kit import Kit
 from service.sse import event_stream, open_stream
-from verticals.contract import Artifact, Operation, TriviumError, UploadedFile, Vertical
+from verticals.contract import Artifact, Operation, UploadedFile, Vertical
 
 _REQUIRED = inspect.Parameter.empty
 _bearer = HTTPBearer(auto_error=False, description="An API key, as `trivium up` prints or `trivium keys issue` makes.")
@@ -92,7 +92,7 @@ async def _as_json(items: AsyncIterator[Any], *, request_id: str) -> AsyncIterat
     """Events as JSON; a failure in mid-stream becomes a last event of type `error`."""
     async for item in items:
         if isinstance(item, Exception):
-            failure = item if isinstance(item, TriviumError) else TriviumError("an unexpected failure ended the stream")
+            failure = problems.as_ours(item, request_id=request_id)
             details = problems.of_error(failure, request_id=request_id)
             yield _ErrorEvent(error=details).model_dump_json()
         else:

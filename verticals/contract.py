@@ -29,6 +29,7 @@ if TYPE_CHECKING:  # LangChain takes a second to import; the command line and th
 
     from core_model.engine import TextEngine
     from retrieval.documents import Hit
+    from retrieval.store import KnowledgeBase
 
 Method = Literal["GET", "POST", "PUT", "DELETE"]
 
@@ -215,7 +216,7 @@ class Resources:
     engine: TextEngine | None  # None when a remote server does the work
     chat_model: BaseChatModel  # the same model through LangChain's interface
     model_version: str
-    retriever: Any  # retrieval.store.KnowledgeBase
+    retriever: KnowledgeBase
     registry: ModelRegistry
     sessions: sessionmaker[Session]
     data_dir: Path | None  # TRIVIUM_DATA: optional development data, read-only

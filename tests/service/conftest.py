@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel, ConfigDict, Field, RootModel
 
+from core_model.engine import EngineBusy
 from service.api import create_app
 from service.kit import Kit
 from tests.conftest import served
@@ -89,6 +90,8 @@ def handlers(_resources: Resources) -> Mapping[str, Handler]:
     def get(request: ParcelById, _context: Context) -> Price:
         if request.parcel_id == "lost":
             raise NotFound("no such parcel", field="parcel_id", value="lost", remedy="List the parcels.")
+        if request.parcel_id == "busy":
+            raise EngineBusy("engine: 64 requests wait already. Try again later.")
         if request.parcel_id == "boom":
             raise RuntimeError("Jane Doe's secret")
         return Price(amount_cent=len(request.parcel_id + request.note), tenant="t")

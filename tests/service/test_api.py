@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import httpx
 import pytest
+import structlog
 
 from service.kit import Kit
 from tests.service.conftest import Streams
@@ -85,6 +86,13 @@ def test_a_bug_is_a_plain_500_that_tells_nothing(client: httpx.Client) -> None:
     assert "Jane" not in answer.text
 
 
+def test_a_busy_engine_is_503_and_says_when_to_come_back(client: httpx.Client) -> None:
+    answer = client.get("/v1/parcels/parcels/busy")
+
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
+    assert "requests wait already" in answer.json()["detail"]
+
+
 def test_files_go_in_and_out(client: httpx.Client) -> None:
     answer = client.post("/v1/parcels/label", files={"file": ("a.txt", b"to Anna\n")}, data={"copies": "2"})
 
@@ -111,10 +119,12 @@ def test_a_stream_that_fails_at_once_is_an_http_error(client: httpx.Client) -> N
 
 
 def test_a_stream_that_fails_midway_ends_with_an_error_event(client: httpx.Client) -> None:
-    lines = client.post("/v1/parcels/count", json={"to": 20}).text.split("\n\n")
+    with structlog.testing.capture_logs() as logged:
+        lines = client.post("/v1/parcels/count", json={"to": 20}).text.split("\n\n")
 
     assert json.loads(lines[13].removeprefix("data: "))["type"] == "error"
     assert "Jane" not in lines[13]
+    assert [event["error"] for event in logged if event["event"] == "unexpected failure"] == ["RuntimeError"]
 
 
 def test_a_handler_stops_when_nobody_listens(client: httpx.Client) -> None:
