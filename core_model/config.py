@@ -45,6 +45,11 @@ class ModelConfig:
         """How many of a head's `head_dim` dimensions are rotated."""
         return int(self.head_dim * self.partial_rotary_factor)
 
+    @property
+    def cache_entry(self) -> tuple[int, int]:
+        """What one token leaves in a layer's cache: (rows, width); here a key and a value of each key-value head."""
+        return 2 * self.num_key_value_heads, self.head_dim
+
     def is_moe_layer(self, layer_idx: int) -> bool:
         """Whether layer `layer_idx` has routed experts."""
         return self.n_routed_experts > 0 and layer_idx >= self.first_k_dense_replace

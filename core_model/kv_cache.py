@@ -1,6 +1,7 @@
 """Keys and values of running requests, one preallocated slot each. Ignores paging: a slot holds a whole context.
 
-Shapes: L layers, S slots, H key-value heads, C context tokens, D head dim, N new tokens.
+What one token leaves in a layer is an entry of W rows, each R wide (`ModelConfig.cache_entry`); what they mean is the
+attention's business. Shapes: C context tokens, N new tokens, W rows, R width.
 """
 
 from __future__ import annotations
@@ -22,8 +23,9 @@ class SlotCache:
     def __init__(
         self, config: ModelConfig, *, num_slots: int, max_context: int, dtype: torch.dtype, device: torch.device
     ) -> None:
-        shape = (num_slots, 2, config.num_key_value_heads, max_context, config.head_dim)
-        self._kv_2HCD = [
+        rows, width = config.cache_entry
+        shape = (num_slots, rows, max_context, width)
+        self._entries_WCR = [
             torch.empty(shape, dtype=dtype, device=device).unbind(0) for _ in range(config.num_hidden_layers)
         ]
         self._kept: dict[int, list[int]] = {slot: [] for slot in range(num_slots)}  # free slots, oldest first
@@ -51,12 +53,12 @@ class SlotCache:
         assert slot not in self._kept
         self._kept[slot] = list(token_ids)
 
-    def append(self, layer_idx: int, slot: int, start: int, kv_2HND: Tensor) -> Tensor:
-        """Store new keys and values from position `start`; return all of the slot's so far, (2, H, start + N, D)."""
-        kv_2HCD = self._kv_2HCD[layer_idx][slot]
-        num_new = kv_2HND.shape[2]
-        kv_2HCD.narrow(2, start, num_new).copy_(kv_2HND)
-        return kv_2HCD.narrow(2, 0, start + num_new)
+    def append(self, layer_idx: int, slot: int, start: int, new_WNR: Tensor) -> Tensor:
+        """Store new entries from position `start`; return all of the slot's so far, (W, start + N, R)."""
+        entries_WCR = self._entries_WCR[layer_idx][slot]
+        num_new = new_WNR.shape[1]
+        entries_WCR.narrow(1, start, num_new).copy_(new_WNR)
+        return entries_WCR.narrow(1, 0, start + num_new)
 
 
 def _common_prefix(a: Sequence[int], b: Sequence[int]) -> int:

@@ -127,20 +127,20 @@ class Attention:
             q_THR.copy_(self.q_norm(q_THR))
             qk[:, self.num_heads :].copy_(self.k_norm(qk[:, self.num_heads :]))
         self._rotate_(qk[..., : self.rotary_dim], *rope)
-        kv_2MTR = qkv[:, self.num_heads :].view(num_tokens, 2, self.num_kv_heads, -1).permute(1, 2, 0, 3)
+        kv_WTR = qkv[:, self.num_heads :].transpose(0, 1)
 
         out, first = [], 0
         for segment, mask in zip(segments, masks, strict=True):
-            kv = kv_2MTR.narrow(2, first, segment.num_tokens)
+            kv = kv_WTR.narrow(1, first, segment.num_tokens)
             if cache is not None:
                 kv = cache.append(self.layer_idx, segment.slot, segment.start, kv)
             out.append(self._attend(q_THR.narrow(0, first, segment.num_tokens), kv, mask))
             first += segment.num_tokens
         return self.o_proj(out[0] if len(out) == 1 else torch.cat(out))
 
-    def _attend(self, q_NHR: Tensor, kv_2MCR: Tensor, mask_NC: Tensor | None) -> Tensor:
+    def _attend(self, q_NHR: Tensor, kv_WCR: Tensor, mask_NC: Tensor | None) -> Tensor:
         """softmax(q k^T / sqrt(R)) v, (N, H * R)."""
-        num_tokens, (k, v) = q_NHR.shape[0], kv_2MCR.unsqueeze(1).unbind(0)
+        num_tokens, (k, v) = q_NHR.shape[0], kv_WCR.unsqueeze(0).chunk(2, dim=1)
         if num_tokens == 1:  # the heads that share a key head become its rows: no repeated keys, no mask
             q = q_NHR.reshape(1, self.num_kv_heads, -1, self.head_dim)
             return F.scaled_dot_product_attention(q, k, v).reshape(1, -1)

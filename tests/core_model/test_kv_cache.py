@@ -20,12 +20,12 @@ def make_cache(num_slots: int = 2) -> SlotCache:
 def test_appended_keys_and_values_come_back_in_order() -> None:
     cache = make_cache()
     slot, _ = cache.allocate([1, 2])
-    first, second = torch.randn(2, 2, 3, 8), torch.randn(2, 2, 1, 8)
+    first, second = torch.randn(4, 3, 8), torch.randn(4, 1, 8)
 
     cache.append(1, slot, 0, first)
     stored = cache.append(1, slot, 3, second)
 
-    assert torch.equal(stored, torch.cat((first, second), dim=2))
+    assert torch.equal(stored, torch.cat((first, second), dim=1))
 
 
 def test_a_shared_beginning_is_reused_and_the_last_token_is_not() -> None:

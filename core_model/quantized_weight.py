@@ -1,0 +1,49 @@
+"""A weight matrix in few bits: integer codes, and a scale and an offset for each group of inputs. Ignores computing.
+
+Every grouped format is this one: int4 and int8, symmetric or not (GPTQ, AWQ, compressed-tensors), and GGUF's blocks.
+Shapes: O outputs, I inputs, G groups of I / G neighbouring inputs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class QuantizedWeight:
+    """weight[o, i] = codes[o, i] * scale[o, g] + offset[o, g], with g the group of input i.
+
+    Attributes:
+        codes_OI: uint8, 0 to 2**bits - 1, one to a byte.
+        scale_OG: fp32.
+        offset_OG: fp32, the weight of code 0: -2**(bits - 1) * scale where the format is symmetric.
+        bits: 2 to 8.
+    """
+
+    codes_OI: Tensor
+    scale_OG: Tensor
+    offset_OG: Tensor
+    bits: int
+
+    def __post_init__(self) -> None:
+        outputs, inputs = self.codes_OI.shape
+        assert self.codes_OI.dtype == torch.uint8 and self.scale_OG.shape == self.offset_OG.shape
+        assert self.scale_OG.shape[0] == outputs and inputs % self.scale_OG.shape[1] == 0
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(outputs, inputs)."""
+        return self.codes_OI.shape[0], self.codes_OI.shape[1]
+
+    @property
+    def group_size(self) -> int:
+        """Inputs that share a scale."""
+        return self.codes_OI.shape[1] // self.scale_OG.shape[1]
+
+    def dequantize(self) -> Tensor:
+        """The weights, fp32, (O, I)."""
+        codes_OGX = self.codes_OI.float().view(*self.scale_OG.shape, -1)
+        return torch.addcmul(self.offset_OG.unsqueeze(-1), codes_OGX, self.scale_OG.unsqueeze(-1)).flatten(1)
