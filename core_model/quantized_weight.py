@@ -30,8 +30,10 @@ class QuantizedWeight:
 
     def __post_init__(self) -> None:
         outputs, inputs = self.codes_OI.shape
-        assert self.codes_OI.dtype == torch.uint8 and self.scale_OG.shape == self.offset_OG.shape
-        assert self.scale_OG.shape[0] == outputs and inputs % self.scale_OG.shape[1] == 0
+        assert self.codes_OI.dtype == torch.uint8
+        assert self.scale_OG.shape == self.offset_OG.shape
+        assert self.scale_OG.shape[0] == outputs
+        assert inputs % self.scale_OG.shape[1] == 0
 
     @property
     def shape(self) -> tuple[int, int]:
