@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from core_model.families import COMMON, FAMILIES, HARMLESS, NEUTRAL, NOTHING, WINDOW_KEYS, Family, Key
+from core_model.families import COMMON, FAMILIES, HARMLESS, NEUTRAL, NOTHING, Family, Key
 
 
 @dataclass(frozen=True)
@@ -210,7 +210,7 @@ def parse_config(raw: Mapping[str, Any]) -> ModelConfig:
         raise ValueError(f"model_type: unknown family (got {model_type!r}). Use one of: {', '.join(sorted(FAMILIES))}.")
     family = FAMILIES[model_type]
     keys = {**COMMON, **family.keys}
-    _refuse_unknown(raw, family, read={name for key in keys.values() for name in key.names})
+    _refuse_unknown(raw, family, read={name for key in keys.values() for name in key.names} | family.window_keys)
     missing = [key.names[0] for key in keys.values() if key.required and not set(key.names) & set(raw)]
     if missing:
         raise ValueError(f"config.json: missing key(s) {', '.join(missing)} for model_type {model_type!r}.")
@@ -258,12 +258,7 @@ def _refuse_unknown(raw: Mapping[str, Any], family: Family, *, read: set[str]) -
             rule = f"must be {json.dumps(neutral[name])}, others are not implemented here"
             _require(value is None or value == neutral[name], name, value, rule)
         elif not (
-            value is None
-            or name in read
-            or name in HARMLESS
-            or (name in WINDOW_KEYS and family.windows != "none")
-            or name.startswith("_")
-            or name.endswith("_token_id")
+            value is None or name in read or name in HARMLESS or name.startswith("_") or name.endswith("_token_id")
         ):
             rule = (
                 f"is unknown for {raw['model_type']!r} and may change what it computes. Remove the key if it does not"
