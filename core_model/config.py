@@ -149,6 +149,19 @@ class ModelConfig:
             and (layer_idx + 1) % self.decoder_sparse_step == 0
         )
 
+    def leaves_unread(self, tensor_name: str) -> bool:
+        """Whether a checkpoint may rightly hold a tensor that the decoder never asks for.
+
+        Multi-token-prediction layers come after the decoder's own (`model.layers.61` of DeepSeek-V3); old Llama files
+        keep rotary frequencies, which follow from config.json; some tied ones keep the head as a copy.
+        """
+        after = range(self.num_hidden_layers, self.num_hidden_layers + self.num_nextn_predict_layers)
+        return (
+            tensor_name.startswith(tuple(f"model.layers.{i}." for i in after))
+            or tensor_name.endswith(".rotary_emb.inv_freq")
+            or (self.tie_word_embeddings and tensor_name == "lm_head.weight")
+        )
+
     def with_window(self, window: int, *, sinks: int = 4) -> ModelConfig:
         """The same model, whose attention sees the last `window` tokens and the first `sinks` (StreamingLLM).
 
