@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from core_model.constrain import ConstraintFactory
-from core_model.engine import SamplingParams
+from core_model.generation import SamplingParams
 from core_model.kv_cache import SlotCache
 from core_model.model import Decoder, Segment
 from core_model.sampling import Sampler

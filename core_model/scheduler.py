@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from core_model.detokenize import TextStream
-    from core_model.engine import SamplingParams, TokenChunk
+    from core_model.generation import SamplingParams, TokenChunk
 
 
 @dataclass(eq=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 
-from core_model.engine import SamplingParams
+from core_model.generation import SamplingParams
 from core_model.scheduler import Request, Work
 
 POISON, BAD_SAMPLE, NO_SLOT = 250, 251, 252  # prompt tokens that make the forward pass, the sampling, the start fail

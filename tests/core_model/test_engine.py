@@ -9,14 +9,8 @@ from typing import Any
 
 import pytest
 
-from core_model.engine import (
-    Engine,
-    EngineBusy,
-    EngineStopped,
-    GenerationFailed,
-    SamplingParams,
-    TokenChunk,
-)
+from core_model.engine import Engine
+from core_model.generation import EngineBusy, EngineStopped, GenerationFailed, SamplingParams, TokenChunk
 from core_model.kv_cache import SlotCache
 from core_model.model import Decoder
 from core_model.runner import ModelRunner

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core_model.engine import SamplingParams
+from core_model.generation import SamplingParams
 from core_model.scheduler import Request, Scheduler
 
 
