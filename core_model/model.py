@@ -15,7 +15,7 @@ import torch.nn.functional as F  # noqa: N812 - its usual name
 from torch import Tensor
 
 from core_model.config import ModelConfig
-from core_model.kv_cache import SlotCache
+from core_model.kv_cache import PagedCache
 from core_model.moe import MLP, MoE
 from core_model.weights import Weights
 
@@ -42,7 +42,7 @@ class Decoder:
         self.inv_freq = 1.0 / config.rope_theta**exponent
 
     @torch.inference_mode()
-    def __call__(self, token_ids_T: Tensor, segments: Sequence[Segment], cache: SlotCache | None = None) -> Tensor:
+    def __call__(self, token_ids_T: Tensor, segments: Sequence[Segment], cache: PagedCache | None = None) -> Tensor:
         """Run new tokens through all layers.
 
         Args:
@@ -93,7 +93,7 @@ class DecoderLayer:
         rope: tuple[Tensor, Tensor],
         segments: Sequence[Segment],
         masks: Sequence[Tensor | None],
-        cache: SlotCache | None,
+        cache: PagedCache | None,
     ) -> Tensor:
         x_TD = x_TD + self.self_attn(self.input_layernorm(x_TD), rope, segments, masks, cache)
         return x_TD + self.mlp(self.post_attention_layernorm(x_TD))
@@ -118,7 +118,7 @@ class Attention:
         rope: tuple[Tensor, Tensor],
         segments: Sequence[Segment],
         masks: Sequence[Tensor | None],
-        cache: SlotCache | None,
+        cache: PagedCache | None,
     ) -> Tensor:
         num_tokens, num_qk = x_TD.shape[0], self.num_heads + self.num_kv_heads
         qkv = self.qkv_proj(x_TD).view(num_tokens, -1, self.head_dim)

@@ -11,7 +11,7 @@ import pytest
 
 from core_model.engine import Engine
 from core_model.generation import EngineBusy, EngineStopped, GenerationFailed, SamplingParams, TokenChunk
-from core_model.kv_cache import SlotCache
+from core_model.kv_cache import PagedCache
 from core_model.model import Decoder
 from core_model.runner import ModelRunner
 from core_model.tokenizer import Tokenizer
@@ -199,8 +199,8 @@ def test_bad_requests_are_refused_before_they_queue(
 # --- over a real, tiny decoder ---
 
 
-def real_runner(decoder: Decoder, num_slots: int) -> ModelRunner:
-    cache = SlotCache(decoder.config, num_slots=num_slots, max_context=64, dtype=decoder.dtype, device=decoder.device)
+def real_runner(decoder: Decoder, num_pages: int) -> ModelRunner:
+    cache = PagedCache(decoder.config, num_pages=num_pages, page_size=8, dtype=decoder.dtype, device=decoder.device)
     return ModelRunner(decoder, cache)
 
 
@@ -211,8 +211,8 @@ def ids_of(stream: Iterator[TokenChunk]) -> list[int]:
 @pytest.mark.parametrize("params", [SamplingParams(max_tokens=20), SamplingParams(20, 1.0, top_p=0.9, seed=3)])
 def test_batched_equals_single(start: Start, decoder: Decoder, tokenizer: Tokenizer, params: SamplingParams) -> None:
     prompts = [tokenizer.encode(text) for text in ("a", "many words here", "x" * 40)]
-    alone = start(real_runner(decoder, 1), max_batch=1)
-    together = start(real_runner(decoder, 3), max_batch=3, step_tokens=8)  # also cuts the long prompt into pieces
+    alone = start(real_runner(decoder, 8), max_batch=1)
+    together = start(real_runner(decoder, 24), max_batch=3, step_tokens=8)  # also cuts the long prompt into pieces
 
     expected = [ids_of(alone.stream(prompt, params)) for prompt in prompts]
     streams = [together.stream(prompt, params) for prompt in prompts]
@@ -221,7 +221,7 @@ def test_batched_equals_single(start: Start, decoder: Decoder, tokenizer: Tokeni
 
 
 def test_a_reused_prefix_gives_the_same_answer(start: Start, decoder: Decoder, tokenizer: Tokenizer) -> None:
-    engine = start(real_runner(decoder, 1), max_batch=1)
+    engine = start(real_runner(decoder, 8), max_batch=1)
     prompt = tokenizer.encode("a shared beginning, then this")
 
     first = ids_of(engine.stream(prompt, SamplingParams(max_tokens=10)))

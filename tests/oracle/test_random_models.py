@@ -10,7 +10,7 @@ import torch
 from transformers import Glm4MoeConfig, Glm4MoeForCausalLM, LlamaConfig, LlamaForCausalLM
 
 from core_model.config import parse_config
-from core_model.kv_cache import SlotCache
+from core_model.kv_cache import PagedCache
 from core_model.model import Decoder, Segment
 from core_model.weights import Weights
 from tests.oracle.oracles import our_logits, randomize, save_and_read, their_logits
@@ -93,10 +93,11 @@ def test_cached_equals_uncached(tmp_path: Path, model_class: Any, config_class: 
     decoder = Decoder(parse_config(config), Weights(tensors, precision="fp32"))
     ids = torch.tensor(IDS)
     whole = decoder(ids, [Segment(40)])
-    cache = SlotCache(decoder.config, num_slots=2, max_context=64, dtype=decoder.dtype, device=decoder.device)
+    cache = PagedCache(decoder.config, num_pages=8, page_size=16, dtype=decoder.dtype, device=decoder.device)
+    slot, _ = cache.begin(IDS) or (0, 0)
 
-    pieces = [decoder(ids[:20], [Segment(20, 0, 1)], cache), decoder(ids[20:32], [Segment(12, 20, 1)], cache)]
-    pieces += [decoder(ids[i : i + 1], [Segment(1, i, 1)], cache) for i in range(32, 40)]
+    pieces = [decoder(ids[:20], [Segment(20, 0, slot)], cache), decoder(ids[20:32], [Segment(12, 20, slot)], cache)]
+    pieces += [decoder(ids[i : i + 1], [Segment(1, i, slot)], cache) for i in range(32, 40)]
 
     assert torch.allclose(torch.cat(pieces), whole, atol=1e-4)
 
