@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -14,6 +14,7 @@ from core_model.generation import (
     EngineStopped,
     FinishReason,
     GenerationFailed,
+    SampledToken,
     SamplingParams,
     TokenChunk,
 )
@@ -22,6 +23,8 @@ from core_model.scheduler import Request, Scheduler, Work
 if TYPE_CHECKING:
     from core_model.detokenize import Decodes
 
+_NOTHING = TokenChunk((), "")
+
 
 class Runner(Protocol):
     """The model side of the engine; used from the engine's thread, but for `prepare`."""
@@ -29,13 +32,13 @@ class Runner(Protocol):
     @property
     def vocab_size(self) -> int: ...
 
-    def prepare(self, params: SamplingParams) -> Any:
-        """The sampler of a new request. ValueError: an unusable JSON schema."""
+    def prepare(self, params: SamplingParams, *, prompt_ids: Sequence[int], end_ids: Collection[int]) -> Any:
+        """The sampler of a new request. ValueError: an unusable grammar."""
 
     def begin(self, request: Request) -> None:
         """Give the request a cache slot; set `request.slot` and `request.num_computed`."""
 
-    def step(self, batch: Sequence[Work]) -> list[int | Exception | None]:
+    def step(self, batch: Sequence[Work]) -> list[SampledToken | Exception | None]:
         """Run the model once. Per work: the sampled token, None inside a prompt, or what went wrong with this one."""
 
     def end(self, request: Request) -> None:
@@ -117,17 +120,18 @@ class Engine:
         """As `TextEngine.stream`; checks and queues at once, not at the first `next`.
 
         Raises:
-            ValueError: as in `TextEngine`, or an unusable JSON schema.
+            ValueError: as in `TextEngine`.
             EngineBusy: too many requests wait.
             EngineStopped: not started, or closed.
         """
         params.check()
+        params.check_vocabulary(self._runner.vocab_size)
         self._check_prompt(prompt_ids)
         request = Request(
             list(prompt_ids),
             params,
-            sampler=self._runner.prepare(params),
-            text=TextStream(self._tokenizer, params.stop),
+            sampler=self._runner.prepare(params, prompt_ids=prompt_ids, end_ids=self._eos_ids),
+            text=TextStream(self._tokenizer, params.stop, min_tokens=params.min_tokens),
         )
         with self._wake:
             if not self._running:
@@ -180,12 +184,12 @@ class Engine:
                 self._attempt_begin(request)
             batch = self._scheduler.schedule()
             if batch:
-                for work, token in zip(batch, self._step(batch), strict=True):
-                    self._deliver(work, token)
+                for work, sampled in zip(batch, self._step(batch), strict=True):
+                    self._deliver(work, sampled)
         for request in [*self._scheduler.running, *self._scheduler.waiting]:
             self._finish(request, "cancelled")
 
-    def _step(self, batch: Sequence[Work]) -> list[int | Exception | None]:
+    def _step(self, batch: Sequence[Work]) -> list[SampledToken | Exception | None]:
         """Run a batch; if it fails as a whole, run its requests one by one, so that only the guilty one fails.
 
         Running again is safe: the same keys and values are written to the same places.
@@ -195,7 +199,7 @@ class Engine:
         except Exception as error:  # noqa: BLE001 - handed to the request's reader
             if len(batch) == 1:
                 return [error]
-            return [token for work in batch for token in self._step([work])]
+            return [sampled for work in batch for sampled in self._step([work])]
 
     def _attempt_begin(self, request: Request) -> None:
         try:
@@ -205,29 +209,31 @@ class Engine:
         else:
             self._cached += request.num_computed
 
-    def _deliver(self, work: Work, token: int | Exception | None) -> None:
-        request = work.request
-        if isinstance(token, Exception):
-            return self._fail(request, token)
+    def _deliver(self, work: Work, sampled: SampledToken | Exception | None) -> None:
+        request, params = work.request, work.request.params
+        if isinstance(sampled, Exception):
+            return self._fail(request, sampled)
         request.num_computed += work.num_tokens
-        if token is None:
+        if sampled is None:
             return None
-        if token in self._eos_ids:
+        token = sampled.token_id
+        if token in params.stop_token_ids or (token in self._eos_ids and not params.ignore_eos):
             return self._finish(request, "stop")
         request.token_ids.append(token)
         self._generated += 1
         text, stopped = request.text.push(token)
-        if stopped:
-            return self._finish(request, "stop", (token,), text)
+        chunk = TokenChunk((token,), text, logprobs=(sampled.logprob,) if sampled.logprob else ())
+        if stopped or sampled.ends:
+            return self._finish(request, "stop", chunk)
         num_new = len(request.token_ids) - request.num_prompt
-        if num_new >= request.params.max_tokens or len(request.token_ids) >= self.max_context:
-            return self._finish(request, "length", (token,), text)
-        request.output.put(TokenChunk((token,), text))
+        if num_new >= params.max_tokens or len(request.token_ids) >= self.max_context:
+            return self._finish(request, "length", chunk)
+        request.output.put(chunk)
         return None
 
-    def _finish(self, request: Request, reason: FinishReason, token_ids: tuple[int, ...] = (), text: str = "") -> None:
+    def _finish(self, request: Request, reason: FinishReason, last: TokenChunk = _NOTHING) -> None:
         self._retire(request)
-        request.output.put(TokenChunk(token_ids, text + request.text.flush(), reason))
+        request.output.put(replace(last, text=last.text + request.text.flush(), finish_reason=reason))
 
     def _fail(self, request: Request, error: Exception) -> None:
         self._failed += 1

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
+from core_model.constrain import ConstraintFactory
 from core_model.engine import Engine
-from core_model.generation import EngineBusy, EngineStopped, GenerationFailed, SamplingParams, TokenChunk
+from core_model.generation import EngineBusy, EngineStopped, GenerationFailed, Grammar, SamplingParams, TokenChunk
 from core_model.kv_cache import SlotCache
 from core_model.model import Decoder
 from core_model.runner import ModelRunner
@@ -183,7 +184,9 @@ def test_closing_the_engine_ends_every_stream(start: Start) -> None:
         ([1], SamplingParams(top_p=0.0), "top_p: must be above 0"),
         ([1], SamplingParams(seed=-1), "seed: must be 0"),
         ([1], SamplingParams(stop=("a", "")), "stop: strings must not be empty"),
-        ([1], SamplingParams(json_schema="bad"), "json_schema: not JSON"),
+        ([1], SamplingParams(grammar=Grammar("regex", "(")), "grammar: not usable"),
+        ([1], SamplingParams(stop_token_ids=(300,)), r"stop_token_ids: token ids must be 0 to 299 \(got 300\)"),
+        ([1], SamplingParams(logit_bias=((-1, 1.0),)), "logit_bias: token ids must be 0 to 299"),
     ],
 )
 def test_bad_requests_are_refused_before_they_queue(
@@ -230,3 +233,72 @@ def test_a_reused_prefix_gives_the_same_answer(start: Start, decoder: Decoder, t
 
     assert again == first
     assert engine.stats().cached_prompt_tokens_total >= 2 * len("a shared beginning, then th")
+
+
+def constrained_runner(decoder: Decoder, num_slots: int) -> ModelRunner:
+    factory = ConstraintFactory(TOKENIZER.to_json(), vocab_size=300, eos_ids=TOKENIZER.eos_ids)
+    cache = SlotCache(decoder.config, num_slots=num_slots, max_context=64, dtype=decoder.dtype, device=decoder.device)
+    return ModelRunner(decoder, cache, factory)
+
+
+def test_a_constrained_answer_stops_when_its_grammar_is_complete(start: Start, decoder: Decoder) -> None:
+    engine = start(constrained_runner(decoder, 2))
+
+    chunks = list(engine.stream(HELLO, SamplingParams(grammar=Grammar.choice("no, thanks"))))
+
+    assert text_of(chunks) == ("no, thanks", "stop")
+    assert engine.stats().generated_tokens_total == len("no, thanks")
+
+
+def test_a_stuck_grammar_fails_its_own_request_only(start: Start, decoder: Decoder) -> None:
+    engine = start(constrained_runner(decoder, 2))
+    endless = Grammar("lark", 'start: "b" deep\ndeep: "c" deep')
+    stuck = engine.stream(HELLO, SamplingParams(grammar=endless))
+    other = engine.stream(HELLO, SamplingParams(grammar=Grammar.choice("fine")))
+
+    with pytest.raises(GenerationFailed, match="failed for this request"):
+        list(stuck)
+    assert text_of(other) == ("fine", "stop")
+
+
+def test_an_impossible_grammar_is_refused_before_it_queues(start: Start, decoder: Decoder) -> None:
+    engine = start(constrained_runner(decoder, 1))
+
+    with pytest.raises(ValueError, match="grammar: regex not usable"):
+        engine.stream(HELLO, SamplingParams(grammar=Grammar("regex", "(")))
+    assert engine.stats().requests_total == 0
+
+
+def test_logprobs_come_with_their_tokens(start: Start, decoder: Decoder) -> None:
+    chunks = list(start(real_runner(decoder, 1)).stream(HELLO, SamplingParams(max_tokens=3, logprobs=1)))
+
+    for chunk in chunks:
+        assert [entry.token_id for entry in chunk.logprobs] == list(chunk.token_ids)
+        assert chunk.logprobs[0].top == ((chunk.token_ids[0], chunk.logprobs[0].logprob),)  # greedy: the best
+        assert chunk.logprobs[0].logprob <= 0
+    assert len(chunks) == 3
+
+
+@pytest.mark.parametrize(
+    ("params", "answer"),
+    [
+        (SamplingParams(stop_token_ids=(HELLO[4],)), ("hell", "stop")),
+        (SamplingParams(ignore_eos=True, max_tokens=8), ("hellohe", "length")),
+        (SamplingParams(stop=("l",), min_tokens=4), ("hel", "stop")),
+        (SamplingParams(stop=("l",), min_tokens=5, max_tokens=5), ("hello", "length")),
+    ],
+)
+def test_what_ends_an_answer(start: Start, params: SamplingParams, answer: tuple[str, str]) -> None:
+    assert text_of(start(FakeRunner([*HELLO, EOS])).stream([1], params)) == answer
+
+
+def test_a_seed_repeats_whatever_else_runs(start: Start, decoder: Decoder) -> None:
+    engine = start(real_runner(decoder, 4), max_batch=4)
+    params = SamplingParams(max_tokens=20, temperature=1.0, seed=5, presence_penalty=0.5)
+
+    alone = ids_of(engine.stream(HELLO, params))
+    others = [engine.stream([i], SamplingParams(max_tokens=20, temperature=1.0)) for i in range(3)]
+    among_others = ids_of(engine.stream(HELLO, params))
+    [ids_of(other) for other in others]
+
+    assert among_others == alone
