@@ -119,8 +119,8 @@ def test_an_unusable_grammar_is_refused(factory: ConstraintFactory, grammar: Gra
 def test_a_grammar_that_leads_nowhere_fails_while_it_is_followed(
     factory: ConstraintFactory, tokenizer: Tokenizer
 ) -> None:
-    endless = Grammar("lark", 'start: "b" deep\ndeep: "c" deep')
-    constraint = factory.compile(endless)
+    dead_end = Grammar("lark", 'start: "b" NEVER\nNEVER: /a/ & /b/')
+    constraint = factory.compile(dead_end)
     constraint.accept(tokenizer.encode("b")[0])
 
     with pytest.raises(RuntimeError, match="grammar: the matcher stopped"):

@@ -252,8 +252,8 @@ def test_a_constrained_answer_stops_when_its_grammar_is_complete(start: Start, d
 
 def test_a_stuck_grammar_fails_its_own_request_only(start: Start, decoder: Decoder) -> None:
     engine = start(constrained_runner(decoder, 2))
-    endless = Grammar("lark", 'start: "b" deep\ndeep: "c" deep')
-    stuck = engine.stream(HELLO, SamplingParams(grammar=endless))
+    dead_end = Grammar("lark", 'start: "b" NEVER\nNEVER: /a/ & /b/')
+    stuck = engine.stream(HELLO, SamplingParams(grammar=dead_end))
     other = engine.stream(HELLO, SamplingParams(grammar=Grammar.choice("fine")))
 
     with pytest.raises(GenerationFailed, match="failed for this request"):
