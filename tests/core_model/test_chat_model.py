@@ -13,16 +13,9 @@ from langchain_core.messages import AIMessage, AIMessageChunk, ChatMessage, Huma
 from pydantic import BaseModel, Field
 
 from core_model.chat_model import EngineChatModel
-from core_model.config import parse_config
-from core_model.constrain import ConstraintFactory
-from core_model.engine import Engine
 from core_model.generation import FinishReason, SamplingParams, TokenChunk, TokenLogprob
-from core_model.kv_cache import SlotCache
-from core_model.model import Decoder
-from core_model.runner import ModelRunner
 from core_model.tokenizer import Tokenizer
-from core_model.weights import Weights
-from tests.core_model.tiny import LLAMA, random_llama
+from tests.core_model.tiny import make_engine
 
 TOOLS = [{"type": "function", "function": {"name": "ask", "parameters": {"type": "object", "properties": {}}}}]
 
@@ -208,12 +201,7 @@ def test_past_calls_and_results_are_told_to_the_model(
 @pytest.fixture
 def babbler(tokenizer: Tokenizer) -> Iterator[EngineChatModel]:
     """A real engine over random weights: only the grammar makes its answers fit."""
-    config = parse_config({**LLAMA, "max_position_embeddings": 2048})
-    decoder = Decoder(config, Weights(random_llama(), precision="fp32"))
-    cache = SlotCache(config, num_slots=1, max_context=2048, dtype=decoder.dtype, device=decoder.device)
-    constraints = ConstraintFactory(tokenizer.to_json(), vocab_size=300, eos_ids=tokenizer.eos_ids)
-    runner = ModelRunner(decoder, cache, constraints)
-    with Engine(runner, tokenizer, model_version="tiny", eos_ids=tokenizer.eos_ids, max_context=2048) as engine:
+    with make_engine() as engine:
         yield EngineChatModel(engine=engine, tokenizer=tokenizer, temperature=1.0, seed=1)
 
 

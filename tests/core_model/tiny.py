@@ -9,7 +9,11 @@ import torch
 from torch import Tensor
 
 from core_model.config import parse_config
+from core_model.constrain import ConstraintFactory
+from core_model.engine import Engine
+from core_model.kv_cache import SlotCache
 from core_model.model import Decoder
+from core_model.runner import ModelRunner
 from core_model.tokenizer import Tokenizer
 from core_model.weights import Precision, Weights
 
@@ -74,3 +78,15 @@ def make_tokenizer() -> Tokenizer:
     backend = make_backend()
     end = frozenset({backend.token_to_id("<|end|>"), backend.token_to_id("<|eos|>")})
     return Tokenizer(backend, eos_ids=end, chat_template=TEMPLATE)
+
+
+def make_engine(*, max_batch: int = 4) -> Engine:
+    """A started engine over the random Llama, with grammars and a context of 2,048; close it."""
+    tokenizer, config = make_tokenizer(), parse_config({**LLAMA, "max_position_embeddings": 2048})
+    decoder = Decoder(config, Weights(random_llama(), precision="fp32"))
+    cache = SlotCache(config, num_slots=max_batch, max_context=2048, dtype=decoder.dtype, device=decoder.device)
+    constraints = ConstraintFactory(tokenizer.to_json(), vocab_size=config.vocab_size, eos_ids=tokenizer.eos_ids)
+    runner = ModelRunner(decoder, cache, constraints)
+    return Engine(
+        runner, tokenizer, model_version="tiny", eos_ids=tokenizer.eos_ids, max_context=2048, max_batch=max_batch
+    ).start()
