@@ -1,7 +1,7 @@
-"""Which device holds which expert, so that devices are equally busy: replicate the busiest, then pack. Moves no weights.
+"""Which device holds which expert, so that devices are equally busy: copy the busiest, then pack. Moves no weights.
 
-The greedy balancer of DeepSeek's EPLB (DeepSeek-V3, arXiv:2412.19437, 3.4): spare slots go to copies of the experts with
-the most load per copy; copies are packed, heaviest first, onto the device with the least load that has a free slot.
+The greedy balancer of DeepSeek's EPLB (DeepSeek-V3, arXiv:2412.19437, 3.4): spare slots go to copies of the experts
+with most load per copy; copies are packed, heaviest first, onto the least busy device that has a free slot.
 Shapes: E experts, S slots in all, N devices.
 """
 
@@ -74,9 +74,7 @@ def plan_placement(counts_E: ArrayLike, *, num_devices: int, num_spare_slots: in
     return Placement(tuple(tuple(sorted(row)) for row in held), tuple(load_N.tolist()))
 
 
-def plan_layers(
-    counts: Mapping[int, ArrayLike], *, num_devices: int, num_spare_slots: int = 0
-) -> dict[int, Placement]:
+def plan_layers(counts: Mapping[int, ArrayLike], *, num_devices: int, num_spare_slots: int = 0) -> dict[int, Placement]:
     """`plan_placement` for each MoE layer, by layer index."""
     return {
         layer_idx: plan_placement(counts_E, num_devices=num_devices, num_spare_slots=num_spare_slots)

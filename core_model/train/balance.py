@@ -55,7 +55,7 @@ def sequence_loss(probs_TE: Tensor, experts_TK: Tensor, *, sequence_length: int)
 
 
 def z_loss(logits_TE: Tensor) -> Tensor:
-    """Mean squared log-partition: keeps router logits small, so that rounding cannot flip a choice (ST-MoE, 2202.08906)."""
+    """Mean squared log-partition: keeps router logits small, so that rounding flips no choice (ST-MoE, 2202.08906)."""
     return logits_TE.logsumexp(-1).square().mean()
 
 
@@ -130,7 +130,7 @@ def capacities(load_E: Tensor, *, num_pairs: int, factor: float, max_over_mean: 
 
 
 def assign(choice_TE: Tensor, *, num_experts_per_tok: int, capacity_E: Tensor, reroute: bool) -> Tensor:
-    """Token choice under capacity: first choices before second ones, earlier tokens before later ones (GShard, 2006.16668).
+    """Token choice under capacity: first choices before second, earlier tokens before later (GShard, 2006.16668).
 
     Earlier tokens never depend on later ones of the same choice; on another token's higher choice they do, so a full
     expert can leak a little of the future, as in every capacity scheme. Serving has no capacity.
@@ -166,7 +166,7 @@ def assign(choice_TE: Tensor, *, num_experts_per_tok: int, capacity_E: Tensor, r
 
 
 def expert_choice(scores_TE: Tensor, *, capacity: int) -> Tensor:
-    """Experts choose their best tokens (arXiv:2202.09368): perfect balance, no dropped pairs, tokens with 0 to E experts.
+    """Experts choose their best tokens (arXiv:2202.09368): perfect balance; a token gets 0 to E experts.
 
     Not causal: whether a token is chosen depends on later tokens, so a language model trained with it cannot be served
     one token at a time. Here for comparison.

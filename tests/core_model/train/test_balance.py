@@ -28,7 +28,7 @@ def skewed_scores(seed: int = 0) -> Tensor:
     return (torch.randn(T, E, generator=generator) - torch.arange(E) * 0.3).sigmoid()
 
 
-def test_the_switch_loss_is_one_when_even_and_E_when_collapsed() -> None:
+def test_the_switch_loss_is_one_when_even_and_largest_when_collapsed() -> None:
     even = torch.arange(T).remainder(E).unsqueeze(1)
     collapsed = torch.zeros(T, 1, dtype=torch.long)
     probs = torch.eye(E)[collapsed.flatten()]
