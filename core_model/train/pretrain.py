@@ -87,6 +87,7 @@ def run_steps(
         ],
         lr=budget.learning_rate,
         betas=(0.9, 0.95),
+        fused=True,
     )
     layers = model.moe_layers()
     late = {i: torch.zeros(model.config.n_routed_experts) for i in layers}
