@@ -99,6 +99,38 @@ def keep_experts(
     return smaller, result
 
 
+def keep_shared_experts(config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> tuple[Config, Tensors]:
+    """Leave out routers and routed experts: a GLM-4-MoE becomes a dense Llama, the inverse of `upcycle.py`.
+
+    Exact where routed experts add nothing, as in the embedded default until domain training fills them.
+
+    Raises:
+        ValueError: another family, or a part that the Llama layout cannot say.
+    """
+    fits = config.get("model_type") == "glm4_moe" and config.get("n_shared_experts")
+    if not fits or config.get("use_qk_norm") or config.get("first_k_dense_replace"):
+        raise ValueError(
+            "model_type: must be glm4_moe with shared experts in all layers and without qk norm "
+            f"(got {config.get('model_type')!r})."
+        )
+    model = parse_config(config)
+    if model.rotary_dim != model.head_dim or model.attention_bias:
+        raise ValueError("partial_rotary_factor: must be 1, and attention_bias false, for the Llama layout.")
+    common = ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads", "head_dim")
+    common += ("hidden_act", "max_position_embeddings", "rms_norm_eps", "tie_word_embeddings", "dtype")
+    common += ("bos_token_id", "eos_token_id", "pad_token_id")
+    dense = {key: config[key] for key in common if key in config} | {
+        "architectures": ["LlamaForCausalLM"],
+        "model_type": "llama",
+        "attention_bias": False,
+        "intermediate_size": model.moe_intermediate_size * model.n_shared_experts,
+        "rope_theta": model.rope_theta,
+        "rope_parameters": {"rope_type": "default", "rope_theta": model.rope_theta},
+    }
+    kept = {name: w for name, w in tensors.items() if not (_EXPERT.match(name) or _ROUTER.match(name))}
+    return dense, {name.replace(".mlp.shared_experts.", ".mlp."): w for name, w in kept.items()}
+
+
 def keep_heads(
     config: Mapping[str, Any],
     tensors: Mapping[str, Tensor],

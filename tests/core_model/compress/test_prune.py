@@ -11,11 +11,19 @@ from torch import Tensor
 
 from core_model.checkpoint import write_json, write_tensors
 from core_model.compress.importance import head_importance, layer_importance
-from core_model.compress.prune import keep_experts, keep_heads, keep_layers, prune_weights, sparsity_of
+from core_model.compress.prune import (
+    keep_experts,
+    keep_heads,
+    keep_layers,
+    keep_shared_experts,
+    prune_weights,
+    sparsity_of,
+)
 from core_model.config import parse_config
 from core_model.evaluate import token_logits
 from core_model.model import Decoder
 from core_model.train.language_model import LanguageModel
+from core_model.upcycle import UpcycleRecipe, upcycle
 from core_model.weights import Weights
 from tests.core_model.train.tiny_training import LLAMA, MOE, make_ids
 from tests.oracle.oracles import our_logits, their_logits
@@ -120,6 +128,18 @@ def test_impossible_expert_pruning_is_refused(num_kept: int, counts: dict[int, l
 def test_a_dense_model_has_no_experts_to_prune() -> None:
     with pytest.raises(ValueError, match="experts that are stored one by one"):
         keep_experts(*make_checkpoint(LLAMA), {}, num_kept=4)
+
+
+def test_an_upcycled_model_without_its_untrained_experts_is_the_dense_one(tmp_path: Path) -> None:
+    dense = make_checkpoint({**LLAMA, "rope_parameters": {"rope_type": "default", "rope_theta": 10_000.0}})
+    config, tensors = upcycle(*dense, UpcycleRecipe(num_experts=8, expert_dim=16, groups=("a", "b"), topk_group=1))
+    smaller, pruned = keep_shared_experts(config, tensors)
+
+    assert pruned.keys() == dense[1].keys()
+    assert all(torch.equal(pruned[name], dense[1][name]) for name in pruned)
+    require_same_in_transformers(smaller, pruned, tmp_path)
+    with pytest.raises(ValueError, match="must be glm4_moe with shared experts"):
+        keep_shared_experts(*dense)
 
 
 @pytest.mark.parametrize("raw", [LLAMA, MOE], ids=["llama", "glm"])
