@@ -3,15 +3,14 @@
     python -m benchmarks.routing [--quick] [--data FOLDER] [--steps 120] [--seeds 3]      # about six CPU minutes
 
 Small byte-level models on the project's own text. Loss is in nats per byte on documents that training did not see;
-intervals are 95 % percentile bootstraps over held-out windows, paired for differences, seeds averaged. Balance is that
-of the held-out text, mean over layers and seeds; dropped pairs are those of training, since serving has no capacity.
+intervals are 95 % percentile bootstraps over seeds and held-out windows, paired for differences. Balance is that of the
+held-out text, mean over layers and seeds; dropped pairs are those of training, since serving has no capacity.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
-import platform
 import sys
 import time
 from dataclasses import dataclass, replace
@@ -21,13 +20,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.shipped_text import read_corpus, to_bytes
+from benchmarks.shipped_text import processor, read_corpus, to_bytes
 from core_model.expert_stats import LoadStats, describe_load
 from core_model.train.language_model import LanguageModel, Strategy
 from core_model.train.pretrain import Budget, evaluate, pretrain
 
-MOE: dict[str, Any] = {
-    "model_type": "glm4_moe",
+DENSE: dict[str, Any] = {  # as wide as the shared expert and two routed ones: the same work per token
+    "model_type": "llama",
     "vocab_size": 256,
     "hidden_size": 64,
     "intermediate_size": 128,
@@ -36,8 +35,12 @@ MOE: dict[str, Any] = {
     "num_key_value_heads": 2,
     "max_position_embeddings": 256,
     "rms_norm_eps": 1e-5,
-    "partial_rotary_factor": 1.0,
     "tie_word_embeddings": True,
+}
+MOE: dict[str, Any] = {
+    **DENSE,
+    "model_type": "glm4_moe",
+    "partial_rotary_factor": 1.0,
     "n_routed_experts": 16,
     "n_shared_experts": 2,
     "num_experts_per_tok": 2,
@@ -48,57 +51,57 @@ MOE: dict[str, Any] = {
     "norm_topk_prob": True,
     "routed_scaling_factor": 1.0,
 }
-GROUPS = {"n_group": 4, "topk_group": 2}
-DENSE = {"model_type": "llama"}  # as wide as the shared expert and two routed ones: the same work per token
+GROUPED = {**MOE, "n_group": 4, "topk_group": 2}
 DEFAULT = "sigmoid, selection bias (default)"
 BIASED = Strategy(bias_rate=0.01)
 STRATEGIES: dict[str, tuple[dict[str, Any], Strategy]] = {
     "dense, same active size": (DENSE, Strategy()),
-    "softmax": ({}, Strategy(scoring_func="softmax")),
-    "softmax, auxiliary loss": ({}, Strategy(scoring_func="softmax", aux_loss=0.01)),
-    "softmax, auxiliary and z-loss": ({}, Strategy(scoring_func="softmax", aux_loss=0.01, z_loss=1e-3)),
-    "sigmoid": ({}, Strategy()),
-    DEFAULT: ({}, BIASED),
-    "… and sequence loss": ({}, replace(BIASED, sequence_loss=1e-3)),
-    "… in 2 of 4 groups": (GROUPS, BIASED),
-    "hierarchical, 2 of 4 groups, aux. loss": (GROUPS, Strategy("softmax", "hierarchical", aux_loss=0.01)),
-    "sigmoid, capacity 1.25": ({}, Strategy(capacity_factor=1.25)),
-    "sigmoid, capacity 1.25 following load": ({}, Strategy(capacity_factor=1.25, capacity="following")),
-    "sigmoid, capacity 1.25, rerouted": ({}, Strategy(capacity_factor=1.25, reroute=True)),
-    "sigmoid, bias, capacity 1.25": ({}, replace(BIASED, capacity_factor=1.25)),
-    "expert choice (not causal) *": ({}, Strategy(router="expert_choice")),
+    "softmax": (MOE, Strategy(scoring_func="softmax")),
+    "softmax, auxiliary loss": (MOE, Strategy(scoring_func="softmax", aux_loss=0.01)),
+    "softmax, auxiliary and z-loss": (MOE, Strategy(scoring_func="softmax", aux_loss=0.01, z_loss=1e-3)),
+    "sigmoid": (MOE, Strategy()),
+    DEFAULT: (MOE, BIASED),
+    "… and sequence loss": (MOE, replace(BIASED, sequence_loss=1e-3)),
+    "… in 2 of 4 groups": (GROUPED, BIASED),
+    "hierarchical, 2 of 4 groups, aux. loss": (GROUPED, Strategy("softmax", "hierarchical", aux_loss=0.01)),
+    "sigmoid, capacity 1.25": (MOE, Strategy(capacity_factor=1.25)),
+    "sigmoid, capacity 1.25 following load": (MOE, Strategy(capacity_factor=1.25, capacity="following")),
+    "sigmoid, capacity 1.25, rerouted": (MOE, Strategy(capacity_factor=1.25, reroute=True)),
+    "sigmoid, bias, capacity 1.25": (MOE, replace(BIASED, capacity_factor=1.25)),
+    "expert choice (not causal) *": (MOE, Strategy(router="expert_choice")),
 }
 
 
 @dataclass(frozen=True)
 class Row:
-    """One strategy: loss of each held-out window, seeds averaged; balance of every layer and seed."""
+    """One strategy: loss of each seed and held-out window, (S, W); balance of every layer and seed."""
 
-    loss_W: np.ndarray
-    seed_losses: tuple[float, ...]
+    loss_SW: np.ndarray
     balance: tuple[LoadStats, ...]
     dropped_share: float
 
 
 def measure(name: str, train: list[int], held_out: list[int], *, budget: Budget, num_seeds: int) -> Row:
     """Train and evaluate one strategy for each seed."""
-    changes, strategy = STRATEGIES[name]
+    raw, strategy = STRATEGIES[name]
     runs, balance, dropped = [], [], []
     for seed in range(num_seeds):
         torch.manual_seed(seed)
-        model = LanguageModel({**MOE, **changes}, strategy)
+        model = LanguageModel(raw, strategy)
         log = pretrain(model, train, budget=replace(budget, seed=seed))
         found = evaluate(model, held_out, window=budget.sequence_length)
         runs.append(found.loss_W.numpy())
         balance += [describe_load(counts) for counts in found.counts.values()]
         dropped.append(log.dropped_share)
-    return Row(np.mean(runs, 0), tuple(float(r.mean()) for r in runs), tuple(balance), float(np.mean(dropped)))
+    return Row(np.stack(runs), tuple(balance), float(np.mean(dropped)))
 
 
-def interval(values_W: np.ndarray, draws: int = 2000) -> tuple[float, float]:
-    """95 % percentile bootstrap of the mean over windows."""
-    index = np.random.default_rng(0).integers(len(values_W), size=(draws, len(values_W)))
-    low, high = np.percentile(values_W[index].mean(1), [2.5, 97.5])
+def interval(values_SW: np.ndarray, draws: int = 2000) -> tuple[float, float]:
+    """95 % percentile bootstrap of the mean, over seeds and windows both."""
+    generator, (num_seeds, num_windows) = np.random.default_rng(0), values_SW.shape
+    seeds = generator.integers(num_seeds, size=(draws, num_seeds, 1))
+    windows = generator.integers(num_windows, size=(draws, 1, num_windows))
+    low, high = np.percentile(values_SW[seeds, windows].mean((1, 2)), [2.5, 97.5])
     return float(low), float(high)
 
 
@@ -110,11 +113,11 @@ def table(rows: dict[str, Row]) -> str:
         "|---|---|---|---|---|---|---|---|---|---|",
     ]
     for name, row in rows.items():
-        low, high = interval(row.loss_W)
-        cells = [f"{row.loss_W.mean():.3f} [{low:.3f}, {high:.3f}]", f"{np.std(row.seed_losses):.3f}"]
-        gap_W = row.loss_W - rows[DEFAULT].loss_W
-        low, high = interval(gap_W)
-        cells.append("" if name == DEFAULT else f"{gap_W.mean():+.3f} [{low:+.3f}, {high:+.3f}]")
+        low, high = interval(row.loss_SW)
+        cells = [f"{row.loss_SW.mean():.3f} [{low:.3f}, {high:.3f}]", f"{row.loss_SW.mean(1).std():.3f}"]
+        gap_SW = row.loss_SW - rows[DEFAULT].loss_SW  # same seed: same batches in the same order
+        low, high = interval(gap_SW)
+        cells.append("" if name == DEFAULT else f"{gap_SW.mean():+.3f} [{low:+.3f}, {high:+.3f}]")
         if row.balance:
             for figure in ("entropy", "gini", "cv", "max_over_mean", "num_dead"):
                 mean = np.mean([getattr(stats, figure) for stats in row.balance])
@@ -141,7 +144,7 @@ def main(argv: list[str] | None = None) -> None:
         rows[name] = measure(name, train, held_out, budget=budget, num_seeds=1 if args.quick else args.seeds)
         print(f"{name}: {time.process_time() - start:.0f} CPU s so far", file=sys.stderr)
     print(f"{corpus.describe()}; {budget.steps} steps of {budget.batch_size} x {budget.sequence_length} bytes")
-    print(f"{os.cpu_count()} cores, {platform.machine()}, torch {torch.__version__}, {args.threads} thread(s)\n")
+    print(f"{os.cpu_count()} cores, {processor()}, torch {torch.__version__}, {args.threads} thread(s)\n")
     print(table(rows))
     print("\n* its held-out loss looks at later bytes of the window, so it is no language model's loss.")
 

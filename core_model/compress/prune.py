@@ -117,15 +117,10 @@ def keep_shared_experts(config: Mapping[str, Any], tensors: Mapping[str, Tensor]
     if model.rotary_dim != model.head_dim or model.attention_bias:
         raise ValueError("partial_rotary_factor: must be 1, and attention_bias false, for the Llama layout.")
     common = (
-        "vocab_size",
-        "hidden_size",
-        "num_hidden_layers",
-        "num_attention_heads",
-        "num_key_value_heads",
-        "head_dim",
+        *("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads", "head_dim"),
+        *("hidden_act", "max_position_embeddings", "rms_norm_eps", "tie_word_embeddings", "dtype"),
+        *("bos_token_id", "eos_token_id", "pad_token_id"),
     )
-    common += ("hidden_act", "max_position_embeddings", "rms_norm_eps", "tie_word_embeddings", "dtype")
-    common += ("bos_token_id", "eos_token_id", "pad_token_id")
     dense = {key: config[key] for key in common if key in config} | {
         "architectures": ["LlamaForCausalLM"],
         "model_type": "llama",
