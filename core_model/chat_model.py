@@ -12,7 +12,7 @@ from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.messages.ai import UsageMetadata
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 
-from core_model.engine import SamplingParams, TextEngine, TokenChunk
+from core_model.generation import SamplingParams, TextEngine, TokenChunk
 
 _ROLES = {"human": "user", "ai": "assistant", "system": "system"}
 _OPTIONS = ("max_tokens", "temperature", "top_p", "top_k", "seed")

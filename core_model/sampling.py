@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from core_model.constrain import Constraint
-from core_model.engine import SamplingParams
+from core_model.generation import SamplingParams
 
 _NUCLEUS = (
     512  # most nuclei are smaller; sorting the whole vocabulary for each token would cost more than the model's head

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
     from sqlalchemy.orm import Session, sessionmaker
 
-    from core_model.engine import TextEngine
+    from core_model.generation import TextEngine
     from retrieval.store import KnowledgeBase
 
 DEMO_TENANT = "demo"

@@ -8,7 +8,7 @@ from typing import Any
 
 from langchain_core.language_models import GenericFakeChatModel
 
-from core_model.engine import SamplingParams, TokenChunk
+from core_model.generation import SamplingParams, TokenChunk
 from service.audit import AuditLog
 from service.auth import KeyRing
 from service.kit import Kit

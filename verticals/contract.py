@@ -27,7 +27,7 @@ from sqlalchemy.orm import DeclarativeBase, Session, sessionmaker
 if TYPE_CHECKING:  # LangChain takes a second to import; the command line and the pages only read schemas
     from langchain_core.language_models import BaseChatModel
 
-    from core_model.engine import TextEngine
+    from core_model.generation import TextEngine
     from retrieval.documents import Hit
     from retrieval.store import KnowledgeBase
 

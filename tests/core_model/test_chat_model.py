@@ -9,7 +9,7 @@ import pytest
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
 
 from core_model.chat_model import EngineChatModel
-from core_model.engine import SamplingParams, TokenChunk
+from core_model.generation import SamplingParams, TokenChunk
 from core_model.tokenizer import Tokenizer
 
 

@@ -9,7 +9,7 @@ import torch
 from jsonschema import validate
 
 from core_model.constrain import ConstraintFactory
-from core_model.engine import SamplingParams
+from core_model.generation import SamplingParams
 from core_model.sampling import Sampler
 from core_model.tokenizer import Tokenizer
 

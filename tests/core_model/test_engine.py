@@ -9,15 +9,16 @@ from typing import Any
 
 import pytest
 
-from core_model.engine import (
-    Engine,
+from core_model.engine import Engine
+from core_model.generation import (
     EngineBusy,
     EngineStopped,
     GenerationFailed,
+    RequestOptions,
     SamplingParams,
     TokenChunk,
 )
-from core_model.kv_cache import SlotCache
+from core_model.kv_cache import PagedCache
 from core_model.model import Decoder
 from core_model.runner import ModelRunner
 from core_model.tokenizer import Tokenizer
@@ -202,23 +203,89 @@ def test_bad_requests_are_refused_before_they_queue(
     assert engine.stats().requests_total == 0
 
 
+def test_a_reader_that_stops_reading_pauses_its_request_and_no_other(start: Start) -> None:
+    engine = start(FakeRunner(HELLO), max_unread=8, max_context=10**6)
+    slow = engine.stream([1], SamplingParams(max_tokens=200))
+    wait_until(lambda: engine.stats().paused == 1)
+    generated = engine.stats().generated_tokens_total
+    neighbour = text_of(engine.stream([2], SamplingParams(max_tokens=7)))
+
+    assert generated <= 8 + 1
+    assert engine.stats().generated_tokens_total == generated + 7
+    assert neighbour == ("hellohe", "length")
+    assert text_of(slow) == ("hello" * 40, "length")
+
+
+def test_paused_requests_leave_their_places_to_others(start: Start) -> None:
+    engine = start(FakeRunner(HELLO), max_batch=1, max_unread=2, max_context=10**6)
+    slow = [engine.stream([1], SamplingParams(max_tokens=50)) for _ in range(3)]
+    wait_until(lambda: engine.stats().paused == 3)
+
+    assert text_of(engine.stream([2], SamplingParams(max_tokens=50))) == ("hello" * 10, "length")
+    assert [text_of(stream) for stream in slow] == [("hello" * 10, "length")] * 3
+
+
+@pytest.mark.parametrize("leave", ["close", "drop"])
+def test_leaving_a_paused_stream_frees_its_slot(start: Start, leave: str) -> None:
+    runner = FakeRunner(HELLO)
+    engine = start(runner, max_unread=2, max_context=10**9)
+    stream = engine.stream([1], SamplingParams(max_tokens=10**9))
+    wait_until(lambda: engine.stats().paused == 1)
+
+    if leave == "close":
+        stream.close()  # type: ignore[attr-defined]
+    else:
+        del stream
+        gc.collect()
+    wait_until(lambda: engine.stats().running == 0)
+
+    assert runner.open_slots == set()
+
+
+def test_a_tenants_full_queue_leaves_room_for_others(start: Start) -> None:
+    runner = FakeRunner([EOS])
+    runner.gate.clear()
+    engine = start(runner, max_batch=1, max_waiting_per_tenant=1)
+    a, b = RequestOptions(tenant="a"), RequestOptions(tenant="b")
+    streams = [engine.stream([1], SamplingParams(), options=a)]
+    wait_until(lambda: engine.stats().running == 1)
+    streams.append(engine.stream([1], SamplingParams(), options=a))
+
+    with pytest.raises(EngineBusy, match="1 requests of this tenant wait already"):
+        engine.stream([1], SamplingParams(), options=a)
+    streams.append(engine.stream([1], SamplingParams(), options=b))
+    runner.gate.set()
+    assert [text_of(stream) for stream in streams] == [("", "stop")] * 3
+
+
+def test_an_adapter_that_is_not_loaded_is_refused(start: Start) -> None:
+    engine = start(FakeRunner([EOS]))
+
+    with pytest.raises(ValueError, match=r"adapter: not loaded \(got 'rude'; loaded: polite\)"):
+        engine.stream([1], SamplingParams(), options=RequestOptions(adapter="rude"))
+    assert text_of(engine.stream([1], SamplingParams(), options=RequestOptions(adapter="polite"))) == ("", "stop")
+
+
 # --- over a real, tiny decoder ---
 
 
-def real_runner(decoder: Decoder, num_slots: int) -> ModelRunner:
-    cache = SlotCache(decoder.config, num_slots=num_slots, max_context=64, dtype=decoder.dtype, device=decoder.device)
-    return ModelRunner(decoder, cache)
+def real_runner(decoder: Decoder, num_pages: int) -> ModelRunner:
+    return ModelRunner(decoder, tiny_cache(decoder, num_pages))
 
 
 def ids_of(stream: Iterator[TokenChunk]) -> list[int]:
     return [token for chunk in stream for token in chunk.token_ids]
 
 
+def tiny_cache(decoder: Decoder, num_pages: int) -> PagedCache:
+    return PagedCache(decoder.config, num_pages=num_pages, page_size=8, dtype=decoder.dtype, device=decoder.device)
+
+
 @pytest.mark.parametrize("params", [SamplingParams(max_tokens=20), SamplingParams(20, 1.0, top_p=0.9, seed=3)])
 def test_batched_equals_single(start: Start, decoder: Decoder, tokenizer: Tokenizer, params: SamplingParams) -> None:
     prompts = [tokenizer.encode(text) for text in ("a", "many words here", "x" * 40)]
-    alone = start(real_runner(decoder, 1), max_batch=1)
-    together = start(real_runner(decoder, 3), max_batch=3, step_tokens=8)  # also cuts the long prompt into pieces
+    alone = start(real_runner(decoder, 8), max_batch=1)
+    together = start(real_runner(decoder, 24), max_batch=3, step_tokens=8)  # also cuts the long prompt into pieces
 
     expected = [ids_of(alone.stream(prompt, params)) for prompt in prompts]
     streams = [together.stream(prompt, params) for prompt in prompts]
@@ -227,7 +294,7 @@ def test_batched_equals_single(start: Start, decoder: Decoder, tokenizer: Tokeni
 
 
 def test_a_reused_prefix_gives_the_same_answer(start: Start, decoder: Decoder, tokenizer: Tokenizer) -> None:
-    engine = start(real_runner(decoder, 1), max_batch=1)
+    engine = start(real_runner(decoder, 8), max_batch=1)
     prompt = tokenizer.encode("a shared beginning, then this")
 
     first = ids_of(engine.stream(prompt, SamplingParams(max_tokens=10)))
@@ -236,3 +303,37 @@ def test_a_reused_prefix_gives_the_same_answer(start: Start, decoder: Decoder, t
 
     assert again == first
     assert engine.stats().cached_prompt_tokens_total >= 2 * len("a shared beginning, then th")
+
+
+def test_a_cache_filled_under_another_version_or_salt_is_never_hit(start: Start, decoder: Decoder) -> None:
+    runner = real_runner(decoder, 32)
+    prompt, params = list(range(40)), SamplingParams(max_tokens=2)
+    hits = []
+    for version, salt in [("v1", ""), ("v2", ""), ("v1", "secret"), ("v1", "")]:
+        engine = start(runner, model_version=version)
+        ids_of(engine.stream(prompt, params, options=RequestOptions(cache_salt=salt)))
+        engine.close()
+        hits.append(engine.stats().cached_prompt_tokens_total)
+
+    assert hits == [0, 0, 0, 39]
+
+
+def test_requests_that_do_not_fit_together_take_turns_unseen(start: Start, decoder: Decoder) -> None:
+    prompts, params = [[i] * 20 for i in range(4)], SamplingParams(max_tokens=30)
+    alone, tight = start(real_runner(decoder, 32)), start(real_runner(decoder, 12))  # 12: not even two whole answers
+    expected = [ids_of(alone.stream(prompt, params)) for prompt in prompts]
+
+    streams = [tight.stream(prompt, params) for prompt in prompts]
+
+    assert [ids_of(stream) for stream in streams] == expected
+    stats = tight.stats()
+    assert stats.preemptions_total > 0
+    assert stats.pages_free + stats.pages_cached == stats.pages_total == 12
+
+
+def test_a_request_that_can_never_fit_is_refused(start: Start, decoder: Decoder) -> None:
+    engine = start(real_runner(decoder, 4))
+
+    with pytest.raises(ValueError, match=r"the cache holds 32 tokens \(got a prompt of 20 and max_tokens=13\)"):
+        engine.stream([1] * 20, SamplingParams(max_tokens=13))
+    assert len(ids_of(engine.stream([1] * 20, SamplingParams(max_tokens=12)))) == 12

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from core_model.engine import SamplingParams
+from core_model.generation import SamplingParams
 from core_model.sampling import Sampler
 
 LOGITS = torch.tensor([0.0, 3.0, 2.0, 1.0, -1.0])
