@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import asdict, replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol
@@ -19,10 +19,12 @@ from core_model.generation import (
     TokenChunk,
 )
 from core_model.scheduler import CacheRoom, Request, Scheduler, Work
+from core_model.speculate import Speculation
 from core_model.stats import CacheStats, EngineStats
 
 if TYPE_CHECKING:
     from core_model.detokenize import Decodes
+    from core_model.speculate import Drafter
 
 _NOTHING = TokenChunk((), "")
 _LOOK_AGAIN_S = 0.05  # while every request is paused: for readers that vanished without a word
@@ -45,8 +47,11 @@ class Runner(CacheRoom, Protocol):
     def prepare(self, params: SamplingParams, *, prompt_ids: Sequence[int], end_ids: Collection[int]) -> Any:
         """The sampler of a new request. ValueError: an unusable grammar."""
 
-    def step(self, batch: Sequence[Work]) -> list[SampledToken | Exception | None]:
-        """Run the model once. Per work: the sampled token, None inside a prompt, or what went wrong with this one."""
+    def step(self, batch: Sequence[Work]) -> list[list[SampledToken] | Exception]:
+        """Run the model once. Per work: the sampled tokens, or what went wrong with this one.
+
+        One token, or none inside a prompt; one more for each token of `Work.draft` that is what was sampled before it.
+        """
 
     def cache_stats(self) -> CacheStats: ...
 
@@ -65,6 +70,7 @@ class Engine:
         max_waiting_per_tenant: The same for each tenant; None is no limit of its own.
         max_unread: Chunks that a reader may leave unread before its request is paused.
         step_tokens: Most tokens in one step; long prompts are cut to it, so that others go on meanwhile.
+        new_drafter: Makes who guesses a request's next tokens (`core_model.speculate`); None guesses nothing.
     """
 
     def __init__(
@@ -80,6 +86,7 @@ class Engine:
         max_waiting_per_tenant: int | None = None,
         max_unread: int = 64,
         step_tokens: int = 256,
+        new_drafter: Callable[[], Drafter] | None = None,
     ) -> None:
         self.model_version, self.max_context, self.max_batch = model_version, max_context, max_batch
         self._runner, self._tokenizer, self._eos_ids, self._max_unread = runner, tokenizer, eos_ids, max_unread
@@ -92,7 +99,9 @@ class Engine:
         self._wake = threading.Condition()  # guards the scheduler and _running
         self._running = False
         self._thread: threading.Thread | None = None
+        self._new_drafter = new_drafter
         self._requests = self._failed = self._prompt_tokens = self._generated = self._cached = 0
+        self._drafted = self._accepted = 0
 
     def start(self) -> Engine:
         """Begin the background thread (once)."""
@@ -139,6 +148,7 @@ class Engine:
             options=options,
             max_length=self._max_length(prompt_ids, params),
             cache_root=(self.model_version, options.adapter, options.cache_salt),
+            speculation=Speculation(self._new_drafter()) if self._new_drafter and options.speculate else None,
         )
         with self._wake:
             if not self._running:
@@ -163,6 +173,8 @@ class Engine:
                 prompt_tokens_total=self._prompt_tokens,
                 generated_tokens_total=self._generated,
                 cached_prompt_tokens_total=self._cached,
+                drafted_tokens_total=self._drafted,
+                accepted_tokens_total=self._accepted,
                 preemptions_total=self._scheduler.num_preemptions,
                 paused=paused,
                 **asdict(self._runner.cache_stats()),
@@ -224,7 +236,7 @@ class Engine:
                 self._count_cached(first)
         return scheduler.schedule(self._runner)
 
-    def _step(self, batch: Sequence[Work]) -> list[SampledToken | Exception | None]:
+    def _step(self, batch: Sequence[Work]) -> list[list[SampledToken] | Exception]:
         """Run a batch; if it fails as a whole, run its requests one by one, so that only the guilty one fails.
 
         Running again is safe: the same keys and values are written to the same places.
@@ -240,28 +252,48 @@ class Engine:
         if len(request.token_ids) == request.num_prompt:  # else it was preempted, and finds its own tokens
             self._cached += request.num_computed
 
-    def _deliver(self, work: Work, sampled: SampledToken | Exception | None) -> None:
-        request, params = work.request, work.request.params
+    def _deliver(self, work: Work, sampled: list[SampledToken] | Exception) -> None:
+        request = work.request
         if isinstance(sampled, Exception):
             return self._fail(request, sampled)
-        self._scheduler.count_served(work)
+        self._scheduler.count_served(work, num_sampled=len(sampled))
         request.num_computed += work.num_tokens
-        if sampled is None:
-            return None
-        token = sampled.token_id
+        for i, token in enumerate(sampled):
+            request.num_computed += i > 0  # the token before was guessed, so its keys and values are there already
+            if not self._append(request, token):
+                return None
+        if sampled and request.speculation:
+            self._speculate(request, request.speculation, num_drafted=len(work.draft), num_accepted=len(sampled) - 1)
+        return None
+
+    def _speculate(self, request: Request, guess: Speculation, *, num_drafted: int, num_accepted: int) -> None:
+        """Learn from the last guess, make the next one."""
+        self._drafted += num_drafted
+        self._accepted += num_accepted
+        try:
+            if num_drafted:
+                guess.learn(num_drafted=num_drafted, num_accepted=num_accepted)
+            limit = request.max_length - len(request.token_ids) - 1  # the last token needs no guess: it comes anyway
+            request.draft = guess.propose(request.token_ids, limit=limit)
+        except Exception as error:  # noqa: BLE001 - handed to the request's reader
+            self._fail(request, error)
+
+    def _append(self, request: Request, sampled: SampledToken) -> bool:
+        """One more token of the answer; whether it goes on after it."""
+        params, token = request.params, sampled.token_id
         if token in params.stop_token_ids or (token in self._eos_ids and not params.ignore_eos):
-            return self._finish(request, "stop")
+            self._finish(request, "stop")
+            return False
         request.token_ids.append(token)
         self._generated += 1
         text, stopped = request.text.push(token)
         chunk = TokenChunk((token,), text, logprobs=(sampled.logprob,) if sampled.logprob else ())
-        if stopped or sampled.ends:
-            return self._finish(request, "stop", chunk)
-        num_new = len(request.token_ids) - request.num_prompt
-        if num_new >= params.max_tokens or len(request.token_ids) >= self.max_context:
-            return self._finish(request, "length", chunk)
+        is_full = len(request.token_ids) >= request.max_length
+        if stopped or sampled.ends or is_full:
+            self._finish(request, "stop" if stopped or sampled.ends else "length", chunk)
+            return False
         request.output.put(chunk)
-        return None
+        return True
 
     def _finish(self, request: Request, reason: FinishReason, last: TokenChunk = _NOTHING) -> None:
         self._retire(request)
@@ -279,6 +311,8 @@ class Engine:
             self._scheduler.remove(request)
             if request.slot is not None:
                 self._runner.end(request)
+        if request.speculation:
+            request.speculation.drafter.end()
 
 
 class _Stream(Iterator[TokenChunk]):

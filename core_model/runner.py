@@ -74,26 +74,42 @@ class ModelRunner:
         self._cache.end(request.slot, request.token_ids[: request.num_computed])
         request.slot = None
 
-    def step(self, batch: Sequence[Work]) -> list[SampledToken | Exception | None]:
+    def step(self, batch: Sequence[Work]) -> list[list[SampledToken] | Exception]:
         """Run the batch's tokens through the decoder and sample where a request's last token is among them."""
+        drafts = [work.request.sampler.possible(work.draft) if work.draft else () for work in batch]
         token_ids: list[int] = []
-        segments, last = [], []
-        for work in batch:
+        segments = []
+        for work, draft in zip(batch, drafts, strict=True):
             request, start = work.request, work.request.num_computed
             assert request.slot is not None
-            segments.append(Segment(work.num_tokens, start, request.slot))
-            token_ids += request.token_ids[start : start + work.num_tokens]
-            last.append(len(token_ids) - 1)
+            token_ids += [*request.token_ids[start : start + work.num_tokens], *draft]
+            segments.append(Segment(work.num_tokens + len(draft), start, request.slot))
         hidden_TD = self._decoder(torch.tensor(token_ids, device=self._decoder.device), segments, self._cache)
-        due = [at for work, at in zip(batch, last, strict=True) if work.samples]
-        logits = iter(self._decoder.logits(hidden_TD[due])) if due else iter(())
-        return [_sample(work.request, next(logits)) if work.samples else None for work in batch]
+
+        hidden = hidden_TD.split([segment.num_tokens for segment in segments])
+        due = [h_ND[work.num_tokens - 1 :] for work, h_ND in zip(batch, hidden, strict=True) if work.samples]
+        logits = iter(self._decoder.logits(torch.cat(due)).split([len(h_ND) for h_ND in due]) if due else ())
+        results: list[list[SampledToken] | Exception] = []
+        for work, draft, hidden_ND in zip(batch, drafts, hidden, strict=True):
+            results.append(_sample(work.request, draft, next(logits)) if work.samples else [])
+            if work.request.speculation and isinstance(results[-1], list):
+                num_right = max(len(results[-1]) - 1, 0)
+                work.request.speculation.drafter.observe(work.request.num_computed, hidden_ND[: work.num_tokens + num_right])
+        return results
 
 
 @torch.inference_mode()
-def _sample(request: Request, logits_V: Tensor) -> SampledToken | Exception:
-    try:
-        sampled: SampledToken = request.sampler.sample(logits_V)
-    except Exception as error:  # noqa: BLE001 - belongs to this request alone
-        return error
+def _sample(request: Request, draft: Sequence[int], logits_NV: Tensor) -> list[SampledToken] | Exception:
+    """One token after the request's last one, and after each token of `draft` for as long as that is what was sampled.
+
+    What goes wrong behind a right guess is left for its own turn: the answer may have ended before it.
+    """
+    sampled: list[SampledToken] = []
+    for logits_V, guess in zip(logits_NV, (*draft, None), strict=True):
+        try:
+            sampled.append(request.sampler.sample(logits_V))
+        except Exception as error:  # noqa: BLE001 - belongs to this request alone
+            return sampled or error
+        if sampled[-1].ends or sampled[-1].token_id != guess:
+            break
     return sampled
