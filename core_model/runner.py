@@ -15,6 +15,7 @@ from core_model.generation import SampledToken, SamplingParams
 from core_model.kv_cache import PagedCache
 from core_model.model import Decoder, Segment
 from core_model.pages import root_hash
+from core_model.quantize import FEW_ROWS
 from core_model.sampling import Sampler
 from core_model.scheduler import Request, Work
 from core_model.stats import CacheStats
@@ -35,6 +36,11 @@ class ModelRunner:
     def capacity(self) -> int:
         """Tokens that the cache holds, of all requests together."""
         return self._cache.capacity
+
+    @property
+    def few_rows(self) -> int:
+        """So many tokens in a pass come out as each alone would, but for rounding in other formats than int8."""
+        return FEW_ROWS
 
     @property
     def adapters(self) -> frozenset[str]:
@@ -82,19 +88,25 @@ class ModelRunner:
         for work, draft in zip(batch, drafts, strict=True):
             request, start = work.request, work.request.num_computed
             assert request.slot is not None
-            token_ids += [*request.token_ids[start : start + work.num_tokens], *draft]
-            segments.append(Segment(work.num_tokens + len(draft), start, request.slot))
+            end = start + work.num_tokens
+            token_ids += [*request.token_ids[start:end], *draft]
+            segments.append(Segment(work.num_tokens, start, request.slot))
+            segments += [Segment(1, end + i, request.slot) for i in range(len(draft))]  # as if sampled one by one
         hidden_TD = self._decoder(torch.tensor(token_ids, device=self._decoder.device), segments, self._cache)
 
-        hidden = hidden_TD.split([segment.num_tokens for segment in segments])
+        num_rows = [work.num_tokens + len(draft) for work, draft in zip(batch, drafts, strict=True)]
+        hidden = torch.split(hidden_TD, num_rows)
         due = [h_ND[work.num_tokens - 1 :] for work, h_ND in zip(batch, hidden, strict=True) if work.samples]
-        logits = iter(self._decoder.logits(torch.cat(due)).split([len(h_ND) for h_ND in due]) if due else ())
+        lengths = [len(h_ND) for h_ND in due]
+        logits = iter(torch.split(self._decoder.logits(torch.cat(due)), lengths) if due else ())
         results: list[list[SampledToken] | Exception] = []
         for work, draft, hidden_ND in zip(batch, drafts, hidden, strict=True):
             results.append(_sample(work.request, draft, next(logits)) if work.samples else [])
             if work.request.speculation and isinstance(results[-1], list):
                 num_right = max(len(results[-1]) - 1, 0)
-                work.request.speculation.drafter.observe(work.request.num_computed, hidden_ND[: work.num_tokens + num_right])
+                work.request.speculation.drafter.observe(
+                    work.request.num_computed, hidden_ND[: work.num_tokens + num_right]
+                )
         return results
 
 

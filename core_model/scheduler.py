@@ -1,9 +1,10 @@
 """Which requests run in the next step, and with how many tokens. Ignores tensors, threads and text.
 
 Waiting requests start by priority; among equals, the tenant that was served fewest tokens goes first (virtual token
-counter, arXiv:2401.00588). Running answers go on with one token each, and what is guessed to follow it; prompts fill what is left of a step, cut if need
-be (Sarathi-Serve, arXiv:2403.02310), so that a long prompt does not stop the others. When the cache runs out of pages,
-the least important request gives its pages up and is computed again later; its reader never knows.
+counter, arXiv:2401.00588). Running answers go on with one token each and what is guessed to follow it; prompts fill
+what is left of a step, cut if need be (Sarathi-Serve, arXiv:2403.02310), so that a long prompt does not stop the
+others. When the cache runs out of pages, the least important request gives its pages up and is computed again later;
+its reader never knows.
 """
 
 from __future__ import annotations
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from core_model.speculate import Speculation
 
 _LONGEST_WAITING_EVERY = 8  # of so many starts one is by age alone: no priority and no tenant starves another
-_MOST_DRAFTED = 16  # guessed tokens in a step, of all requests: in a larger batch they take more time than they save
 _GENERATED_WEIGHT = 2  # a generated token counts as two prompt tokens, as in the paper
 
 
@@ -88,17 +88,25 @@ class Scheduler:
         max_waiting: Requests that may wait, of all tenants.
         max_waiting_per_tenant: The same for each tenant; None is no limit of its own.
         step_tokens: Most tokens in one step.
+        few_rows: Most tokens of answers in one step, guessed ones included; without guesses there may be more answers.
 
     Raises:
         ValueError: `step_tokens` is less than `max_batch`.
     """
 
     def __init__(
-        self, *, max_batch: int, max_waiting: int, step_tokens: int, max_waiting_per_tenant: int | None = None
+        self,
+        *,
+        max_batch: int,
+        max_waiting: int,
+        step_tokens: int,
+        max_waiting_per_tenant: int | None = None,
+        few_rows: int = 1,
     ) -> None:
         if step_tokens < max_batch:
             raise ValueError(f"step_tokens: must be at least max_batch={max_batch} (got {step_tokens}).")
         self.max_batch, self.max_waiting, self.step_tokens = max_batch, max_waiting, step_tokens
+        self.few_rows = few_rows
         self.max_waiting_per_tenant = max_waiting if max_waiting_per_tenant is None else max_waiting_per_tenant
         self.waiting: list[Request] = []
         self.running: list[Request] = []  # by start; also those that are paused and keep their pages for now
@@ -160,7 +168,7 @@ class Scheduler:
         """The next step: at most `step_tokens` tokens of at most `max_batch` requests, with room for all of them."""
         left, batch = self.step_tokens, list[Work]()
         ready = [request for request in self.running if not request.paused]
-        num_drafted = min(_MOST_DRAFTED, left - self.max_batch) // max(1, len(ready))  # each; all answers go on at least
+        num_drafted = min(self.max_draft, (left - self.max_batch) // self.max_batch)  # every answer goes on
         for request in sorted(ready, key=lambda r: r.num_pending > 1):  # stable: answers, then prompts; each by start
             num_tokens = min(request.num_pending, left)
             fits = num_tokens > 0 and len(batch) < self.max_batch and request.slot is not None
@@ -171,6 +179,12 @@ class Scheduler:
                 batch.append(Work(request, num_tokens, draft))
                 left -= num_tokens + len(draft)
         return [work for work in batch if work.request.slot is not None]  # without those that gave up their pages
+
+    @property
+    def max_draft(self) -> int:
+        """Guessed tokens that each running request may add to a step."""
+        num_running = sum(not request.paused for request in self.running)
+        return max(0, self.few_rows - num_running) // max(1, num_running)
 
     def count_served(self, work: Work, *, num_sampled: int) -> None:
         """Charge the request's tenant for a step that generated `num_sampled` tokens; wrong guesses are free."""
