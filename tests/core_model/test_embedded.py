@@ -5,9 +5,10 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
+from pydantic import BaseModel, Field
 from safetensors import safe_open
 
 from core_model.chat_model import EngineChatModel
@@ -105,6 +106,26 @@ def test_the_model_answers(loaded: tuple[Engine, Tokenizer]) -> None:
     assert answer.response_metadata["finish_reason"] == "stop"
     assert engine.model_version.startswith("smollm2-135m-moe-")
     assert engine.model_version.endswith("-int8")
+
+
+class Weather(BaseModel):
+    """Look up the weather of a city."""
+
+    city: str = Field(max_length=30)
+    unit: Literal["celsius", "fahrenheit"]
+
+
+@pytest.mark.slow
+def test_the_model_calls_a_tool_and_fills_a_form(loaded: tuple[Engine, Tokenizer]) -> None:
+    chat = EngineChatModel(engine=loaded[0], tokenizer=loaded[1], max_tokens=64)
+    question = "What is the weather in Paris, in celsius?"
+
+    called = chat.bind_tools([Weather], tool_choice="any").invoke(question)
+    filled = chat.with_structured_output(Weather).invoke(question)
+
+    assert called.response_metadata["finish_reason"] == "tool_calls"
+    assert Weather.model_validate(called.tool_calls[0]["args"]).city == "Paris"
+    assert isinstance(filled, Weather)
 
 
 @pytest.mark.slow
