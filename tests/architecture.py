@@ -26,7 +26,7 @@ OURS: Mapping[str, frozenset[str]] = {
 # What each layer may import of others, by import name. "verticals/x" adds to "verticals".
 THIRD_PARTY: Mapping[str, frozenset[str]] = {
     "core_model": frozenset(
-        {"torch", "numpy", "safetensors", "gguf", "tokenizers", "llguidance", "jinja2", "langchain_core"}
+        {"torch", "numpy", "safetensors", "gguf", "tokenizers", "llguidance", "jinja2", "langchain_core"} | {"httpx"}
     ),
     "retrieval": frozenset({"numpy", "torch", "safetensors", "tokenizers", "faiss", "bm25s", "Stemmer", "sqlalchemy"}),
     "verticals": frozenset({"pydantic", "pydantic_core", "sqlalchemy", "langchain_core", "numpy"}),
@@ -47,6 +47,7 @@ THIRD_PARTY: Mapping[str, frozenset[str]] = {
             "anyio",
             "langchain_core",
             "langchain_openai",
+            "openai",
         }
     ),
     "dashboards": frozenset({"streamlit", "altair", "pandas", "numpy", "PIL", "pydantic"}),
