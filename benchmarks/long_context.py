@@ -2,10 +2,10 @@
 
     python -m benchmarks.long_context [--models DIR] [--text FILE] [--runs 5] [--threads 1] [--lengths 4096 ...]
 
-Time: the attention of one layer of the default model over a whole prompt, medians of runs that alternate. Windows run in
-chunks of 512 new tokens, as the engine feeds them. Quality: perplexity of the default model, fp32, on the last half of
-`--quality-tokens` tokens of a text, and the relative error of the last hidden states there. Text: this repository's own
-documentation, unless told.
+Time: the attention of one layer of the default model over a whole prompt, medians of runs that alternate. Windows run
+in chunks of 512 new tokens, as an engine feeds them. Quality: perplexity of the default model, fp32, on the last half
+of `--quality-tokens` tokens of a text, and the relative error of the last hidden states there. Text: this repository's
+own documentation, unless told.
 """
 
 from __future__ import annotations
@@ -104,7 +104,9 @@ def _quality(folder: Path, config: ModelConfig, args: argparse.Namespace) -> Non
         seconds = time.perf_counter() - start
         losses = [
             F.cross_entropy(decoder.logits(hidden), target, reduction="none")
-            for hidden, target in zip(hidden_TD.split(256), ids[judged.start + 1 :].split(256), strict=True)
+            for hidden, target in zip(
+                torch.split(hidden_TD, 256), torch.split(ids[judged.start + 1 :], 256), strict=True
+            )
         ]
         perplexity = float(torch.cat(losses).mean().exp())
         if name == "full":
