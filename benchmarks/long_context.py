@@ -1,6 +1,6 @@
 """What windows and hashed attention save on long texts, and what they cost: time and perplexity beside full attention.
 
-    python -m benchmarks.long_context [--models DIR] [--text FILE] [--runs 5] [--threads 1] [--lengths 4096 ...] [--only time]
+    python -m benchmarks.long_context [--models DIR] [--text FILE] [--runs 5] [--lengths 4096 ...] [--only time]
 
 Time: the attention of one layer of the default model over a whole prompt, medians of runs that alternate. Windows run
 in chunks of 512 new tokens, as an engine feeds them. Quality: perplexity of the default model, fp32, on the last half
