@@ -8,7 +8,8 @@ import tokenizers
 import torch
 from torch import Tensor
 
-from core_model.config import parse_config
+from core_model.config import ModelConfig, parse_config
+from core_model.kv_cache import PAGE_SIZE, PagedCache
 from core_model.model import Decoder
 from core_model.tokenizer import Tokenizer
 from core_model.weights import Precision, Weights
@@ -57,6 +58,15 @@ def random_llama() -> dict[str, Tensor]:
 def make_decoder(precision: Precision) -> Decoder:
     """The random Llama."""
     return Decoder(parse_config(LLAMA), Weights(random_llama(), precision=precision))
+
+
+def open_cache(config: ModelConfig, *, num_slots: int, max_context: int) -> PagedCache:
+    """An fp32 cache with slots 0 to `num_slots` - 1 open, empty, each with room for `max_context` tokens."""
+    num_pages = num_slots * -(-max_context // PAGE_SIZE)
+    cache = PagedCache(config, num_pages=num_pages, dtype=torch.float32, device=torch.device("cpu"))
+    for i in range(num_slots):
+        assert cache.begin([0] * max_context, root=bytes([i])) == (i, 0)
+    return cache
 
 
 def make_backend() -> tokenizers.Tokenizer:
