@@ -2,9 +2,9 @@
 
     python -m benchmarks.load [--models DIR] [--runs 5]
 
-The file is the int8 folder that the engine reads; its routed experts are what the mixture adds to the dense model. Resident
-is what the process holds after an answer of 64 tokens, less what it held before it loaded the model (Python and PyTorch
-themselves). Linux only: figures from /proc. Medians.
+The file is the int8 folder that the engine reads; its routed experts are what the mixture adds to the dense model.
+Resident is what the process holds for it, less what it held before (Python and PyTorch themselves): once loaded, and
+after an answer of 64 tokens. Linux only: figures from /proc. Medians.
 """
 
 from __future__ import annotations

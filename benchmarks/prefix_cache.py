@@ -3,8 +3,8 @@
     python -m benchmarks.prefix_cache [--models DIR] [--prefix 1000] [--runs 5] [--threads N] [--kv same|int8|fp8]
 
 The default model in int8. Cold and cached runs alternate; every cold run has a prefix never seen before, and the cached
-run asks another question after that same prefix. "running" is a request that shares the pages of one that still runs.
-Medians. Also the speed of the tokens that follow: shared pages must not make them slower.
+run asks another question after that same prefix. Medians. Also the speed of the tokens that follow: reused pages must
+not make them slower.
 """
 
 from __future__ import annotations
@@ -14,12 +14,11 @@ import os
 import statistics
 import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 from benchmarks.decode import machine
 from core_model.embedded import load_engine, prepare_default_model
-from core_model.generation import SamplingParams, TextEngine, TokenChunk
+from core_model.generation import SamplingParams, TextEngine
 from core_model.tokenizer import Tokenizer
 
 NUM_TOKENS = 33
@@ -30,18 +29,14 @@ def main() -> None:
     args = _arguments()
     folder = prepare_default_model(args.models, lambda what, done: None)
     engine, tokenizer = load_engine(folder, device="cpu", num_threads=args.threads, kv_precision=args.kv)
-    rows: dict[str, list[tuple[float, float]]] = {"cold": [], "cached": [], "shared with a running one": []}
+    rows: dict[str, list[tuple[float, float]]] = {"cold": [], "cached": []}
     with engine:
         for i in range(-1, args.runs):  # run -1 warms up
             prefix = _prefix(tokenizer, i, args.prefix)
-            questions = [tokenizer.encode(f" Question {n}: what follows?") for n in range(3)]
-            for kind, question in zip(rows, questions, strict=True):
-                running = _leave_running(engine, [*prefix, *questions[0]]) if kind.startswith("shared") else None
-                measured = _measure(engine, [*prefix, *question])
-                if running is not None:
-                    running.close()  # type: ignore[attr-defined]
+            for kind, measured in rows.items():
+                result = _measure(engine, [*prefix, *tokenizer.encode(f" The {kind} question: what follows?")])
                 if i >= 0:
-                    rows[kind].append(measured)
+                    measured.append(result)
     _print_table(rows, args)
 
 
@@ -61,22 +56,14 @@ def _measure(engine: TextEngine, prompt: list[int]) -> tuple[float, float]:
     return times[0], (len(times) - 1) / (times[-1] - times[0])
 
 
-def _leave_running(engine: TextEngine, prompt: list[int]) -> Iterator[TokenChunk]:
-    """A request that holds its pages but takes no time: its reader reads one token, so that it is soon paused."""
-    stream = engine.stream(prompt, SamplingParams(max_tokens=200))
-    next(stream)
-    time.sleep(3)
-    return stream
-
-
 def _print_table(rows: dict[str, list[tuple[float, float]]], args: argparse.Namespace) -> None:
     print(f"{machine()}; {args.threads} threads")
     print(f"prefix {args.prefix} tokens, KV cache {args.kv}, medians of {args.runs}")
-    print(f"{'':28}{'first token s':>14}{'faster':>8}{'tokens/s':>10}")
+    print(f"{'':10}{'first token s':>14}{'faster':>8}{'tokens/s':>10}")
     cold = statistics.median(first for first, _ in rows["cold"])
     for kind, measured in rows.items():
         first, rate = (statistics.median(values) for values in zip(*measured, strict=True))
-        print(f"{kind:28}{first:14.4f}{cold / first:7.1f}x{rate:10.1f}")
+        print(f"{kind:10}{first:14.4f}{cold / first:7.1f}x{rate:10.1f}")
 
 
 def _arguments() -> argparse.Namespace:
