@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import asdict, replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -14,6 +14,7 @@ from core_model.generation import (
     FinishReason,
     GenerationFailed,
     RequestOptions,
+    SampledToken,
     SamplingParams,
     TokenChunk,
 )
@@ -23,6 +24,7 @@ from core_model.stats import CacheStats, EngineStats
 if TYPE_CHECKING:
     from core_model.detokenize import Decodes
 
+_NOTHING = TokenChunk((), "")
 _LOOK_AGAIN_S = 0.05  # while every request is paused: for readers that vanished without a word
 
 
@@ -40,10 +42,10 @@ class Runner(CacheRoom, Protocol):
     def adapters(self) -> frozenset[str]:
         """Adapters that a request may ask for."""
 
-    def prepare(self, params: SamplingParams) -> Any:
-        """The sampler of a new request. ValueError: an unusable JSON schema."""
+    def prepare(self, params: SamplingParams, *, prompt_ids: Sequence[int], end_ids: Collection[int]) -> Any:
+        """The sampler of a new request. ValueError: an unusable grammar."""
 
-    def step(self, batch: Sequence[Work]) -> list[int | Exception | None]:
+    def step(self, batch: Sequence[Work]) -> list[SampledToken | Exception | None]:
         """Run the model once. Per work: the sampled token, None inside a prompt, or what went wrong with this one."""
 
     def cache_stats(self) -> CacheStats: ...
@@ -121,18 +123,19 @@ class Engine:
         """As `TextEngine.stream`; checks and queues at once, not at the first `next`.
 
         Raises:
-            ValueError: as in `TextEngine`, more tokens than the cache holds, an unusable JSON schema or adapter.
+            ValueError: as in `TextEngine`, more tokens than the cache holds, an unusable grammar or adapter.
             EngineBusy: too many requests wait.
             EngineStopped: not started, or closed.
         """
         options = options or RequestOptions()
         params.check()
+        params.check_vocabulary(self._runner.vocab_size)
         self._check(prompt_ids, params, options)
         request = Request(
             list(prompt_ids),
             params,
-            sampler=self._runner.prepare(params),
-            text=TextStream(self._tokenizer, params.stop),
+            sampler=self._runner.prepare(params, prompt_ids=prompt_ids, end_ids=self._eos_ids),
+            text=TextStream(self._tokenizer, params.stop, min_tokens=params.min_tokens),
             options=options,
             max_length=self._max_length(prompt_ids, params),
             cache_root=(self.model_version, options.adapter, options.cache_salt),
@@ -199,8 +202,8 @@ class Engine:
                     is_idle = not (self._scheduler.running or self._scheduler.waiting)
                     self._wake.wait(timeout=None if is_idle else _LOOK_AGAIN_S)
                     continue
-            for work, token in zip(batch, self._step(batch), strict=True):
-                self._deliver(work, token)
+            for work, sampled in zip(batch, self._step(batch), strict=True):
+                self._deliver(work, sampled)
         for request in [*self._scheduler.running, *self._scheduler.waiting]:
             self._finish(request, "cancelled")
 
@@ -221,7 +224,7 @@ class Engine:
                 self._count_cached(first)
         return scheduler.schedule(self._runner)
 
-    def _step(self, batch: Sequence[Work]) -> list[int | Exception | None]:
+    def _step(self, batch: Sequence[Work]) -> list[SampledToken | Exception | None]:
         """Run a batch; if it fails as a whole, run its requests one by one, so that only the guilty one fails.
 
         Running again is safe: the same keys and values are written to the same places.
@@ -231,36 +234,38 @@ class Engine:
         except Exception as error:  # noqa: BLE001 - handed to the request's reader
             if len(batch) == 1:
                 return [error]
-            return [token for work in batch for token in self._step([work])]
+            return [sampled for work in batch for sampled in self._step([work])]
 
     def _count_cached(self, request: Request) -> None:
         if len(request.token_ids) == request.num_prompt:  # else it was preempted, and finds its own tokens
             self._cached += request.num_computed
 
-    def _deliver(self, work: Work, token: int | Exception | None) -> None:
-        request = work.request
-        if isinstance(token, Exception):
-            return self._fail(request, token)
+    def _deliver(self, work: Work, sampled: SampledToken | Exception | None) -> None:
+        request, params = work.request, work.request.params
+        if isinstance(sampled, Exception):
+            return self._fail(request, sampled)
         self._scheduler.count_served(work)
         request.num_computed += work.num_tokens
-        if token is None:
+        if sampled is None:
             return None
-        if token in self._eos_ids:
+        token = sampled.token_id
+        if token in params.stop_token_ids or (token in self._eos_ids and not params.ignore_eos):
             return self._finish(request, "stop")
         request.token_ids.append(token)
         self._generated += 1
         text, stopped = request.text.push(token)
-        if stopped:
-            return self._finish(request, "stop", (token,), text)
+        chunk = TokenChunk((token,), text, logprobs=(sampled.logprob,) if sampled.logprob else ())
+        if stopped or sampled.ends:
+            return self._finish(request, "stop", chunk)
         num_new = len(request.token_ids) - request.num_prompt
-        if num_new >= request.params.max_tokens or len(request.token_ids) >= self.max_context:
-            return self._finish(request, "length", (token,), text)
-        request.output.put(TokenChunk((token,), text))
+        if num_new >= params.max_tokens or len(request.token_ids) >= self.max_context:
+            return self._finish(request, "length", chunk)
+        request.output.put(chunk)
         return None
 
-    def _finish(self, request: Request, reason: FinishReason, token_ids: tuple[int, ...] = (), text: str = "") -> None:
+    def _finish(self, request: Request, reason: FinishReason, last: TokenChunk = _NOTHING) -> None:
         self._retire(request)
-        request.output.put(TokenChunk(token_ids, text + request.text.flush(), reason))
+        request.output.put(replace(last, text=last.text + request.text.flush(), finish_reason=reason))
 
     def _fail(self, request: Request, error: Exception) -> None:
         self._failed += 1

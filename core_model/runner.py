@@ -5,13 +5,13 @@ Ignores queues, threads and text.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import torch
 from torch import Tensor
 
 from core_model.constrain import ConstraintFactory
-from core_model.generation import SamplingParams
+from core_model.generation import SampledToken, SamplingParams
 from core_model.kv_cache import PagedCache
 from core_model.model import Decoder, Segment
 from core_model.pages import root_hash
@@ -45,13 +45,13 @@ class ModelRunner:
         """How full the cache is."""
         return self._cache.stats()
 
-    def prepare(self, params: SamplingParams) -> Sampler:
-        """A sampler; compiles the schema, if there is one."""
-        if params.json_schema is None:
-            return Sampler(params)
+    def prepare(self, params: SamplingParams, *, prompt_ids: Sequence[int], end_ids: Collection[int]) -> Sampler:
+        """A sampler; compiles the grammar, if there is one."""
+        if params.grammar is None:
+            return Sampler(params, prompt_ids=prompt_ids, end_ids=end_ids)
         if self._constraints is None:
-            raise ValueError("json_schema: this engine was made without a constraint compiler.")
-        return Sampler(params, constraint=self._constraints.compile(params.json_schema))
+            raise ValueError("grammar: this engine was made without a constraint compiler. Leave grammar out.")
+        return Sampler(params, prompt_ids=prompt_ids, constraint=self._constraints.compile(params.grammar))
 
     def begin(self, request: Request) -> bool:
         """Give the request pages for all its tokens; those that hold its beginning already are shared."""
@@ -74,7 +74,7 @@ class ModelRunner:
         self._cache.end(request.slot, request.token_ids[: request.num_computed])
         request.slot = None
 
-    def step(self, batch: Sequence[Work]) -> list[int | Exception | None]:
+    def step(self, batch: Sequence[Work]) -> list[SampledToken | Exception | None]:
         """Run the batch's tokens through the decoder and sample where a request's last token is among them."""
         token_ids: list[int] = []
         segments, last = [], []
@@ -91,9 +91,9 @@ class ModelRunner:
 
 
 @torch.inference_mode()
-def _sample(request: Request, logits_V: Tensor) -> int | Exception:
+def _sample(request: Request, logits_V: Tensor) -> SampledToken | Exception:
     try:
-        token: int = request.sampler.sample(logits_V)
+        sampled: SampledToken = request.sampler.sample(logits_V)
     except Exception as error:  # noqa: BLE001 - belongs to this request alone
         return error
-    return token
+    return sampled

@@ -213,7 +213,7 @@ class Retriever(Protocol):
 class Resources:
     """What `service.wiring` hands to every vertical's `build`."""
 
-    engine: TextEngine | None  # None when a remote server does the work
+    engine: TextEngine  # in this process, or a remote server's
     chat_model: BaseChatModel  # the same model through LangChain's interface
     model_version: str
     retriever: KnowledgeBase

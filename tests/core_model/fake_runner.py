@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
-from core_model.generation import SamplingParams
+from core_model.generation import SampledToken, SamplingParams
 from core_model.scheduler import Request, Work
 from core_model.stats import CacheStats
 
@@ -27,9 +27,9 @@ class FakeRunner:
         self.ended: list[Request] = []
         self.batch_sizes: list[int] = []
 
-    def prepare(self, params: SamplingParams) -> None:
-        if params.json_schema == "bad":
-            raise ValueError("json_schema: not JSON.")
+    def prepare(self, params: SamplingParams, *, prompt_ids: Sequence[int], end_ids: Collection[int]) -> None:
+        if params.grammar is not None:
+            raise ValueError("grammar: not usable.")
 
     def begin(self, request: Request) -> bool:
         if NO_SLOT in request.token_ids:
@@ -44,7 +44,7 @@ class FakeRunner:
     def cache_stats(self) -> CacheStats:
         return CacheStats(pages_total=0, pages_free=0, pages_cached=0, host_pages=0)
 
-    def step(self, batch: Sequence[Work]) -> list[int | Exception | None]:
+    def step(self, batch: Sequence[Work]) -> list[SampledToken | Exception | None]:
         self.gate.wait()
         if any(POISON in work.request.token_ids for work in batch):
             raise RuntimeError("device-side assert")
@@ -57,8 +57,8 @@ class FakeRunner:
         request.slot = None
         self.ended.append(request)
 
-    def _next(self, work: Work) -> int | Exception | None:
+    def _next(self, work: Work) -> SampledToken | Exception | None:
         if BAD_SAMPLE in work.request.token_ids:
             return RuntimeError("matcher stopped")
         num_new = len(work.request.token_ids) - work.request.num_prompt
-        return self.script[num_new % len(self.script)] if work.samples else None
+        return SampledToken(self.script[num_new % len(self.script)]) if work.samples else None

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import pytest
 
@@ -14,45 +13,18 @@ from core_model.generation import (
     EngineBusy,
     EngineStopped,
     GenerationFailed,
+    Grammar,
     RequestOptions,
     SamplingParams,
-    TokenChunk,
 )
-from core_model.kv_cache import PagedCache
-from core_model.model import Decoder
-from core_model.runner import ModelRunner
-from core_model.tokenizer import Tokenizer
 from tests.core_model.fake_runner import BAD_SAMPLE, NO_SLOT, POISON, FakeRunner
-from tests.core_model.tiny import make_tokenizer
+from tests.core_model.tiny import make_tokenizer, text_of
 
 TOKENIZER = make_tokenizer()
 EOS = min(TOKENIZER.eos_ids)
 HELLO = TOKENIZER.encode("hello")
 
 Start = Callable[..., Engine]
-
-
-@pytest.fixture
-def start() -> Iterator[Start]:
-    """Start an engine over a runner; closed at the end of the test."""
-    engines: list[Engine] = []
-
-    def make(runner: Any, **options: Any) -> Engine:
-        settings = {"model_version": "fake-1", "eos_ids": TOKENIZER.eos_ids, "max_context": 64, "max_batch": 4}
-        engines.append(Engine(runner, TOKENIZER, **{**settings, **options}).start())
-        return engines[-1]
-
-    yield make
-    for engine in engines:
-        if isinstance(engine._runner, FakeRunner):
-            engine._runner.gate.set()
-        engine.close()
-
-
-def text_of(chunks: Iterator[TokenChunk] | list[TokenChunk]) -> tuple[str, str | None]:
-    chunks = list(chunks)
-    assert all(chunk.finish_reason is None for chunk in chunks[:-1])
-    return "".join(chunk.text for chunk in chunks), chunks[-1].finish_reason
 
 
 def wait_until(condition: Callable[[], bool]) -> None:
@@ -190,7 +162,9 @@ def test_closing_the_engine_ends_every_stream(start: Start) -> None:
         ([1], SamplingParams(top_p=0.0), "top_p: must be above 0"),
         ([1], SamplingParams(seed=-1), "seed: must be 0"),
         ([1], SamplingParams(stop=("a", "")), "stop: strings must not be empty"),
-        ([1], SamplingParams(json_schema="bad"), "json_schema: not JSON"),
+        ([1], SamplingParams(grammar=Grammar("regex", "(")), "grammar: not usable"),
+        ([1], SamplingParams(stop_token_ids=(300,)), r"stop_token_ids: token ids must be 0 to 299 \(got 300\)"),
+        ([1], SamplingParams(logit_bias=((-1, 1.0),)), "logit_bias: token ids must be 0 to 299"),
     ],
 )
 def test_bad_requests_are_refused_before_they_queue(
@@ -266,74 +240,14 @@ def test_an_adapter_that_is_not_loaded_is_refused(start: Start) -> None:
     assert text_of(engine.stream([1], SamplingParams(), options=RequestOptions(adapter="polite"))) == ("", "stop")
 
 
-# --- over a real, tiny decoder ---
-
-
-def real_runner(decoder: Decoder, num_pages: int) -> ModelRunner:
-    return ModelRunner(decoder, tiny_cache(decoder, num_pages))
-
-
-def ids_of(stream: Iterator[TokenChunk]) -> list[int]:
-    return [token for chunk in stream for token in chunk.token_ids]
-
-
-def tiny_cache(decoder: Decoder, num_pages: int) -> PagedCache:
-    return PagedCache(decoder.config, num_pages=num_pages, page_size=8, dtype=decoder.dtype, device=decoder.device)
-
-
-@pytest.mark.parametrize("params", [SamplingParams(max_tokens=20), SamplingParams(20, 1.0, top_p=0.9, seed=3)])
-def test_batched_equals_single(start: Start, decoder: Decoder, tokenizer: Tokenizer, params: SamplingParams) -> None:
-    prompts = [tokenizer.encode(text) for text in ("a", "many words here", "x" * 40)]
-    alone = start(real_runner(decoder, 8), max_batch=1)
-    together = start(real_runner(decoder, 24), max_batch=3, step_tokens=8)  # also cuts the long prompt into pieces
-
-    expected = [ids_of(alone.stream(prompt, params)) for prompt in prompts]
-    streams = [together.stream(prompt, params) for prompt in prompts]
-
-    assert [ids_of(stream) for stream in streams] == expected
-
-
-def test_a_reused_prefix_gives_the_same_answer(start: Start, decoder: Decoder, tokenizer: Tokenizer) -> None:
-    engine = start(real_runner(decoder, 8), max_batch=1)
-    prompt = tokenizer.encode("a shared beginning, then this")
-
-    first = ids_of(engine.stream(prompt, SamplingParams(max_tokens=10)))
-    ids_of(engine.stream(tokenizer.encode("a shared beginning, then that"), SamplingParams(max_tokens=10)))
-    again = ids_of(engine.stream(prompt, SamplingParams(max_tokens=10)))
-
-    assert again == first
-    assert engine.stats().cached_prompt_tokens_total >= 2 * len("a shared beginning, then th")
-
-
-def test_a_cache_filled_under_another_version_or_salt_is_never_hit(start: Start, decoder: Decoder) -> None:
-    runner = real_runner(decoder, 32)
-    prompt, params = list(range(40)), SamplingParams(max_tokens=2)
-    hits = []
-    for version, salt in [("v1", ""), ("v2", ""), ("v1", "secret"), ("v1", "")]:
-        engine = start(runner, model_version=version)
-        ids_of(engine.stream(prompt, params, options=RequestOptions(cache_salt=salt)))
-        engine.close()
-        hits.append(engine.stats().cached_prompt_tokens_total)
-
-    assert hits == [0, 0, 0, 39]
-
-
-def test_requests_that_do_not_fit_together_take_turns_unseen(start: Start, decoder: Decoder) -> None:
-    prompts, params = [[i] * 20 for i in range(4)], SamplingParams(max_tokens=30)
-    alone, tight = start(real_runner(decoder, 32)), start(real_runner(decoder, 12))  # 12: not even two whole answers
-    expected = [ids_of(alone.stream(prompt, params)) for prompt in prompts]
-
-    streams = [tight.stream(prompt, params) for prompt in prompts]
-
-    assert [ids_of(stream) for stream in streams] == expected
-    stats = tight.stats()
-    assert stats.preemptions_total > 0
-    assert stats.pages_free + stats.pages_cached == stats.pages_total == 12
-
-
-def test_a_request_that_can_never_fit_is_refused(start: Start, decoder: Decoder) -> None:
-    engine = start(real_runner(decoder, 4))
-
-    with pytest.raises(ValueError, match=r"the cache holds 32 tokens \(got a prompt of 20 and max_tokens=13\)"):
-        engine.stream([1] * 20, SamplingParams(max_tokens=13))
-    assert len(ids_of(engine.stream([1] * 20, SamplingParams(max_tokens=12)))) == 12
+@pytest.mark.parametrize(
+    ("params", "answer"),
+    [
+        (SamplingParams(stop_token_ids=(HELLO[4],)), ("hell", "stop")),
+        (SamplingParams(ignore_eos=True, max_tokens=8), ("hellohe", "length")),
+        (SamplingParams(stop=("l",), min_tokens=4), ("hel", "stop")),
+        (SamplingParams(stop=("l",), min_tokens=5, max_tokens=5), ("hello", "length")),
+    ],
+)
+def test_what_ends_an_answer(start: Start, params: SamplingParams, answer: tuple[str, str]) -> None:
+    assert text_of(start(FakeRunner([*HELLO, EOS])).stream([1], params)) == answer
