@@ -90,8 +90,10 @@ def _weight(
     groups, inputs = scale_OG.shape[1], codes_OI.shape[1]
     if offset_OG.shape != scale_OG.shape or inputs % groups:
         raise ValueError(f"{inputs} inputs with scales {list(scale_OG.shape)}")
-    if group_I is not None and not torch.equal(group_I.long(), torch.arange(inputs) // (inputs // groups)):
-        index = group_I.long().clamp(min=0)
+    if group_I is None or int(group_I.min()) < 0:  # the package fills an unused index with -1
+        return QuantizedWeight(codes_OI, scale_OG, offset_OG, bits)
+    index = group_I.long()
+    if not torch.equal(index, torch.arange(inputs, device=index.device) // (inputs // groups)):
         return torch.addcmul(offset_OG[:, index], codes_OI.float(), scale_OG[:, index])
     return QuantizedWeight(codes_OI, scale_OG, offset_OG, bits)
 

@@ -82,7 +82,7 @@ class StoredLayers(Mapping[str, Weight]):
         layer_format, parts = self._layers[name]
         try:
             return layer_format.decode({end: self._tensors[where] for end, where in parts.items()})
-        except (ValueError, RuntimeError, AssertionError) as error:
+        except (ValueError, RuntimeError, IndexError, AssertionError) as error:
             raise ValueError(
                 f"tensor {name}: {', '.join(parts.values())} do not fit together ({error}). "
                 "Download or convert the model again."
