@@ -5,7 +5,7 @@ The decoder asks for `q_proj`, `k_proj` and `v_proj` of one prefix and gets one 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Literal
 
@@ -77,11 +77,29 @@ class Weights:
             return Int8GroupedLinear(*self._quantized(names), num_experts=len(experts))
         return DenseGroupedLinear([self._cast(names) for names in experts])
 
-    def _quantized(self, names: Sequence[str]) -> tuple[Tensor, Tensor]:
+    def stacked_linear(self, name: str, *, num_experts: int, interleaved: int = 1) -> GroupedLinear:
+        """The experts' layers that one tensor (experts, inputs, outputs) holds.
+
+        Args:
+            name: The whole name; such tensors have no `.weight` at the end.
+            interleaved: Layers whose outputs take turns in the last dimension; they come out side by side.
+        """
+
+        def read_experts() -> list[Tensor]:
+            stacked_EIO = self._dense(name)
+            return [side_by_side(w_IO.t(), interleaved) for w_IO in stacked_EIO]
+
+        if self._int8:
+            return Int8GroupedLinear(*self._quantized([name], read_experts), num_experts=num_experts)
+        return DenseGroupedLinear([weight_OI.to(self.dtype) for weight_OI in read_experts()])
+
+    def _quantized(
+        self, names: Sequence[str], read: Callable[[], Sequence[Tensor]] | None = None
+    ) -> tuple[Tensor, Tensor]:
         """The int8 rows of these weights and their scales: packed ones if there are, else made now."""
         keys = tuple(f"{names[0]}+{len(names) - 1}.{what}" for what in ("int8", "scale"))
         if keys[0] not in self._tensors:
-            made = quantize_int8([self._dense(name) for name in names])
+            made = quantize_int8(read() if read else [self._dense(name) for name in names])
             if self._packed is not None:
                 self._packed |= dict(zip(keys, made, strict=True))
             return made
@@ -113,6 +131,11 @@ class Weights:
                 weight, codes_OI=codes_OI.to(where), scale_OG=scale_OG.to(where), offset_OG=offset_OG.to(where)
             )
         return weight.to(self.device)
+
+
+def side_by_side(rows: Tensor, parts: int) -> Tensor:
+    """Rows that take turns (a0 b0 a1 b1 ..) as `parts` blocks (a0 a1 .. b0 b1 ..), contiguous."""
+    return rows.reshape(-1, parts, *rows.shape[1:]).transpose(0, 1).flatten(0, 1).contiguous()
 
 
 def _cat(tensors: Sequence[Tensor]) -> Tensor:
