@@ -14,14 +14,18 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from safetensors.torch import save_file
 from torch import Tensor
 
+from core_model.config import read_config
 from core_model.formats.compressed_tensors import Scheme, encode, quantization_config, scheme_of
-from core_model.formats.layers import Weight
+from core_model.formats.gguf_file import GGUFFile
+from core_model.formats.layers import StoredLayers, Weight
+from core_model.formats.quantization_config import layer_formats
 from core_model.formats.safetensors_file import SafetensorsFile
 from core_model.quantized_weight import QuantizedWeight
 
@@ -186,6 +190,28 @@ class TensorFiles(Mapping[str, Tensor]):
             name = self._folder.name
             raise ValueError(f"folder: no .safetensors file in it (got {name!r}). Give a checkpoint folder.")
         return {name: file for file, opened in self._opened.items() for name in opened.names()}
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a decoder is built from: the keys of config.json, and weights by upstream name, read when asked for."""
+
+    config: Mapping[str, Any]
+    weights: Mapping[str, Weight]
+
+
+def open_checkpoint(path: Path) -> Checkpoint:
+    """A checkpoint folder in any format that its config.json may announce, or a GGUF file.
+
+    Raises:
+        ValueError: no such file or folder, damaged files, or a format that is not read.
+    """
+    if path.is_file():
+        file = GGUFFile(path)
+        return Checkpoint(file.config(), file.weights())
+    config = read_config(path)
+    files, formats = TensorFiles(path), layer_formats(config)
+    return Checkpoint(config, StoredLayers(files, formats) if formats else files)
 
 
 _KEPT_HIGH = ("embed_tokens", "lm_head", "mlp.gate", "block_sparse_moe.gate", "mlp.router", "norm")
