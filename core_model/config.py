@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from core_model.families import COMMON, FAMILIES, HARMLESS, NEUTRAL, NOTHING, WINDOW_KEYS, Family, Key
+from core_model.families import COMMON, FAMILIES, HARMLESS, NEUTRAL, NOTHING, Family, Key
 
 
 @dataclass(frozen=True)
@@ -149,6 +149,19 @@ class ModelConfig:
             and (layer_idx + 1) % self.decoder_sparse_step == 0
         )
 
+    def leaves_unread(self, tensor_name: str) -> bool:
+        """Whether a checkpoint may rightly hold a tensor that the decoder never asks for.
+
+        Multi-token-prediction layers come after the decoder's own (`model.layers.61` of DeepSeek-V3); old Llama files
+        keep rotary frequencies, which follow from config.json; some tied ones keep the head as a copy.
+        """
+        after = range(self.num_hidden_layers, self.num_hidden_layers + self.num_nextn_predict_layers)
+        return (
+            tensor_name.startswith(tuple(f"model.layers.{i}." for i in after))
+            or tensor_name.endswith(".rotary_emb.inv_freq")
+            or (self.tie_word_embeddings and tensor_name == "lm_head.weight")
+        )
+
     def with_window(self, window: int, *, sinks: int = 4) -> ModelConfig:
         """The same model, whose attention sees the last `window` tokens and the first `sinks` (StreamingLLM).
 
@@ -210,7 +223,7 @@ def parse_config(raw: Mapping[str, Any]) -> ModelConfig:
         raise ValueError(f"model_type: unknown family (got {model_type!r}). Use one of: {', '.join(sorted(FAMILIES))}.")
     family = FAMILIES[model_type]
     keys = {**COMMON, **family.keys}
-    _refuse_unknown(raw, family, read={name for key in keys.values() for name in key.names})
+    _refuse_unknown(raw, family, read={name for key in keys.values() for name in key.names} | family.window_keys)
     missing = [key.names[0] for key in keys.values() if key.required and not set(key.names) & set(raw)]
     if missing:
         raise ValueError(f"config.json: missing key(s) {', '.join(missing)} for model_type {model_type!r}.")
@@ -273,12 +286,7 @@ def _refuse_unknown(raw: Mapping[str, Any], family: Family, *, read: set[str]) -
             rule = f"must be {json.dumps(neutral[name])}, others are not implemented here"
             _require(value is None or value == neutral[name], name, value, rule)
         elif not (
-            value is None
-            or name in read
-            or name in HARMLESS
-            or (name in WINDOW_KEYS and family.windows != "none")
-            or name.startswith("_")
-            or name.endswith("_token_id")
+            value is None or name in read or name in HARMLESS or name.startswith("_") or name.endswith("_token_id")
         ):
             rule = (
                 f"is unknown for {raw['model_type']!r} and may change what it computes. Remove the key if it does not"

@@ -64,6 +64,13 @@ class Family:
     rope: Mapping[str, Any] = field(default_factory=lambda: {"rope_theta": 10_000.0})
     experts: ExpertNames = ExpertNames()
 
+    @property
+    def window_keys(self) -> set[str]:
+        """The keys that say which layers have a window, and which."""
+        if self.windows == "none":
+            return set()
+        return {"sliding_window", "layer_types"} | ({"use_sliding_window"} if self.window_switch else set())
+
 
 def _required(*names: str) -> dict[str, Key]:
     return {name: Key((name,), required=True) for name in names}
@@ -200,4 +207,3 @@ tf_legacy_loss tokenizer_class torch_dtype torchscript transformers.js_config tr
 use_cache
 """
 HARMLESS = frozenset(_HARMLESS.split())
-WINDOW_KEYS = frozenset({"sliding_window", "use_sliding_window", "max_window_layers", "layer_types"})
