@@ -322,7 +322,8 @@ def _layer_windows(raw: Mapping[str, Any], family: Family, num_layers: int) -> t
 def _rope(raw: Mapping[str, Any], family: Family) -> dict[str, Any]:
     """The fields about rotary positions: `rope_theta`, `partial_rotary_factor`, `rope_scaling`."""
     given = {**(raw.get("rope_scaling") or {}), **(raw.get("rope_parameters") or {})}
-    rope = {k: v for k, v in (given or family.rope).items() if v is not None}
+    beside = {key: raw[key] for key in ("rope_theta", "partial_rotary_factor") if raw.get(key)}
+    rope = {k: v for k, v in (given or {**family.rope, **beside}).items() if v is not None}
     theta, partial = (
         float(rope.pop(key, raw.get(key) or family.rope.get(key, default)))
         for key, default in (("rope_theta", 10_000.0), ("partial_rotary_factor", 1.0))

@@ -13,11 +13,8 @@ from core_model.config import ModelConfig
 from core_model.families import FAMILIES
 from core_model.formats.layers import Shape, Weight, shape_of
 
-# Left in checkpoints by other programs, and no part of the weights: buffers, and scales of activations and caches.
-_HARMLESS = re.compile(
-    r"\.(rotary_emb\.inv_freq|masked_bias|attn\.bias|input_scale|output_scale|input_zero_point|q_scale|k_scale|v_scale"
-    r"|input_global_scale)$"
-)
+# Scales of quantized activations and caches, which are not quantized here.
+_HARMLESS = re.compile(r"\.((input|output|activation)_(scale|zero_point|global_scale)|[qkv]_scale)$")
 _LISTED = 5
 
 
@@ -28,7 +25,7 @@ def check_tensors(config: ModelConfig, weights: Mapping[str, Weight]) -> None:
         ValueError: tensors are missing, unknown, or of another shape; the first five of each kind are named.
     """
     expected = expected_tensors(config)
-    extra = [name for name in weights if name not in expected and not _may_stay(config, name)]
+    extra = [n for n in weights if n not in expected and not config.leaves_unread(n) and not _HARMLESS.search(n)]
     wrong = []
     for name, shape in expected.items():
         if name in weights and (found := shape_of(weights, name)) != shape:
@@ -123,15 +120,6 @@ def _mlp(prefix: str, dim: int, width: int, *, bias: bool) -> dict[str, Shape]:
 
 def _linear(name: str, inputs: int, outputs: int, *, bias: bool = False) -> dict[str, Shape]:
     return {f"{name}.weight": (outputs, inputs), **({f"{name}.bias": (outputs,)} if bias else {})}
-
-
-def _may_stay(config: ModelConfig, name: str) -> bool:
-    """Whether an unread tensor is known to be none of the model's: see `_HARMLESS`, a tied head, next-token layers."""
-    if name == "lm_head.weight":
-        return config.tie_word_embeddings
-    layer = re.match(r"model\.layers\.(\d+)\.", name)
-    beyond = int(layer[1]) - config.num_hidden_layers if layer else -1
-    return 0 <= beyond < config.num_nextn_predict_layers or _HARMLESS.search(name) is not None
 
 
 def _list(kind: str, problems: Iterable[str]) -> str:
