@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,17 @@ from torch import Tensor
 from transformers import AutoModelForCausalLM, Glm4MoeConfig, Glm4MoeForCausalLM, LlamaConfig, LlamaForCausalLM
 
 from core_model.checkpoint import TensorFiles, save_checkpoint
+from core_model.config import parse_config
 from core_model.formats.compressed_tensors import PackedFormat, PlainFormat, encode, quantization_config, scheme_of
 from core_model.formats.layers import StoredLayers, Weight
 from core_model.formats.quantization_config import layer_formats
+from core_model.layout import check_tensors, expected_tensors
+from core_model.model import Decoder
 from core_model.quantized_weight import QuantizedWeight
+from core_model.weights import Weights
 from tests.core_model.formats.quantizing import random_quantized
-from tests.oracle.oracles import our_logits, randomize, their_logits
+from tests.oracle.families import CASES, make_oracle
+from tests.oracle.oracles import our_logits, randomize, save_and_read, their_logits
 
 LLAMA: dict[str, Any] = {
     "vocab_size": 96,
@@ -158,3 +164,32 @@ def test_ours_to_transformers_to_ours_is_equal(
     assert not info["unexpected_keys"]
     assert again.keys() == tensors.keys()
     assert all(torch.equal(again[name], tensors[name]) for name in tensors)
+
+
+class Recording(Mapping[str, Tensor]):
+    """Remembers which tensors were asked for."""
+
+    def __init__(self, tensors: Mapping[str, Tensor]) -> None:
+        self.read: set[str] = set()
+        self._tensors = tensors
+
+    def __getitem__(self, name: str) -> Tensor:
+        self.read.add(name)
+        return self._tensors[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._tensors)
+
+    def __len__(self) -> int:
+        return len(self._tensors)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_layout_is_what_transformers_saves_and_our_decoder_reads(tmp_path: Path, case: str) -> None:
+    raw, files = save_and_read(make_oracle(case), tmp_path)
+    config, recording = parse_config(raw), Recording(files)
+
+    check_tensors(config, files)
+    Decoder(config, Weights(recording, precision="fp32"))
+
+    assert recording.read == set(expected_tensors(config))

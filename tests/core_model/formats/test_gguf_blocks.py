@@ -25,6 +25,8 @@ HALVES = {
 def random_blocks(kind: Kind, num_blocks: int) -> np.ndarray:
     random = np.random.default_rng(int(kind))
     blocks = random.integers(0, 256, (num_blocks, gguf.GGML_QUANT_SIZES[kind][1]), dtype=np.uint8)
+    if kind == Kind.MXFP4:
+        blocks[:, 0] = random.integers(100, 150, num_blocks)  # its exponents: results stay finite
     for at in HALVES[kind]:
         blocks[:, at : at + 2] = random.normal(0, 0.1, (num_blocks, 1)).astype(np.float16).view(np.uint8)
     return blocks
