@@ -23,7 +23,8 @@ from typing import Any
 import torch
 
 from core_model.embedded import load_engine, prepare_default_model
-from core_model.engine import Engine, SamplingParams
+from core_model.engine import Engine
+from core_model.generation import SamplingParams
 from core_model.tokenizer import Tokenizer
 from core_model.weights import Precision
 

@@ -12,7 +12,8 @@ from safetensors import safe_open
 
 from core_model.chat_model import EngineChatModel
 from core_model.embedded import convert, find_gguf, load_engine, prepare_default_model
-from core_model.engine import Engine, SamplingParams
+from core_model.engine import Engine
+from core_model.generation import SamplingParams
 from core_model.tokenizer import Tokenizer
 
 

@@ -72,6 +72,19 @@ def test_the_engine_is_read_at_each_scrape_and_not_before(registry: CollectorReg
     assert media_type.startswith("text/plain")
 
 
+def test_a_scrape_reports_how_evenly_each_layers_experts_are_used() -> None:
+    metrics = Metrics(CollectorRegistry())
+    metrics.watch_experts(lambda: {1: [10, 10, 10, 10], 2: [40, 0, 0, 0]})
+
+    def value(figure: str, layer: str) -> float | None:
+        return metrics.registry.get_sample_value(f"trivium_expert_{figure}", {"layer": layer})
+
+    assert [value("entropy", layer) for layer in ("1", "2")] == [pytest.approx(1), 0]
+    assert [value("max_over_mean", layer) for layer in ("1", "2")] == [1, 4]
+    assert [value("num_dead", layer) for layer in ("1", "2")] == [0, 3]
+    assert value("tokens_total", "2") == 40
+
+
 def test_two_services_in_one_process_do_not_share_figures() -> None:
     first, second = Metrics(CollectorRegistry()), Metrics(CollectorRegistry())
 
