@@ -6,6 +6,7 @@ The decoder asks for `q_proj`, `k_proj` and `v_proj` of one prefix and gets one 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Literal
 
 import torch
@@ -20,6 +21,7 @@ from core_model.quantize import (
     Linear,
     quantize_int8,
 )
+from core_model.quantized_weight import QuantizedWeight
 
 Precision = Literal["int8", "bf16", "fp32"]
 
@@ -28,14 +30,15 @@ class Weights:
     """Tensors of a checkpoint on their way into a decoder.
 
     Args:
-        tensors: Name to tensor, upstream names; may be lazy. int8 layers that were packed before are used as they are.
+        tensors: Name to tensor or grouped integers, upstream names; may be lazy. int8 layers that were packed before
+            are used as they are.
         precision: Of the linear layers; `int8` computes norms, attention and router in fp32.
         packed: Filled with what was asked for, int8 layers packed: enough to build the same decoder again, at once.
     """
 
     def __init__(
         self,
-        tensors: Mapping[str, Tensor],
+        tensors: Mapping[str, Tensor] | Mapping[str, Tensor | QuantizedWeight],
         *,
         precision: Precision,
         device: torch.device | str = "cpu",
@@ -83,7 +86,7 @@ class Weights:
         """
 
         def read_experts() -> list[Tensor]:
-            stacked_EIO = self._raw(name)
+            stacked_EIO = self._dense(name)
             return [side_by_side(w_IO.t(), interleaved) for w_IO in stacked_EIO]
 
         if self._int8:
@@ -96,26 +99,38 @@ class Weights:
         """The int8 rows of these weights and their scales: packed ones if there are, else made now."""
         keys = tuple(f"{names[0]}+{len(names) - 1}.{what}" for what in ("int8", "scale"))
         if keys[0] not in self._tensors:
-            made = quantize_int8(read() if read else [self._raw(name) for name in names])
+            made = quantize_int8(read() if read else [self._dense(name) for name in names])
             if self._packed is not None:
                 self._packed |= dict(zip(keys, made, strict=True))
             return made
         return self._kept(keys[0]), self._kept(keys[1])
 
     def _cast(self, names: Sequence[str]) -> Tensor:
-        return _cat([self._raw(name).to(self.dtype) for name in names])
+        return _cat([self._dense(name).to(self.dtype) for name in names])
 
     def _kept(self, name: str) -> Tensor:
-        tensor = self._raw(name)
+        tensor = self._dense(name)
         if self._packed is not None:
             self._packed[name] = tensor
         return tensor
 
-    def _raw(self, name: str) -> Tensor:
+    def _dense(self, name: str) -> Tensor:
+        weight = self._raw(name)
+        return weight.dequantize() if isinstance(weight, QuantizedWeight) else weight
+
+    def _raw(self, name: str) -> Tensor | QuantizedWeight:
+        """As the checkpoint has it: a format of grouped integers gives these, for a layer that computes with them."""
         try:
-            return self._tensors[name].to(self.device)
+            weight = self._tensors[name]
         except KeyError:
             raise ValueError(f"checkpoint: tensor {name} is missing. Convert or download the model again.") from None
+        if isinstance(weight, QuantizedWeight):
+            where = self.device
+            codes_OI, scale_OG, offset_OG = weight.codes_OI, weight.scale_OG, weight.offset_OG
+            return replace(
+                weight, codes_OI=codes_OI.to(where), scale_OG=scale_OG.to(where), offset_OG=offset_OG.to(where)
+            )
+        return weight.to(self.device)
 
 
 def side_by_side(rows: Tensor, parts: int) -> Tensor:
