@@ -1,0 +1,1 @@
+"""How few-bit codes are found: rounding, GPTQ, AWQ, plans of bits, and the report that judges them."""
