@@ -1,31 +1,31 @@
 """Mixture of experts: a router picks k experts for each token, shared experts see all (DeepSeekMoE, arXiv:2401.06066).
 
 Ignores training: no auxiliary loss, no capacity limit, no dropped tokens.
-Shapes: T tokens, D model dim, E routed experts, K experts per token, G groups, P = T * K token-expert pairs.
+Shapes: T tokens, D model dim, E routed experts, K experts per token, F expert dim, P = T * K token-expert pairs.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import groupby
-from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - its usual name
 from torch import Tensor
 
 from core_model.config import ModelConfig
+from core_model.families import FAMILIES
 from core_model.quantize import Group
-
-if TYPE_CHECKING:
-    from core_model.weights import Weights
+from core_model.routing import GroupScore, expert_scores, group_limited, routing_weights, top_k
+from core_model.weights import Weights, side_by_side
 
 
 class MLP:
     """SwiGLU (arXiv:2002.05202): down(silu(gate x) * up x)."""
 
-    def __init__(self, weights: Weights, prefix: str) -> None:
-        self.gate_up_proj = weights.linear(prefix, "gate_proj", "up_proj")
-        self.down_proj = weights.linear(prefix, "down_proj")
+    def __init__(self, weights: Weights, prefix: str, *, bias: bool = False) -> None:
+        self.gate_up_proj = weights.linear(prefix, "gate_proj", "up_proj", bias=bias)
+        self.down_proj = weights.linear(prefix, "down_proj", bias=bias)
 
     def __call__(self, x_TD: Tensor) -> Tensor:
         gate, up = self.gate_up_proj(x_TD).chunk(2, dim=-1)
@@ -33,51 +33,79 @@ class MLP:
 
 
 class Router:
-    """Scores every expert and picks k from the best groups, always in fp32."""
+    """Scores every expert and picks k, always in fp32; `core_model/routing.py` has the choices."""
 
     def __init__(self, config: ModelConfig, weights: Weights, prefix: str) -> None:
         self.config = config
         self.weight_ED = weights.tensor(f"{prefix}.weight", dtype=torch.float32)
-        self.bias_E = weights.tensor(f"{prefix}.e_score_correction_bias", dtype=torch.float32)
+        self.bias_E = weights.tensor(f"{prefix}.bias", dtype=torch.float32) if config.router_bias else None
+        self.correction_E = None
+        if config.topk_method == "noaux_tc":
+            self.correction_E = weights.tensor(f"{prefix}.e_score_correction_bias", dtype=torch.float32)
 
     def __call__(self, x_TD: Tensor) -> tuple[Tensor, Tensor]:
         """Route each token.
-
-        The correction bias decides who is chosen and not how much they weigh (DeepSeek-V3, arXiv:2412.19437, 2.1.2).
 
         Returns:
             weights_TK fp32, and experts_TK int64.
         """
         config = self.config
-        logits_TE = F.linear(x_TD.float(), self.weight_ED)
-        scores_TE = logits_TE.sigmoid() if config.scoring_func == "sigmoid" else logits_TE.softmax(-1)
-        choice_TE = scores_TE + self.bias_E
-        if config.topk_group < config.n_group:
-            choice_TE = self._keep_best_groups(choice_TE)
-        experts_TK = choice_TE.topk(config.num_experts_per_tok, dim=-1, sorted=False).indices
-        weights_TK = scores_TE.gather(1, experts_TK)
-        if config.norm_topk_prob:
-            weights_TK = weights_TK / (weights_TK.sum(-1, keepdim=True) + 1e-20)
-        return weights_TK * config.routed_scaling_factor, experts_TK
+        scores_TE = expert_scores(F.linear(x_TD.float(), self.weight_ED, self.bias_E), config.scoring_func)
+        choice_TE = scores_TE if self.correction_E is None else scores_TE + self.correction_E
+        if config.topk_method != "greedy":
+            by: GroupScore = "top2_sum" if config.topk_method == "noaux_tc" else "max"
+            choice_TE = group_limited(choice_TE, num_groups=config.n_group, topk_group=config.topk_group, by=by)
+        experts_TK = top_k(choice_TE, config.num_experts_per_tok)
+        weights_TK = routing_weights(
+            scores_TE, experts_TK, normalize=config.norm_topk_prob, scale=config.routed_scaling_factor
+        )
+        return weights_TK, experts_TK
 
-    def _keep_best_groups(self, choice_TE: Tensor) -> Tensor:
-        """A group is as good as its two best experts together; experts of the other groups get -inf."""
-        choice_TGX = choice_TE.view(choice_TE.shape[0], self.config.n_group, -1)
-        group_score_TG = choice_TGX.topk(2, dim=-1).values.sum(-1)
-        best_TG = group_score_TG.topk(self.config.topk_group, dim=-1, sorted=False).indices
-        dropped_TG = torch.ones_like(group_score_TG, dtype=torch.bool).scatter_(1, best_TG, False)
-        return choice_TGX.masked_fill(dropped_TG.unsqueeze(-1), float("-inf")).flatten(1)
+
+class Experts:
+    """SwiGLU networks, each for its own rows; gpt-oss clamps the projections and adds 1 to the second."""
+
+    def __init__(self, config: ModelConfig, weights: Weights, prefix: str) -> None:
+        names, num_experts = FAMILIES[config.model_type].experts, config.n_routed_experts
+        if names.stacked:
+            self.gate_up_proj = weights.stacked_linear(f"{prefix}.gate_up_proj", num_experts=num_experts, interleaved=2)
+            self.down_proj = weights.stacked_linear(f"{prefix}.down_proj", num_experts=num_experts)
+        else:
+            experts = [f"{prefix}.{i}" for i in range(num_experts)]
+            self.gate_up_proj = weights.grouped_linear(experts, names.gate_proj, names.up_proj)
+            self.down_proj = weights.grouped_linear(experts, names.down_proj)
+        self.gate_up_bias_EF = self.down_bias_ED = None
+        if config.expert_bias:
+            self.gate_up_bias_EF = side_by_side(weights.tensor(f"{prefix}.gate_up_proj_bias").t(), 2).t()
+            self.down_bias_ED = weights.tensor(f"{prefix}.down_proj_bias")
+        self.limit, self.alpha = config.swiglu_limit, config.swiglu_alpha
+
+    def __call__(self, x_PD: Tensor, groups: Sequence[Group]) -> Tensor:
+        """Rows (P, D) sorted by expert, each group through its own expert."""
+        gate, up = _add_bias(self.gate_up_proj(x_PD, groups), self.gate_up_bias_EF, groups).chunk(2, dim=-1)
+        if self.limit:
+            gate, up = gate.clamp(max=self.limit), up.clamp(-self.limit, self.limit)
+            hidden = gate * (gate * self.alpha).sigmoid() * (up + 1)
+        else:
+            hidden = F.silu(gate).mul_(up)
+        return _add_bias(self.down_proj(hidden, groups), self.down_bias_ED, groups)
 
 
 class MoE:
-    """Routed experts plus shared experts. Each token-expert pair is a row, sorted by expert."""
+    """Routed experts plus shared experts. Each token-expert pair is a row, sorted by expert.
+
+    Attributes:
+        counts: How many tokens each expert got so far.
+    """
 
     def __init__(self, config: ModelConfig, weights: Weights, prefix: str) -> None:
-        self.gate = Router(config, weights, f"{prefix}.gate")
-        experts = [f"{prefix}.experts.{i}" for i in range(config.n_routed_experts)]
-        self.gate_up_proj = weights.grouped_linear(experts, "gate_proj", "up_proj")
-        self.down_proj = weights.grouped_linear(experts, "down_proj")
-        self.shared_experts = MLP(weights, f"{prefix}.shared_experts") if config.n_shared_experts else None
+        names = FAMILIES[config.model_type].experts
+        self.gate = Router(config, weights, f"{prefix}.{names.block}.{names.router}")
+        self.experts = Experts(config, weights, f"{prefix}.{names.block}.experts")
+        self.shared_experts = None
+        if config.n_shared_experts:
+            self.shared_experts = MLP(weights, f"{prefix}.{names.block}.shared_experts", bias=config.mlp_bias)
+        self.counts = [0] * config.n_routed_experts
 
     def __call__(self, x_TD: Tensor) -> Tensor:
         weights_TK, experts_TK = self.gate(x_TD)
@@ -85,18 +113,28 @@ class MoE:
         out_TD = self.shared_experts(x_TD) if self.shared_experts else torch.zeros_like(x_TD)
         if len(x_TD) == 1:  # decoding one request: its k rows need no sorting
             groups = [(expert, i, i + 1) for i, expert in enumerate(experts_TK[0].tolist())]
-            y_KD = self._run_experts(x_TD.expand(len(groups), -1), groups)
+            self._count(groups)
+            y_KD = self.experts(x_TD.expand(len(groups), -1), groups)
             return out_TD.addmm_(weights_TK, y_KD)
 
         experts_P = experts_TK.flatten()
         order_P = experts_P.argsort()
         token_P = order_P // experts_TK.shape[1]
-        y_PD = self._run_experts(x_TD[token_P], _groups(experts_P[order_P].tolist()))
+        groups = _groups(experts_P[order_P].tolist())
+        self._count(groups)
+        y_PD = self.experts(x_TD[token_P], groups)
         return out_TD.index_add_(0, token_P, y_PD * weights_TK.flatten()[order_P].unsqueeze(-1))
 
-    def _run_experts(self, x_PD: Tensor, groups: list[Group]) -> Tensor:
-        gate, up = self.gate_up_proj(x_PD, groups).chunk(2, dim=-1)
-        return self.down_proj(F.silu(gate).mul_(up), groups)
+    def _count(self, groups: Sequence[Group]) -> None:
+        for expert, start, end in groups:
+            self.counts[expert] += end - start
+
+
+def _add_bias(y_PO: Tensor, bias_EO: Tensor | None, groups: Sequence[Group]) -> Tensor:
+    if bias_EO is None:
+        return y_PO
+    experts_P = [expert for expert, start, end in groups for _ in range(start, end)]
+    return y_PO + bias_EO[experts_P]
 
 
 def _groups(sorted_experts: list[int]) -> list[Group]:

@@ -13,14 +13,15 @@ import torch
 from torch import Tensor
 
 from core_model.compress.calibration import Site
+from core_model.compress.coverage import ROUTERS
 from core_model.compress.rounding import Scheme, round_to_nearest
 
 ALPHAS = tuple(i / 10 for i in range(10))  # 0 leaves a layer as it is
 _NORM_READERS = {
     "input_layernorm": ("q_proj", "k_proj", "v_proj", "q_a_proj", "kv_a_proj_with_mqa"),
-    "post_attention_layernorm": ("gate_proj", "up_proj"),
+    "post_attention_layernorm": ("gate_proj", "up_proj", "w1", "w3"),
 }
-_ROUTER = "mlp.gate.weight"
+_UP_OF = {"down_proj": "up_proj", "w2": "w3"}
 
 
 def scale_inputs(
@@ -53,10 +54,12 @@ def scale_inputs(
         weights[name] = torch.where(norm_I == 0, norm_I, norm_I / wanted_I).to(norm_I.dtype)
         scale_I = torch.where(weights[name] == 0, 1.0, norm_I.float() / weights[name].float())
         scaled |= _scale_readers(weights, readers, scale_I)
-        if norm == "post_attention_layernorm" and f"{prefix}.{_ROUTER}" in weights:
-            weights[f"{prefix}.{_ROUTER}"] = weights[f"{prefix}.{_ROUTER}"].float() * scale_I
-    for site in [site for site in scaled.values() if _part(site.names[0]) == "down_proj"]:
-        up = site.names[0].replace("down_proj", "up_proj")
+        if norm == "post_attention_layernorm":
+            for router in [name for name in weights if name.endswith(ROUTERS)]:
+                weights[router] = weights[router].float() * scale_I
+    for site in [site for site in scaled.values() if _part(site.names[0]) in _UP_OF]:
+        down = _part(site.names[0])
+        up = site.names[0].replace(down, _UP_OF[down])
         if up in weights and f"{up.removesuffix('.weight')}.bias" not in weights:
             scale_I = _best_scale(weights, [site], scheme)
             weights[up] = weights[up] / scale_I.unsqueeze(-1)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import ChainMap
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -71,7 +71,6 @@ def calibrate(
     token_ids = [token for window in windows for token in window]
     if not 0 <= min(token_ids) <= max(token_ids) < config.vocab_size:
         raise ValueError(f"windows: token ids must be 0 to {config.vocab_size - 1} (got {max(token_ids)}).")
-    decoder = Decoder(replace(config, num_hidden_layers=0), _Observing(tensors, {}))
     num_layers = config.num_hidden_layers
 
     def pass_layer(layer_idx: int, x_TD: Tensor, context: Sequence[Any]) -> Tensor:
@@ -83,7 +82,8 @@ def calibrate(
         on_progress((layer_idx + 1) / num_layers)
         return y_TD
 
-    decoder.layers = [_Stage(pass_layer, i) for i in range(num_layers)]  # type: ignore[misc]
+    stages: Any = [_Stage(pass_layer, i) for i in range(num_layers)]
+    decoder = Decoder(config, _Observing(tensors, {}), layers=stages)
     decoder(torch.tensor(token_ids), [Segment(len(window)) for window in windows if window])
 
 
@@ -124,6 +124,9 @@ class _Observing(Weights):
     def grouped_linear(self, prefixes: Sequence[str], *parts: str) -> GroupedLinear:
         experts = [tuple(f"{prefix}.{part}.weight" for part in parts) for prefix in prefixes]
         return _ObservedExperts(super().grouped_linear(prefixes, *parts), [self._sum(names) for names in experts])
+
+    def stacked_linear(self, name: str, *, num_experts: int, interleaved: int = 1) -> GroupedLinear:
+        raise ValueError(f"{name}: experts stacked in one tensor are not calibrated. Split it, or use method 'rtn'.")
 
     def _sum(self, names: tuple[str, ...]) -> _Sum:
         self._observed[names] = _Sum(self._tensors[names[0]].shape[1])

@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-_ROUTERS = (".mlp.gate.weight", ".mlp.router.weight", ".block_sparse_moe.gate.weight")
+ROUTERS = (".mlp.gate.weight", ".mlp.router.weight", ".block_sparse_moe.gate.weight")
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ def linear_names(tensors: Mapping[str, Any]) -> list[str]:
         name
         for name in tensors
         if name.startswith("model.layers.")
-        and not name.endswith((*_ROUTERS, ".bias", "norm.weight"))
+        and not name.endswith((*ROUTERS, ".bias", "norm.weight"))
         and len(tensors[name].shape) >= 2
     ]
 

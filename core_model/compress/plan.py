@@ -111,28 +111,29 @@ def measure_parts(
     """
     if not any(windows):
         raise ValueError("windows: measuring needs token ids (got none). Pass text of the kind the model will see.")
-    decoder = Decoder(config, Weights(tensors, precision="fp32"))
+    weights = Weights(tensors, precision="fp32")
     states: list[tuple[Tensor, tuple[Any, ...]]] = []
-    layers = list(decoder.layers)
-    decoder.layers = [_Tap(layer, states) for layer in layers]  # type: ignore[misc]
+    layers = [DecoderLayer(config, weights, i) for i in range(config.num_hidden_layers)]
+    taps: Any = [_Tap(layer, states) for layer in layers]
+    decoder = Decoder(config, weights, layers=taps)
     ids_T = torch.tensor([token for window in windows for token in window])
     hidden_TD = decoder(ids_T, [Segment(len(window)) for window in windows if window])
     expected_TV = decoder.logits(hidden_TD).log_softmax(-1)
     found = []
-    for layer_idx, (name, weights) in (named := _parts(tensors, config.num_hidden_layers)):
+    for layer_idx, (name, part) in (named := _parts(tensors, config.num_hidden_layers)):
         x_TD, context = states[layer_idx]
-        rounded = {weight: round_to_nearest(tensors[weight], scheme) for weight in weights}
+        rounded = {weight: round_to_nearest(tensors[weight], scheme) for weight in part}
         over: Any = ChainMap(rounded, tensors)  # type: ignore[arg-type]
         x_TD = DecoderLayer(config, Weights(over, precision="fp32"), layer_idx)(x_TD, *context)
         for later in layers[layer_idx + 1 :]:
             x_TD = later(x_TD, *context)
         found_TV = decoder.logits(decoder.norm(x_TD)).log_softmax(-1)
         harm = float(F.kl_div(found_TV, expected_TV, log_target=True, reduction="none").sum(-1).mean())
-        sizes = [tensors[weight].shape for weight in weights]
+        sizes = [tensors[weight].shape for weight in part]
         found.append(
             Part(
                 name,
-                tuple(weight.removesuffix(".weight") for weight in weights),
+                tuple(weight.removesuffix(".weight") for weight in part),
                 max(0.0, harm),
                 low_bytes=sum(_num_bytes(size, scheme) for size in sizes),
                 high_bytes=sum(_num_bytes(size, INT8) for size in sizes),

@@ -39,7 +39,10 @@ def randomize(model: Any, seed: int) -> Any:
     torch.manual_seed(seed)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
-            parameter.uniform_(0.5, 1.5) if "norm" in name else parameter.normal_(0, 0.15)
+            if "norm" in name:
+                parameter.uniform_(0.5, 1.5)
+            else:
+                parameter.normal_(0, 1.0 if name.endswith(("sinks", "bias")) else 0.2)
         for name, buffer in model.named_buffers():
             if name.endswith("e_score_correction_bias"):
                 buffer.normal_(0, 0.3)
