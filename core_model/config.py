@@ -246,12 +246,27 @@ def load_config(folder: Path) -> ModelConfig:
     """Read `folder`/config.json.
 
     Raises:
-        ValueError: there is no config.json, or as in `parse_config`.
+        ValueError: as in `read_config` and `parse_config`.
+    """
+    return parse_config(read_config(folder))
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """The keys of `folder`/config.json.
+
+    Raises:
+        ValueError: there is none, or it is no JSON object.
     """
     path = folder / "config.json"
     if not path.is_file():
         raise ValueError(f"folder: no config.json in it (got {folder.name!r}). Give a checkpoint folder.")
-    return parse_config(json.loads(path.read_text(encoding="utf-8")))
+    try:
+        raw = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"config.json: not JSON ({error}). Download or convert the model again.") from error
+    if not isinstance(raw, dict):
+        raise ValueError(f"config.json: must hold an object (got {type(raw).__name__}). Download the model again.")
+    return raw
 
 
 def _value(raw: Mapping[str, Any], key: Key) -> Any:

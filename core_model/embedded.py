@@ -19,6 +19,7 @@ from core_model.checkpoint import (
     MANIFEST,
     TensorFiles,
     new_folder,
+    open_checkpoint,
     read_manifest,
     verify,
     write_json,
@@ -28,10 +29,12 @@ from core_model.checkpoint import (
 from core_model.config import load_config, parse_config
 from core_model.constrain import ConstraintFactory
 from core_model.engine import Engine
-from core_model.gguf_file import LlamaGGUF
+from core_model.formats.gguf_file import GGUFFile
 from core_model.kv_cache import SlotCache
+from core_model.layout import check_tensors
 from core_model.model import Decoder
 from core_model.model_card import model_card
+from core_model.quantized_weight import QuantizedWeight
 from core_model.runner import ModelRunner
 from core_model.tokenizer import Tokenizer, tokenizer_from_gguf
 from core_model.upcycle import UpcycleRecipe, upcycle
@@ -80,8 +83,11 @@ def find_gguf() -> Path:
 
 def convert(gguf_path: Path, folder: Path, on_progress: Callable[[str, float], None]) -> None:
     """Write `gguf_path` as a mixture-of-experts checkpoint in bf16, the precision that the model was trained in."""
-    source, recipe = LlamaGGUF(gguf_path), UpcycleRecipe()
-    dense = source.tensors(lambda done: on_progress("Reading the embedded model", 0.6 * done))
+    source, recipe = GGUFFile(gguf_path), UpcycleRecipe()
+    weights, dense = source.weights(), {}
+    for i, (name, weight) in enumerate(weights.items()):
+        dense[name] = weight.dequantize() if isinstance(weight, QuantizedWeight) else weight.float()
+        on_progress("Reading the embedded model", 0.6 * (i + 1) / len(weights))
     on_progress("Adding experts", 0.6)
     config, tensors = upcycle(source.config(), dense, recipe)
     router = ("e_score_correction_bias",)  # kept in fp32, as upstream does
@@ -153,11 +159,21 @@ def load_engine(
     return engine.start(), tokenizer
 
 
-def load_decoder(folder: Path, *, precision: Precision, device: torch.device | str = "cpu") -> Decoder:
-    """The decoder alone, without verifying sums; for evaluation and benchmarks."""
-    config, packed = load_config(folder), folder / PACKED
-    tensors = TensorFiles(packed if precision == "int8" and packed.is_dir() else folder)
-    return Decoder(config, Weights(tensors, precision=precision, device=device))
+def load_decoder(path: Path, *, precision: Precision, device: torch.device | str = "cpu") -> Decoder:
+    """The decoder alone, without verifying sums; for evaluation and benchmarks.
+
+    Args:
+        path: A checkpoint folder in any format of `core_model/formats`, or a GGUF file.
+
+    Raises:
+        ValueError: an unsupported model or format, or tensors that do not fit its config.json.
+    """
+    if precision == "int8" and (path / PACKED).is_dir():
+        return Decoder(load_config(path), Weights(TensorFiles(path / PACKED), precision=precision, device=device))
+    checkpoint = open_checkpoint(path)
+    config = parse_config(checkpoint.config)
+    check_tensors(config, checkpoint.weights)
+    return Decoder(config, Weights(checkpoint.weights, precision=precision, device=device))
 
 
 def _version(folder: Path, *, is_packed: bool) -> str:
@@ -176,7 +192,7 @@ def _device(device: str) -> torch.device:
     return torch.device(device)
 
 
-def _write_tokenizer(folder: Path, source: LlamaGGUF) -> None:
+def _write_tokenizer(folder: Path, source: GGUFFile) -> None:
     metadata = source.metadata
     backend = tokenizer_from_gguf(metadata)
     backend.save(str(folder / "tokenizer.json"))

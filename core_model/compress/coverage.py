@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 ROUTERS = (".mlp.gate.weight", ".mlp.router.weight", ".block_sparse_moe.gate.weight")
+_NOT_LINEAR = (*ROUTERS, ".bias", "norm.weight", ".kv_b_proj.weight")  # the last is absorbed into attention, see there
 
 
 @dataclass(frozen=True)
@@ -52,12 +53,12 @@ def measure_coverage(tensors: Mapping[str, Any], quantized: Collection[str]) -> 
 
 
 def linear_names(tensors: Mapping[str, Any]) -> list[str]:
-    """Names of the linear weights inside the decoder layers, routers excepted: all that `int4` means."""
+    """Names of the linear weights inside the decoder layers, routers and absorbed projections excepted."""
     return [
         name
         for name in tensors
         if name.startswith("model.layers.")
-        and not name.endswith((*ROUTERS, ".bias", "norm.weight"))
+        and not name.endswith(_NOT_LINEAR)
         and len(tensors[name].shape) >= 2
     ]
 
