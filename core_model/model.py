@@ -29,9 +29,7 @@ class Decoder:
         layers: Stand in for those that would be built from `weights`; calibration builds them one at a time.
     """
 
-    def __init__(
-        self, config: ModelConfig, weights: Weights, *, layers: Sequence[DecoderLayer] | None = None
-    ) -> None:
+    def __init__(self, config: ModelConfig, weights: Weights, *, layers: Sequence[DecoderLayer] | None = None) -> None:
         self.config, self.dtype, self.device = config, weights.dtype, weights.device
         self.embed_tokens_VD = weights.stored("model.embed_tokens.weight")
         self.layers = layers or [DecoderLayer(config, weights, i) for i in range(config.num_hidden_layers)]

@@ -57,9 +57,7 @@ def linear_names(tensors: Mapping[str, Any]) -> list[str]:
     return [
         name
         for name in tensors
-        if name.startswith("model.layers.")
-        and not name.endswith(_NOT_LINEAR)
-        and len(tensors[name].shape) >= 2
+        if name.startswith("model.layers.") and not name.endswith(_NOT_LINEAR) and len(tensors[name].shape) >= 2
     ]
 
 
