@@ -59,17 +59,21 @@ def test_a_plan_survives_json() -> None:
         Plan.from_json('{"bits": {}}')
 
 
-def test_parts_cover_the_model_and_the_broken_one_hurts_most() -> None:
+def test_parts_cover_the_model_and_an_outlier_shows_in_its_own() -> None:
     config, tensors = random_moe()
+    parsed, scheme = parse_config(config), Scheme(3, 32)
+    before = {part.name: part for part in measure_parts(parsed, tensors, HELD_OUT, scheme=scheme)}
     tensors["model.layers.1.self_attn.v_proj.weight"][0] *= 0.02  # the same function, with an outlier in each group
     tensors["model.layers.1.self_attn.o_proj.weight"][:, [0, 8]] /= 0.02
-    parsed, scheme = parse_config(config), Scheme(3, 32)
 
-    parts = measure_parts(parsed, tensors, HELD_OUT, scheme=scheme)
-    plan = choose_bits(parts, budget_bytes=sum(part.low_bytes for part in parts) * 11 // 10)
+    after = {part.name: part for part in measure_parts(parsed, tensors, HELD_OUT, scheme=scheme)}
 
-    assert len(parts) == 2 * 2 + 2  # attention and experts of each layer, and its shared expert
-    assert max(parts, key=lambda part: part.harm).name == "model.layers.1.self_attn"
-    assert plan.bits["model.layers.1.self_attn.o_proj"] == 8
+    kinds = ("self_attn", "mlp", "mlp.experts")
+    assert set(after) == {f"model.layers.{i}.{kind}" for i in range(2) for kind in kinds}
+    broken = "model.layers.1.self_attn"
+    assert after[broken].harm > 2 * before[broken].harm
+    assert after["model.layers.0.mlp"].harm == pytest.approx(before["model.layers.0.mlp"].harm, rel=0.01)
+    plan = choose_bits(list(after.values()), budget_bytes=sum(part.low_bytes for part in after.values()) * 3 // 2)
     found = quantize_model(parsed, tensors, Recipe("rtn", scheme, bits=plan.bits))
+    assert plan.bits
     assert stored_bytes(found.weights) == plan.num_bytes
