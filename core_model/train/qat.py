@@ -69,21 +69,30 @@ def finish_qat(model: nn.Module) -> dict[str, QuantizedWeight]:
 class FakeQuantize(nn.Module):
     """A weight to what its codes stand for. Gradients pass to weights inside the grid, and to the scales by LSQ's rule.
 
-    Scales start where rounding to nearest would put them, shrunk to where the squared error is least.
+    Scales start where rounding to nearest puts them, shrunk to where the squared error is least. What is learned is
+    the logarithm of their growth: Adam's steps have the learning rate's size, which would be much for a small scale.
     """
 
     def __init__(self, weight: Tensor, scheme: Scheme) -> None:
         super().__init__()
         self.scheme, num_inputs = scheme, weight.shape[-1]
         start = round_to_nearest(weight.flatten(0, -2), scheme, importance_I=torch.ones(num_inputs))
-        self.scale_OG = nn.Parameter(start.scale_OG)
+        self.register_buffer("start_OG", start.scale_OG)
+        self.start_OG: Tensor
+        self.growth_OG = nn.Parameter(torch.zeros_like(start.scale_OG))
         # Without this the scales, each with many weights behind it, would learn far faster than the weights.
         self.grad_scale = 1 / math.sqrt(scheme.width(num_inputs) * (scheme.middle - 1))
 
+    @property
+    def scale(self) -> Tensor:
+        """Of each group, (O, G)."""
+        return self.start_OG * self.growth_OG.exp()
+
     def forward(self, weight: Tensor) -> Tensor:
         """Rounded, in the weight's shape."""
-        weight_OGX = weight.reshape(*self.scale_OG.shape, -1)
-        scale_OG1 = (self.scale_OG.detach() + self.grad_scale * (self.scale_OG - self.scale_OG.detach())).unsqueeze(-1)
+        scale_OG = self.scale
+        weight_OGX = weight.reshape(*scale_OG.shape, -1)
+        scale_OG1 = (scale_OG.detach() + self.grad_scale * (scale_OG - scale_OG.detach())).unsqueeze(-1)
         steps_OGX = (weight_OGX / scale_OG1).clamp(-self.scheme.middle, self.scheme.middle - 1)
         whole_OGX = steps_OGX + (steps_OGX.round() - steps_OGX).detach()  # straight through
         return (whole_OGX * scale_OG1).view_as(weight)
@@ -91,13 +100,14 @@ class FakeQuantize(nn.Module):
     def codes(self, name: str, weight: Tensor) -> dict[str, QuantizedWeight]:
         """The weight's codes on the learned grid."""
         weight_OI, middle = weight.flatten(0, -2), self.scheme.middle
-        scale_OG = self.scale_OG.detach().float()
+        scale_OG = self.scale.detach().float()
         steps_OGX = weight_OI.float().view(*scale_OG.shape, -1) / scale_OG.unsqueeze(-1)
         codes_OI = (steps_OGX.clamp(-middle, middle - 1).round() + middle).flatten(1).to(torch.uint8)
         if weight.ndim == 2:
             return {name: QuantizedWeight(codes_OI, scale_OG, scale_OG * -middle, self.scheme.bits)}
-        rows = weight.shape[-2]
+        rows = int(weight.shape[-2])
+        experts = zip(torch.split(codes_OI, rows), torch.split(scale_OG, rows), strict=True)
         return {
             f"{name}.{i}": QuantizedWeight(codes, scale, scale * -middle, self.scheme.bits)
-            for i, (codes, scale) in enumerate(zip(codes_OI.split(rows), scale_OG.split(rows), strict=True))
+            for i, (codes, scale) in enumerate(experts)
         }
