@@ -23,7 +23,8 @@ from typing import Any
 import torch
 
 from core_model.embedded import load_engine, prepare_default_model
-from core_model.engine import Engine, SamplingParams
+from core_model.engine import Engine
+from core_model.generation import SamplingParams
 from core_model.tokenizer import Tokenizer
 from core_model.weights import Precision
 
@@ -121,7 +122,7 @@ def _report(
         row["rate_vs_best_transformers"] = row["tokens_per_s"] / best
         row["first_token_vs_best_transformers"] = row["first_token_s"] / fastest
     return {
-        "machine": _machine(),
+        "machine": machine(),
         "threads": args.threads,
         "prompt_tokens": prompt_tokens,
         "new_tokens": args.tokens,
@@ -131,7 +132,7 @@ def _report(
     }
 
 
-def _machine() -> str:
+def machine() -> str:
     info = Path("/proc/cpuinfo")
     lines = info.read_text(encoding="utf-8").splitlines() if info.is_file() else []
     name = next(

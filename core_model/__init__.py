@@ -1,1 +1,1 @@
-"""The shared Mixture-of-Experts core: decoder, engine, quantization. Knows no domain, no HTTP, no prompt text."""
+"""The shared Mixture-of-Experts core: decoder, engine, quantization. Knows no domain and serves no HTTP."""

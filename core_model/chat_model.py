@@ -1,21 +1,29 @@
-"""A LangChain chat model over any TextEngine. Ignores tools: use `bind(json_schema=...)`."""
+"""A LangChain chat model over any TextEngine: streams, calls tools, fills schemas. Ignores how tokens are made."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from operator import itemgetter
 from typing import Any, Protocol
 
 from langchain_core.callbacks import CallbackManagerForLLMRun
-from langchain_core.language_models import BaseChatModel
+from langchain_core.language_models import BaseChatModel, LanguageModelInput
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.messages.ai import UsageMetadata
+from langchain_core.messages.tool import invalid_tool_call, tool_call_chunk
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
+from langchain_core.runnables import Runnable, RunnableLambda, RunnableMap, RunnablePassthrough
+from langchain_core.utils.function_calling import convert_to_json_schema, convert_to_openai_tool
 
-from core_model.engine import SamplingParams, TextEngine, TokenChunk
+from core_model.chat_options import to_params
+from core_model.generation import SamplingParams, TextEngine, TokenChunk
+from core_model.tool_calling import AnswerReader, close_objects, explain_tools, render_call, render_result, tool_grammar
 
-_ROLES = {"human": "user", "ai": "assistant", "system": "system"}
-_OPTIONS = ("max_tokens", "temperature", "top_p", "top_k", "seed")
+_ROLES = {"human": "user", "ai": "assistant", "system": "system", "tool": "user"}
+_DEFAULTS = ("max_tokens", "temperature", "top_p", "top_k", "seed")
 
 
 class ChatTokenizer(Protocol):
@@ -25,17 +33,22 @@ class ChatTokenizer(Protocol):
         self, messages: Sequence[Mapping[str, str]], *, add_generation_prompt: bool = True
     ) -> list[int]: ...
 
+    def decode(self, token_ids: Sequence[int]) -> str: ...
+
 
 class EngineChatModel(BaseChatModel):
     """Messages in, one message out; streams.
 
-    The fields are defaults; each call may override them, and take `json_schema` (text or dict) besides:
+    The fields are defaults; each call may override them, and take the other options of `core_model.chat_options`, which
+    are OpenAI's words:
 
         chat.invoke(messages, stop=["\\n\\n"], temperature=0.7, max_tokens=64, seed=1)
-        chat.bind(json_schema=schema).invoke(messages)
+        chat.bind(response_format={"type": "json_schema", "json_schema": {"name": "x", "schema": schema}})
+        chat.bind_tools([get_weather], tool_choice="any")
+        chat.with_structured_output(Invoice)
 
-    An answer, or the last chunk of a stream, carries `usage_metadata`, and `response_metadata` with `finish_reason` and
-    `model_name`.
+    An answer, or the last chunk of a stream, carries `usage_metadata`, and `response_metadata` with `finish_reason`
+    ("tool_calls" for a call) and `model_name`; `logprobs=True` adds `logprobs` in OpenAI's form.
     """
 
     engine: Any  # TextEngine; pydantic cannot check a Protocol
@@ -53,7 +66,59 @@ class EngineChatModel(BaseChatModel):
     @property
     def _identifying_params(self) -> Mapping[str, Any]:
         engine: TextEngine = self.engine
-        return {"model_name": engine.model_version, **{name: getattr(self, name) for name in _OPTIONS}}
+        return {"model_name": engine.model_version, **{name: getattr(self, name) for name in _DEFAULTS}}
+
+    def bind_tools(
+        self,
+        tools: Sequence[dict[str, Any] | type | Callable[..., Any] | Any],
+        *,
+        tool_choice: str | bool | Mapping[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> Runnable[LanguageModelInput, AIMessage]:
+        """Let the model call one of `tools`: functions, pydantic classes, LangChain tools or OpenAI's dicts.
+
+        Args:
+            tools: Their arguments are constrained to their schemas.
+            tool_choice: "auto" (the default), "any" or "required" or True, "none", or a tool's name.
+        """
+        return self.bind(tools=[convert_to_openai_tool(tool) for tool in tools], tool_choice=tool_choice, **kwargs)
+
+    def with_structured_output(
+        self, schema: dict[str, Any] | type, *, include_raw: bool = False, **kwargs: Any
+    ) -> Runnable[LanguageModelInput, Any]:
+        """Answers as objects of `schema`, written under its grammar.
+
+        Args:
+            schema: A pydantic class, whose objects come back; or a JSON schema or TypedDict, and dicts do. Only a JSON
+                schema may leave its objects open for more properties.
+            include_raw: Give {"raw", "parsed", "parsing_error"} and do not raise.
+            kwargs: `method`: only "json_schema", the default. Others are options of the call.
+
+        Raises:
+            ValueError: another method; and when called, an answer that `max_tokens` cut.
+        """
+        if (method := kwargs.pop("method", "json_schema")) != "json_schema":
+            raise ValueError(f"method: only json_schema is implemented (got {method!r}). Leave it out.")
+        validate = getattr(schema, "model_validate", None)
+        if isinstance(schema, dict):
+            json_schema = schema
+        else:
+            json_schema = close_objects(schema.model_json_schema() if validate else convert_to_json_schema(schema))  # type: ignore[attr-defined]
+
+        def parse(message: AIMessage) -> Any:
+            if message.response_metadata.get("finish_reason") == "length":
+                raise ValueError("max_tokens: the answer was cut before it was complete. Raise max_tokens.")
+            value = json.loads(str(message.text))
+            return validate(value) if validate else value
+
+        response_format = {"type": "json_schema", "json_schema": {"name": "answer", "schema": json_schema}}
+        model = self.bind(response_format=response_format, **kwargs)
+        parser: Runnable[Any, Any] = RunnableLambda(parse)
+        if not include_raw:
+            return model | parser
+        parsed = RunnablePassthrough.assign(parsed=itemgetter("raw") | parser, parsing_error=lambda _: None)
+        failed = RunnablePassthrough.assign(parsed=lambda _: None)
+        return RunnableMap(raw=model) | parsed.with_fallbacks([failed], exception_key="parsing_error")
 
     def _generate(
         self,
@@ -68,8 +133,19 @@ class EngineChatModel(BaseChatModel):
         assert chunk is not None, "a stream ends with a finish reason"
         said = chunk.message
         assert isinstance(said, AIMessageChunk)
+        is_cut = (
+            said.response_metadata["finish_reason"] != "tool_calls"
+        )  # LangChain would complete the JSON of a cut call
+        broken = [
+            invalid_tool_call(name=call["name"], args=call["args"], id=call["id"], error="the answer was cut")
+            for call in said.tool_call_chunks
+        ]
         message = AIMessage(
-            content=said.content, usage_metadata=said.usage_metadata, response_metadata=said.response_metadata
+            content=said.content,
+            tool_calls=[] if is_cut else said.tool_calls,
+            invalid_tool_calls=broken if is_cut else [],
+            usage_metadata=said.usage_metadata,
+            response_metadata=said.response_metadata,
         )
         return ChatResult(generations=[ChatGeneration(message=message, generation_info=chunk.generation_info)])
 
@@ -80,48 +156,96 @@ class EngineChatModel(BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
-        tokenizer: ChatTokenizer = self.tokenizer
-        prompt_ids = tokenizer.apply_chat_template([_to_template(message) for message in messages])
-        tokens = self.engine.stream(prompt_ids, self._params(stop, kwargs))
-        num_generated = 0
+        tools, choice = kwargs.pop("tools", None) or [], _choice(kwargs.pop("tool_choice", None))
+        params = to_params({**{name: getattr(self, name) for name in _DEFAULTS}, **kwargs}, stop=stop or ())
+        turns = [_to_template(message) for message in messages]
+        reader = None
+        if tools and choice != "none":
+            if params.grammar:
+                raise ValueError("response_format: tools have their own grammar. Leave one of them out.")
+            params, reader = replace(params, grammar=tool_grammar(tools, choice)), AnswerReader()
+            turns = _with_system(turns, explain_tools(tools))
+        prompt_ids = self.tokenizer.apply_chat_template(turns)
+        for chunk in self._chunks(prompt_ids, params, reader):
+            if run_manager:
+                run_manager.on_llm_new_token(str(chunk.text), chunk=chunk)
+            yield chunk
+
+    def _chunks(
+        self, prompt_ids: list[int], params: SamplingParams, reader: AnswerReader | None
+    ) -> Iterator[ChatGenerationChunk]:
+        engine: TextEngine = self.engine
+        tokens = engine.stream(prompt_ids, params)
+        num_generated, call_id = 0, f"call_{uuid.uuid4().hex}"
         try:
             for token in tokens:
                 num_generated += len(token.token_ids)
-                if token.text or token.finish_reason:
-                    chunk = self._chunk(token, len(prompt_ids), num_generated)
-                    if run_manager:
-                        run_manager.on_llm_new_token(token.text, chunk=chunk)
-                    yield chunk
+                message = _message(token, reader, call_id)
+                if token.logprobs:
+                    message.response_metadata["logprobs"] = {"content": self._logprobs(token)}
+                if token.finish_reason is not None:
+                    yield self._last(message, token, reader, usage=(len(prompt_ids), num_generated))
+                elif message.content or message.tool_call_chunks or message.response_metadata:
+                    yield ChatGenerationChunk(message=message)
         finally:  # the reader went away: do not go on generating
             if hasattr(tokens, "close"):
                 tokens.close()
 
-    def _params(self, stop: list[str] | None, kwargs: dict[str, Any]) -> SamplingParams:
-        options = {name: kwargs.pop(name, getattr(self, name)) for name in _OPTIONS}
-        schema = kwargs.pop("json_schema", None)
-        ignored = {"ls_structured_output_format"}  # LangChain's own tracing detail
-        if unknown := sorted(set(kwargs) - ignored):
-            known = ", ".join((*_OPTIONS, "json_schema", "stop"))
-            raise ValueError(f"{unknown[0]}: unknown option. Use {known}.")
-        if isinstance(schema, Mapping):
-            schema = json.dumps(schema)
-        return SamplingParams(stop=tuple(stop or ()), json_schema=schema, **options)
+    def _last(
+        self, message: AIMessageChunk, token: TokenChunk, reader: AnswerReader | None, *, usage: tuple[int, int]
+    ) -> ChatGenerationChunk:
+        reason: str | None = token.finish_reason
+        if reason == "stop" and reader and reader.has_call:
+            reason = "tool_calls"
+        message.response_metadata |= {"finish_reason": reason, "model_name": self.engine.model_version}
+        message.usage_metadata = UsageMetadata(input_tokens=usage[0], output_tokens=usage[1], total_tokens=sum(usage))
+        message.chunk_position = "last"
+        return ChatGenerationChunk(message=message, generation_info={"finish_reason": reason})
 
-    def _chunk(self, token: TokenChunk, num_prompt: int, num_generated: int) -> ChatGenerationChunk:
-        if token.finish_reason is None:
-            return ChatGenerationChunk(message=AIMessageChunk(content=token.text))
-        engine: TextEngine = self.engine
-        about = {"finish_reason": token.finish_reason, "model_name": engine.model_version}
-        usage = UsageMetadata(
-            input_tokens=num_prompt, output_tokens=num_generated, total_tokens=num_prompt + num_generated
-        )
-        message = AIMessageChunk(
-            content=token.text, response_metadata=about, usage_metadata=usage, chunk_position="last"
-        )
-        return ChatGenerationChunk(message=message, generation_info={"finish_reason": token.finish_reason})
+    def _logprobs(self, token: TokenChunk) -> list[dict[str, Any]]:
+        def entry(token_id: int, logprob: float) -> dict[str, Any]:
+            text = self.tokenizer.decode([token_id])
+            is_whole = "\ufffd" not in text  # part of a character has no text of its own
+            return {"token": text, "logprob": logprob, "bytes": list(text.encode()) if is_whole else None}
+
+        return [
+            {**entry(said.token_id, said.logprob), "top_logprobs": [entry(*likely) for likely in said.top]}
+            for said in token.logprobs
+        ]
+
+
+def _message(token: TokenChunk, reader: AnswerReader | None, call_id: str) -> AIMessageChunk:
+    if reader is None:
+        return AIMessageChunk(content=token.text)
+    said = reader.push(token.text, is_last=token.finish_reason is not None)
+    if said.name is None and not said.arguments:
+        return AIMessageChunk(content=said.text)
+    call = tool_call_chunk(name=said.name, args=said.arguments, id=call_id if said.name else None, index=0)
+    return AIMessageChunk(content="", tool_call_chunks=[call])
+
+
+def _choice(choice: str | bool | Mapping[str, Any] | None) -> str:
+    """LangChain's and OpenAI's ways to choose a tool, as `tool_grammar` knows them."""
+    if isinstance(choice, Mapping):
+        return str(choice.get("function", {}).get("name"))
+    if choice is None or choice is False:
+        return "auto"
+    return "any" if choice is True or choice == "required" else choice
 
 
 def _to_template(message: BaseMessage) -> dict[str, str]:
     if message.type not in _ROLES:
-        raise ValueError(f"messages: role {message.type!r} is not supported. Use system, human or ai messages.")
-    return {"role": _ROLES[message.type], "content": str(message.text)}
+        raise ValueError(f"messages: role {message.type!r} is not supported. Use system, human, ai or tool messages.")
+    text = str(message.text)
+    if message.type == "tool":
+        text = render_result(text)
+    elif isinstance(message, AIMessage) and message.tool_calls:
+        text += "\n".join(render_call(call["name"], call["args"]) for call in message.tool_calls)
+    return {"role": _ROLES[message.type], "content": text}
+
+
+def _with_system(turns: list[dict[str, str]], text: str) -> list[dict[str, str]]:
+    """`text` after the first system message, or as one."""
+    if turns and turns[0]["role"] == "system":
+        return [{"role": "system", "content": f"{turns[0]['content']}\n\n{text}"}, *turns[1:]]
+    return [{"role": "system", "content": text}, *turns]

@@ -252,7 +252,7 @@ def _write_shards(
     total = 0
 
     def flush() -> None:
-        save_file(pending, folder / f"shard-{len(shards)}.partial", metadata={"format": "pt"})
+        _save_aligned(pending, folder / f"shard-{len(shards)}.partial")
         shards.append(list(pending))
         pending.clear()
 
@@ -270,6 +270,19 @@ def _write_shards(
         (folder / f"shard-{i}.partial").rename(folder / file)
         weight_map |= dict.fromkeys(names, file)
     write_json(folder / _INDEX, {"metadata": {"total_size": total}, "weight_map": weight_map})
+
+
+def _save_aligned(shard: dict[str, Tensor], path: Path) -> None:
+    """Write one file, its data at a multiple of 16 bytes, so that int8 kernels can read it where it is mapped.
+
+    safetensors itself aligns to 8 bytes; its header may end in spaces.
+    """
+    save_file(shard, path, metadata={"format": "pt"})
+    content = memoryview(path.read_bytes())
+    end = 8 + int.from_bytes(content[:8], "little")
+    if end % 16:
+        with path.open("wb") as file:
+            file.writelines((end.to_bytes(8, "little"), content[8:end], b" " * 8, content[end:]))
 
 
 def _sha256_all(paths: list[Path]) -> list[str]:

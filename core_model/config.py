@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from core_model.families import COMMON, FAMILIES, HARMLESS, NEUTRAL, NOTHING, Family, Key
+from core_model.families import COMMON, FAMILIES, HARMLESS, NEUTRAL, NOTHING, ROPE_TYPES, Family, Key
 
 
 @dataclass(frozen=True)
@@ -37,19 +37,32 @@ class RopeScaling:
     truncate: bool = True
 
 
-# rope_type -> the keys that it needs, and those that it may have.
-ROPE_TYPES: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
-    "default": ((), ()),
-    "linear": (("factor",), ()),
-    "llama3": (("factor", "low_freq_factor", "high_freq_factor"), ("original_max_position_embeddings",)),
-    "yarn": (
-        ("factor",),
-        (
-            *("original_max_position_embeddings", "attention_factor", "mscale", "mscale_all_dim"),
-            *("beta_fast", "beta_slow", "truncate"),
-        ),
-    ),
-}
+@dataclass(frozen=True)
+class LSH:
+    """Sizes of locality-sensitive hashing.
+
+    Attributes:
+        chunk: Queries that share their keys; they see twice as many keys in each round.
+        rounds: Independent hashes. None at all (0) leaves neighbours and the first tokens.
+        sinks: First tokens that all see (StreamingLLM, arXiv:2309.17453).
+        num_buckets: Of each hash, even.
+        seed: Of the random rotations.
+    """
+
+    chunk: int = 64
+    rounds: int = 1
+    sinks: int = 4
+    num_buckets: int = 32
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.chunk < 1 or self.rounds < 0 or not 0 <= self.sinks <= self.chunk:
+            raise ValueError(
+                f"lsh: chunk must be 1 or more, rounds 0 or more, sinks 0 to chunk (got {self}). Leave lsh out for "
+                "full attention."
+            )
+        if self.num_buckets < 2 or self.num_buckets % 2:
+            raise ValueError(f"lsh.num_buckets: must be even and 2 or more (got {self.num_buckets}). Use 32.")
 
 
 @dataclass(frozen=True)
@@ -65,6 +78,7 @@ class ModelConfig:
         layer_windows: Tokens that each layer's attention sees, its own included; 0: all. Empty: all, in all layers.
         sink_tokens: First tokens of a sequence that windows do not hide (StreamingLLM, arXiv:2309.17453).
         attention_sinks: Each head has a learned share of its attention that goes nowhere (gpt-oss).
+        lsh: Long prompts attend to near and alike tokens only (never in a config.json: an option of whoever runs it).
         swiglu_limit: Above 0: experts clamp their gate and up projections to it, as gpt-oss does.
     """
 
@@ -92,6 +106,7 @@ class ModelConfig:
     layer_windows: tuple[int, ...] = ()
     sink_tokens: int = 0
     attention_sinks: bool = False
+    lsh: LSH | None = None
     q_lora_rank: int = 0
     kv_lora_rank: int = 0
     qk_nope_head_dim: int = 0
@@ -182,6 +197,8 @@ class ModelConfig:
         heads, kv_heads = self.num_attention_heads, self.num_key_value_heads
         _require(heads % kv_heads == 0, "num_key_value_heads", kv_heads, f"must divide num_attention_heads={heads}")
         _require(self.rotary_dim % 2 == 0, "head_dim", self.head_dim, f"rotates {self.rotary_dim} dimensions, not even")
+        plain = not (self.is_latent or self.attention_sinks or self.layer_windows)
+        _require(self.lsh is None or plain, "lsh", self.lsh, "needs grouped queries without windows or sinks")
         if self.is_latent:
             partial = self.partial_rotary_factor
             _require(partial == 1, "partial_rotary_factor", partial, "must be 1 with multi-head latent attention")

@@ -1,59 +1,120 @@
-"""JSON-schema constrained decoding: before each token, forbid those that leave the schema. Ignores what values mean."""
+"""Constrained decoding: before each token, forbid those that leave the grammar. Ignores what the answer means.
+
+llguidance walks grammar and vocabulary; here its answer, a bit per token, becomes -inf in the logits.
+Shapes: V vocabulary.
+"""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Collection
+from functools import lru_cache
 
+import numpy as np
 import torch
 from llguidance import LLMatcher, LLTokenizer
 from torch import Tensor
 
+from core_model.generation import Grammar
+
+_NUM_CACHED = 64
+
 
 class ConstraintFactory:
-    """Compiles schemas for one tokenizer."""
+    """Compiles grammars for one tokenizer; keeps the last 64. Safe from many threads."""
 
     def __init__(self, tokenizer_json: str, *, vocab_size: int, eos_ids: Collection[int]) -> None:
         self._tokenizer = LLTokenizer(tokenizer_json, n_vocab=vocab_size, eos_token=sorted(eos_ids))
         self._vocab_size = vocab_size
+        self._compiled = lru_cache(_NUM_CACHED)(self._compile)
 
-    def compile(self, json_schema: str) -> Constraint:
-        """A fresh matcher for `json_schema`; its output is compact JSON, then end of text.
+    def compile(self, grammar: Grammar) -> Constraint:
+        """A fresh constraint at the beginning of `grammar`.
 
         Raises:
-            ValueError: not JSON, or a schema that llguidance does not support.
+            ValueError: not a grammar of its kind, one that llguidance does not support, or one that no text fits.
         """
-        try:
-            schema = json.loads(json_schema)
-        except json.JSONDecodeError as error:
-            raise ValueError(f"json_schema: not JSON (line {error.lineno}, column {error.colno}).") from error
-        compact = {"whitespace_flexible": False}
-        grammar = LLMatcher.grammar_from_json_schema(schema, overrides=compact)
-        problem = LLMatcher.validate_grammar(grammar, self._tokenizer)
+        return Constraint(self._compiled(grammar).deep_copy(), self._vocab_size)  # a copy takes microseconds
+
+    def _compile(self, grammar: Grammar) -> LLMatcher:
+        source = _to_llguidance(grammar)
+        problem = LLMatcher.validate_grammar(source, self._tokenizer)
+        matcher = LLMatcher(self._tokenizer, source, log_level=0)
+        if not problem:
+            probe = matcher.deep_copy()
+            probe.compute_bitmask()
+            problem = "no text fits it" if probe.is_error() else ""
         if problem:
-            raise ValueError(f"json_schema: not usable ({problem}). Use the subset that llguidance supports.")
-        return Constraint(LLMatcher(self._tokenizer, grammar, log_level=0), self._vocab_size)
+            brief = " ".join(problem.split())[:200]
+            raise ValueError(f"grammar: {grammar.kind} not usable ({brief}). Use the subset that llguidance supports.")
+        return matcher
 
 
 class Constraint:
-    """Where one answer stands in its schema."""
+    """Where one answer stands in its grammar."""
 
     def __init__(self, matcher: LLMatcher, vocab_size: int) -> None:
         self._matcher, self._vocab_size = matcher, vocab_size
-        self._bits = torch.zeros((vocab_size + 31) // 32, dtype=torch.int32)
-        self._shift = torch.arange(32, dtype=torch.int32)
+        self._bits = np.zeros((vocab_size + 31) // 32, np.uint32)
 
     def mask(self, logits_V: Tensor) -> Tensor:
-        """`logits_V` with -inf for the tokens that the schema forbids here."""
-        self._matcher.unsafe_compute_mask_ptr(self._bits.data_ptr(), self._bits.numel() * self._bits.element_size())
-        allowed_V = ((self._bits.unsqueeze(1) >> self._shift) & 1).flatten()[: self._vocab_size].bool()
-        return logits_V.masked_fill(~allowed_V.to(logits_V.device), float("-inf"))
-
-    def accept(self, token: int) -> None:
-        """Move on by `token`.
+        """`logits_V` with -inf for the tokens that the grammar forbids here.
 
         Raises:
-            RuntimeError: the matcher gave up (schema too complex for its limits).
+            RuntimeError: the matcher gave up: the grammar is too complex for its limits, or leads nowhere from here.
         """
-        if not self._matcher.consume_token(token):
-            raise RuntimeError(f"json_schema: the matcher stopped ({self._matcher.get_error()}).")
+        self._matcher.unsafe_compute_mask_ptr(self._bits.ctypes.data, self._bits.nbytes)
+        self._check()
+        allowed_V = np.unpackbits(self._bits.view(np.uint8), count=self._vocab_size, bitorder="little")
+        allowed = torch.from_numpy(allowed_V).view(torch.bool).to(logits_V.device)
+        return torch.where(allowed, logits_V, float("-inf"))
+
+    def accept(self, token: int) -> bool:
+        """Move on by `token`.
+
+        Returns:
+            Whether the grammar is complete: nothing but the end may follow.
+
+        Raises:
+            RuntimeError: as for `mask`, or a token that it forbids.
+        """
+        self._matcher.consume_token(token)
+        self._check()
+        return bool(self._matcher.is_stopped())
+
+    def _check(self) -> None:
+        if self._matcher.is_error():
+            raise RuntimeError(f"grammar: the matcher stopped ({self._matcher.stop_reason()}).")
+
+
+def _to_llguidance(grammar: Grammar) -> str:
+    if grammar.kind == "json_schema":
+        schema = _parse_json(grammar)
+        if not isinstance(schema, dict):
+            raise ValueError(f"grammar: json_schema must be a JSON object (got {type(schema).__name__}). Wrap it.")
+        compact = {"whitespace_flexible": False}  # small models love to indent, at one token a space
+        return str(LLMatcher.grammar_from_json_schema(schema, overrides=compact))
+    if grammar.kind == "choice":
+        return str(
+            LLMatcher.grammar_from_lark(
+                f"start: {' | '.join(json.dumps(text, ensure_ascii=False) for text in _choices(grammar))}"
+            )
+        )
+    compile_text = LLMatcher.grammar_from_regex if grammar.kind == "regex" else LLMatcher.grammar_from_lark
+    return str(compile_text(grammar.text))
+
+
+def _choices(grammar: Grammar) -> list[str]:
+    choices = _parse_json(grammar)
+    if not isinstance(choices, list) or not choices or not all(isinstance(text, str) and text for text in choices):
+        raise ValueError("grammar: choice must be a JSON list of one or more texts, none empty. Use Grammar.choice().")
+    return choices
+
+
+def _parse_json(grammar: Grammar) -> object:
+    try:
+        value: object = json.loads(grammar.text)
+    except json.JSONDecodeError as error:
+        at = f"line {error.lineno}, column {error.colno}"
+        raise ValueError(f"grammar: {grammar.kind} is not JSON ({at}). Quote names and texts.") from error
+    return value

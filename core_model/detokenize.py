@@ -16,11 +16,13 @@ class TextStream:
     """The text of one growing answer.
 
     A token may end inside a UTF-8 character, and its text may depend on the token before; so a short window is decoded
-    anew with each token and text is released once it no longer ends in a replacement character.
+    anew with each token and text is released once it no longer ends in a replacement character. Stop strings are
+    looked for from token number `min_tokens` on.
     """
 
-    def __init__(self, tokenizer: Decodes, stop: Sequence[str] = ()) -> None:
+    def __init__(self, tokenizer: Decodes, stop: Sequence[str] = (), *, min_tokens: int = 0) -> None:
         self._tokenizer, self._stop = tokenizer, tuple(stop)
+        self._num_before_stop = min_tokens
         self._window: list[int] = []  # tokens of the last released text, then those not yet released
         self._num_released = 0
         self._held = ""  # whole characters that may be the beginning of a stop string
@@ -33,6 +35,7 @@ class TextStream:
             Text to show now (may be empty), and whether a stop string was reached: then nothing more comes.
         """
         self._window.append(token_id)
+        self._num_before_stop -= 1
         text = self._decode_new()
         if text.endswith("\ufffd"):
             return "", False
@@ -53,6 +56,9 @@ class TextStream:
 
     def _release(self, text: str) -> tuple[str, bool]:
         self._held += text
+        if self._num_before_stop > 0:
+            shown, self._held = self._held, ""
+            return shown, False
         found = [at for stop in self._stop if (at := self._held.find(stop)) >= 0]
         if found:
             self._stopped = True

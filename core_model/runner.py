@@ -5,23 +5,25 @@ Ignores queues, threads and text.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import torch
 from torch import Tensor
 
 from core_model.constrain import ConstraintFactory
-from core_model.engine import SamplingParams
-from core_model.kv_cache import SlotCache
+from core_model.generation import SampledToken, SamplingParams
+from core_model.kv_cache import PagedCache
 from core_model.model import Decoder, Segment
+from core_model.pages import root_hash
 from core_model.sampling import Sampler
 from core_model.scheduler import Request, Work
+from core_model.stats import CacheStats
 
 
 class ModelRunner:
     """Implements `core_model.engine.Runner` over a decoder and its cache."""
 
-    def __init__(self, decoder: Decoder, cache: SlotCache, constraints: ConstraintFactory | None = None) -> None:
+    def __init__(self, decoder: Decoder, cache: PagedCache, constraints: ConstraintFactory | None = None) -> None:
         self._decoder, self._cache, self._constraints = decoder, cache, constraints
 
     @property
@@ -29,24 +31,50 @@ class ModelRunner:
         """Token ids are 0 to this, exclusive."""
         return self._decoder.config.vocab_size
 
-    def prepare(self, params: SamplingParams) -> Sampler:
-        """A sampler; compiles the schema, if there is one."""
-        if params.json_schema is None:
-            return Sampler(params)
-        if self._constraints is None:
-            raise ValueError("json_schema: this engine was made without a constraint compiler.")
-        return Sampler(params, constraint=self._constraints.compile(params.json_schema))
+    @property
+    def capacity(self) -> int:
+        """Tokens that the cache holds, of all requests together."""
+        return self._cache.capacity
 
-    def begin(self, request: Request) -> None:
-        """Give the request a slot, the one that holds most of its prompt already."""
-        request.slot, request.num_computed = self._cache.allocate(request.token_ids)
+    @property
+    def adapters(self) -> frozenset[str]:
+        """Adapters that a request may ask for: none yet."""
+        return frozenset()
+
+    def cache_stats(self) -> CacheStats:
+        """How full the cache is."""
+        return self._cache.stats()
+
+    def prepare(self, params: SamplingParams, *, prompt_ids: Sequence[int], end_ids: Collection[int]) -> Sampler:
+        """A sampler; compiles the grammar, if there is one."""
+        if params.grammar is None:
+            return Sampler(params, prompt_ids=prompt_ids, end_ids=end_ids)
+        if self._constraints is None:
+            raise ValueError("grammar: this engine was made without a constraint compiler. Leave grammar out.")
+        return Sampler(params, prompt_ids=prompt_ids, constraint=self._constraints.compile(params.grammar))
+
+    def begin(self, request: Request) -> bool:
+        """Give the request pages for all its tokens; those that hold its beginning already are shared."""
+        root = root_hash(*request.cache_root)
+        begun = self._cache.begin(request.token_ids, root=root, num_expected=request.max_length)
+        if begun is None:
+            return False
+        request.slot, request.num_computed = begun
+        return True
+
+    def reserve(self, request: Request, num_tokens: int) -> bool:
+        """Make room for the next `num_tokens` tokens; what is computed may be shared from here on."""
+        assert request.slot is not None
+        self._cache.publish(request.slot, request.token_ids[: request.num_computed])
+        return self._cache.reserve(request.slot, request.num_computed + num_tokens)
 
     def end(self, request: Request) -> None:
-        """Take the slot back; what it holds stays usable for a later prompt."""
+        """Take the pages back; what they hold stays usable for a later prompt."""
         assert request.slot is not None
-        self._cache.free(request.slot, request.token_ids[: request.num_computed])
+        self._cache.end(request.slot, request.token_ids[: request.num_computed])
+        request.slot = None
 
-    def step(self, batch: Sequence[Work]) -> list[int | Exception | None]:
+    def step(self, batch: Sequence[Work]) -> list[SampledToken | Exception | None]:
         """Run the batch's tokens through the decoder and sample where a request's last token is among them."""
         token_ids: list[int] = []
         segments, last = [], []
@@ -63,9 +91,9 @@ class ModelRunner:
 
 
 @torch.inference_mode()
-def _sample(request: Request, logits_V: Tensor) -> int | Exception:
+def _sample(request: Request, logits_V: Tensor) -> SampledToken | Exception:
     try:
-        token: int = request.sampler.sample(logits_V)
+        sampled: SampledToken = request.sampler.sample(logits_V)
     except Exception as error:  # noqa: BLE001 - belongs to this request alone
         return error
-    return token
+    return sampled

@@ -1,19 +1,25 @@
 """Which requests run in the next step, and with how many tokens. Ignores tensors, threads and text.
 
-First come, first served. Running answers go first, one token each; prompts fill what is left of a step, cut if need be
- (Sarathi-Serve, arXiv:2403.02310), so that a long prompt does not stop the others.
+Waiting requests start by priority; among equals, the tenant that was served fewest tokens goes first (virtual token
+counter, arXiv:2401.00588). Running answers go on with one token each; prompts fill what is left of a step, cut if need
+be (Sarathi-Serve, arXiv:2403.02310), so that a long prompt does not stop the others. When the cache runs out of pages,
+the least important request gives its pages up and is computed again later; its reader never knows.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from dataclasses import dataclass, field
 from queue import SimpleQueue
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
+
+from core_model.generation import EngineBusy, RequestOptions
 
 if TYPE_CHECKING:
     from core_model.detokenize import TextStream
-    from core_model.engine import SamplingParams, TokenChunk
+    from core_model.generation import SamplingParams, TokenChunk
+
+_LONGEST_WAITING_EVERY = 8  # of so many starts one is by age alone: no priority and no tenant starves another
+_GENERATED_WEIGHT = 2  # a generated token counts as two prompt tokens, as in the paper
 
 
 @dataclass(eq=False)
@@ -24,14 +30,24 @@ class Request:
     params: SamplingParams
     sampler: Any
     text: TextStream
+    options: RequestOptions = field(default_factory=RequestOptions)
+    max_length: int = 0  # where its answer ends at the latest, prompt included
+    cache_root: tuple[str | None, ...] = ()  # requests with different roots share no cached prefix
     output: SimpleQueue[TokenChunk | Exception] = field(default_factory=SimpleQueue)
     slot: int | None = None
     num_computed: int = 0  # tokens whose keys and values are in the cache
     cancelled: bool = False
+    paused: bool = False  # its reader is behind; it goes on when that has read
+    order: int = -1  # of arrival
     num_prompt: int = field(init=False)
 
     def __post_init__(self) -> None:
         self.num_prompt = len(self.token_ids)
+
+    @property
+    def num_pending(self) -> int:
+        """Tokens still to be computed before the next one can be sampled."""
+        return len(self.token_ids) - self.num_computed
 
 
 @dataclass(frozen=True)
@@ -44,42 +60,89 @@ class Work:
     @property
     def samples(self) -> bool:
         """Whether these tokens reach the end, so that a new one is sampled."""
-        return self.request.num_computed + self.num_tokens == len(self.request.token_ids)
+        return self.num_tokens == self.request.num_pending
+
+
+class CacheRoom(Protocol):
+    """Room in the cache, request by request."""
+
+    def begin(self, request: Request) -> bool:
+        """Make room for its tokens; set `slot` and `num_computed`. False: there is too little now."""
+
+    def reserve(self, request: Request, num_tokens: int) -> bool:
+        """Make room for its next `num_tokens` tokens. False: there is too little now."""
+
+    def end(self, request: Request) -> None:
+        """Take all its room back; `slot` becomes None."""
 
 
 class Scheduler:
-    """A bounded waiting queue and at most `max_batch` running requests."""
+    """A bounded waiting queue and at most `max_batch` requests in a step.
 
-    def __init__(self, *, max_batch: int, max_waiting: int, step_tokens: int) -> None:
+    Args:
+        max_waiting: Requests that may wait, of all tenants.
+        max_waiting_per_tenant: The same for each tenant; None is no limit of its own.
+        step_tokens: Most tokens in one step.
+
+    Raises:
+        ValueError: `step_tokens` is less than `max_batch`.
+    """
+
+    def __init__(
+        self, *, max_batch: int, max_waiting: int, step_tokens: int, max_waiting_per_tenant: int | None = None
+    ) -> None:
         if step_tokens < max_batch:
             raise ValueError(f"step_tokens: must be at least max_batch={max_batch} (got {step_tokens}).")
         self.max_batch, self.max_waiting, self.step_tokens = max_batch, max_waiting, step_tokens
-        self.waiting: deque[Request] = deque()
-        self.running: list[Request] = []
+        self.max_waiting_per_tenant = max_waiting if max_waiting_per_tenant is None else max_waiting_per_tenant
+        self.waiting: list[Request] = []
+        self.running: list[Request] = []  # by start; also those that are paused and keep their pages for now
+        self.num_preemptions = 0
+        self._served: dict[str, int] = {}  # weighted tokens by tenant
+        self._num_added = self._num_started = 0
 
-    def add(self, request: Request) -> bool:
-        """Queue a request; False if the queue is full."""
+    def add(self, request: Request) -> None:
+        """Queue a request.
+
+        Raises:
+            EngineBusy: the queue is full, for all or for this tenant.
+        """
         if len(self.waiting) >= self.max_waiting:
-            return False
+            raise EngineBusy(f"engine: {self.max_waiting} requests wait already. Try again later.")
+        tenant = request.options.tenant
+        if sum(other.options.tenant == tenant for other in self.waiting) >= self.max_waiting_per_tenant:
+            raise EngineBusy(
+                f"engine: {self.max_waiting_per_tenant} requests of this tenant wait already. Try again later."
+            )
+        self._enter(tenant)
+        request.order = self._num_added
+        self._num_added += 1
         self.waiting.append(request)
-        return True
-
-    def has_work(self) -> bool:
-        """Whether anything waits or runs."""
-        return bool(self.waiting or self.running)
 
     def take_cancelled(self) -> list[Request]:
         """The cancelled requests, waiting or running; `remove` them."""
         return [request for request in (*self.waiting, *self.running) if request.cancelled]
 
-    def admit(self) -> list[Request]:
-        """Move waiting requests to running while there is room; those moved."""
-        admitted = []
-        while self.waiting and len(self.running) < self.max_batch:
-            request = self.waiting.popleft()
-            self.running.append(request)
-            admitted.append(request)
-        return admitted
+    def next_waiting(self) -> Request | None:
+        """Which request starts next, if there is a place in the batch."""
+        ready = [request for request in self.waiting if not request.paused]
+        if not ready or sum(not request.paused for request in self.running) >= self.max_batch:
+            return None
+        if self._num_started % _LONGEST_WAITING_EVERY == _LONGEST_WAITING_EVERY - 1:
+            return min(ready, key=lambda r: r.order)
+        return min(ready, key=lambda r: (-r.options.priority, self._served[r.options.tenant], r.order))
+
+    def start(self, request: Request, room: CacheRoom) -> bool:
+        """Move a waiting request to the running ones; False if there is no room for it, even without those paused."""
+        while not room.begin(request):
+            paused = [other for other in self.running if other.paused]
+            if not paused:
+                return False
+            self._preempt(min(paused, key=_importance), room)
+        self.waiting.remove(request)
+        self.running.append(request)
+        self._num_started += 1
+        return True
 
     def remove(self, request: Request) -> None:
         """Forget a finished request."""
@@ -88,17 +151,48 @@ class Scheduler:
         elif request in self.waiting:
             self.waiting.remove(request)
 
-    def schedule(self) -> list[Work]:
-        """The next step: at most `step_tokens` tokens in all."""
-        left = self.step_tokens
-        batch = []
-        for request in sorted(self.running, key=_num_pending):  # stable: one-token answers first, then by arrival
-            num_tokens = min(_num_pending(request), left)
-            if num_tokens:
+    def schedule(self, room: CacheRoom) -> list[Work]:
+        """The next step: at most `step_tokens` tokens of at most `max_batch` requests, with room for all of them."""
+        left, batch = self.step_tokens, list[Work]()
+        ready = [request for request in self.running if not request.paused]
+        for request in sorted(ready, key=lambda r: r.num_pending > 1):  # stable: answers, then prompts; each by start
+            num_tokens = min(request.num_pending, left)
+            fits = num_tokens > 0 and len(batch) < self.max_batch and request.slot is not None
+            if fits and self._make_room(request, num_tokens, room):
                 batch.append(Work(request, num_tokens))
                 left -= num_tokens
-        return batch
+        return [work for work in batch if work.request.slot is not None]  # without those that gave up their pages
+
+    def count_served(self, work: Work) -> None:
+        """Charge the request's tenant for a step."""
+        cost = work.num_tokens - 1 + _GENERATED_WEIGHT if work.samples else work.num_tokens
+        self._served[work.request.options.tenant] += cost
+
+    def _make_room(self, request: Request, num_tokens: int, room: CacheRoom) -> bool:
+        """Make room for a step of `request`, at the cost of less important ones; else it gives up its own pages."""
+        while not room.reserve(request, num_tokens):
+            least = min(self.running, key=_importance)
+            self._preempt(least, room)
+            if least is request:
+                return False
+        return True
+
+    def _preempt(self, request: Request, room: CacheRoom) -> None:
+        room.end(request)
+        request.num_computed = 0
+        self.running.remove(request)
+        self.waiting.append(request)
+        self.num_preemptions += 1
+
+    def _enter(self, tenant: str) -> None:
+        """A tenant that was away gets no credit for that: it starts level with the least served of those present."""
+        present = {request.options.tenant for request in (*self.waiting, *self.running)}
+        if tenant not in present:
+            floor = min((self._served[name] for name in present), default=0)
+            self._served = {name: n for name, n in self._served.items() if name in present or (present and n > floor)}
+            self._served[tenant] = max(self._served.get(tenant, 0), floor)
 
 
-def _num_pending(request: Request) -> int:
-    return len(request.token_ids) - request.num_computed
+def _importance(request: Request) -> tuple[bool, int, int]:
+    """The least important is paused, of low priority, and came last."""
+    return not request.paused, request.options.priority, -request.order

@@ -44,7 +44,7 @@ def create_app(kit: Kit) -> FastAPI:
     )
     app.state.kit = kit
     metrics = Metrics(CollectorRegistry())
-    if kit.resources.engine is not None and hasattr(kit.resources.engine, "stats"):
+    if hasattr(kit.resources.engine, "stats"):
         metrics.watch_engine(kit.resources.engine.stats)
     problems.install(app)
     for vertical in kit.verticals.values():

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol
@@ -20,6 +20,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
 from structlog.typing import EventDict, Processor, WrappedLogger
 
+from core_model.expert_stats import describe_layers
 from verticals.contract import TriviumError
 
 # Upper bounds in seconds: a cached read takes milliseconds, a long answer on a CPU takes a minute.
@@ -34,6 +35,24 @@ class EngineStats(Protocol):
 
     @property
     def waiting(self) -> int: ...
+
+    @property
+    def paused(self) -> int: ...
+
+    @property
+    def pages_total(self) -> int: ...
+
+    @property
+    def pages_free(self) -> int: ...
+
+    @property
+    def pages_cached(self) -> int: ...
+
+    @property
+    def preemptions_total(self) -> int: ...
+
+    @property
+    def cached_prompt_tokens_total(self) -> int: ...
 
     @property
     def prompt_tokens_total(self) -> int: ...
@@ -70,6 +89,13 @@ class Metrics:
         """Export the engine's queue and token counts; `stats` is called at every scrape, so it must be quick."""
         self.registry.register(_EngineCollector(stats))
 
+    def watch_experts(self, counts: Callable[[], Mapping[int, Sequence[int]]]) -> None:
+        """Export how evenly each MoE layer's experts are used.
+
+        `counts` gives tokens per expert by layer since the start (`Decoder.expert_counts`), at every scrape.
+        """
+        self.registry.register(_ExpertCollector(counts))
+
     def render(self) -> tuple[bytes, str]:
         """The body of `/metrics` and its media type."""
         return generate_latest(self.registry), CONTENT_TYPE_LATEST
@@ -88,8 +114,46 @@ class _EngineCollector(Collector):
         stats = self._stats()
         yield GaugeMetricFamily("trivium_engine_running_requests", "Requests being decoded.", stats.running)
         yield GaugeMetricFamily("trivium_engine_waiting_requests", "Requests queued for the engine.", stats.waiting)
+        yield GaugeMetricFamily("trivium_engine_paused_requests", "Requests whose reader is behind.", stats.paused)
+        yield GaugeMetricFamily("trivium_cache_pages", "Pages of the KV cache.", stats.pages_total)
+        yield GaugeMetricFamily("trivium_cache_free_pages", "Pages with nothing in them.", stats.pages_free)
+        yield GaugeMetricFamily("trivium_cache_reusable_pages", "Pages kept for later prompts.", stats.pages_cached)
+        yield CounterMetricFamily("trivium_preemptions", "Requests that gave way to others.", stats.preemptions_total)
+        reused = stats.cached_prompt_tokens_total
+        yield CounterMetricFamily("trivium_cached_prompt_tokens", "Prompt tokens found in the cache.", reused)
         yield CounterMetricFamily("trivium_prompt_tokens", "Prompt tokens read.", stats.prompt_tokens_total)
         yield CounterMetricFamily("trivium_generated_tokens", "Tokens generated.", stats.generated_tokens_total)
+
+
+class _ExpertCollector(Collector):
+    """Figures of balance per layer; the label set is closed: a model has so many layers."""
+
+    def __init__(self, counts: Callable[[], Mapping[int, Sequence[int]]]) -> None:
+        self._counts = counts
+
+    def describe(self) -> Iterable[Metric]:
+        return ()  # else registering would already ask for counts
+
+    def collect(self) -> Iterable[Metric]:
+        load = describe_layers(self._counts())
+        pairs = CounterMetricFamily("trivium_expert_tokens", "Token-expert pairs routed.", labels=["layer"])
+        for layer_idx, stats in load.items():
+            pairs.add_metric([str(layer_idx)], stats.num_pairs)
+        yield pairs
+        for figure, help_text in _EXPERT_FIGURES.items():
+            gauge = GaugeMetricFamily(f"trivium_expert_{figure}", help_text, labels=["layer"])
+            for layer_idx, stats in load.items():
+                gauge.add_metric([str(layer_idx)], float(getattr(stats, figure)))
+            yield gauge
+
+
+_EXPERT_FIGURES = {
+    "entropy": "Entropy of the experts' load over its maximum; 1 is even.",
+    "gini": "Gini coefficient of the experts' load; 0 is even.",
+    "cv": "Coefficient of variation of the experts' load; 0 is even.",
+    "max_over_mean": "Load of the busiest expert over the mean; 1 is even.",
+    "num_dead": "Experts with less than a hundredth of the mean load.",
+}
 
 
 # --- logs -------------------------------------------------------------------------------------------------------------

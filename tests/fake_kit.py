@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from langchain_core.language_models import GenericFakeChatModel
+from langchain_core.language_models import BaseChatModel, GenericFakeChatModel
 
-from core_model.engine import SamplingParams, TokenChunk
+from core_model.generation import SamplingParams, TokenChunk
 from service.audit import AuditLog
 from service.auth import KeyRing
 from service.kit import Kit
@@ -27,17 +27,23 @@ class FakeEngine:
         yield TokenChunk((1,), "x", "stop")
 
 
-def make_kit(home: Path, verticals: Mapping[str, Vertical], *, replies: Sequence[str] = ("hello there",)) -> Kit:
+def make_kit(
+    home: Path,
+    verticals: Mapping[str, Vertical],
+    *,
+    replies: Sequence[str] = ("hello there",),
+    chat_model: BaseChatModel | None = None,
+) -> Kit:
     """A kit on a fresh SQLite database with fakes for the models."""
     settings = Settings(home=home, max_upload_mb=1)
     migrate(settings.sqlalchemy_url)
     database = open_database(settings.sqlalchemy_url)
     sessions = make_sessions(database)
     registry = FileRegistry(home / "registry")
-    chat_model: Any = GenericFakeChatModel(messages=iter(replies))
+    fake: Any = GenericFakeChatModel(messages=iter(replies))
     resources = Resources(
         engine=FakeEngine(),
-        chat_model=chat_model,
+        chat_model=chat_model or fake,
         model_version=FakeEngine.model_version,
         retriever=None,
         registry=registry,

@@ -27,7 +27,7 @@ from sqlalchemy.orm import DeclarativeBase, Session, sessionmaker
 if TYPE_CHECKING:  # LangChain takes a second to import; the command line and the pages only read schemas
     from langchain_core.language_models import BaseChatModel
 
-    from core_model.engine import TextEngine
+    from core_model.generation import TextEngine
     from retrieval.documents import Hit
     from retrieval.store import KnowledgeBase
 
@@ -213,7 +213,7 @@ class Retriever(Protocol):
 class Resources:
     """What `service.wiring` hands to every vertical's `build`."""
 
-    engine: TextEngine | None  # None when a remote server does the work
+    engine: TextEngine  # in this process, or a remote server's
     chat_model: BaseChatModel  # the same model through LangChain's interface
     model_version: str
     retriever: KnowledgeBase

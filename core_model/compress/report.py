@@ -19,7 +19,6 @@ from torch import Tensor
 
 from core_model.compress.calibration import Stored
 from core_model.evaluate import token_logits
-from core_model.kv_cache import SlotCache
 from core_model.model import Decoder, Segment
 from core_model.quantized_weight import QuantizedWeight
 
@@ -151,7 +150,7 @@ def measure_speed(
     """Prefill and decode, tokens/s, one sequence, medians of `runs`."""
     ids = torch.tensor(list(token_ids), device=decoder.device)
     context = len(ids) + num_new
-    cache = SlotCache(decoder.config, num_slots=1, max_context=context, dtype=decoder.dtype, device=decoder.device)
+    cache = _OneSequence(decoder, context)
     prefill, decode = [], []
     for _ in range(runs + 1):
         start = time.perf_counter()

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
+from core_model.engine import Engine
 from core_model.model import Decoder
 from core_model.tokenizer import Tokenizer
+from tests.core_model.fake_runner import FakeRunner
 from tests.core_model.tiny import LLAMA, make_decoder, make_tokenizer, random_llama
 
 
@@ -41,3 +44,20 @@ def decoder() -> Decoder:
 def tokenizer() -> Tokenizer:
     """Bytes as tokens (256), and three special ones."""
     return make_tokenizer()
+
+
+@pytest.fixture
+def start(tokenizer: Tokenizer) -> Iterator[Callable[..., Engine]]:
+    """Start an engine over a runner; closed at the end of the test."""
+    engines: list[Engine] = []
+
+    def make(runner: Any, **options: Any) -> Engine:
+        settings = {"model_version": "fake-1", "eos_ids": tokenizer.eos_ids, "max_context": 64, "max_batch": 4}
+        engines.append(Engine(runner, tokenizer, **{**settings, **options}).start())
+        return engines[-1]
+
+    yield make
+    for engine in engines:
+        if isinstance(engine._runner, FakeRunner):
+            engine._runner.gate.set()
+        engine.close()

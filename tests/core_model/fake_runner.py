@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
-from core_model.engine import SamplingParams
+from core_model.generation import SampledToken, SamplingParams
 from core_model.scheduler import Request, Work
+from core_model.stats import CacheStats
 
 POISON, BAD_SAMPLE, NO_SLOT = 250, 251, 252  # prompt tokens that make the forward pass, the sampling, the start fail
 
@@ -15,6 +16,8 @@ class FakeRunner:
     """Answers with `script`; step by step while `gate` is set."""
 
     vocab_size = 300
+    capacity = 10**10
+    adapters = frozenset({"polite"})
 
     def __init__(self, script: Sequence[int]) -> None:
         self.script = list(script)
@@ -24,17 +27,24 @@ class FakeRunner:
         self.ended: list[Request] = []
         self.batch_sizes: list[int] = []
 
-    def prepare(self, params: SamplingParams) -> None:
-        if params.json_schema == "bad":
-            raise ValueError("json_schema: not JSON.")
+    def prepare(self, params: SamplingParams, *, prompt_ids: Sequence[int], end_ids: Collection[int]) -> None:
+        if params.grammar is not None:
+            raise ValueError("grammar: not usable.")
 
-    def begin(self, request: Request) -> None:
+    def begin(self, request: Request) -> bool:
         if NO_SLOT in request.token_ids:
             raise RuntimeError("no slot")
         request.slot = min(set(range(99)) - self.open_slots)
         self.open_slots.add(request.slot)
+        return True
 
-    def step(self, batch: Sequence[Work]) -> list[int | Exception | None]:
+    def reserve(self, request: Request, num_tokens: int) -> bool:
+        return True
+
+    def cache_stats(self) -> CacheStats:
+        return CacheStats(pages_total=0, pages_free=0, pages_cached=0, host_pages=0)
+
+    def step(self, batch: Sequence[Work]) -> list[SampledToken | Exception | None]:
         self.gate.wait()
         if any(POISON in work.request.token_ids for work in batch):
             raise RuntimeError("device-side assert")
@@ -44,10 +54,11 @@ class FakeRunner:
     def end(self, request: Request) -> None:
         assert request.slot is not None
         self.open_slots.remove(request.slot)
+        request.slot = None
         self.ended.append(request)
 
-    def _next(self, work: Work) -> int | Exception | None:
+    def _next(self, work: Work) -> SampledToken | Exception | None:
         if BAD_SAMPLE in work.request.token_ids:
             return RuntimeError("matcher stopped")
         num_new = len(work.request.token_ids) - work.request.num_prompt
-        return self.script[num_new % len(self.script)] if work.samples else None
+        return SampledToken(self.script[num_new % len(self.script)]) if work.samples else None

@@ -8,10 +8,9 @@ from torch import Tensor
 
 from core_model.attention import View, attend, attend_with_sinks, view
 from core_model.config import ModelConfig, parse_config
-from core_model.kv_cache import SlotCache
 from core_model.model import Decoder, Segment
 from core_model.weights import Weights
-from tests.core_model.tiny import LLAMA, random_llama
+from tests.core_model.tiny import LLAMA, open_cache, random_llama
 
 CPU = torch.device("cpu")
 
@@ -51,7 +50,7 @@ def test_full_attention_needs_no_mask_and_no_copy() -> None:
 
 def _states(config: ModelConfig, tensors: dict[str, Tensor], spans: list[int]) -> Tensor:
     decoder = Decoder(config, Weights(tensors, precision="fp32"))
-    cache = SlotCache(config, num_slots=1, max_context=64, dtype=torch.float32, device=CPU)
+    cache = open_cache(config, num_slots=1, max_context=64)
     ids, start, parts = torch.arange(40), 0, []
     for length in spans:
         parts.append(decoder(ids[start : start + length], [Segment(length, start)], cache))

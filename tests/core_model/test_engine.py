@@ -3,55 +3,28 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import pytest
 
-from core_model.engine import (
-    Engine,
+from core_model.engine import Engine
+from core_model.generation import (
     EngineBusy,
     EngineStopped,
     GenerationFailed,
+    Grammar,
+    RequestOptions,
     SamplingParams,
-    TokenChunk,
 )
-from core_model.kv_cache import SlotCache
-from core_model.model import Decoder
-from core_model.runner import ModelRunner
-from core_model.tokenizer import Tokenizer
 from tests.core_model.fake_runner import BAD_SAMPLE, NO_SLOT, POISON, FakeRunner
-from tests.core_model.tiny import make_tokenizer
+from tests.core_model.tiny import make_tokenizer, text_of
 
 TOKENIZER = make_tokenizer()
 EOS = min(TOKENIZER.eos_ids)
 HELLO = TOKENIZER.encode("hello")
 
 Start = Callable[..., Engine]
-
-
-@pytest.fixture
-def start() -> Iterator[Start]:
-    """Start an engine over a runner; closed at the end of the test."""
-    engines: list[Engine] = []
-
-    def make(runner: Any, **options: Any) -> Engine:
-        settings = {"model_version": "fake-1", "eos_ids": TOKENIZER.eos_ids, "max_context": 64, "max_batch": 4}
-        engines.append(Engine(runner, TOKENIZER, **{**settings, **options}).start())
-        return engines[-1]
-
-    yield make
-    for engine in engines:
-        if isinstance(engine._runner, FakeRunner):
-            engine._runner.gate.set()
-        engine.close()
-
-
-def text_of(chunks: Iterator[TokenChunk] | list[TokenChunk]) -> tuple[str, str | None]:
-    chunks = list(chunks)
-    assert all(chunk.finish_reason is None for chunk in chunks[:-1])
-    return "".join(chunk.text for chunk in chunks), chunks[-1].finish_reason
 
 
 def wait_until(condition: Callable[[], bool]) -> None:
@@ -189,7 +162,9 @@ def test_closing_the_engine_ends_every_stream(start: Start) -> None:
         ([1], SamplingParams(top_p=0.0), "top_p: must be above 0"),
         ([1], SamplingParams(seed=-1), "seed: must be 0"),
         ([1], SamplingParams(stop=("a", "")), "stop: strings must not be empty"),
-        ([1], SamplingParams(json_schema="bad"), "json_schema: not JSON"),
+        ([1], SamplingParams(grammar=Grammar("regex", "(")), "grammar: not usable"),
+        ([1], SamplingParams(stop_token_ids=(300,)), r"stop_token_ids: token ids must be 0 to 299 \(got 300\)"),
+        ([1], SamplingParams(logit_bias=((-1, 1.0),)), "logit_bias: token ids must be 0 to 299"),
     ],
 )
 def test_bad_requests_are_refused_before_they_queue(
@@ -202,37 +177,77 @@ def test_bad_requests_are_refused_before_they_queue(
     assert engine.stats().requests_total == 0
 
 
-# --- over a real, tiny decoder ---
+def test_a_reader_that_stops_reading_pauses_its_request_and_no_other(start: Start) -> None:
+    engine = start(FakeRunner(HELLO), max_unread=8, max_context=10**6)
+    slow = engine.stream([1], SamplingParams(max_tokens=200))
+    wait_until(lambda: engine.stats().paused == 1)
+    generated = engine.stats().generated_tokens_total
+    neighbour = text_of(engine.stream([2], SamplingParams(max_tokens=7)))
+
+    assert generated <= 8 + 1
+    assert engine.stats().generated_tokens_total == generated + 7
+    assert neighbour == ("hellohe", "length")
+    assert text_of(slow) == ("hello" * 40, "length")
 
 
-def real_runner(decoder: Decoder, num_slots: int) -> ModelRunner:
-    cache = SlotCache(decoder.config, num_slots=num_slots, max_context=64, dtype=decoder.dtype, device=decoder.device)
-    return ModelRunner(decoder, cache)
+def test_paused_requests_leave_their_places_to_others(start: Start) -> None:
+    engine = start(FakeRunner(HELLO), max_batch=1, max_unread=2, max_context=10**6)
+    slow = [engine.stream([1], SamplingParams(max_tokens=50)) for _ in range(3)]
+    wait_until(lambda: engine.stats().paused == 3)
+
+    assert text_of(engine.stream([2], SamplingParams(max_tokens=50))) == ("hello" * 10, "length")
+    assert [text_of(stream) for stream in slow] == [("hello" * 10, "length")] * 3
 
 
-def ids_of(stream: Iterator[TokenChunk]) -> list[int]:
-    return [token for chunk in stream for token in chunk.token_ids]
+@pytest.mark.parametrize("leave", ["close", "drop"])
+def test_leaving_a_paused_stream_frees_its_slot(start: Start, leave: str) -> None:
+    runner = FakeRunner(HELLO)
+    engine = start(runner, max_unread=2, max_context=10**9)
+    stream = engine.stream([1], SamplingParams(max_tokens=10**9))
+    wait_until(lambda: engine.stats().paused == 1)
+
+    if leave == "close":
+        stream.close()  # type: ignore[attr-defined]
+    else:
+        del stream
+        gc.collect()
+    wait_until(lambda: engine.stats().running == 0)
+
+    assert runner.open_slots == set()
 
 
-@pytest.mark.parametrize("params", [SamplingParams(max_tokens=20), SamplingParams(20, 1.0, top_p=0.9, seed=3)])
-def test_batched_equals_single(start: Start, decoder: Decoder, tokenizer: Tokenizer, params: SamplingParams) -> None:
-    prompts = [tokenizer.encode(text) for text in ("a", "many words here", "x" * 40)]
-    alone = start(real_runner(decoder, 1), max_batch=1)
-    together = start(real_runner(decoder, 3), max_batch=3, step_tokens=8)  # also cuts the long prompt into pieces
+def test_a_tenants_full_queue_leaves_room_for_others(start: Start) -> None:
+    runner = FakeRunner([EOS])
+    runner.gate.clear()
+    engine = start(runner, max_batch=1, max_waiting_per_tenant=1)
+    a, b = RequestOptions(tenant="a"), RequestOptions(tenant="b")
+    streams = [engine.stream([1], SamplingParams(), options=a)]
+    wait_until(lambda: engine.stats().running == 1)
+    streams.append(engine.stream([1], SamplingParams(), options=a))
 
-    expected = [ids_of(alone.stream(prompt, params)) for prompt in prompts]
-    streams = [together.stream(prompt, params) for prompt in prompts]
+    with pytest.raises(EngineBusy, match="1 requests of this tenant wait already"):
+        engine.stream([1], SamplingParams(), options=a)
+    streams.append(engine.stream([1], SamplingParams(), options=b))
+    runner.gate.set()
+    assert [text_of(stream) for stream in streams] == [("", "stop")] * 3
 
-    assert [ids_of(stream) for stream in streams] == expected
+
+def test_an_adapter_that_is_not_loaded_is_refused(start: Start) -> None:
+    engine = start(FakeRunner([EOS]))
+
+    with pytest.raises(ValueError, match=r"adapter: not loaded \(got 'rude'; loaded: polite\)"):
+        engine.stream([1], SamplingParams(), options=RequestOptions(adapter="rude"))
+    assert text_of(engine.stream([1], SamplingParams(), options=RequestOptions(adapter="polite"))) == ("", "stop")
 
 
-def test_a_reused_prefix_gives_the_same_answer(start: Start, decoder: Decoder, tokenizer: Tokenizer) -> None:
-    engine = start(real_runner(decoder, 1), max_batch=1)
-    prompt = tokenizer.encode("a shared beginning, then this")
-
-    first = ids_of(engine.stream(prompt, SamplingParams(max_tokens=10)))
-    ids_of(engine.stream(tokenizer.encode("a shared beginning, then that"), SamplingParams(max_tokens=10)))
-    again = ids_of(engine.stream(prompt, SamplingParams(max_tokens=10)))
-
-    assert again == first
-    assert engine.stats().cached_prompt_tokens_total >= 2 * len("a shared beginning, then th")
+@pytest.mark.parametrize(
+    ("params", "answer"),
+    [
+        (SamplingParams(stop_token_ids=(HELLO[4],)), ("hell", "stop")),
+        (SamplingParams(ignore_eos=True, max_tokens=8), ("hellohe", "length")),
+        (SamplingParams(stop=("l",), min_tokens=4), ("hel", "stop")),
+        (SamplingParams(stop=("l",), min_tokens=5, max_tokens=5), ("hello", "length")),
+    ],
+)
+def test_what_ends_an_answer(start: Start, params: SamplingParams, answer: tuple[str, str]) -> None:
+    assert text_of(start(FakeRunner([*HELLO, EOS])).stream([1], params)) == answer

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import tokenizers
 import torch
 from torch import Tensor
 
-from core_model.config import parse_config
+from core_model.config import ModelConfig, parse_config
+from core_model.constrain import ConstraintFactory
+from core_model.engine import Engine
+from core_model.generation import TokenChunk
+from core_model.kv_cache import PAGE_SIZE, PagedCache
 from core_model.model import Decoder
+from core_model.runner import ModelRunner
 from core_model.tokenizer import Tokenizer
 from core_model.weights import Precision, Weights
 
@@ -59,6 +65,15 @@ def make_decoder(precision: Precision) -> Decoder:
     return Decoder(parse_config(LLAMA), Weights(random_llama(), precision=precision))
 
 
+def open_cache(config: ModelConfig, *, num_slots: int, max_context: int) -> PagedCache:
+    """An fp32 cache with slots 0 to `num_slots` - 1 open, empty, each with room for `max_context` tokens."""
+    num_pages = num_slots * -(-max_context // PAGE_SIZE)
+    cache = PagedCache(config, num_pages=num_pages, dtype=torch.float32, device=torch.device("cpu"))
+    for i in range(num_slots):
+        assert cache.begin([0] * max_context, root=bytes([i])) == (i, 0)
+    return cache
+
+
 def make_backend() -> tokenizers.Tokenizer:
     """Bytes as tokens (256), and three special ones."""
     alphabet = sorted(tokenizers.pre_tokenizers.ByteLevel.alphabet())
@@ -74,3 +89,23 @@ def make_tokenizer() -> Tokenizer:
     backend = make_backend()
     end = frozenset({backend.token_to_id("<|end|>"), backend.token_to_id("<|eos|>")})
     return Tokenizer(backend, eos_ids=end, chat_template=TEMPLATE)
+
+
+def make_engine(*, max_batch: int = 4) -> Engine:
+    """A started engine over the random Llama, with grammars and a context of 2,048; close it."""
+    tokenizer, config = make_tokenizer(), parse_config({**LLAMA, "max_position_embeddings": 2048})
+    decoder = Decoder(config, Weights(random_llama(), precision="fp32"))
+    num_pages = max_batch * 2048 // PAGE_SIZE
+    cache = PagedCache(config, num_pages=num_pages, dtype=decoder.dtype, device=decoder.device)
+    constraints = ConstraintFactory(tokenizer.to_json(), vocab_size=config.vocab_size, eos_ids=tokenizer.eos_ids)
+    runner = ModelRunner(decoder, cache, constraints)
+    return Engine(
+        runner, tokenizer, model_version="tiny", eos_ids=tokenizer.eos_ids, max_context=2048, max_batch=max_batch
+    ).start()
+
+
+def text_of(chunks: Iterable[TokenChunk]) -> tuple[str, str | None]:
+    """The text of a whole answer, and why it ended; only the last chunk may say so."""
+    chunks = list(chunks)
+    assert all(chunk.finish_reason is None for chunk in chunks[:-1])
+    return "".join(chunk.text for chunk in chunks), chunks[-1].finish_reason

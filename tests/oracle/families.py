@@ -19,9 +19,10 @@ import transformers
 from torch import Tensor
 
 from core_model.config import parse_config
-from core_model.kv_cache import SlotCache
+from core_model.kv_cache import PagedCache
 from core_model.model import Decoder, Segment
 from core_model.weights import Weights
+from tests.core_model.tiny import open_cache
 from tests.oracle.oracles import randomize, save_and_read
 
 SIZES: dict[str, Any] = {
@@ -174,9 +175,9 @@ class Pair:
     raw: dict[str, Any]
     tensors: dict[str, Tensor]
 
-    def cache(self) -> SlotCache:
+    def cache(self) -> PagedCache:
         """Room for three sequences."""
-        return SlotCache(self.ours.config, num_slots=3, max_context=128, dtype=self.ours.dtype, device=self.ours.device)
+        return open_cache(self.ours.config, num_slots=3, max_context=128)
 
 
 def make_oracle(case: str) -> Any:

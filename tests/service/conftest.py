@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel, ConfigDict, Field, RootModel
 
-from core_model.engine import EngineBusy
+from core_model.generation import EngineBusy
 from service.api import create_app
 from service.kit import Kit
 from tests.conftest import served

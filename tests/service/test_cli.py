@@ -41,6 +41,15 @@ def test_an_unknown_option_or_command_fails_as_usage(home: Path, words: tuple[st
     assert "No such" in done.stderr
 
 
+def test_exporting_before_anything_is_prepared_says_so_and_writes_nothing(home: Path, tmp_path: Path) -> None:
+    done = trivium(home, "finance", "export-onnx", "--out", str(tmp_path / "onnx"))
+
+    assert done.returncode == 1
+    assert "no scorecard is registered" in done.stderr
+    assert "trivium prepare" in done.stderr
+    assert not (tmp_path / "onnx").exists()
+
+
 @pytest.mark.parametrize("command", ["score", "report"])
 def test_a_missing_file_is_named_before_anything_is_loaded(home: Path, command: str) -> None:
     done = trivium(home, command, "nowhere.csv")

@@ -26,6 +26,12 @@ SECRET = "Jane Doe owes 4711"
 class FakeStats:
     running: int = 0
     waiting: int = 0
+    paused: int = 0
+    pages_total: int = 0
+    pages_free: int = 0
+    pages_cached: int = 0
+    preemptions_total: int = 0
+    cached_prompt_tokens_total: int = 0
     prompt_tokens_total: int = 0
     generated_tokens_total: int = 0
 
@@ -70,6 +76,19 @@ def test_the_engine_is_read_at_each_scrape_and_not_before(registry: CollectorReg
     assert samples["trivium_engine_waiting_requests"] == 7
     assert samples["trivium_generated_tokens_total"] == 200
     assert media_type.startswith("text/plain")
+
+
+def test_a_scrape_reports_how_evenly_each_layers_experts_are_used() -> None:
+    metrics = Metrics(CollectorRegistry())
+    metrics.watch_experts(lambda: {1: [10, 10, 10, 10], 2: [40, 0, 0, 0]})
+
+    def value(figure: str, layer: str) -> float | None:
+        return metrics.registry.get_sample_value(f"trivium_expert_{figure}", {"layer": layer})
+
+    assert [value("entropy", layer) for layer in ("1", "2")] == [pytest.approx(1), 0]
+    assert [value("max_over_mean", layer) for layer in ("1", "2")] == [1, 4]
+    assert [value("num_dead", layer) for layer in ("1", "2")] == [0, 3]
+    assert value("tokens_total", "2") == 40
 
 
 def test_two_services_in_one_process_do_not_share_figures() -> None:

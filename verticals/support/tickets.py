@@ -86,7 +86,8 @@ def write_json(
     lines = [f"{'Customer' if m.role == 'user' else 'Assistant'}: {as_data(m.content)}" for m in window]
     talk = "\n".join(lines)[-_PROMPT_CHARS:]
     ask = HumanMessage(f"Category: {category}. Priority: {priority}.\n<conversation>\n{talk}\n</conversation>")
-    grammar = {"json_schema": ticket_schema(category, priority)} if constrained else {}
+    wanted = {"type": "json_schema", "json_schema": {"name": "ticket", "schema": ticket_schema(category, priority)}}
+    grammar = {"response_format": wanted} if constrained else {}
     bound = model.bind(max_tokens=MAX_TICKET_TOKENS, temperature=0.0, **grammar)
     return str(bound.invoke([*load_prompt("ticket"), ask]).text)
 
