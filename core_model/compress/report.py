@@ -164,6 +164,20 @@ def measure_speed(
     return statistics.median(prefill[1:]), statistics.median(decode[1:])
 
 
+class _OneSequence:
+    """The plainest cache: the speed is the layers', not the engine's."""
+
+    def __init__(self, decoder: Decoder, context: int) -> None:
+        (rows, width), num_layers = decoder.config.cache_entry, decoder.config.num_hidden_layers
+        shape = (num_layers, rows, context, width)
+        self._entries_LWCR = torch.empty(shape, dtype=decoder.dtype, device=decoder.device)
+
+    def append(self, layer_idx: int, slot: int, start: int, new_WNR: Tensor) -> Tensor:
+        end = start + new_WNR.shape[1]
+        self._entries_LWCR[layer_idx, :, start:end] = new_WNR
+        return self._entries_LWCR[layer_idx, :, :end]
+
+
 def _change(
     found: Sequence[Tensor], expected: Sequence[Tensor], *, resamples: int = 2000
 ) -> tuple[float, float, float]:
