@@ -263,12 +263,27 @@ def load_config(folder: Path) -> ModelConfig:
     """Read `folder`/config.json.
 
     Raises:
-        ValueError: there is no config.json, or as in `parse_config`.
+        ValueError: as in `read_config` and `parse_config`.
+    """
+    return parse_config(read_config(folder))
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """The keys of `folder`/config.json.
+
+    Raises:
+        ValueError: there is none, or it is no JSON object.
     """
     path = folder / "config.json"
     if not path.is_file():
         raise ValueError(f"folder: no config.json in it (got {folder.name!r}). Give a checkpoint folder.")
-    return parse_config(json.loads(path.read_text(encoding="utf-8")))
+    try:
+        raw = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"config.json: not JSON ({error}). Download or convert the model again.") from error
+    if not isinstance(raw, dict):
+        raise ValueError(f"config.json: must hold an object (got {type(raw).__name__}). Download the model again.")
+    return raw
 
 
 def _value(raw: Mapping[str, Any], key: Key) -> Any:
@@ -324,7 +339,8 @@ def _layer_windows(raw: Mapping[str, Any], family: Family, num_layers: int) -> t
 def _rope(raw: Mapping[str, Any], family: Family) -> dict[str, Any]:
     """The fields about rotary positions: `rope_theta`, `partial_rotary_factor`, `rope_scaling`."""
     given = {**(raw.get("rope_scaling") or {}), **(raw.get("rope_parameters") or {})}
-    rope = {k: v for k, v in (given or family.rope).items() if v is not None}
+    beside = {key: raw[key] for key in ("rope_theta", "partial_rotary_factor") if raw.get(key)}
+    rope = {k: v for k, v in (given or {**family.rope, **beside}).items() if v is not None}
     theta, partial = (
         float(rope.pop(key, raw.get(key) or family.rope.get(key, default)))
         for key, default in (("rope_theta", 10_000.0), ("partial_rotary_factor", 1.0))
