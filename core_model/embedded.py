@@ -122,6 +122,7 @@ def load_engine(
     kv_precision: KVPrecision = "same",
     kv_tokens: int | None = None,
     kv_host_bytes: int = 0,
+    is_batch_invariant: bool | None = None,
     num_threads: int | None = None,
 ) -> tuple[Engine, Tokenizer]:
     """Load a checkpoint folder into a started engine (call `engine.close()` at the end) and its tokenizer.
@@ -139,6 +140,8 @@ def load_engine(
         kv_tokens: Room in the cache, for all requests and what is kept of earlier ones; None is `max_batch` contexts.
             With less, requests wait or give way when there is no room.
         kv_host_bytes: Main memory for what no longer fits there; it comes back when a prompt begins the same way.
+        is_batch_invariant: Answers do not depend, to the bit, on what else runs or was cached (`core_model.passes`).
+            None: where that costs next to nothing, which is int8 on a CPU with VNNI.
         num_threads: CPU threads of PyTorch in this process; None takes all cores but one. The rest of the service needs
             one, and a team of threads that waits for a busy core is far slower than a smaller team.
 
@@ -168,7 +171,12 @@ def load_engine(
         host_bytes=kv_host_bytes,
     )
     engine = Engine(
-        ModelRunner(decoder, cache, constraints),
+        ModelRunner(
+            decoder,
+            cache,
+            constraints,
+            is_batch_invariant=decoder.has_exact_rows if is_batch_invariant is None else is_batch_invariant,
+        ),
         tokenizer,
         model_version=f"{model_version}-{chosen}",
         eos_ids=tokenizer.eos_ids,

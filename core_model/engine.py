@@ -39,6 +39,10 @@ class Runner(CacheRoom, Protocol):
         """Tokens that the cache holds, of all requests together."""
 
     @property
+    def tile(self) -> int:
+        """A prompt that does not fit into a step is cut at a multiple of this."""
+
+    @property
     def adapters(self) -> frozenset[str]:
         """Adapters that a request may ask for."""
 
@@ -88,6 +92,7 @@ class Engine:
             max_waiting=max_waiting,
             step_tokens=step_tokens,
             max_waiting_per_tenant=max_waiting_per_tenant,
+            tile=runner.tile,
         )
         self._wake = threading.Condition()  # guards the scheduler and _running
         self._running = False

@@ -15,6 +15,8 @@ from core_model.generation import SampledToken, SamplingParams
 from core_model.kv_cache import PagedCache
 from core_model.model import Decoder, Segment
 from core_model.pages import root_hash
+from core_model.passes import TILE, Invariance, Tile, passes
+from core_model.quantize import FEW_ROWS
 from core_model.sampling import Sampler
 from core_model.scheduler import Request, Work
 from core_model.stats import CacheStats
@@ -23,8 +25,23 @@ from core_model.stats import CacheStats
 class ModelRunner:
     """Implements `core_model.engine.Runner` over a decoder and its cache."""
 
-    def __init__(self, decoder: Decoder, cache: PagedCache, constraints: ConstraintFactory | None = None) -> None:
+    def __init__(
+        self,
+        decoder: Decoder,
+        cache: PagedCache,
+        constraints: ConstraintFactory | None = None,
+        *,
+        is_batch_invariant: bool = False,
+    ) -> None:
         self._decoder, self._cache, self._constraints = decoder, cache, constraints
+        self._invariance: Invariance = "off"
+        if is_batch_invariant:
+            self._invariance = "exact_rows" if decoder.has_exact_rows else "alone"
+
+    @property
+    def tile(self) -> int:
+        """Prompts are cut at multiples of this."""
+        return 1 if self._invariance == "off" else TILE
 
     @property
     def vocab_size(self) -> int:
@@ -59,35 +76,53 @@ class ModelRunner:
         begun = self._cache.begin(request.token_ids, root=root, num_expected=request.max_length)
         if begun is None:
             return False
-        request.slot, request.num_computed = begun
+        request.slot, num_cached = begun
+        request.num_computed = num_cached - num_cached % self.tile
         return True
 
     def reserve(self, request: Request, num_tokens: int) -> bool:
         """Make room for the next `num_tokens` tokens; what is computed may be shared from here on."""
         assert request.slot is not None
-        self._cache.publish(request.slot, request.token_ids[: request.num_computed])
+        self._cache.publish(request.slot, self._shared(request))
         return self._cache.reserve(request.slot, request.num_computed + num_tokens)
 
     def end(self, request: Request) -> None:
         """Take the pages back; what they hold stays usable for a later prompt."""
         assert request.slot is not None
-        self._cache.end(request.slot, request.token_ids[: request.num_computed])
+        self._cache.end(request.slot, self._shared(request))
         request.slot = None
 
     def step(self, batch: Sequence[Work]) -> list[SampledToken | Exception | None]:
         """Run the batch's tokens through the decoder and sample where a request's last token is among them."""
+        sampled: dict[Request, SampledToken | Exception] = {}
+        for tiles in passes(batch, self._invariance, few_rows=FEW_ROWS):
+            due, logits = self._run(tiles)
+            sampled |= {request: _sample(request, row) for request, row in zip(due, logits, strict=True)}
+        return [sampled.get(work.request) for work in batch]
+
+    def _run(self, tiles: Sequence[Tile]) -> tuple[list[Request], list[Tensor]]:
+        """One call of the decoder; the requests whose last token is in it, and their next token's logits (V,)."""
         token_ids: list[int] = []
-        segments, last = [], []
-        for work in batch:
-            request, start = work.request, work.request.num_computed
+        segments, last = [], dict[Request, int]()
+        for tile in tiles:
+            request, end = tile.work.request, tile.start + tile.num_tokens
             assert request.slot is not None
-            segments.append(Segment(work.num_tokens, start, request.slot))
-            token_ids += request.token_ids[start : start + work.num_tokens]
-            last.append(len(token_ids) - 1)
+            segments.append(Segment(tile.num_tokens, tile.start, request.slot))
+            token_ids += request.token_ids[tile.start : end]
+            if end == len(request.token_ids):
+                last[request] = len(token_ids) - 1
         hidden_TD = self._decoder(torch.tensor(token_ids, device=self._decoder.device), segments, self._cache)
-        due = [at for work, at in zip(batch, last, strict=True) if work.samples]
-        logits = iter(self._decoder.logits(hidden_TD[due])) if due else iter(())
-        return [_sample(work.request, next(logits)) if work.samples else None for work in batch]
+        few = FEW_ROWS if self._invariance == "exact_rows" else max(len(last), 1)
+        rows = hidden_TD[list(last.values())].split(few) if last else ()
+        return list(last), [row for part_ND in rows for row in self._decoder.logits(part_ND)]
+
+    def _shared(self, request: Request) -> list[int]:
+        """The tokens whose entries others may use: whole tiles of the prompt, if outputs are batch-invariant."""
+        num_shared = request.num_computed
+        if self._invariance != "off":
+            num_shared = min(num_shared, request.num_prompt)
+            num_shared -= num_shared % TILE
+        return request.token_ids[:num_shared]
 
 
 @torch.inference_mode()

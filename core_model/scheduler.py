@@ -83,17 +83,25 @@ class Scheduler:
         max_waiting: Requests that may wait, of all tenants.
         max_waiting_per_tenant: The same for each tenant; None is no limit of its own.
         step_tokens: Most tokens in one step.
+        tile: A prompt that does not fit into a step is cut at a multiple of this.
 
     Raises:
-        ValueError: `step_tokens` is less than `max_batch`.
+        ValueError: `step_tokens` is less than `max_batch` and a tile.
     """
 
     def __init__(
-        self, *, max_batch: int, max_waiting: int, step_tokens: int, max_waiting_per_tenant: int | None = None
+        self,
+        *,
+        max_batch: int,
+        max_waiting: int,
+        step_tokens: int,
+        max_waiting_per_tenant: int | None = None,
+        tile: int = 1,
     ) -> None:
-        if step_tokens < max_batch:
-            raise ValueError(f"step_tokens: must be at least max_batch={max_batch} (got {step_tokens}).")
-        self.max_batch, self.max_waiting, self.step_tokens = max_batch, max_waiting, step_tokens
+        least = max_batch - 1 + tile
+        if step_tokens < least:
+            raise ValueError(f"step_tokens: must be at least {least} for max_batch={max_batch} (got {step_tokens}).")
+        self.max_batch, self.max_waiting, self.step_tokens, self.tile = max_batch, max_waiting, step_tokens, tile
         self.max_waiting_per_tenant = max_waiting if max_waiting_per_tenant is None else max_waiting_per_tenant
         self.waiting: list[Request] = []
         self.running: list[Request] = []  # by start; also those that are paused and keep their pages for now
@@ -157,6 +165,8 @@ class Scheduler:
         ready = [request for request in self.running if not request.paused]
         for request in sorted(ready, key=lambda r: r.num_pending > 1):  # stable: answers, then prompts; each by start
             num_tokens = min(request.num_pending, left)
+            if num_tokens < request.num_pending:
+                num_tokens -= (request.num_computed + num_tokens) % self.tile
             fits = num_tokens > 0 and len(batch) < self.max_batch and request.slot is not None
             if fits and self._make_room(request, num_tokens, room):
                 batch.append(Work(request, num_tokens))
