@@ -57,7 +57,7 @@ class Router:
         config, num_tokens = self.config, len(x_TD)
         x_TD = x_TD.float()
         if self.rows:
-            tiles = F.pad(x_TD, (0, 0, 0, -num_tokens % self.rows)).split(self.rows)
+            tiles = torch.split(F.pad(x_TD, (0, 0, 0, -num_tokens % self.rows)), self.rows)
             logits_TE = torch.cat([F.linear(tile, self.weight_ED, self.bias_E) for tile in tiles])
         else:
             logits_TE = F.linear(x_TD, self.weight_ED, self.bias_E)

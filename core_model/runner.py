@@ -113,7 +113,7 @@ class ModelRunner:
                 last[request] = len(token_ids) - 1
         hidden_TD = self._decoder(torch.tensor(token_ids, device=self._decoder.device), segments, self._cache)
         few = FEW_ROWS if self._invariance == "exact_rows" else max(len(last), 1)
-        rows = hidden_TD[list(last.values())].split(few) if last else ()
+        rows = torch.split(hidden_TD[list(last.values())], few) if last else ()
         return list(last), [row for part_ND in rows for row in self._decoder.logits(part_ND)]
 
     def _shared(self, request: Request) -> list[int]:
