@@ -14,8 +14,10 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import torch
@@ -25,7 +27,6 @@ from torch import Tensor
 from benchmarks.shipped_text import processor, read_corpus
 from core_model.checkpoint import TensorFiles
 from core_model.compress.importance import head_importance, layer_importance
-from core_model.compress.judge import Judge, Judgement
 from core_model.compress.prune import keep_experts, keep_heads, keep_layers, keep_shared_experts, prune_weights
 from core_model.config import load_config, parse_config
 from core_model.embedded import prepare_default_model
@@ -38,6 +39,58 @@ from core_model.weights import Weights
 
 WINDOW = 256
 Checkpoint = tuple[dict[str, Any], dict[str, Tensor]]
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """One model on one text.
+
+    Args:
+        num_bytes: Of all tensors as stored.
+        share_zero: Of all parameters, 0-1.
+        mean_kl: KL(reference || this) per token in nats; 0 for the reference itself.
+        top1_agreement: How often both prefer the same token, 0-1.
+        tokens_per_s: Prompt tokens through the decoder, median over windows.
+    """
+
+    num_parameters: int
+    num_bytes: int
+    share_zero: float
+    perplexity: float
+    mean_kl: float
+    top1_agreement: float
+    tokens_per_s: float
+
+
+class Judge:
+    """Holds the reference's answers, so that each compressed model costs one pass."""
+
+    def __init__(self, reference: Decoder, token_ids: Sequence[int], *, window: int = 256) -> None:
+        starts = range(0, len(token_ids) - window + 1, window)
+        self._windows = [list(token_ids[first : first + window]) for first in starts]
+        self._answers = [token_logits(reference, ids).log_softmax(-1) for ids in self._windows]
+
+    def __call__(self, decoder: Decoder, tensors: Mapping[str, Tensor]) -> Judgement:
+        """Judge a decoder; `tensors` are its checkpoint, for the sizes."""
+        losses, divergences, agreements, seconds = [], [], [], []
+        for ids, p_TV in zip(self._windows, self._answers, strict=True):
+            start = time.perf_counter()
+            q_TV = token_logits(decoder, ids).log_softmax(-1)
+            seconds.append(time.perf_counter() - start)
+            losses.append(F.nll_loss(q_TV[:-1], torch.tensor(ids[1:], device=q_TV.device)))
+            divergences.append(F.kl_div(q_TV, p_TV, log_target=True, reduction="batchmean"))
+            agreements.append((q_TV.argmax(-1) == p_TV.argmax(-1)).float().mean())
+        sizes = [(w.numel(), w.nbytes, int((w == 0).sum())) for w in tensors.values()]
+        num_parameters, num_bytes, num_zero = (sum(column) for column in zip(*sizes, strict=True))
+        return Judgement(
+            num_parameters=num_parameters,
+            num_bytes=num_bytes,
+            share_zero=num_zero / num_parameters,
+            perplexity=float(torch.stack(losses).mean().exp()),
+            mean_kl=max(0.0, float(torch.stack(divergences).mean())),
+            top1_agreement=float(torch.stack(agreements).mean()),
+            tokens_per_s=len(self._windows[0]) / median(seconds),
+        )
 
 
 def main(argv: list[str] | None = None) -> None:

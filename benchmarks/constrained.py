@@ -79,14 +79,12 @@ def _ms_per_step(engine: Engine, prompts: Sequence[list[int]], params: SamplingP
     streams = [engine.stream(prompt, params) for prompt in prompts]
     for stream in streams:
         next(stream)
-    start, num_tokens = time.perf_counter(), 0
-    for stream in streams:
-        num_tokens = sum(len(chunk.token_ids) for chunk in stream)
-        if num_tokens != params.max_tokens - 1:
-            sys.exit(
-                f"a constrained answer ended after {num_tokens + 1} tokens; the comparison needs {params.max_tokens}"
-            )
-    return 1000 * (time.perf_counter() - start) / num_tokens
+    start, num_steps = time.perf_counter(), params.max_tokens - 1
+    for _ in range(num_steps):
+        for stream in streams:
+            if not next(stream).token_ids:
+                sys.exit(f"an answer ended early; the comparison needs {params.max_tokens} tokens")
+    return 1000 * (time.perf_counter() - start) / num_steps
 
 
 def _report(results: dict[str, list[float]], args: argparse.Namespace) -> dict[str, Any]:

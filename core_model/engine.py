@@ -45,6 +45,10 @@ class Runner(CacheRoom, Protocol):
         """Tokens that may be computed together as guesses: more could come out otherwise than one by one."""
 
     @property
+    def tile(self) -> int:
+        """A prompt that does not fit into a step is cut at a multiple of this."""
+
+    @property
     def adapters(self) -> frozenset[str]:
         """Adapters that a request may ask for."""
 
@@ -100,6 +104,7 @@ class Engine:
             step_tokens=step_tokens,
             max_waiting_per_tenant=max_waiting_per_tenant,
             few_rows=runner.few_rows,
+            tile=runner.tile,
         )
         self._wake = threading.Condition()  # guards the scheduler and _running
         self._running = False

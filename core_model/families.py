@@ -189,6 +189,20 @@ FAMILIES: Mapping[str, Family] = {
     ),
 }
 
+# rope_type -> the keys that it needs, and those that it may have.
+ROPE_TYPES: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "default": ((), ()),
+    "linear": (("factor",), ()),
+    "llama3": (("factor", "low_freq_factor", "high_freq_factor"), ("original_max_position_embeddings",)),
+    "yarn": (
+        ("factor",),
+        (
+            *("original_max_position_embeddings", "attention_factor", "mscale", "mscale_all_dim"),
+            *("beta_fast", "beta_slow", "truncate"),
+        ),
+    ),
+}
+
 # Keys that mean something to some model, and the one value that means nothing to a family that does not read them.
 NEUTRAL: Mapping[str, Any] = {
     **{"hidden_act": "silu", "attention_bias": False, "mlp_bias": False, "use_sliding_window": False},

@@ -23,15 +23,24 @@ __all__ = ["Decoder", "DecoderLayer", "Segment"]
 
 
 class Decoder:
-    """Token ids to logits."""
+    """Token ids to logits.
 
-    def __init__(self, config: ModelConfig, weights: Weights) -> None:
+    Attributes:
+        has_exact_rows: Tokens come out the same, bit for bit, whatever other segments run with theirs, as long as few
+            rows stay few and many rows many (`quantize.FEW_ROWS`).
+
+    Args:
+        layers: Stand in for those that would be built from `weights`; calibration builds them one at a time.
+    """
+
+    def __init__(self, config: ModelConfig, weights: Weights, *, layers: Sequence[DecoderLayer] | None = None) -> None:
         self.config, self.dtype, self.device = config, weights.dtype, weights.device
         self.embed_tokens_VD = weights.stored("model.embed_tokens.weight")
-        self.layers = [DecoderLayer(config, weights, i) for i in range(config.num_hidden_layers)]
+        self.layers = layers or [DecoderLayer(config, weights, i) for i in range(config.num_hidden_layers)]
         self.norm = RMSNorm(weights, "model.norm", eps=config.rms_norm_eps)
         self.lm_head = weights.linear("", "model.embed_tokens" if config.tie_word_embeddings else "lm_head")
         self.rope = Rope(config, self.device)
+        self.has_exact_rows = weights.has_exact_rows
         self._windows = {config.window(i) for i in range(config.num_hidden_layers)}
 
     @torch.inference_mode()

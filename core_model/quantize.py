@@ -1,10 +1,11 @@
-"""Linear layers, plain and int8. Ignores files: `Weights` hands over tensors, these compute with them.
+"""Linear layers, plain and int8: `Weights` hands over tensors, these compute with them. Ignores files and fewer bits.
 
 int8 keeps one int8 per weight and one scale per output channel (symmetric, no zero point); activations keep their
 precision. Two products use it. A few rows (decode) multiply bf16 activations by int8 weights. Many rows (prompts,
 batches) are split into two int8 parts, upper and lower eight bits, and multiplied as integers: exact to 15 bits, and
-faster than widening the weights where the CPU has AVX-512 VNNI. One part alone would be twice as fast and was
-rejected: on the embedded model its mean KL from fp32 is .05 nats, against .005 for two parts and for plain fp32.
+faster than widening the weights where the CPU has AVX-512 VNNI. One part alone is twice as fast and was rejected as
+the default: on the embedded model its mean KL from fp32 is .05 nats, against .005 for two parts and for plain fp32.
+Who wants that speed asks for `int8-dynamic`. Fewer bits are in `few_bits.py`.
 
 Shapes: N rows, I inputs, O outputs, E experts.
 """
@@ -20,7 +21,9 @@ from torch import Tensor
 
 _CHUNK_ROWS = 512  # rows that are quantized at once: small enough to stay in the CPU's cache
 ALIGNMENT = 16  # bytes
-FEW_ROWS = 4  # up to here the first product wins: it costs the same per row, the second has a fixed cost
+FEW_ROWS = 48  # up to here widening the weights costs more than it saves
+_INT4_CACHED = 2**17  # weights that are widened at once: half a megabyte, small enough to stay in the CPU's cache
+FEW_ROWS = 8  # up to here the first product wins: it costs the same per row, the second has a fixed cost
 
 Group = tuple[int, int, int]  # expert, first row, end row
 
@@ -83,10 +86,10 @@ def quantize_int8(parts: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
 
 
 class Int8Linear:
-    """8-bit weights; see the head of this file."""
+    """8-bit weights; see the head of this file. `num_parts` is how many int8 numbers many rows' activations become."""
 
-    def __init__(self, q_OI: Tensor, scale_O: Tensor, bias_O: Tensor | None = None) -> None:
-        self._weight = _Int8Weight(q_OI, scale_O)
+    def __init__(self, q_OI: Tensor, scale_O: Tensor, bias_O: Tensor | None = None, *, num_parts: int = 2) -> None:
+        self._weight = _Int8Weight(q_OI, scale_O, num_parts)
         self._bias_O = bias_O
 
     def __call__(self, x_NI: Tensor) -> Tensor:
@@ -96,16 +99,21 @@ class Int8Linear:
 
 
 class Int8GroupedLinear:
-    """8-bit weights of each expert; `q` and `scale` hold the experts' rows one after another."""
+    """8-bit weights of each expert; `q` and `scale` hold the experts' rows one after another.
 
-    def __init__(self, q: Tensor, scale: Tensor, *, num_experts: int) -> None:
+    Args:
+        rows_per_token: Experts per token: the product is chosen by the number of tokens, however they spread.
+    """
+
+    def __init__(self, q: Tensor, scale: Tensor, *, num_experts: int, rows_per_token: int, num_parts: int = 2) -> None:
+        self._max_few = FEW_ROWS * rows_per_token
         self._weights = [
-            _Int8Weight(q_OI, scale_O)
+            _Int8Weight(q_OI, scale_O, num_parts)
             for q_OI, scale_O in zip(q.chunk(num_experts), scale.chunk(num_experts), strict=True)
         ]
 
     def __call__(self, x_NI: Tensor, groups: Sequence[Group]) -> Tensor:
-        few = all(end - start <= FEW_ROWS for _, start, end in groups)
+        few = len(x_NI) <= self._max_few
         x = x_NI.bfloat16() if few else x_NI
         parts = []
         for expert, start, end in groups:
@@ -114,8 +122,19 @@ class Int8GroupedLinear:
         return torch.cat(parts).to(x_NI.dtype)
 
 
+def has_exact_rows(device: torch.device) -> bool:
+    """Whether int8 layers give a row the same bits whatever rows are beside it, as long as the product is the same.
+
+    The few-row product adds up each row by itself, in one order; the other adds integers. What stands in for them
+    elsewhere is a float product, which rounds differently for other numbers of rows.
+    """
+    return device.type == "cpu" and torch.cpu._is_vnni_supported()
+
+
 class _Int8Weight:
-    def __init__(self, q_OI: Tensor, scale_O: Tensor) -> None:
+    def __init__(self, q_OI: Tensor, scale_O: Tensor, num_parts: int) -> None:
+        assert num_parts in (1, 2)
+        self.num_parts = num_parts
         # torch 2.13's kernel loads 16 aligned bytes at a time: rows elsewhere, as in a mapped file, crash or go wrong.
         self.q_OI = q_OI if q_OI.data_ptr() % ALIGNMENT == 0 else q_OI.clone()
         self.scale_O = scale_O
@@ -131,12 +150,15 @@ class _Int8Weight:
         return self._dequantized(x_NI)
 
     def product(self, x_NI: Tensor) -> Tensor:
-        """x W^T for many rows, as integer products of each row's upper and lower eight bits."""
+        """x W^T for many rows, as integer products of each row's upper eight bits and, with two parts, its lower."""
         if not self._has_integer_product:
             return self._dequantized(x_NI)
         step_N1 = x_NI.abs().amax(-1, keepdim=True).float().clamp_(min=1e-12).div_(127)
         steps_NI = x_NI / step_N1
         upper_NI = steps_NI.round()
+        if self.num_parts == 1:
+            product_NO = torch._int_mm(upper_NI.to(torch.int8), self.q_IO)
+            return product_NO.float().mul_(self.scale_O).mul_(step_N1)
         lower_NI = steps_NI.sub_(upper_NI).mul_(254).round_()  # a remainder is at most half a step
         product = torch._int_mm(torch.cat((upper_NI, lower_NI)).to(torch.int8), self.q_IO)
         upper_NO, lower_NO = product.float().chunk(2)

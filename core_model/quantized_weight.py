@@ -45,6 +45,11 @@ class QuantizedWeight:
         """Inputs that share a scale."""
         return self.codes_OI.shape[1] // self.scale_OG.shape[1]
 
+    def to(self, device: torch.device | str) -> QuantizedWeight:
+        """The same on another device."""
+        codes_OI, scale_OG, offset_OG = (part.to(device) for part in (self.codes_OI, self.scale_OG, self.offset_OG))
+        return QuantizedWeight(codes_OI, scale_OG, offset_OG, self.bits)
+
     def dequantize(self) -> Tensor:
         """The weights, fp32, (O, I)."""
         codes_OGX = self.codes_OI.float().view(*self.scale_OG.shape, -1)

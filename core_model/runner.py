@@ -5,7 +5,8 @@ Ignores queues, threads and text.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -15,17 +16,35 @@ from core_model.generation import SampledToken, SamplingParams
 from core_model.kv_cache import PagedCache
 from core_model.model import Decoder, Segment
 from core_model.pages import root_hash
+from core_model.passes import TILE, Invariance, Tile, passes
 from core_model.quantize import FEW_ROWS
 from core_model.sampling import Sampler
 from core_model.scheduler import Request, Work
 from core_model.stats import CacheStats
 
+Place = tuple[Request, int]  # a token of a request
+
 
 class ModelRunner:
     """Implements `core_model.engine.Runner` over a decoder and its cache."""
 
-    def __init__(self, decoder: Decoder, cache: PagedCache, constraints: ConstraintFactory | None = None) -> None:
+    def __init__(
+        self,
+        decoder: Decoder,
+        cache: PagedCache,
+        constraints: ConstraintFactory | None = None,
+        *,
+        is_batch_invariant: bool = False,
+    ) -> None:
         self._decoder, self._cache, self._constraints = decoder, cache, constraints
+        self._invariance: Invariance = "off"
+        if is_batch_invariant:
+            self._invariance = "exact_rows" if decoder.has_exact_rows else "alone"
+
+    @property
+    def tile(self) -> int:
+        """Prompts are cut at multiples of this."""
+        return 1 if self._invariance == "off" else TILE
 
     @property
     def vocab_size(self) -> int:
@@ -39,8 +58,8 @@ class ModelRunner:
 
     @property
     def few_rows(self) -> int:
-        """So many tokens in a pass come out as each alone would, but for rounding in other formats than int8."""
-        return FEW_ROWS
+        """Tokens of answers, guesses among them, that one call of the decoder takes."""
+        return 1 if self._invariance == "alone" else FEW_ROWS
 
     @property
     def adapters(self) -> frozenset[str]:
@@ -65,63 +84,89 @@ class ModelRunner:
         begun = self._cache.begin(request.token_ids, root=root, num_expected=request.max_length)
         if begun is None:
             return False
-        request.slot, request.num_computed = begun
+        request.slot, num_cached = begun
+        request.num_computed = num_cached - num_cached % self.tile
         return True
 
     def reserve(self, request: Request, num_tokens: int) -> bool:
         """Make room for the next `num_tokens` tokens; what is computed may be shared from here on."""
         assert request.slot is not None
-        self._cache.publish(request.slot, request.token_ids[: request.num_computed])
+        self._cache.publish(request.slot, self._shared(request))
         return self._cache.reserve(request.slot, request.num_computed + num_tokens)
 
     def end(self, request: Request) -> None:
         """Take the pages back; what they hold stays usable for a later prompt."""
         assert request.slot is not None
-        self._cache.end(request.slot, request.token_ids[: request.num_computed])
+        self._cache.end(request.slot, self._shared(request))
         request.slot = None
 
     def step(self, batch: Sequence[Work]) -> list[list[SampledToken] | Exception]:
         """Run the batch's tokens through the decoder and sample where a request's last token is among them."""
-        drafts = [work.request.sampler.possible(work.draft) if work.draft else () for work in batch]
-        token_ids: list[int] = []
-        segments = []
-        for work, draft in zip(batch, drafts, strict=True):
-            request, start = work.request, work.request.num_computed
-            assert request.slot is not None
-            end = start + work.num_tokens
-            token_ids += [*request.token_ids[start:end], *draft]
-            segments.append(Segment(work.num_tokens, start, request.slot))
-            segments += [Segment(1, end + i, request.slot) for i in range(len(draft))]  # as if sampled one by one
-        hidden_TD = self._decoder(torch.tensor(token_ids, device=self._decoder.device), segments, self._cache)
-
-        num_rows = [work.num_tokens + len(draft) for work, draft in zip(batch, drafts, strict=True)]
-        hidden = torch.split(hidden_TD, num_rows)
-        due = [h_ND[work.num_tokens - 1 :] for work, h_ND in zip(batch, hidden, strict=True) if work.samples]
-        lengths = [len(h_ND) for h_ND in due]
-        logits = iter(torch.split(self._decoder.logits(torch.cat(due)), lengths) if due else ())
-        results: list[list[SampledToken] | Exception] = []
-        for work, draft, hidden_ND in zip(batch, drafts, hidden, strict=True):
-            results.append(_sample(work.request, draft, next(logits)) if work.samples else [])
-            if work.request.speculation and isinstance(results[-1], list):
-                num_right = max(len(results[-1]) - 1, 0)
-                work.request.speculation.drafter.observe(
-                    work.request.num_computed, hidden_ND[: work.num_tokens + num_right]
-                )
+        works = [_possible(work) for work in batch]
+        hidden, logits = dict[Place, Tensor](), dict[Place, Tensor]()
+        for tiles in passes(works, self._invariance, few_rows=FEW_ROWS):
+            self._run(tiles, hidden, logits)
+        results = [_sample(work, logits) if work.samples else [] for work in works]
+        for work, sampled in zip(works, results, strict=True):
+            if work.request.speculation and not isinstance(sampled, Exception):
+                _show(work, len(sampled), hidden)
         return results
+
+    def _run(self, tiles: Sequence[Tile], hidden: dict[Place, Tensor], logits: dict[Place, Tensor]) -> None:
+        """One call of the decoder; adds each tile's hidden states (N, D), and what a token is sampled from (V,)."""
+        token_ids: list[int] = []
+        segments, due = [], dict[Place, int]()
+        for tile in tiles:
+            request, end = tile.work.request, tile.start + tile.num_tokens
+            assert request.slot is not None
+            segments.append(Segment(tile.num_tokens, tile.start, request.slot))
+            for at in range(max(tile.start, len(request.token_ids) - 1), end):
+                due[request, at] = len(token_ids) + at - tile.start
+            token_ids += tile.token_ids
+        hidden_TD = self._decoder(torch.tensor(token_ids, device=self._decoder.device), segments, self._cache)
+        few = FEW_ROWS if self._invariance == "exact_rows" else max(len(due), 1)
+        rows = torch.split(hidden_TD[list(due.values())], few) if due else ()
+        logits |= zip(due, (row for part_ND in rows for row in self._decoder.logits(part_ND)), strict=True)
+        parts = torch.split(hidden_TD, [tile.num_tokens for tile in tiles])
+        hidden |= zip(((tile.work.request, tile.start) for tile in tiles), parts, strict=True)
+
+    def _shared(self, request: Request) -> list[int]:
+        """The tokens whose entries others may use: whole tiles of the prompt, if outputs are batch-invariant."""
+        num_shared = request.num_computed
+        if self._invariance != "off":
+            num_shared = min(num_shared, request.num_prompt)
+            num_shared -= num_shared % TILE
+        return request.token_ids[:num_shared]
+
+
+def _possible(work: Work) -> Work:
+    """Without the guesses that the request's grammar forbids."""
+    return replace(work, draft=work.request.sampler.possible(work.draft)) if work.draft else work
 
 
 @torch.inference_mode()
-def _sample(request: Request, draft: Sequence[int], logits_NV: Tensor) -> list[SampledToken] | Exception:
-    """One token after the request's last one, and after each token of `draft` for as long as that is what was sampled.
+def _sample(work: Work, logits: Mapping[Place, Tensor]) -> list[SampledToken] | Exception:
+    """One token after the request's last one, and after each guess for as long as it is what was sampled before it.
 
     What goes wrong behind a right guess is left for its own turn: the answer may have ended before it.
     """
-    sampled: list[SampledToken] = []
-    for logits_V, guess in zip(logits_NV, (*draft, None), strict=True):
+    request, sampled = work.request, list[SampledToken]()
+    for i, guess in enumerate((*work.draft, None)):
         try:
-            sampled.append(request.sampler.sample(logits_V))
+            sampled.append(request.sampler.sample(logits[request, len(request.token_ids) - 1 + i]))
         except Exception as error:  # noqa: BLE001 - belongs to this request alone
             return sampled or error
         if sampled[-1].ends or sampled[-1].token_id != guess:
             break
     return sampled
+
+
+def _show(work: Work, num_sampled: int, hidden: Mapping[Place, Tensor]) -> None:
+    """Let who guesses see what the model made of the tokens that stay."""
+    request = work.request
+    assert request.speculation is not None
+    at, end = request.num_computed, request.num_computed + work.num_tokens + max(num_sampled - 1, 0)
+    while at < end:
+        part_ND = hidden[request, at]
+        request.speculation.drafter.observe(at, part_ND[: end - at])
+        at += len(part_ND)

@@ -89,9 +89,10 @@ class Scheduler:
         max_waiting_per_tenant: The same for each tenant; None is no limit of its own.
         step_tokens: Most tokens in one step.
         few_rows: Most tokens of answers in one step, guessed ones included; without guesses there may be more answers.
+        tile: A prompt that does not fit into a step is cut at a multiple of this.
 
     Raises:
-        ValueError: `step_tokens` is less than `max_batch`.
+        ValueError: `step_tokens` is less than `max_batch` and a tile.
     """
 
     def __init__(
@@ -102,10 +103,12 @@ class Scheduler:
         step_tokens: int,
         max_waiting_per_tenant: int | None = None,
         few_rows: int = 1,
+        tile: int = 1,
     ) -> None:
-        if step_tokens < max_batch:
-            raise ValueError(f"step_tokens: must be at least max_batch={max_batch} (got {step_tokens}).")
-        self.max_batch, self.max_waiting, self.step_tokens = max_batch, max_waiting, step_tokens
+        least = max_batch - 1 + tile
+        if step_tokens < least:
+            raise ValueError(f"step_tokens: must be at least {least} for max_batch={max_batch} (got {step_tokens}).")
+        self.max_batch, self.max_waiting, self.step_tokens, self.tile = max_batch, max_waiting, step_tokens, tile
         self.few_rows = few_rows
         self.max_waiting_per_tenant = max_waiting if max_waiting_per_tenant is None else max_waiting_per_tenant
         self.waiting: list[Request] = []
@@ -171,6 +174,8 @@ class Scheduler:
         num_drafted = min(self.max_draft, (left - self.max_batch) // self.max_batch)  # every answer goes on
         for request in sorted(ready, key=lambda r: r.num_pending > 1):  # stable: answers, then prompts; each by start
             num_tokens = min(request.num_pending, left)
+            if num_tokens < request.num_pending:
+                num_tokens -= (request.num_computed + num_tokens) % self.tile
             fits = num_tokens > 0 and len(batch) < self.max_batch and request.slot is not None
             draft = request.draft[:num_drafted] if fits and request.num_pending == 1 else ()
             if draft and not room.reserve(request, num_tokens + len(draft)):

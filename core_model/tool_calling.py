@@ -66,12 +66,26 @@ def tool_grammar(tools: Sequence[Tool], choice: str) -> Grammar:
     rules = []
     for i, function in enumerate(chosen):
         nothing = {"type": "object", "properties": {}, "additionalProperties": False}
-        schema = {**(function.get("parameters") or nothing), "x-guidance": {"whitespace_flexible": False}}
+        schema = {**close_objects(function.get("parameters") or nothing), "x-guidance": {"whitespace_flexible": False}}
         head, tail = json.dumps(f"{_HEAD}{function['name']}{_MIDDLE}"), json.dumps(_TAIL)
         rules += [f"call_{i}: {head} arguments_{i} {tail}", f"arguments_{i}: %json {json.dumps(schema)}"]
     starts = [f"call_{i}" for i in range(len(chosen))] + (["TEXT"] if choice == "auto" else [])
     rules += [f"TEXT: {_TEXT}"] if choice == "auto" else []
     return Grammar("lark", "\n".join((f"start: {' | '.join(starts)}", *rules)))
+
+
+def close_objects(schema: Any) -> Any:
+    """A JSON schema whose objects hold only the properties that it names, unless it says so itself.
+
+    A schema allows more by default, and a model that may, adds what nobody reads.
+    """
+    if isinstance(schema, list):
+        return [close_objects(part) for part in schema]
+    if not isinstance(schema, Mapping):
+        return schema
+    closed = {key: close_objects(part) for key, part in schema.items()}
+    is_open = closed.get("type") == "object" and "properties" in closed
+    return {"additionalProperties": False, **closed} if is_open else closed
 
 
 @dataclass(frozen=True)

@@ -6,45 +6,63 @@ The decoder asks for `q_proj`, `k_proj` and `v_proj` of one prefix and gets one 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Literal
 
 import torch
 from torch import Tensor
 
+from core_model.compress.rounding import Scheme, round_to_nearest
+from core_model.few_bits import few_bit_grouped_linear, few_bit_linear
 from core_model.quantize import (
+    ALIGNMENT,
     DenseGroupedLinear,
     DenseLinear,
     GroupedLinear,
     Int8GroupedLinear,
     Int8Linear,
     Linear,
+    has_exact_rows,
     quantize_int8,
 )
+from core_model.quantized_weight import QuantizedWeight
 
-Precision = Literal["int8", "bf16", "fp32"]
+Precision = Literal["int4", "int8", "int8-dynamic", "bf16", "fp32"]
+INT4 = Scheme(bits=4, group_size=32, offset="free")  # without calibration, the finest grid that the kernel takes
+INT8 = Scheme(bits=8, group_size=None, offset="symmetric")
+_SCHEMES: dict[int, Scheme | None] = {4: INT4, 8: INT8, 16: None}
+_HEADS = ("model.embed_tokens.weight", "lm_head.weight")  # each row of these is a word: never below int8
 
 
 class Weights:
     """Tensors of a checkpoint on their way into a decoder.
 
     Args:
-        tensors: Name to tensor, upstream names; may be lazy. int8 layers that were packed before are used as they are.
-        precision: Of the linear layers; `int8` computes norms, attention and router in fp32.
+        tensors: Name to tensor or grouped integers, upstream names; may be lazy. int8 layers that were packed before
+            are used as they are, and so are grouped integers unless the precision is a float one.
+        precision: Of the linear layers; integer ones compute norms, attention and router in fp32. `int4` rounds to
+            nearest what is not quantized yet, and keeps the head in int8. `int8-dynamic` is `int8` with activations in
+            eight bits where there are many rows: faster, and less exact.
+        bits: 4, 8 or 16 for layers by name (without `.weight`) where `int4` shall not mean 4; see `compress.plan`.
         packed: Filled with what was asked for, int8 layers packed: enough to build the same decoder again, at once.
     """
 
     def __init__(
         self,
-        tensors: Mapping[str, Tensor],
+        tensors: Mapping[str, Tensor] | Mapping[str, Tensor | QuantizedWeight],
         *,
         precision: Precision,
         device: torch.device | str = "cpu",
         packed: dict[str, Tensor] | None = None,
+        bits: Mapping[str, int] | None = None,
     ) -> None:
-        self._packed = packed
-        self._tensors, self._int8 = tensors, precision == "int8"
+        self._packed, self._tensors, self._precision, self._bits = packed, tensors, precision, bits or {}
+        self._is_integer = precision not in ("bf16", "fp32")
+        self._num_parts = 1 if precision == "int8-dynamic" else 2
         self.dtype = torch.bfloat16 if precision == "bf16" else torch.float32
         self.device = torch.device(device)
+        # Of the layers made so far; `core_model/passes.py` says what it is good for.
+        self.has_exact_rows = precision in ("int8", "int8-dynamic") and has_exact_rows(self.device)
 
     def tensor(self, name: str, *, dtype: torch.dtype | None = None) -> Tensor:
         """One tensor, in the compute dtype unless told.
@@ -62,19 +80,27 @@ class Weights:
         """The layers `prefix.part` for all `parts`, which share their input, as one layer with outputs side by side."""
         names = [f"{prefix}.{part}.weight" if prefix else f"{part}.weight" for part in parts]
         bias_O = _cat([self.tensor(f"{prefix}.{part}.bias") for part in parts]) if bias else None
-        if self._int8:
-            return Int8Linear(*self._quantized(names), bias_O)
+        if self._has_few_bits(names[0]):
+            self.has_exact_rows = False
+            return few_bit_linear([self._few_bits(name) for name in names], bias_O)
+        if self._is_integer:
+            return Int8Linear(*self._quantized(names), bias_O, num_parts=self._num_parts)
         return DenseLinear(self._cast(names), bias_O)
 
-    def grouped_linear(self, prefixes: Sequence[str], *parts: str) -> GroupedLinear:
-        """`linear(prefix, *parts)` for each prefix, that is, each expert."""
+    def grouped_linear(self, prefixes: Sequence[str], *parts: str, rows_per_token: int) -> GroupedLinear:
+        """`linear(prefix, *parts)` for each prefix, that is, each expert; a token has rows in so many of them."""
         experts = [[f"{prefix}.{part}.weight" for part in parts] for prefix in prefixes]
-        if self._int8:
+        if self._has_few_bits(experts[0][0]):
+            self.has_exact_rows = False
+            return few_bit_grouped_linear([[self._few_bits(name) for name in names] for names in experts])
+        if self._is_integer:
             names = [name for expert in experts for name in expert]
-            return Int8GroupedLinear(*self._quantized(names), num_experts=len(experts))
+            return self._int8_experts(self._quantized(names), len(experts), rows_per_token)
         return DenseGroupedLinear([self._cast(names) for names in experts])
 
-    def stacked_linear(self, name: str, *, num_experts: int, interleaved: int = 1) -> GroupedLinear:
+    def stacked_linear(
+        self, name: str, *, num_experts: int, rows_per_token: int, interleaved: int = 1
+    ) -> GroupedLinear:
         """The experts' layers that one tensor (experts, inputs, outputs) holds.
 
         Args:
@@ -83,12 +109,41 @@ class Weights:
         """
 
         def read_experts() -> list[Tensor]:
-            stacked_EIO = self._raw(name)
+            stacked_EIO = self._dense(name)
             return [side_by_side(w_IO.t(), interleaved) for w_IO in stacked_EIO]
 
-        if self._int8:
-            return Int8GroupedLinear(*self._quantized([name], read_experts), num_experts=num_experts)
+        if self._precision == "int4":
+            return few_bit_grouped_linear([[self._rounded(name, weight_OI)] for weight_OI in read_experts()])
+        if self._is_integer:
+            return self._int8_experts(self._quantized([name], read_experts), num_experts, rows_per_token)
         return DenseGroupedLinear([weight_OI.to(self.dtype) for weight_OI in read_experts()])
+
+    def _int8_experts(self, packed: tuple[Tensor, Tensor], num_experts: int, rows_per_token: int) -> GroupedLinear:
+        return Int8GroupedLinear(
+            *packed, num_experts=num_experts, rows_per_token=rows_per_token, num_parts=self._num_parts
+        )
+
+    def _has_few_bits(self, name: str) -> bool:
+        """Whether this layer's weight is, or shall be, a `QuantizedWeight`."""
+        if self._precision == "int4" and name not in _HEADS:
+            return True
+        return self._is_integer and isinstance(self._tensors.get(name), QuantizedWeight)
+
+    def _few_bits(self, name: str) -> QuantizedWeight | Tensor:
+        """As the checkpoint has it, if in grouped integers; else rounded to what `bits` say."""
+        weight = self._raw(name)
+        return weight if isinstance(weight, QuantizedWeight) else self._rounded(name, weight)
+
+    def _rounded(self, name: str, weight_OI: Tensor) -> QuantizedWeight | Tensor:
+        bits = self._bits.get(name.removesuffix(".weight"), 4)
+        if bits not in _SCHEMES:
+            raise ValueError(f"bits: must be 4, 8 or 16 (got {bits} for {name}). Make the plan again.")
+        scheme = _SCHEMES[bits]
+        if scheme is None:
+            return weight_OI.to(self.dtype)
+        if scheme.group_size and weight_OI.shape[1] % scheme.group_size:
+            scheme = replace(scheme, group_size=None)
+        return round_to_nearest(weight_OI, scheme)
 
     def _quantized(
         self, names: Sequence[str], read: Callable[[], Sequence[Tensor]] | None = None
@@ -96,26 +151,40 @@ class Weights:
         """The int8 rows of these weights and their scales: packed ones if there are, else made now."""
         keys = tuple(f"{names[0]}+{len(names) - 1}.{what}" for what in ("int8", "scale"))
         if keys[0] not in self._tensors:
-            made = quantize_int8(read() if read else [self._raw(name) for name in names])
+            found = quantize_int8(read() if read else [self._dense(name) for name in names])
             if self._packed is not None:
-                self._packed |= dict(zip(keys, made, strict=True))
-            return made
-        return self._kept(keys[0]), self._kept(keys[1])
+                self._packed |= dict(zip(keys, found, strict=True))
+        else:
+            found = self._kept(keys[0]), self._kept(keys[1])
+        self.has_exact_rows &= found[0].shape[1] % ALIGNMENT == 0
+        return found
 
     def _cast(self, names: Sequence[str]) -> Tensor:
-        return _cat([self._raw(name).to(self.dtype) for name in names])
+        return _cat([self._dense(name).to(self.dtype) for name in names])
 
     def _kept(self, name: str) -> Tensor:
-        tensor = self._raw(name)
+        tensor = self._dense(name)
         if self._packed is not None:
             self._packed[name] = tensor
         return tensor
 
-    def _raw(self, name: str) -> Tensor:
+    def _dense(self, name: str) -> Tensor:
+        weight = self._raw(name)
+        return weight.dequantize() if isinstance(weight, QuantizedWeight) else weight
+
+    def _raw(self, name: str) -> Tensor | QuantizedWeight:
+        """As the checkpoint has it: a format of grouped integers gives these, for a layer that computes with them."""
         try:
-            return self._tensors[name].to(self.device)
+            weight = self._tensors[name]
         except KeyError:
             raise ValueError(f"checkpoint: tensor {name} is missing. Convert or download the model again.") from None
+        if isinstance(weight, QuantizedWeight):
+            where = self.device
+            codes_OI, scale_OG, offset_OG = weight.codes_OI, weight.scale_OG, weight.offset_OG
+            return replace(
+                weight, codes_OI=codes_OI.to(where), scale_OG=scale_OG.to(where), offset_OG=offset_OG.to(where)
+            )
+        return weight.to(self.device)
 
 
 def side_by_side(rows: Tensor, parts: int) -> Tensor:

@@ -18,6 +18,7 @@ from rich.table import Table
 from service.auth import Caller
 from service.cli_admin import EXIT_FAILED, Tenant, audit_app, doctor_app, keys_app
 from service.cli_finance import finance_app
+from service.cli_quantize import quantize_app
 from service.progress import show_progress
 from service.settings import Settings, read_settings
 from verticals.contract import Artifact, NotFound, TriviumError, UploadedFile
@@ -39,6 +40,7 @@ app.add_typer(audit_app, name="audit")
 app.add_typer(keys_app, name="keys")
 app.add_typer(finance_app, name="finance")
 app.add_typer(doctor_app)
+app.add_typer(quantize_app)
 Out = Annotated[Path | None, typer.Option("--out", "-o", help="Write here instead of to standard output.")]
 
 

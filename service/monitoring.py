@@ -37,6 +37,24 @@ class EngineStats(Protocol):
     def waiting(self) -> int: ...
 
     @property
+    def paused(self) -> int: ...
+
+    @property
+    def pages_total(self) -> int: ...
+
+    @property
+    def pages_free(self) -> int: ...
+
+    @property
+    def pages_cached(self) -> int: ...
+
+    @property
+    def preemptions_total(self) -> int: ...
+
+    @property
+    def cached_prompt_tokens_total(self) -> int: ...
+
+    @property
     def prompt_tokens_total(self) -> int: ...
 
     @property
@@ -96,6 +114,13 @@ class _EngineCollector(Collector):
         stats = self._stats()
         yield GaugeMetricFamily("trivium_engine_running_requests", "Requests being decoded.", stats.running)
         yield GaugeMetricFamily("trivium_engine_waiting_requests", "Requests queued for the engine.", stats.waiting)
+        yield GaugeMetricFamily("trivium_engine_paused_requests", "Requests whose reader is behind.", stats.paused)
+        yield GaugeMetricFamily("trivium_cache_pages", "Pages of the KV cache.", stats.pages_total)
+        yield GaugeMetricFamily("trivium_cache_free_pages", "Pages with nothing in them.", stats.pages_free)
+        yield GaugeMetricFamily("trivium_cache_reusable_pages", "Pages kept for later prompts.", stats.pages_cached)
+        yield CounterMetricFamily("trivium_preemptions", "Requests that gave way to others.", stats.preemptions_total)
+        reused = stats.cached_prompt_tokens_total
+        yield CounterMetricFamily("trivium_cached_prompt_tokens", "Prompt tokens found in the cache.", reused)
         yield CounterMetricFamily("trivium_prompt_tokens", "Prompt tokens read.", stats.prompt_tokens_total)
         yield CounterMetricFamily("trivium_generated_tokens", "Tokens generated.", stats.generated_tokens_total)
 

@@ -28,12 +28,14 @@ class Settings(BaseSettings):
     demo: bool = Field(True, description="Prepare demo models and data, and issue a demo key at `trivium up`.")
     model: Path | None = Field(None, description="Checkpoint folder to serve instead of the embedded default model.")
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    precision: Literal["int8", "bf16", "fp32"] = Field("int8", description="Weights of the local engine.")
+    precision: Literal["int4", "int8", "int8-dynamic", "bf16", "fp32"] = Field(
+        "int8", description="Weights of the local engine."
+    )
     max_batch: int = Field(8, ge=1, le=256, description="Requests that the local engine decodes at once.")
     engine: Literal["local", "openai"] = Field("local", description="`openai`: any OpenAI-compatible server.")
-    openai_base_url: str = ""
-    openai_model: str = ""
-    openai_api_key: SecretStr = SecretStr("")
+    openai_base_url: str = Field("", description="Address of that server, up to and with `/v1`.")
+    openai_model: str = Field("", description="The model's name there.")
+    openai_api_key: SecretStr = Field(SecretStr(""), description="Key for that server; empty if it asks for none.")
     max_upload_mb: int = Field(64, ge=1, le=4096, description="Largest request body, MiB.")
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_json: bool = Field(False, description="One JSON object a line instead of readable text.")

@@ -21,7 +21,7 @@ from service.settings import Settings
 from verticals.bootstrap import bootstrap_interval
 from verticals.contract import Metric, Progress, Suite, Unavailable
 
-Precision = Literal["int8", "bf16", "fp32"]
+Precision = Literal["int4", "int8", "int8-dynamic", "bf16", "fp32"]
 Rows = NDArray[np.float64]
 
 TEXT = Path(__file__).parent / "text" / "passages.md"

@@ -18,6 +18,7 @@ class FakeRunner:
     vocab_size = 300
     capacity = 10**10
     few_rows = 8
+    tile = 1
     adapters = frozenset({"polite"})
 
     def __init__(self, script: Sequence[int]) -> None:

@@ -168,3 +168,8 @@ def test_a_folder_without_config_is_refused(tmp_path: Path, llama_config: dict[s
     (tmp_path / "config.json").write_text(json.dumps(llama_config))
 
     assert load_config(tmp_path).vocab_size == 300
+
+
+def test_rotary_settings_may_lie_beside_each_other(llama_config: dict[str, Any]) -> None:
+    """As every config.json before transformers 5 has them."""
+    assert parse_config({**llama_config, "rope_theta": 500_000.0}).rope_theta == 500_000.0

@@ -209,7 +209,7 @@ def test_cancelled_requests_are_found_wherever_they_are() -> None:
 
 
 def test_a_step_smaller_than_the_batch_is_refused() -> None:
-    with pytest.raises(ValueError, match="step_tokens: must be at least max_batch=8"):
+    with pytest.raises(ValueError, match="step_tokens: must be at least 8 for max_batch=8"):
         Scheduler(max_batch=8, max_waiting=1, step_tokens=4)
 
 

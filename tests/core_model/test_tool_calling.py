@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 
 from core_model.constrain import ConstraintFactory
 from core_model.tokenizer import Tokenizer
-from core_model.tool_calling import AnswerReader, render_call, tool_grammar
+from core_model.tool_calling import AnswerReader, close_objects, render_call, tool_grammar
 
 ARGUMENTS = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
 TOOLS = [
-    {"type": "function", "function": {"name": "weather", "parameters": {**ARGUMENTS, "additionalProperties": False}}},
+    {"type": "function", "function": {"name": "weather", "parameters": ARGUMENTS}},
     {"type": "function", "function": {"name": "now"}},
 ]
 
@@ -62,6 +62,7 @@ def fits(factory: ConstraintFactory, tokenizer: Tokenizer, text: str, choice: st
         (render_call("now", {}), {"auto", "any"}),
         ("It is sunny. 3 < 4", {"auto"}),
         (render_call("weather", {"town": "Bern"}), set()),
+        (render_call("weather", {"city": "Bern", "more": 1}), set()),
         (render_call("fly", {}), set()),
         ("\n<tool_call>", set()),
     ],
@@ -70,6 +71,19 @@ def test_the_grammar_allows_valid_calls_of_the_chosen_tools(tokenizer: Tokenizer
     factory = ConstraintFactory(tokenizer.to_json(), vocab_size=300, eos_ids=tokenizer.eos_ids)
 
     assert {choice for choice in ("auto", "any", "weather") if fits(factory, tokenizer, text, choice)} == choices
+
+
+def test_objects_are_closed_at_every_depth_unless_they_say_otherwise() -> None:
+    inner = {"type": "object", "properties": {"properties": {"type": "string"}}}
+    free = {"type": "object", "properties": {}, "additionalProperties": True}
+    schema = {"type": "object", "properties": {"a": {"anyOf": [inner, free]}, "b": {"type": "object"}}}
+
+    closed = close_objects(schema)
+
+    parts = closed["properties"]["a"]["anyOf"]
+    assert closed["additionalProperties"] is False
+    assert parts == [{**inner, "additionalProperties": False}, free]
+    assert closed["properties"]["b"] == {"type": "object"}
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from core_model.embedded import find_gguf
-from core_model.gguf_file import LlamaGGUF
+from core_model.formats.gguf_file import GGUFFile
+from core_model.quantized_weight import QuantizedWeight
 from core_model.tokenizer import Tokenizer, tokenizer_from_gguf
 
 PROSE = (
@@ -40,9 +41,11 @@ class Dense:
 
 @pytest.fixture(scope="session")
 def dense() -> Dense:
-    source = LlamaGGUF(find_gguf())
+    source = GGUFFile(find_gguf())
     tokenizer = Tokenizer(tokenizer_from_gguf(source.metadata), eos_ids=frozenset({2}))
-    return Dense(source.config(), source.tensors(lambda done: None), tokenizer.encode(PROSE))
+    weights = source.weights().items()
+    tensors = {n: w.dequantize() if isinstance(w, QuantizedWeight) else w.float() for n, w in weights}
+    return Dense(source.config(), tensors, tokenizer.encode(PROSE))
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,7 @@ from core_model.checkpoint import write_json, write_tensors
 from core_model.config import parse_config
 from core_model.embedded import find_gguf
 from core_model.evaluate import logits_kl, perplexity
-from core_model.gguf_file import LlamaGGUF
+from core_model.formats.gguf_file import GGUFFile
 from core_model.model import Decoder
 from core_model.tokenizer import tokenizer_from_gguf
 from core_model.upcycle import UpcycleRecipe, upcycle
@@ -79,7 +79,7 @@ def test_the_tokenizer_equals_transformers(dense: Dense) -> None:
     """transformers' GGUF tokenizer does not split digits as SmolLM2 does, so numbers are left out here."""
     path = find_gguf()
     theirs = AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name)
-    ours = tokenizer_from_gguf(LlamaGGUF(path).metadata)
+    ours = tokenizer_from_gguf(GGUFFile(path).metadata)
     texts = ["".join(c for c in PROSE if not c.isdigit()), "naïve café 世界 🙂", "<|im_start|>user\nHi<|im_end|>\n"]
 
     assert [ours.encode(text).ids for text in texts] == [theirs.encode(text) for text in texts]

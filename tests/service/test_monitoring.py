@@ -26,6 +26,12 @@ SECRET = "Jane Doe owes 4711"
 class FakeStats:
     running: int = 0
     waiting: int = 0
+    paused: int = 0
+    pages_total: int = 0
+    pages_free: int = 0
+    pages_cached: int = 0
+    preemptions_total: int = 0
+    cached_prompt_tokens_total: int = 0
     prompt_tokens_total: int = 0
     generated_tokens_total: int = 0
 
