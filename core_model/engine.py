@@ -109,9 +109,8 @@ class Engine:
         self._wake = threading.Condition()  # guards the scheduler and _running
         self._running = False
         self._thread: threading.Thread | None = None
-        self._new_drafter = new_drafter
+        self._new_drafter, self._drafted, self._accepted = new_drafter, 0, 0
         self._requests = self._failed = self._prompt_tokens = self._generated = self._cached = 0
-        self._drafted = self._accepted = 0
 
     def start(self) -> Engine:
         """Begin the background thread (once)."""
@@ -268,42 +267,39 @@ class Engine:
             return self._fail(request, sampled)
         self._scheduler.count_served(work, num_sampled=len(sampled))
         request.num_computed += work.num_tokens
+        self._drafted += len(work.draft)
         for i, token in enumerate(sampled):
-            request.num_computed += i > 0  # the token before was guessed, so its keys and values are there already
-            if not self._append(request, token):
+            if i:  # the token before was guessed, so its keys and values are there already
+                request.num_computed += 1
+                self._accepted += 1
+            self._append(request, token)
+            if request.slot is None:  # it has ended
                 return None
         if sampled and request.speculation:
-            self._speculate(request, request.speculation, num_drafted=len(work.draft), num_accepted=len(sampled) - 1)
+            try:
+                request.speculation.learn(num_drafted=len(work.draft), num_accepted=len(sampled) - 1)
+                useful = request.max_length - len(request.token_ids) - 1  # the last token needs no guess
+                limit = min(useful, self._scheduler.max_draft)
+                request.draft = request.speculation.propose(request.token_ids, limit=limit)
+            except Exception as error:  # noqa: BLE001 - handed to the request's reader
+                self._fail(request, error)
         return None
 
-    def _speculate(self, request: Request, guess: Speculation, *, num_drafted: int, num_accepted: int) -> None:
-        """Learn from the last guess, make the next one."""
-        self._drafted += num_drafted
-        self._accepted += num_accepted
-        try:
-            if num_drafted:
-                guess.learn(num_drafted=num_drafted, num_accepted=num_accepted)
-            most = request.max_length - len(request.token_ids) - 1  # the last token needs no guess: it comes anyway
-            request.draft = guess.propose(request.token_ids, limit=min(most, self._scheduler.max_draft))
-        except Exception as error:  # noqa: BLE001 - handed to the request's reader
-            self._fail(request, error)
-
-    def _append(self, request: Request, sampled: SampledToken) -> bool:
-        """One more token of the answer; whether it goes on after it."""
+    def _append(self, request: Request, sampled: SampledToken) -> None:
+        """One more token of the answer, unless it ends it."""
         params, token = request.params, sampled.token_id
         if token in params.stop_token_ids or (token in self._eos_ids and not params.ignore_eos):
-            self._finish(request, "stop")
-            return False
+            return self._finish(request, "stop")
         request.token_ids.append(token)
         self._generated += 1
         text, stopped = request.text.push(token)
         chunk = TokenChunk((token,), text, logprobs=(sampled.logprob,) if sampled.logprob else ())
-        is_full = len(request.token_ids) >= request.max_length
-        if stopped or sampled.ends or is_full:
-            self._finish(request, "stop" if stopped or sampled.ends else "length", chunk)
-            return False
+        if stopped or sampled.ends:
+            return self._finish(request, "stop", chunk)
+        if len(request.token_ids) >= request.max_length:
+            return self._finish(request, "length", chunk)
         request.output.put(chunk)
-        return True
+        return None
 
     def _finish(self, request: Request, reason: FinishReason, last: TokenChunk = _NOTHING) -> None:
         self._retire(request)

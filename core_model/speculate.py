@@ -94,7 +94,9 @@ class Speculation:
         return tuple(self.drafter.propose(token_ids, affordable)) if affordable > 0 else ()
 
     def learn(self, *, num_drafted: int, num_accepted: int) -> None:
-        """Take note of how many tokens of a guess were checked, and were right."""
+        """Take note of how many tokens of a guess were checked, and were right; no guess changes nothing."""
+        if not num_drafted:
+            return
         self._earn(num_accepted - _PRICE * num_drafted)
         if num_accepted == num_drafted:
             self._length = min(2 * self._length + 1, _MAX_DRAFT)
