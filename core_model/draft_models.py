@@ -8,7 +8,7 @@ Shapes: N new tokens, D model dim, V vocabulary.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
@@ -19,7 +19,6 @@ from core_model.config import ModelConfig
 from core_model.kv_cache import PagedCache
 from core_model.model import Decoder, DecoderLayer
 from core_model.norm import RMSNorm
-from core_model.speculate import Drafter
 from core_model.tokenizer import Tokenizer
 from core_model.weights import Weights
 
@@ -30,10 +29,13 @@ class DraftModel:
     Args:
         decoder: Of the same vocabulary; `check_same_vocabulary` checks that.
         cache: For this decoder. When it is full, there are no guesses for the requests that came last.
+        vocab_size: Of the model that it guesses for; models of one vocabulary may be padded differently.
+        price: What one of its passes costs, in passes of that model.
     """
 
-    def __init__(self, decoder: Decoder, cache: PagedCache) -> None:
-        self._decoder, self._cache = decoder, cache
+    def __init__(self, decoder: Decoder, cache: PagedCache, *, vocab_size: int, price: float = 0.2) -> None:
+        self._vocab_size = vocab_size
+        self._decoder, self._cache, self.price = decoder, cache, price
         self._slot: int | None = None
         self._in_cache: list[int] = []  # tokens whose entries are in, wrong guesses included
 
@@ -50,7 +52,7 @@ class DraftModel:
             at = len(token_ids) + len(guess) - len(new)
             ids = torch.tensor(new, device=self._decoder.device)
             hidden_ND = self._decoder(ids, [Segment(len(new), at, self._slot)], self._cache)
-            new = [int(self._decoder.logits(hidden_ND[-1:]).argmax())]
+            new = [int(self._decoder.logits(hidden_ND[-1:])[:, : self._vocab_size].argmax())]
             guess += new
         self._in_cache, self._num_sure = [*token_ids, *guess[:-1]], len(token_ids)
         return guess
@@ -149,10 +151,14 @@ class NextTokens:
 
     The layer reads on from where the decoder began: if the beginning of a prompt came from the cache, the layer never
     sees it, and guesses a little less well.
+
+    Args:
+        cache: From `NextTokenHead.new_cache`. When it is full, there are no guesses for the requests that came last.
+        price: What the layer and the output head cost, in passes of the whole model, which has dozens of layers.
     """
 
-    def __init__(self, head: NextTokenHead, cache: PagedCache) -> None:
-        self._head, self._cache = head, cache
+    def __init__(self, head: NextTokenHead, cache: PagedCache, *, price: float = 0.05) -> None:
+        self._head, self._cache, self.price = head, cache, price
         self._slot: int | None = None
         self._first = self._num_seen = 0  # of the request's tokens: those that the layer has read
         self._unread: list[Tensor] = []  # hidden states of the tokens after these
@@ -193,16 +199,6 @@ class NextTokens:
         if self._slot is not None:
             self._cache.end(self._slot, ())
         self._slot, self._unread = None, []
-
-
-def draft_model_drafters(decoder: Decoder, cache: PagedCache) -> Callable[[], Drafter]:
-    """For `Engine(new_drafter=...)`: one `DraftModel` a request."""
-    return lambda: DraftModel(decoder, cache)
-
-
-def next_token_drafters(head: NextTokenHead, cache: PagedCache) -> Callable[[], Drafter]:
-    """For `Engine(new_drafter=...)`: one `NextTokens` a request."""
-    return lambda: NextTokens(head, cache)
 
 
 def _common(a: Sequence[int], b: Sequence[int], start: int) -> int:

@@ -58,7 +58,7 @@ class Runner(CacheRoom, Protocol):
     def step(self, batch: Sequence[Work]) -> list[list[SampledToken] | Exception]:
         """Run the model once. Per work: the sampled tokens, or what went wrong with this one.
 
-        One token, or none inside a prompt; one more for each token of `Work.draft` that is what was sampled before it.
+        One token, and one more for each right guess in `Work.draft`; none inside a prompt.
         """
 
     def cache_stats(self) -> CacheStats: ...
@@ -269,18 +269,16 @@ class Engine:
         request.num_computed += work.num_tokens
         self._drafted += len(work.draft)
         for i, token in enumerate(sampled):
-            if i:  # the token before was guessed, so its keys and values are there already
-                request.num_computed += 1
-                self._accepted += 1
+            request.num_computed += i > 0  # the token before was guessed: its keys and values are there already
+            self._accepted += i > 0
             self._append(request, token)
             if request.slot is None:  # it has ended
                 return None
         if sampled and request.speculation:
             try:
                 request.speculation.learn(num_drafted=len(work.draft), num_accepted=len(sampled) - 1)
-                useful = request.max_length - len(request.token_ids) - 1  # the last token needs no guess
-                limit = min(useful, self._scheduler.max_draft)
-                request.draft = request.speculation.propose(request.token_ids, limit=limit)
+                most = min(request.max_length - len(request.token_ids) - 1, self._scheduler.max_draft)
+                request.draft = request.speculation.propose(request.token_ids, limit=most)
             except Exception as error:  # noqa: BLE001 - handed to the request's reader
                 self._fail(request, error)
         return None

@@ -21,6 +21,10 @@ _MOST_CREDIT = 4.0  # so that guessing ends soon where it no longer pays
 class Drafter(Protocol):
     """Guesses how one answer goes on."""
 
+    @property
+    def price(self) -> float:
+        """What guessing a token costs, in passes of the model that checks it."""
+
     def propose(self, token_ids: Sequence[int], limit: int) -> Sequence[int]:
         """Up to `limit` tokens (1 or more) that may follow `token_ids`: the prompt and the answer so far.
 
@@ -44,6 +48,8 @@ class PromptLookup:
         max_n: Tokens that are compared at most.
         min_n: And at least; fewer match often, and say little about what follows.
     """
+
+    price = 0.0
 
     def __init__(self, *, max_n: int = 6, min_n: int = 2) -> None:
         if not 1 <= min_n <= max_n:
@@ -78,26 +84,28 @@ class PromptLookup:
 class Speculation:
     """How far to guess, for one request: further after right guesses, less after wrong ones, and within a budget.
 
-    A guess costs `_PRICE` a token, right or wrong, and each right token saves a pass. The difference is kept as credit,
-    and without credit nothing is guessed; so guessing that never helps costs half a token and 1 % of the answer.
+    Guessing and checking a token has its price, right or wrong, and each right token saves a pass. The difference is
+    kept as credit, and without credit nothing is guessed: so guessing that never helps costs the time of half a token,
+    and 1 % of the answer's.
     """
 
     def __init__(self, drafter: Drafter) -> None:
         self.drafter = drafter
+        self._price = _PRICE + drafter.price
         self._length, self._credit, self._num_seen = 3, _CREDIT, 0
 
     def propose(self, token_ids: Sequence[int], *, limit: int) -> tuple[int, ...]:
         """A guess of at most `limit` tokens; often none."""
         self._earn(_ALLOWANCE * (len(token_ids) - self._num_seen) if self._num_seen else 0.0)
         self._num_seen = len(token_ids)
-        affordable = min(self._length, limit, int(self._credit / _PRICE))
+        affordable = min(self._length, limit, int(self._credit / self._price))
         return tuple(self.drafter.propose(token_ids, affordable)) if affordable > 0 else ()
 
     def learn(self, *, num_drafted: int, num_accepted: int) -> None:
         """Take note of how many tokens of a guess were checked, and were right; no guess changes nothing."""
         if not num_drafted:
             return
-        self._earn(num_accepted - _PRICE * num_drafted)
+        self._earn(num_accepted - self._price * num_drafted)
         if num_accepted == num_drafted:
             self._length = min(2 * self._length + 1, _MAX_DRAFT)
         else:

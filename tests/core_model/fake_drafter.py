@@ -10,6 +10,8 @@ from typing import Any
 class KnowsAnswers:
     """Proposes how one of `texts` (prompt and answer) goes on; each token is nonsense with a probability."""
 
+    price = 0.0
+
     def __init__(self, texts: Collection[Sequence[int]], *, nonsense: float = 0.0, seed: int = 0) -> None:
         self._texts, self._nonsense, self._random = texts, nonsense, random.Random(seed)
         self.num_ended = 0

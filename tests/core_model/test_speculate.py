@@ -60,6 +60,9 @@ def test_growing_text_is_indexed_as_a_plain_search_would_find(
 class Always:
     """Proposes as much as it may."""
 
+    def __init__(self, price: float = 0.0) -> None:
+        self.price = price
+
     def propose(self, token_ids: Sequence[int], limit: int) -> Sequence[int]:
         return [0] * limit
 
@@ -92,7 +95,7 @@ def test_guesses_that_are_never_right_end_soon() -> None:
 
 def test_good_guesses_do_not_pay_for_bad_ones_forever() -> None:
     speculation = Speculation(Always())
-    for i in range(100):
+    for _ in range(100):
         speculation.learn(num_drafted=3, num_accepted=3)
     num_wasted = 0
     for i in range(100):
@@ -101,6 +104,12 @@ def test_good_guesses_do_not_pay_for_bad_ones_forever() -> None:
         speculation.learn(num_drafted=len(guess), num_accepted=0)
 
     assert num_wasted <= 26
+
+
+def test_a_costly_drafter_is_asked_less() -> None:
+    free, costly = Speculation(Always()), Speculation(Always(price=0.3))
+
+    assert len(free.propose([0], limit=9)) > len(costly.propose([0], limit=9)) == 1
 
 
 def test_a_guess_is_no_longer_than_the_answer_may_be() -> None:
