@@ -38,7 +38,7 @@ from retrieval.ingest import read_folder
 from verticals.support.answering import answer_messages
 
 KNOWLEDGE = Path(__file__).parent.parent / "verticals" / "support" / "knowledge"
-GROUNDED = ("answer", "quote")
+GROUNDED = ("quote", "summary")
 LIMIT = 1.5
 MAX_FACTS = 10
 FREE = (
@@ -64,10 +64,11 @@ def main() -> None:
     sets = make_prompts(tokenizer, args.prompts)
     rows: dict[str, dict[str, list[float]]] = {name: {"off": [], "on": [], "ratio": []} for name in [*sets, "grounded"]}
     counts: dict[str, list[int]] = {name: [0, 0, 0] for name in rows}  # tokens, guessed, right
-    for run in range(-1, args.runs):  # run -1 warms up
+    _decode(engine, sets["free"][:1], args.tokens, speculate=False)  # warms up
+    for _ in range(args.runs):
         for name, measured in _run(engine, sets, args).items():
             for kind, rate in measured["rates"].items():
-                rows[name][kind] += [rate] if run >= 0 else []
+                rows[name][kind].append(rate)
             counts[name] = measured["counts"]
     engine.close()
     report = _report(rows, counts, args)
