@@ -3,8 +3,8 @@
 Matrix products round differently for different numbers of rows, so an answer may depend on what else runs, on what was
 cached and on where a prompt was cut ("Defeating nondeterminism in LLM inference", Thinking Machines, 2025). Batch
 invariance makes the shape of every product a function of the request alone:
-- A prompt is computed in tiles that begin at multiples of `TILE`; a generated token is a tile of its own. Attention
-  runs tile by tile. Only whole tiles of prompts are shared between requests.
+- A prompt is computed in tiles that begin at multiples of `TILE`; a generated or guessed token is a tile of its own.
+  Attention runs tile by tile. Only whole tiles of prompts are shared between requests.
 - Where a row of a linear layer comes out the same whatever rows are beside it (`Decoder.has_exact_rows`), the tiles of
   all requests share a call: prompts one, and generated tokens others, because few rows use another kernel than many.
 - Elsewhere each tile is a call of its own, which costs what batching gains.
@@ -25,11 +25,18 @@ Invariance = Literal["off", "exact_rows", "alone"]
 
 @dataclass(frozen=True)
 class Tile:
-    """`num_tokens` of a work's tokens from position `start` on, in the order of its request."""
+    """`num_tokens` of a work's tokens from position `start` on, in the order of its request; guesses come last."""
 
     work: Work
     start: int
     num_tokens: int
+
+    @property
+    def token_ids(self) -> list[int]:
+        """The tokens themselves."""
+        end, known = self.start + self.num_tokens, self.work.request.token_ids
+        draft = self.work.draft[max(self.start - len(known), 0) : max(end - len(known), 0)]
+        return [*known[self.start : end], *draft]
 
 
 def passes(batch: Sequence[Work], invariance: Invariance, *, few_rows: int) -> Iterator[list[Tile]]:
@@ -39,7 +46,7 @@ def passes(batch: Sequence[Work], invariance: Invariance, *, few_rows: int) -> I
         few_rows: Up to so many rows use the kernel for few rows; calls of prompts have more.
     """
     if invariance == "off":
-        yield [Tile(work, work.request.num_computed, work.num_tokens) for work in batch]
+        yield [Tile(work, work.request.num_computed, work.num_tokens + len(work.draft)) for work in batch]
         return
     tiles = [tile for work in batch for tile in _tiles(work)]
     if invariance == "alone":
@@ -56,7 +63,8 @@ def passes(batch: Sequence[Work], invariance: Invariance, *, few_rows: int) -> I
 
 
 def _tiles(work: Work) -> Iterator[Tile]:
-    at, end = work.request.num_computed, work.request.num_computed + work.num_tokens
+    at = work.request.num_computed
+    end = at + work.num_tokens + len(work.draft)
     while at < end:
         prompt_end = min(end, work.request.num_prompt, at + TILE - at % TILE)
         stop = prompt_end if at < work.request.num_prompt else at + 1

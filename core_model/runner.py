@@ -5,7 +5,8 @@ Ignores queues, threads and text.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -20,6 +21,8 @@ from core_model.quantize import FEW_ROWS
 from core_model.sampling import Sampler
 from core_model.scheduler import Request, Work
 from core_model.stats import CacheStats
+
+Place = tuple[Request, int]  # a token of a request
 
 
 class ModelRunner:
@@ -52,6 +55,11 @@ class ModelRunner:
     def capacity(self) -> int:
         """Tokens that the cache holds, of all requests together."""
         return self._cache.capacity
+
+    @property
+    def few_rows(self) -> int:
+        """Tokens of answers, guesses among them, that one call of the decoder takes."""
+        return 1 if self._invariance == "alone" else FEW_ROWS
 
     @property
     def adapters(self) -> frozenset[str]:
@@ -92,29 +100,35 @@ class ModelRunner:
         self._cache.end(request.slot, self._shared(request))
         request.slot = None
 
-    def step(self, batch: Sequence[Work]) -> list[SampledToken | Exception | None]:
+    def step(self, batch: Sequence[Work]) -> list[list[SampledToken] | Exception]:
         """Run the batch's tokens through the decoder and sample where a request's last token is among them."""
-        sampled: dict[Request, SampledToken | Exception] = {}
-        for tiles in passes(batch, self._invariance, few_rows=FEW_ROWS):
-            due, logits = self._run(tiles)
-            sampled |= {request: _sample(request, row) for request, row in zip(due, logits, strict=True)}
-        return [sampled.get(work.request) for work in batch]
+        works = [_possible(work) for work in batch]
+        hidden, logits = dict[Place, Tensor](), dict[Place, Tensor]()
+        for tiles in passes(works, self._invariance, few_rows=FEW_ROWS):
+            self._run(tiles, hidden, logits)
+        results = [_sample(work, logits) if work.samples else [] for work in works]
+        for work, sampled in zip(works, results, strict=True):
+            if work.request.speculation and not isinstance(sampled, Exception):
+                _show(work, len(sampled), hidden)
+        return results
 
-    def _run(self, tiles: Sequence[Tile]) -> tuple[list[Request], list[Tensor]]:
-        """One call of the decoder; the requests whose last token is in it, and their next token's logits (V,)."""
+    def _run(self, tiles: Sequence[Tile], hidden: dict[Place, Tensor], logits: dict[Place, Tensor]) -> None:
+        """One call of the decoder; adds each tile's hidden states (N, D), and what a token is sampled from (V,)."""
         token_ids: list[int] = []
-        segments, last = [], dict[Request, int]()
+        segments, due = [], dict[Place, int]()
         for tile in tiles:
             request, end = tile.work.request, tile.start + tile.num_tokens
             assert request.slot is not None
             segments.append(Segment(tile.num_tokens, tile.start, request.slot))
-            token_ids += request.token_ids[tile.start : end]
-            if end == len(request.token_ids):
-                last[request] = len(token_ids) - 1
+            for at in range(max(tile.start, len(request.token_ids) - 1), end):
+                due[request, at] = len(token_ids) + at - tile.start
+            token_ids += tile.token_ids
         hidden_TD = self._decoder(torch.tensor(token_ids, device=self._decoder.device), segments, self._cache)
-        few = FEW_ROWS if self._invariance == "exact_rows" else max(len(last), 1)
-        rows = torch.split(hidden_TD[list(last.values())], few) if last else ()
-        return list(last), [row for part_ND in rows for row in self._decoder.logits(part_ND)]
+        few = FEW_ROWS if self._invariance == "exact_rows" else max(len(due), 1)
+        rows = torch.split(hidden_TD[list(due.values())], few) if due else ()
+        logits |= zip(due, (row for part_ND in rows for row in self._decoder.logits(part_ND)), strict=True)
+        parts = torch.split(hidden_TD, [tile.num_tokens for tile in tiles])
+        hidden |= zip(((tile.work.request, tile.start) for tile in tiles), parts, strict=True)
 
     def _shared(self, request: Request) -> list[int]:
         """The tokens whose entries others may use: whole tiles of the prompt, if outputs are batch-invariant."""
@@ -125,10 +139,34 @@ class ModelRunner:
         return request.token_ids[:num_shared]
 
 
+def _possible(work: Work) -> Work:
+    """Without the guesses that the request's grammar forbids."""
+    return replace(work, draft=work.request.sampler.possible(work.draft)) if work.draft else work
+
+
 @torch.inference_mode()
-def _sample(request: Request, logits_V: Tensor) -> SampledToken | Exception:
-    try:
-        sampled: SampledToken = request.sampler.sample(logits_V)
-    except Exception as error:  # noqa: BLE001 - belongs to this request alone
-        return error
+def _sample(work: Work, logits: Mapping[Place, Tensor]) -> list[SampledToken] | Exception:
+    """One token after the request's last one, and after each guess for as long as it is what was sampled before it.
+
+    What goes wrong behind a right guess is left for its own turn: the answer may have ended before it.
+    """
+    request, sampled = work.request, list[SampledToken]()
+    for i, guess in enumerate((*work.draft, None)):
+        try:
+            sampled.append(request.sampler.sample(logits[request, len(request.token_ids) - 1 + i]))
+        except Exception as error:  # noqa: BLE001 - belongs to this request alone
+            return sampled or error
+        if sampled[-1].ends or sampled[-1].token_id != guess:
+            break
     return sampled
+
+
+def _show(work: Work, num_sampled: int, hidden: Mapping[Place, Tensor]) -> None:
+    """Let who guesses see what the model made of the tokens that stay."""
+    request = work.request
+    assert request.speculation is not None
+    at, end = request.num_computed, request.num_computed + work.num_tokens + max(num_sampled - 1, 0)
+    while at < end:
+        part_ND = hidden[request, at]
+        request.speculation.drafter.observe(at, part_ND[: end - at])
+        at += len(part_ND)

@@ -63,7 +63,7 @@ def step(scheduler: Scheduler, room: Room, is_done: Callable[[Request], bool]) -
     started = start_all(scheduler, room)
     for work in scheduler.schedule(room):
         request, samples = work.request, work.samples
-        scheduler.count_served(work)
+        scheduler.count_served(work, num_sampled=int(samples))
         request.num_computed += work.num_tokens
         if samples:
             request.token_ids.append(1)
@@ -225,7 +225,7 @@ def test_every_request_ends_and_no_step_exceeds_its_limits(lengths: list[tuple[i
         assert room.taken.total() <= capacity
         for work in batch:
             samples = work.samples
-            scheduler.count_served(work)
+            scheduler.count_served(work, num_sampled=int(samples))
             work.request.num_computed += work.num_tokens
             if samples:
                 work.request.token_ids.append(1)
