@@ -6,10 +6,13 @@ Ignores queues, threads and text.
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from core_model.adapter_bank import AdapterBank
+from core_model.adapters import Adapter
 from core_model.constrain import ConstraintFactory
 from core_model.generation import SampledToken, SamplingParams
 from core_model.kv_cache import PagedCache
@@ -23,8 +26,16 @@ from core_model.stats import CacheStats
 class ModelRunner:
     """Implements `core_model.engine.Runner` over a decoder and its cache."""
 
-    def __init__(self, decoder: Decoder, cache: PagedCache, constraints: ConstraintFactory | None = None) -> None:
+    def __init__(
+        self,
+        decoder: Decoder,
+        cache: PagedCache,
+        constraints: ConstraintFactory | None = None,
+        *,
+        adapters: AdapterBank | None = None,
+    ) -> None:
         self._decoder, self._cache, self._constraints = decoder, cache, constraints
+        self._adapters = adapters or AdapterBank(decoder)
 
     @property
     def vocab_size(self) -> int:
@@ -36,10 +47,17 @@ class ModelRunner:
         """Tokens that the cache holds, of all requests together."""
         return self._cache.capacity
 
-    @property
-    def adapters(self) -> frozenset[str]:
-        """Adapters that a request may ask for: none yet."""
-        return frozenset()
+    def read_adapter(self, folder: Path) -> Adapter:
+        """An adapter that fits the model; not usable until it is added. From any thread."""
+        return self._adapters.read(folder)
+
+    def add_adapter(self, adapter: Adapter) -> None:
+        """Make an adapter usable."""
+        self._adapters.add(adapter)
+
+    def remove_adapter(self, adapter_id: str) -> None:
+        """Let go of an adapter that no request uses."""
+        self._adapters.remove(adapter_id)
 
     def cache_stats(self) -> CacheStats:
         """How full the cache is."""
@@ -81,7 +99,8 @@ class ModelRunner:
         for work in batch:
             request, start = work.request, work.request.num_computed
             assert request.slot is not None
-            segments.append(Segment(work.num_tokens, start, request.slot))
+            adapter_id = request.adapter.id if request.adapter else None
+            segments.append(Segment(work.num_tokens, start, request.slot, adapter_id))
             token_ids += request.token_ids[start : start + work.num_tokens]
             last.append(len(token_ids) - 1)
         hidden_TD = self._decoder(torch.tensor(token_ids, device=self._decoder.device), segments, self._cache)
