@@ -3,13 +3,15 @@
 The base stays as it is, quantized or not: a layer that some adapter wants is wrapped, and adds to its output what each
 row's adapter says. A row that decodes is one of many small products, done at once; a stretch of a prompt has its own.
 Without adapters nothing is wrapped. Ignores files and names.
-Shapes: T rows of a call, N rows with one new token each, I inputs, O outputs, P fused layers, R rank, D model dim.
+Shapes: T rows of a call, N rows with one new token each, I inputs, O outputs, P fused layers, R rank, D model dim,
+W outputs of a block, X blocks of all N rows.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from math import gcd
 from pathlib import Path
 
 import torch
@@ -57,7 +59,7 @@ class AdapterBank:
         def ours(tensor: Tensor) -> Tensor:
             return tensor.to(self._decoder.device, self._decoder.dtype)
 
-        layers = {name: LowRank(ours(low.down_IR), ours(low.up_RO)) for name, low in adapter.layers.items()}
+        layers = {name: LowRank(ours(low.down_RI), ours(low.up_RO)) for name, low in adapter.layers.items()}
         return Adapter(adapter.id, layers, None if adapter.prompt_KD is None else ours(adapter.prompt_KD))
 
     def add(self, adapter: Adapter) -> None:
@@ -122,7 +124,7 @@ _NO_ROWS = Rows(slice(0, 0), (), ())
 
 
 class AdaptedLinear:
-    """A layer of the base, or several fused ones, and what adapters add: y = base(x) + x down up, row by row.
+    """A layer of the base, or several fused ones, and what adapters add: y = base(x) + x down^T up, row by row.
 
     Args:
         bank: Says whose rows are whose.
@@ -132,6 +134,8 @@ class AdaptedLinear:
     def __init__(self, base: Linear, bank: AdapterBank, *, outputs: Sequence[int]) -> None:
         self.base, self._bank, self._outputs = base, bank, outputs
         self._firsts = [sum(outputs[:i]) for i in range(len(outputs))]
+        width = gcd(*outputs)  # products of one size run at once, so outputs are cut into blocks of one width
+        self._num_blocks = [size // width for size in outputs]
         self.deltas: dict[str, Delta] = {}
         self._packed: _Packed | None = None
 
@@ -151,47 +155,51 @@ class AdaptedLinear:
 
     def _add_span_(self, y_NO: Tensor, x_NI: Tensor, delta: Delta) -> None:
         for i, low in delta.items():
-            y_NO.narrow(1, self._firsts[i], self._outputs[i]).addmm_(x_NI @ low.down_IR, low.up_RO)
+            y_NO.narrow(1, self._firsts[i], self._outputs[i]).addmm_(x_NI @ low.down_RI.t(), low.up_RO)
 
     def _add_singles_(self, y_TO: Tensor, x_TI: Tensor, rows: Rows) -> None:
         packed = self._packed
         if packed is None or packed.ids != rows.single_ids:
             # Answers go on for many steps in the same company, so that packing is rare and worth its price.
-            self._packed = packed = self._pack(rows.single_ids, x_TI)
-        if packed.down_NIR is None or packed.up_XRO is None:
+            self._packed = packed = self._pack(rows.single_ids)
+        if packed.down_NRI is None or packed.up_XRW is None:
             return
-        up_XRO = packed.up_XRO
-        hidden_XR = torch.bmm(x_TI[rows.singles].unsqueeze(1), packed.down_NIR).view(len(up_XRO), 1, -1)
+        up_XRW = packed.up_XRW
+        hidden_N1R = torch.bmm(x_TI[rows.singles].unsqueeze(1), packed.down_NRI.transpose(1, 2))
+        hidden_NPR = hidden_N1R.view(len(hidden_N1R), len(self._outputs), -1)
+        if packed.layer_of_block is not None:
+            hidden_NPR = hidden_NPR.index_select(1, packed.layer_of_block)
+        hidden_X1R = hidden_NPR.view(len(up_XRW), 1, -1)
         if isinstance(rows.singles, slice):
-            y_TO[rows.singles].view(len(up_XRO), 1, -1).baddbmm_(hidden_XR, up_XRO)
+            y_TO[rows.singles].view(len(up_XRW), 1, -1).baddbmm_(hidden_X1R, up_XRW)
         else:
-            y_TO.index_add_(0, rows.singles, torch.bmm(hidden_XR, up_XRO).view(len(rows.single_ids), -1))
+            y_TO.index_add_(0, rows.singles, torch.bmm(hidden_X1R, up_XRW).view(len(rows.single_ids), -1))
 
-    def _pack(self, ids: tuple[str, ...], like: Tensor) -> _Packed:
-        """The rows' matrices one after another, smaller ranks filled up with zeros.
-
-        Fused layers of one size stay apart (X = N * P); others become one matrix (X = N) with zeros off its diagonal.
-        """
-        found = [(row, i, low) for row, name in enumerate(ids) for i, low in self.deltas.get(name, {}).items()]
+    def _pack(self, ids: tuple[str, ...]) -> _Packed:
+        """The rows' matrices one after another, smaller ranks filled up with zeros, outputs in blocks of W."""
+        kept = ids[:1] if len(set(ids)) == 1 else ids  # the same for all is read once
+        found = [(row, i, low) for row, name in enumerate(kept) for i, low in self.deltas.get(name, {}).items()]
         if not found:
             return _Packed(ids)
-        rank, num_parts = max(low.rank for _, _, low in found), len(self._outputs)
-        num_blocks = num_parts if len(set(self._outputs)) == 1 else 1
-        width = sum(self._outputs) // num_blocks
-        down = like.new_zeros(len(ids), found[0][2].down_IR.shape[0], num_parts, rank)
-        up = like.new_zeros(len(ids), num_parts, rank, width)
+        like, rank, num_blocks = found[0][2].down_RI, max(low.rank for _, _, low in found), sum(self._num_blocks)
+        down = like.new_zeros(len(kept), len(self._outputs), rank, like.shape[1])
+        up = like.new_zeros(len(kept), num_blocks, rank, sum(self._outputs) // num_blocks)
         for row, i, low in found:
-            first = self._firsts[i] % width
-            down[row, :, i, : low.rank] = low.down_IR
-            up[row, i, : low.rank, first : first + self._outputs[i]] = low.up_RO
-        return _Packed(ids, down.flatten(2), up.view(len(ids) * num_blocks, -1, width))
+            first, num = sum(self._num_blocks[:i]), self._num_blocks[i]
+            down[row, i, : low.rank] = low.down_RI
+            up[row, first : first + num, : low.rank] = low.up_RO.view(low.rank, num, -1).transpose(0, 1)
+        down, up = down.flatten(1, 2).expand(len(ids), -1, -1), up.expand(len(ids), -1, -1, -1)
+        layers = [i for i, num in enumerate(self._num_blocks) for _ in range(num)]
+        layer_of_block = torch.tensor(layers, device=like.device) if num_blocks > len(self._outputs) else None
+        return _Packed(ids, down, up.flatten(0, 1), layer_of_block)
 
 
 @dataclass(frozen=True)
 class _Packed:
     ids: tuple[str, ...]
-    down_NIR: Tensor | None = None
-    up_XRO: Tensor | None = None
+    down_NRI: Tensor | None = None  # R: of all fused layers
+    up_XRW: Tensor | None = None
+    layer_of_block: Tensor | None = None  # None: each fused layer is a block
 
 
 @dataclass(frozen=True)

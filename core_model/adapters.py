@@ -41,15 +41,15 @@ _PLAIN_STARTS = (True, False, "gaussian", "orthogonal", "eva")
 
 @dataclass(frozen=True)
 class LowRank:
-    """What an adapter adds to one layer: x down up. `up_RO` holds the scale already."""
+    """What an adapter adds to one layer: x down^T up. `up_RO` holds the scale already."""
 
-    down_IR: Tensor
+    down_RI: Tensor
     up_RO: Tensor
 
     @property
     def rank(self) -> int:
         """R."""
-        return self.down_IR.shape[1]
+        return len(self.down_RI)
 
 
 @dataclass(frozen=True)
@@ -159,7 +159,7 @@ def _read_layers(
         scale = alpha / (rank**0.5 if config.get("use_rslora") else rank)
         down_RI = _shaped(tensors, f"{_PREFIX}{name}.lora_A.weight", (rank, inputs))
         up_OR = _shaped(tensors, f"{_PREFIX}{name}.lora_B.weight", (outputs, rank))
-        layers[name] = LowRank(down_RI.t().contiguous(), (up_OR.t() * scale).contiguous())
+        layers[name] = LowRank(down_RI.contiguous(), (up_OR.t() * scale).contiguous())
     return layers
 
 
