@@ -38,6 +38,7 @@ class DraftModel:
         self._decoder, self._cache, self.price = decoder, cache, price
         self._slot: int | None = None
         self._in_cache: list[int] = []  # tokens whose entries are in, wrong guesses included
+        self._num_sure = 0
 
     def propose(self, token_ids: Sequence[int], limit: int) -> Sequence[int]:
         """As in `Drafter`: `limit` tokens, or none without room in the cache."""
