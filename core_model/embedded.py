@@ -152,9 +152,9 @@ def load_engine(
             one, and a team of threads that waits for a busy core is far slower than a smaller team.
         speculation: Who guesses next tokens, so that the model checks several in one pass (`core_model.speculate`):
             "prompt_lookup" copies from prompt and answer, "next_tokens" asks the checkpoint's layer for that
-            (DeepSeek-V3, GLM-4-MoE), "draft_model" a smaller model, "off" nobody. None: prompt look-up where answers are the same to
-            the bit, which is int8 on a CPU with VNNI. Elsewhere several tokens round otherwise than one, so that of two
-            all but equal ones the other may be chosen.
+            (DeepSeek-V3, GLM-4-MoE), "draft_model" a smaller model, "off" nobody. None: prompt look-up where answers
+            are the same to the bit, which is int8 on a CPU with VNNI. Elsewhere several tokens round otherwise than
+            one, so that of two all but equal ones the other may be chosen.
         draft_folder: The smaller model, of the same vocabulary.
 
     Raises:
