@@ -5,11 +5,14 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import asdict, replace
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol
 
+from core_model.adapter_names import AdapterNames, AdapterRoom, LoadedAdapter
 from core_model.detokenize import TextStream
 from core_model.generation import (
+    EngineBusy,
     EngineStopped,
     FinishReason,
     GenerationFailed,
@@ -30,8 +33,8 @@ _NOTHING = TokenChunk((), "")
 _LOOK_AGAIN_S = 0.05  # while every request is paused: for readers that vanished without a word
 
 
-class Runner(CacheRoom, Protocol):
-    """The model side of the engine; used from the engine's thread, but for `prepare` and `cache_stats`."""
+class Runner(CacheRoom, AdapterRoom, Protocol):
+    """The model side of the engine; used from the engine's thread, but for `prepare`, `cache_stats` and adapters."""
 
     @property
     def vocab_size(self) -> int: ...
@@ -48,9 +51,8 @@ class Runner(CacheRoom, Protocol):
     def tile(self) -> int:
         """A prompt that does not fit into a step is cut at a multiple of this."""
 
-    @property
-    def adapters(self) -> frozenset[str]:
-        """Adapters that a request may ask for."""
+    def read_adapter(self, folder: Path) -> LoadedAdapter:
+        """Read and check an adapter's folder, from any thread. ValueError: it is damaged, or does not fit the model."""
 
     def prepare(self, params: SamplingParams, *, prompt_ids: Sequence[int], end_ids: Collection[int]) -> Any:
         """The sampler of a new request. ValueError: an unusable grammar."""
@@ -110,6 +112,7 @@ class Engine:
         self._running = False
         self._thread: threading.Thread | None = None
         self._new_drafter, self._drafted, self._accepted = new_drafter, 0, 0
+        self._adapters = AdapterNames(runner)  # guarded by _wake too
         self._requests = self._failed = self._prompt_tokens = self._generated = self._cached = 0
 
     def start(self) -> Engine:
@@ -148,25 +151,59 @@ class Engine:
         options = options or RequestOptions()
         params.check()
         params.check_vocabulary(self._runner.vocab_size)
-        self._check(prompt_ids, params, options)
+        adapter = self._adapters.find(options.adapter)
+        virtual_ids = [0] * (adapter.num_virtual_tokens if adapter else 0)
+        self._check(prompt_ids, params, num_virtual=len(virtual_ids))
         request = Request(
-            list(prompt_ids),
+            [*virtual_ids, *prompt_ids],
             params,
             sampler=self._runner.prepare(params, prompt_ids=prompt_ids, end_ids=self._eos_ids),
             text=TextStream(self._tokenizer, params.stop, min_tokens=params.min_tokens),
             options=options,
-            max_length=self._max_length(prompt_ids, params),
-            cache_root=(self.model_version, options.adapter, options.cache_salt),
+            adapter=adapter,
+            max_length=self._max_length(len(virtual_ids) + len(prompt_ids), params),
+            cache_root=(self.model_version, adapter.id if adapter else None, options.cache_salt),
             speculation=Speculation(self._new_drafter()) if self._new_drafter and options.speculate else None,
         )
         with self._wake:
             if not self._running:
                 raise EngineStopped("engine: not running. Call start() first.")
+            if self._adapters.find(options.adapter) is not adapter:
+                raise EngineBusy(f"adapter: {options.adapter!r} is being replaced. Try again.")
             self._scheduler.add(request)
             self._requests += 1
             self._prompt_tokens += len(prompt_ids)
             self._wake.notify()
         return _Stream(request, self._wake)
+
+    def load_adapter(self, name: str, folder: Path) -> None:
+        """Let requests ask for the adapter in `folder` (PEFT's format) by `name`, from now on.
+
+        A name that is in use changes at once: running requests go on with the adapter that they began with.
+
+        Raises:
+            ValueError: a damaged folder, one for another model, an unusable name, too many adapters; nothing changed.
+        """
+        adapter = self._runner.read_adapter(folder)
+        with self._wake:
+            self._adapters.give(name, adapter)
+            self._let_go_of_adapters()
+
+    def unload_adapter(self, name: str) -> None:
+        """Refuse new requests for an adapter; its memory is free when those that run have ended.
+
+        Raises:
+            ValueError: none is loaded under that name.
+        """
+        with self._wake:
+            self._adapters.take(name)
+            self._let_go_of_adapters()
+
+    @property
+    def adapters(self) -> tuple[str, ...]:
+        """Names that requests may ask for, sorted."""
+        with self._wake:
+            return self._adapters.loaded
 
     def stats(self) -> EngineStats:
         """Counters for metrics."""
@@ -189,27 +226,25 @@ class Engine:
                 **asdict(self._runner.cache_stats()),
             )
 
-    def _check(self, prompt_ids: Sequence[int], params: SamplingParams, options: RequestOptions) -> None:
+    def _check(self, prompt_ids: Sequence[int], params: SamplingParams, *, num_virtual: int) -> None:
         if not prompt_ids:
             raise ValueError("prompt_ids: must not be empty.")
-        if len(prompt_ids) >= self.max_context:
+        num_tokens = num_virtual + len(prompt_ids)
+        if num_tokens >= self.max_context:
             raise ValueError(
                 f"prompt_ids: the context holds {self.max_context} tokens, answer included "
-                f"(got a prompt of {len(prompt_ids)}). Shorten the prompt."
+                f"(got a prompt of {num_tokens}). Shorten the prompt."
             )
         if not 0 <= min(prompt_ids) <= max(prompt_ids) < self._runner.vocab_size:
             raise ValueError(f"prompt_ids: must be 0 to {self._runner.vocab_size - 1}. Use this model's tokenizer.")
-        if self._max_length(prompt_ids, params) > self._runner.capacity:
+        if self._max_length(num_tokens, params) > self._runner.capacity:
             raise ValueError(
-                f"prompt_ids: the cache holds {self._runner.capacity} tokens (got a prompt of {len(prompt_ids)} and "
+                f"prompt_ids: the cache holds {self._runner.capacity} tokens (got a prompt of {num_tokens} and "
                 f"max_tokens={params.max_tokens}). Shorten one of them."
             )
-        if options.adapter is not None and options.adapter not in self._runner.adapters:
-            loaded = ", ".join(sorted(self._runner.adapters)) or "none"
-            raise ValueError(f"adapter: not loaded (got {options.adapter!r}; loaded: {loaded}).")
 
-    def _max_length(self, prompt_ids: Sequence[int], params: SamplingParams) -> int:
-        return min(len(prompt_ids) + params.max_tokens, self.max_context)
+    def _max_length(self, num_tokens: int, params: SamplingParams) -> int:
+        return min(num_tokens + params.max_tokens, self.max_context)
 
     # --- the background thread -------------------------------------------------------------------------------------
 
@@ -259,7 +294,8 @@ class Engine:
 
     def _count_cached(self, request: Request) -> None:
         if len(request.token_ids) == request.num_prompt:  # else it was preempted, and finds its own tokens
-            self._cached += request.num_computed
+            num_virtual = request.adapter.num_virtual_tokens if request.adapter else 0
+            self._cached += max(0, request.num_computed - num_virtual)
 
     def _deliver(self, work: Work, sampled: list[SampledToken] | Exception) -> None:
         request = work.request
@@ -315,8 +351,14 @@ class Engine:
             self._scheduler.remove(request)
             if request.slot is not None:
                 self._runner.end(request)
+            if request.adapter is not None:
+                self._let_go_of_adapters()
         if request.speculation:
             request.speculation.drafter.end()
+
+    def _let_go_of_adapters(self) -> None:
+        requests = (*self._scheduler.running, *self._scheduler.waiting)
+        self._adapters.clean({request.adapter.id for request in requests if request.adapter})
 
 
 class _Stream(Iterator[TokenChunk]):

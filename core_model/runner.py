@@ -7,10 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from core_model.adapter_bank import AdapterBank
+from core_model.adapters import Adapter
 from core_model.constrain import ConstraintFactory
 from core_model.generation import SampledToken, SamplingParams
 from core_model.kv_cache import PagedCache
@@ -34,9 +37,11 @@ class ModelRunner:
         cache: PagedCache,
         constraints: ConstraintFactory | None = None,
         *,
+        adapters: AdapterBank | None = None,
         is_batch_invariant: bool = False,
     ) -> None:
         self._decoder, self._cache, self._constraints = decoder, cache, constraints
+        self._adapters = adapters or AdapterBank(decoder)
         self._invariance: Invariance = "off"
         if is_batch_invariant:
             self._invariance = "exact_rows" if decoder.has_exact_rows else "alone"
@@ -61,10 +66,17 @@ class ModelRunner:
         """Tokens of answers, guesses among them, that one call of the decoder takes."""
         return 1 if self._invariance == "alone" else FEW_ROWS
 
-    @property
-    def adapters(self) -> frozenset[str]:
-        """Adapters that a request may ask for: none yet."""
-        return frozenset()
+    def read_adapter(self, folder: Path) -> Adapter:
+        """An adapter that fits the model; not usable until it is added. From any thread."""
+        return self._adapters.read(folder)
+
+    def add_adapter(self, adapter: Adapter) -> None:
+        """Make an adapter usable."""
+        self._adapters.add(adapter)
+
+    def remove_adapter(self, adapter_id: str) -> None:
+        """Let go of an adapter that no request uses."""
+        self._adapters.remove(adapter_id)
 
     def cache_stats(self) -> CacheStats:
         """How full the cache is."""
@@ -119,7 +131,8 @@ class ModelRunner:
         for tile in tiles:
             request, end = tile.work.request, tile.start + tile.num_tokens
             assert request.slot is not None
-            segments.append(Segment(tile.num_tokens, tile.start, request.slot))
+            adapter_id = request.adapter.id if request.adapter else None
+            segments.append(Segment(tile.num_tokens, tile.start, request.slot, adapter_id))
             for at in range(max(tile.start, len(request.token_ids) - 1), end):
                 due[request, at] = len(token_ids) + at - tile.start
             token_ids += tile.token_ids

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from core_model.generation import EngineBusy, RequestOptions
 
 if TYPE_CHECKING:
+    from core_model.adapter_names import LoadedAdapter
     from core_model.detokenize import TextStream
     from core_model.generation import SamplingParams, TokenChunk
     from core_model.speculate import Speculation
@@ -26,13 +27,17 @@ _GENERATED_WEIGHT = 2  # a generated token counts as two prompt tokens, as in th
 
 @dataclass(eq=False)
 class Request:
-    """One generation on its way. `token_ids` is the prompt and what was generated so far."""
+    """One generation on its way. `token_ids` is the prompt and what was generated so far.
+
+    A learned prompt stands before the prompt: its virtual tokens have ids too, which mean nothing.
+    """
 
     token_ids: list[int]
     params: SamplingParams
     sampler: Any
     text: TextStream
     options: RequestOptions = field(default_factory=RequestOptions)
+    adapter: LoadedAdapter | None = None
     max_length: int = 0  # where its answer ends at the latest, prompt included
     cache_root: tuple[str | None, ...] = ()  # requests with different roots share no cached prefix
     output: SimpleQueue[TokenChunk | Exception] = field(default_factory=SimpleQueue)

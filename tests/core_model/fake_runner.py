@@ -4,12 +4,22 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
 from core_model.generation import SampledToken, SamplingParams
 from core_model.scheduler import Request, Work
 from core_model.stats import CacheStats
 
 POISON, BAD_SAMPLE, NO_SLOT = 250, 251, 252  # prompt tokens that make the forward pass, the sampling, the start fail
+
+
+@dataclass(frozen=True)
+class FakeAdapter:
+    """An adapter that changes nothing; folders of one name hold the same one."""
+
+    id: str
+    num_virtual_tokens: int = 0
 
 
 class FakeRunner:
@@ -19,7 +29,6 @@ class FakeRunner:
     capacity = 10**10
     few_rows = 8
     tile = 1
-    adapters = frozenset({"polite"})
 
     def __init__(self, script: Sequence[int]) -> None:
         self.script = list(script)
@@ -28,10 +37,20 @@ class FakeRunner:
         self.open_slots: set[int] = set()
         self.ended: list[Request] = []
         self.batch_sizes: list[int] = []
+        self.adapter_ids: set[str] = set()
 
     def prepare(self, params: SamplingParams, *, prompt_ids: Sequence[int], end_ids: Collection[int]) -> None:
         if params.grammar is not None:
             raise ValueError("grammar: not usable.")
+
+    def read_adapter(self, folder: Path) -> FakeAdapter:
+        return FakeAdapter(folder.name)
+
+    def add_adapter(self, adapter: FakeAdapter) -> None:
+        self.adapter_ids.add(adapter.id)
+
+    def remove_adapter(self, adapter_id: str) -> None:
+        self.adapter_ids.remove(adapter_id)
 
     def begin(self, request: Request) -> bool:
         if NO_SLOT in request.token_ids:
