@@ -59,7 +59,12 @@ def main() -> None:
     folder = prepare_default_model(args.models, lambda what, done: print(f"\r{what} {done:4.0%}", end="", flush=True))
     print()
     engine, tokenizer = load_engine(
-        folder, device="cpu", precision=args.precision, max_batch=args.batch, num_threads=args.threads
+        folder,
+        device="cpu",
+        precision=args.precision,
+        max_batch=args.batch,
+        num_threads=args.threads,
+        speculation="prompt_lookup",
     )
     sets = make_prompts(tokenizer, args.prompts)
     rows: dict[str, dict[str, list[float]]] = {name: {"off": [], "on": [], "ratio": []} for name in [*sets, "grounded"]}

@@ -160,6 +160,7 @@ def load_engine(
     Raises:
         ValueError: a changed or missing file, an unsupported model, or a bad argument.
     """
+    _check_speculation(speculation, draft_folder)
     where = _device(device)
     chosen: Precision = precision if precision != "auto" else "int8" if where.type == "cpu" else "bf16"
     if where.type == "cpu":
@@ -223,6 +224,14 @@ def load_decoder(path: Path, *, precision: Precision, device: torch.device | str
     return Decoder(config, Weights(checkpoint.weights, precision=precision, device=device))
 
 
+def _check_speculation(speculation: str | None, draft_folder: Path | None) -> None:
+    if speculation not in (None, *get_args(Speculating)):
+        known = ", ".join(get_args(Speculating))
+        raise ValueError(f"speculation: must be one of {known} (got {speculation!r}). Use one of these.")
+    if (speculation == "draft_model") != (draft_folder is not None):
+        raise ValueError(f"draft_folder: goes with speculation='draft_model' (got {speculation!r}). Give both or none.")
+
+
 def _new_drafter(
     speculation: Speculating,
     folders: Mapping[str, Path | None],
@@ -232,11 +241,6 @@ def _new_drafter(
     precision: Precision,
     num_pages: int,
 ) -> Callable[[], Drafter] | None:
-    if speculation not in get_args(Speculating):
-        known = ", ".join(get_args(Speculating))
-        raise ValueError(f"speculation: must be one of {known} (got {speculation!r}). Use one of these.")
-    if (speculation == "draft_model") != (folders["draft_model"] is not None):
-        raise ValueError(f"draft_folder: goes with speculation='draft_model' (got {speculation!r}). Give both or none.")
     folder, device = folders.get(speculation), decoder.device
     if speculation == "prompt_lookup":
         return PromptLookup

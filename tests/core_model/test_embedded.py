@@ -16,7 +16,7 @@ from safetensors import safe_open
 from core_model.chat_model import EngineChatModel
 from core_model.embedded import convert, find_gguf, load_decoder, load_engine, prepare_default_model
 from core_model.engine import Engine
-from core_model.generation import SamplingParams
+from core_model.generation import RequestOptions, SamplingParams
 from core_model.kv_cache import PagedCache
 from core_model.kv_precision import KVPrecision
 from core_model.model import Segment
@@ -165,6 +165,35 @@ def test_leaving_frees_the_slot_for_the_next_request(loaded: tuple[Engine, Token
         stream.close()  # type: ignore[attr-defined]
 
     assert next(engine.stream(prompt, SamplingParams(max_tokens=1))).finish_reason == "length"
+
+
+@pytest.mark.slow
+def test_guesses_change_no_token_of_an_answer(loaded: tuple[Engine, Tokenizer]) -> None:
+    engine, tokenizer = loaded
+    article = (Path(__file__).parents[2] / "verticals/support/knowledge/large-item-delivery.md").read_text("utf-8")
+    prompts = [f"Quote this word for word:\n\n{article[:700]}", "Write a story about a lighthouse keeper and the sea."]
+    asked = [tokenizer.apply_chat_template([{"role": "user", "content": prompt}]) for prompt in prompts]
+    params = SamplingParams(max_tokens=60, ignore_eos=True)
+
+    plain, guessed = (
+        [[token for chunk in engine.stream(ids, params, options=options) for token in chunk.token_ids] for ids in asked]
+        for options in (RequestOptions(speculate=False), RequestOptions())
+    )
+
+    assert guessed == plain
+    assert sum(map(len, plain)) == 120
+    if torch.cpu._is_vnni_supported():
+        assert engine.stats().accepted_tokens_total > 15
+
+
+def test_an_unknown_way_to_guess_is_refused(tmp_path: Path) -> None:
+    for options, message in [
+        ({"speculation": "oracle"}, "speculation: must be one of prompt_lookup, next_tokens, draft_model, off"),
+        ({"speculation": "draft_model"}, "draft_folder: goes with speculation='draft_model'"),
+        ({"draft_folder": tmp_path}, "draft_folder: goes with speculation='draft_model'"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            load_engine(tmp_path, device="cpu", **options)  # type: ignore[arg-type]
 
 
 def test_a_folder_that_is_no_checkpoint_is_refused(tmp_path: Path) -> None:

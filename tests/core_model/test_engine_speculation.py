@@ -197,6 +197,22 @@ def test_where_every_token_is_a_call_of_its_own_nothing_is_guessed(start: Start)
     assert engine.stats().drafted_tokens_total == 0
 
 
+@pytest.mark.parametrize("params", [SamplingParams(40, logprobs=2), SamplingParams(40, 1.0, seed=7, logprobs=2)])
+def test_in_int8_answers_and_logprobs_are_the_same_to_the_bit(start: Start, params: SamplingParams) -> None:
+    decoder = make_decoder("int8")
+    if not decoder.has_exact_rows:
+        pytest.skip("needs a CPU with VNNI")
+    expected = chunks_of(start(make(decoder, is_batch_invariant=True, page_size=32)).stream(HELLO, params))
+    answer = [token for chunk in expected for token in chunk.token_ids]
+    drafters = knows([*HELLO, *answer], nonsense=0.2)
+    engine = start(make(decoder, is_batch_invariant=True, page_size=32), new_drafter=drafters)
+
+    got = chunks_of(engine.stream(HELLO, params))
+
+    assert [(chunk.token_ids, chunk.logprobs) for chunk in got] == [(c.token_ids, c.logprobs) for c in expected]
+    assert engine.stats().accepted_tokens_total > 5
+
+
 def test_sampled_answers_with_guesses_have_the_models_distribution(start: Start) -> None:
     """Pearson's chi-square over the pairs that two tokens make: the guess is right sometimes, and never favoured."""
     num_answers, kept = 800, 4
