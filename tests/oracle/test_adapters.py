@@ -20,6 +20,9 @@ from tests.oracle.oracles import save_and_read, their_logits
 
 ATTENTION, MLP = ["q_proj", "k_proj", "v_proj", "o_proj"], ["gate_proj", "up_proj", "down_proj"]
 LATENT = ["q_a_proj", "q_b_proj", "kv_a_proj_with_mqa", "o_proj"]
+# PEFT takes the names alone for those of the routed experts too; an expression tells them apart.
+NOT_ROUTED = r".*\.({})|.*(shared_experts|layers\.0\.mlp)\.(gate|up|down)_proj"
+GQA, MLA = (NOT_ROUTED.format("|".join(names)) for names in (ATTENTION, LATENT))
 CASES = {
     "Llama: grouped heads": [
         peft.LoraConfig(r=8, lora_alpha=16, target_modules=[*ATTENTION, *MLP]),
@@ -33,13 +36,13 @@ CASES = {
         peft.PromptTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=6),
     ],
     "Glm4Moe: groups": [
-        peft.LoraConfig(r=8, lora_alpha=16, target_modules=[*ATTENTION, *MLP]),
+        peft.LoraConfig(r=8, lora_alpha=16, target_modules=GQA),
         peft.LoraConfig(r=2, target_modules=["o_proj"]),
         peft.PromptTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=3),
     ],
-    "DeepseekV3: groups": [peft.LoraConfig(r=4, target_modules=[*LATENT, *MLP])],
+    "DeepseekV3: groups": [peft.LoraConfig(r=4, target_modules=MLA)],
 }
-PROMPTS = [IDS[:9], IDS[20:33], IDS[40:47], IDS[50:55]]
+PROMPTS = [IDS[:9], IDS[9:22], IDS[3:10], IDS[20:24], IDS[12:17]]
 
 
 @torch.no_grad()
