@@ -35,7 +35,7 @@ _HARMLESS = (
     *("prompt_tuning_init", "prompt_tuning_init_text"),
 )
 _NEUTRAL: Mapping[str, tuple[Any, ...]] = {"bias": ("none",), "task_type": ("CAUSAL_LM",)}
-_REMEDIES = {"target_parameters": "Routed experts cannot be adapted: target shared_experts.up_proj and the like."}
+_REMEDIES = {"target_parameters": "Routed experts cannot be adapted. Target other layers."}
 # Other ways to begin change the base weights too, which stay as they are here.
 _PLAIN_STARTS = (True, False, "gaussian", "orthogonal", "eva")
 

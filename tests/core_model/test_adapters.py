@@ -84,7 +84,7 @@ def test_damaged_folders_are_refused(tmp_path: Path, decoder: Decoder) -> None:
         bank.read(cut)
     with pytest.raises(ValueError, match=r"adapter: damaged files \(got 'no-json'"):
         bank.read(no_json)
-    with pytest.raises(ValueError, match="adapter_model.safetensors is missing"):
+    with pytest.raises(ValueError, match=r"adapter_model\.safetensors is missing"):
         bank.read(only_config)
 
 
