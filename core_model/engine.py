@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from types import TracebackType
@@ -22,10 +22,12 @@ from core_model.generation import (
     TokenChunk,
 )
 from core_model.scheduler import CacheRoom, Request, Scheduler, Work
+from core_model.speculate import Speculation
 from core_model.stats import CacheStats, EngineStats
 
 if TYPE_CHECKING:
     from core_model.detokenize import Decodes
+    from core_model.speculate import Drafter
 
 _NOTHING = TokenChunk((), "")
 _LOOK_AGAIN_S = 0.05  # while every request is paused: for readers that vanished without a word
@@ -41,14 +43,25 @@ class Runner(CacheRoom, AdapterRoom, Protocol):
     def capacity(self) -> int:
         """Tokens that the cache holds, of all requests together."""
 
+    @property
+    def few_rows(self) -> int:
+        """Tokens that may be computed together as guesses: more could come out otherwise than one by one."""
+
+    @property
+    def tile(self) -> int:
+        """A prompt that does not fit into a step is cut at a multiple of this."""
+
     def read_adapter(self, folder: Path) -> LoadedAdapter:
         """Read and check an adapter's folder, from any thread. ValueError: it is damaged, or does not fit the model."""
 
     def prepare(self, params: SamplingParams, *, prompt_ids: Sequence[int], end_ids: Collection[int]) -> Any:
         """The sampler of a new request. ValueError: an unusable grammar."""
 
-    def step(self, batch: Sequence[Work]) -> list[SampledToken | Exception | None]:
-        """Run the model once. Per work: the sampled token, None inside a prompt, or what went wrong with this one."""
+    def step(self, batch: Sequence[Work]) -> list[list[SampledToken] | Exception]:
+        """Run the model once. Per work: the sampled tokens, or what went wrong with this one.
+
+        One token, and one more for each right guess in `Work.draft`; none inside a prompt.
+        """
 
     def cache_stats(self) -> CacheStats: ...
 
@@ -67,6 +80,7 @@ class Engine:
         max_waiting_per_tenant: The same for each tenant; None is no limit of its own.
         max_unread: Chunks that a reader may leave unread before its request is paused.
         step_tokens: Most tokens in one step; long prompts are cut to it, so that others go on meanwhile.
+        new_drafter: Makes who guesses a request's next tokens (`core_model.speculate`); None guesses nothing.
     """
 
     def __init__(
@@ -82,6 +96,7 @@ class Engine:
         max_waiting_per_tenant: int | None = None,
         max_unread: int = 64,
         step_tokens: int = 256,
+        new_drafter: Callable[[], Drafter] | None = None,
     ) -> None:
         self.model_version, self.max_context, self.max_batch = model_version, max_context, max_batch
         self._runner, self._tokenizer, self._eos_ids, self._max_unread = runner, tokenizer, eos_ids, max_unread
@@ -90,10 +105,13 @@ class Engine:
             max_waiting=max_waiting,
             step_tokens=step_tokens,
             max_waiting_per_tenant=max_waiting_per_tenant,
+            few_rows=runner.few_rows,
+            tile=runner.tile,
         )
         self._wake = threading.Condition()  # guards the scheduler and _running
         self._running = False
         self._thread: threading.Thread | None = None
+        self._new_drafter, self._drafted, self._accepted = new_drafter, 0, 0
         self._adapters = AdapterNames(runner)  # guarded by _wake too
         self._requests = self._failed = self._prompt_tokens = self._generated = self._cached = 0
 
@@ -145,6 +163,7 @@ class Engine:
             adapter=adapter,
             max_length=self._max_length(len(virtual_ids) + len(prompt_ids), params),
             cache_root=(self.model_version, adapter.id if adapter else None, options.cache_salt),
+            speculation=Speculation(self._new_drafter()) if self._new_drafter and options.speculate else None,
         )
         with self._wake:
             if not self._running:
@@ -200,6 +219,8 @@ class Engine:
                 prompt_tokens_total=self._prompt_tokens,
                 generated_tokens_total=self._generated,
                 cached_prompt_tokens_total=self._cached,
+                drafted_tokens_total=self._drafted,
+                accepted_tokens_total=self._accepted,
                 preemptions_total=self._scheduler.num_preemptions,
                 paused=paused,
                 **asdict(self._runner.cache_stats()),
@@ -259,7 +280,7 @@ class Engine:
                 self._count_cached(first)
         return scheduler.schedule(self._runner)
 
-    def _step(self, batch: Sequence[Work]) -> list[SampledToken | Exception | None]:
+    def _step(self, batch: Sequence[Work]) -> list[list[SampledToken] | Exception]:
         """Run a batch; if it fails as a whole, run its requests one by one, so that only the guilty one fails.
 
         Running again is safe: the same keys and values are written to the same places.
@@ -276,15 +297,31 @@ class Engine:
             num_virtual = request.adapter.num_virtual_tokens if request.adapter else 0
             self._cached += max(0, request.num_computed - num_virtual)
 
-    def _deliver(self, work: Work, sampled: SampledToken | Exception | None) -> None:
-        request, params = work.request, work.request.params
+    def _deliver(self, work: Work, sampled: list[SampledToken] | Exception) -> None:
+        request = work.request
         if isinstance(sampled, Exception):
             return self._fail(request, sampled)
-        self._scheduler.count_served(work)
+        self._scheduler.count_served(work, num_sampled=len(sampled))
         request.num_computed += work.num_tokens
-        if sampled is None:
-            return None
-        token = sampled.token_id
+        self._drafted += len(work.draft)
+        for i, token in enumerate(sampled):
+            request.num_computed += i > 0  # the token before was guessed: its keys and values are there already
+            self._accepted += i > 0
+            self._append(request, token)
+            if request.slot is None:  # it has ended
+                return None
+        if sampled and request.speculation:
+            try:
+                request.speculation.learn(num_drafted=len(work.draft), num_accepted=len(sampled) - 1)
+                most = min(request.max_length - len(request.token_ids) - 1, self._scheduler.max_draft)
+                request.draft = request.speculation.propose(request.token_ids, limit=most)
+            except Exception as error:  # noqa: BLE001 - handed to the request's reader
+                self._fail(request, error)
+        return None
+
+    def _append(self, request: Request, sampled: SampledToken) -> None:
+        """One more token of the answer, unless it ends it."""
+        params, token = request.params, sampled.token_id
         if token in params.stop_token_ids or (token in self._eos_ids and not params.ignore_eos):
             return self._finish(request, "stop")
         request.token_ids.append(token)
@@ -293,8 +330,7 @@ class Engine:
         chunk = TokenChunk((token,), text, logprobs=(sampled.logprob,) if sampled.logprob else ())
         if stopped or sampled.ends:
             return self._finish(request, "stop", chunk)
-        num_new = len(request.token_ids) - request.num_prompt
-        if num_new >= params.max_tokens or len(request.token_ids) >= self.max_context:
+        if len(request.token_ids) >= request.max_length:
             return self._finish(request, "length", chunk)
         request.output.put(chunk)
         return None
@@ -317,6 +353,8 @@ class Engine:
                 self._runner.end(request)
             if request.adapter is not None:
                 self._let_go_of_adapters()
+        if request.speculation:
+            request.speculation.drafter.end()
 
     def _let_go_of_adapters(self) -> None:
         requests = (*self._scheduler.running, *self._scheduler.waiting)

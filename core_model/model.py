@@ -33,6 +33,10 @@ class Adapters(Protocol):
 class Decoder:
     """Token ids to logits.
 
+    Attributes:
+        has_exact_rows: Tokens come out the same, bit for bit, whatever other segments run with theirs, as long as few
+            rows stay few and many rows many (`quantize.FEW_ROWS`).
+
     Args:
         layers: Stand in for those that would be built from `weights`; calibration builds them one at a time.
     """
@@ -44,6 +48,7 @@ class Decoder:
         self.norm = RMSNorm(weights, "model.norm", eps=config.rms_norm_eps)
         self.lm_head = weights.linear("", "model.embed_tokens" if config.tie_word_embeddings else "lm_head")
         self.rope = Rope(config, self.device)
+        self.has_exact_rows = weights.has_exact_rows
         self.adapters: Adapters | None = None
         self._windows = {config.window(i) for i in range(config.num_hidden_layers)}
 

@@ -27,6 +27,8 @@ class FakeRunner:
 
     vocab_size = 300
     capacity = 10**10
+    few_rows = 8
+    tile = 1
 
     def __init__(self, script: Sequence[int]) -> None:
         self.script = list(script)
@@ -63,7 +65,7 @@ class FakeRunner:
     def cache_stats(self) -> CacheStats:
         return CacheStats(pages_total=0, pages_free=0, pages_cached=0, host_pages=0)
 
-    def step(self, batch: Sequence[Work]) -> list[SampledToken | Exception | None]:
+    def step(self, batch: Sequence[Work]) -> list[list[SampledToken] | Exception]:
         self.gate.wait()
         if any(POISON in work.request.token_ids for work in batch):
             raise RuntimeError("device-side assert")
@@ -76,8 +78,15 @@ class FakeRunner:
         request.slot = None
         self.ended.append(request)
 
-    def _next(self, work: Work) -> SampledToken | Exception | None:
+    def _next(self, work: Work) -> list[SampledToken] | Exception:
         if BAD_SAMPLE in work.request.token_ids:
             return RuntimeError("matcher stopped")
+        if not work.samples:
+            return []
+        sampled = list[SampledToken]()
         num_new = len(work.request.token_ids) - work.request.num_prompt
-        return SampledToken(self.script[num_new % len(self.script)]) if work.samples else None
+        for i, guess in enumerate((*work.draft, None)):
+            sampled.append(SampledToken(self.script[(num_new + i) % len(self.script)]))
+            if sampled[-1].token_id != guess:
+                break
+        return sampled
