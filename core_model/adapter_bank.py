@@ -170,10 +170,10 @@ class AdaptedLinear:
         if packed.layer_of_block is not None:
             hidden_NPR = hidden_NPR.index_select(1, packed.layer_of_block)
         hidden_X1R = hidden_NPR.view(len(up_XRW), 1, -1)
-        if isinstance(rows.singles, slice):
-            y_TO[rows.singles].view(len(up_XRW), 1, -1).baddbmm_(hidden_X1R, up_XRW)
-        else:
-            y_TO.index_add_(0, rows.singles, torch.bmm(hidden_X1R, up_XRW).view(len(rows.single_ids), -1))
+        y_NO = y_TO[rows.singles]
+        y_NO.view(len(up_XRW), 1, -1).baddbmm_(hidden_X1R, up_XRW)
+        if not isinstance(rows.singles, slice):  # else `y_NO` was a view
+            y_TO[rows.singles] = y_NO
 
     def _pack(self, ids: tuple[str, ...]) -> _Packed:
         """The rows' matrices one after another, smaller ranks filled up with zeros, outputs in blocks of W."""

@@ -149,3 +149,19 @@ def test_rows_without_an_adapter_are_untouched(decoder: Decoder, tmp_path: Path)
     assert torch.equal(mixed[1], plain[1])
     assert not torch.allclose(mixed[0], plain[0])
     assert not torch.allclose(mixed[2], plain[2])
+
+
+@torch.inference_mode()
+def test_a_decoded_row_is_the_same_bit_for_bit_whatever_runs_beside_it(tmp_path: Path) -> None:
+    decoder = make_decoder("int8")
+    bank = AdapterBank(decoder)
+    a, b = (bank.read(write_lora(tmp_path / str(seed), seed=seed, rank=4)).id for seed in (1, 2))
+    for folder in ("1", "2"):
+        bank.add(bank.read(tmp_path / folder))
+    alone = [decoder(torch.tensor([token]), [Segment(1, adapter=name)]) for token, name in ((5, a), (6, b))]
+
+    apart = decoder(torch.tensor([5, 7, 6]), [Segment(1, adapter=a), Segment(1), Segment(1, adapter=b)])
+    same = decoder(torch.tensor([5, 8]), [Segment(1, adapter=a)] * 2)
+
+    assert torch.equal(apart[[0, 2]], torch.cat(alone))
+    assert torch.equal(same[:1], alone[0])
