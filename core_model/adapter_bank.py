@@ -120,6 +120,7 @@ class Rows:
     spans: tuple[tuple[str, int, int], ...]
 
 
+_MAX_PACKED = 8  # companies of rows: a step may run in several calls
 _NO_ROWS = Rows(slice(0, 0), (), ())
 
 
@@ -137,7 +138,7 @@ class AdaptedLinear:
         width = gcd(*outputs)  # products of one size run at once, so outputs are cut into blocks of one width
         self._num_blocks = [size // width for size in outputs]
         self.deltas: dict[str, Delta] = {}
-        self._packed: _Packed | None = None
+        self._packed: dict[tuple[str, ...], _Packed] = {}
 
     def __call__(self, x_TI: Tensor) -> Tensor:
         y_TO, rows = self.base(x_TI), self._bank.rows
@@ -151,17 +152,19 @@ class AdaptedLinear:
     def drop(self, adapter_id: str) -> None:
         """Forget an adapter."""
         self.deltas.pop(adapter_id, None)
-        self._packed = None
+        self._packed = {}
 
     def _add_span_(self, y_NO: Tensor, x_NI: Tensor, delta: Delta) -> None:
         for i, low in delta.items():
             y_NO.narrow(1, self._firsts[i], self._outputs[i]).addmm_(x_NI @ low.down_RI.t(), low.up_RO)
 
     def _add_singles_(self, y_TO: Tensor, x_TI: Tensor, rows: Rows) -> None:
-        packed = self._packed
-        if packed is None or packed.ids != rows.single_ids:
+        packed = self._packed.get(rows.single_ids)
+        if packed is None:
             # Answers go on for many steps in the same company, so that packing is rare and worth its price.
-            self._packed = packed = self._pack(rows.single_ids)
+            if len(self._packed) == _MAX_PACKED:
+                self._packed.clear()
+            packed = self._packed.setdefault(rows.single_ids, self._pack(rows.single_ids))
         if packed.down_NRI is None or packed.up_XRW is None:
             return
         up_XRW = packed.up_XRW
@@ -170,17 +173,17 @@ class AdaptedLinear:
         if packed.layer_of_block is not None:
             hidden_NPR = hidden_NPR.index_select(1, packed.layer_of_block)
         hidden_X1R = hidden_NPR.view(len(up_XRW), 1, -1)
-        if isinstance(rows.singles, slice):
-            y_TO[rows.singles].view(len(up_XRW), 1, -1).baddbmm_(hidden_X1R, up_XRW)
-        else:
-            y_TO.index_add_(0, rows.singles, torch.bmm(hidden_X1R, up_XRW).view(len(rows.single_ids), -1))
+        y_NO = y_TO[rows.singles]
+        y_NO.view(len(up_XRW), 1, -1).baddbmm_(hidden_X1R, up_XRW)
+        if not isinstance(rows.singles, slice):  # else `y_NO` was a view
+            y_TO[rows.singles] = y_NO
 
     def _pack(self, ids: tuple[str, ...]) -> _Packed:
         """The rows' matrices one after another, smaller ranks filled up with zeros, outputs in blocks of W."""
         kept = ids[:1] if len(set(ids)) == 1 else ids  # the same for all is read once
         found = [(row, i, low) for row, name in enumerate(kept) for i, low in self.deltas.get(name, {}).items()]
         if not found:
-            return _Packed(ids)
+            return _Packed()
         like, rank, num_blocks = found[0][2].down_RI, max(low.rank for _, _, low in found), sum(self._num_blocks)
         down = like.new_zeros(len(kept), len(self._outputs), rank, like.shape[1])
         up = like.new_zeros(len(kept), num_blocks, rank, sum(self._outputs) // num_blocks)
@@ -191,12 +194,11 @@ class AdaptedLinear:
         down, up = down.flatten(1, 2).expand(len(ids), -1, -1), up.expand(len(ids), -1, -1, -1)
         layers = [i for i, num in enumerate(self._num_blocks) for _ in range(num)]
         layer_of_block = torch.tensor(layers, device=like.device) if num_blocks > len(self._outputs) else None
-        return _Packed(ids, down, up.flatten(0, 1), layer_of_block)
+        return _Packed(down, up.flatten(0, 1), layer_of_block)
 
 
 @dataclass(frozen=True)
 class _Packed:
-    ids: tuple[str, ...]
     down_NRI: Tensor | None = None  # R: of all fused layers
     up_XRW: Tensor | None = None
     layer_of_block: Tensor | None = None  # None: each fused layer is a block

@@ -35,6 +35,7 @@ _HARMLESS = (
     *("prompt_tuning_init", "prompt_tuning_init_text"),
 )
 _NEUTRAL: Mapping[str, tuple[Any, ...]] = {"bias": ("none",), "task_type": ("CAUSAL_LM",)}
+_REMEDIES = {"target_parameters": "Routed experts cannot be adapted. Target other layers."}
 # Other ways to begin change the base weights too, which stay as they are here.
 _PLAIN_STARTS = (True, False, "gaussian", "orthogonal", "eva")
 
@@ -123,7 +124,8 @@ def _check_options(config: Mapping[str, Any], kind: str) -> None:
     for name, value in config.items():
         is_nothing = value is None or value is False or value == {} or value == []
         if name not in known and not is_nothing and value not in _NEUTRAL.get(name, ()):
-            raise ValueError(f"{name}: not supported (got {value!r}). Train the adapter without it.")
+            remedy = _REMEDIES.get(name, "Train the adapter without it.")
+            raise ValueError(f"{name}: not supported (got {value!r}). {remedy}")
     start = config.get("init_lora_weights", True)
     if start not in _PLAIN_STARTS:
         raise ValueError(
@@ -164,10 +166,20 @@ def _read_layers(
 
 
 def _targets(config: Mapping[str, Any], sizes: Mapping[str, tuple[int, int]]) -> list[str]:
-    """The layers that `target_modules` names, each by the end of its path, as PEFT does."""
+    """The layers that `target_modules` names, as PEFT does: a list has ends of their paths, a text is an expression."""
     listed = config.get("target_modules")
+    if isinstance(listed, str):
+        try:
+            found = [name for name in sizes if re.fullmatch(listed, name)]
+        except re.error as error:
+            raise ValueError(f"target_modules: not an expression (got {listed!r}: {error}). List the layers.") from None
+        if not found:
+            raise ValueError(f"target_modules: fits no layer of this model (got {listed!r}). List the layers.")
+        return found
     if not isinstance(listed, list) or not listed:
-        raise ValueError(f"target_modules: must be a list of layer names (got {listed!r}). Name the layers.")
+        raise ValueError(
+            f"target_modules: must be a list of layer names or an expression (got {listed!r}). Name the layers."
+        )
     for target in listed:
         if not any(_ends_with(name, str(target)) for name in sizes):
             can = ", ".join(sorted({name.rpartition(".")[2] for name in sizes}))

@@ -19,7 +19,7 @@ from langchain_core.runnables import Runnable, RunnableLambda, RunnableMap, Runn
 from langchain_core.utils.function_calling import convert_to_json_schema, convert_to_openai_tool
 
 from core_model.chat_options import to_params
-from core_model.generation import SamplingParams, TextEngine, TokenChunk
+from core_model.generation import RequestOptions, SamplingParams, TextEngine, TokenChunk
 from core_model.tool_calling import AnswerReader, close_objects, explain_tools, render_call, render_result, tool_grammar
 
 _ROLES = {"human": "user", "ai": "assistant", "system": "system", "tool": "user"}
@@ -46,6 +46,7 @@ class EngineChatModel(BaseChatModel):
         chat.bind(response_format={"type": "json_schema", "json_schema": {"name": "x", "schema": schema}})
         chat.bind_tools([get_weather], tool_choice="any")
         chat.with_structured_output(Invoice)
+        chat.bind(adapter="polite")  # one that the local engine has loaded
 
     An answer, or the last chunk of a stream, carries `usage_metadata`, and `response_metadata` with `finish_reason`
     ("tool_calls" for a call) and `model_name`; `logprobs=True` adds `logprobs` in OpenAI's form.
@@ -156,6 +157,7 @@ class EngineChatModel(BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
+        adapter = kwargs.pop("adapter", None)
         tools, choice = kwargs.pop("tools", None) or [], _choice(kwargs.pop("tool_choice", None))
         params = to_params({**{name: getattr(self, name) for name in _DEFAULTS}, **kwargs}, stop=stop or ())
         turns = [_to_template(message) for message in messages]
@@ -166,16 +168,17 @@ class EngineChatModel(BaseChatModel):
             params, reader = replace(params, grammar=tool_grammar(tools, choice)), AnswerReader()
             turns = _with_system(turns, explain_tools(tools))
         prompt_ids = self.tokenizer.apply_chat_template(turns)
-        for chunk in self._chunks(prompt_ids, params, reader):
+        for chunk in self._chunks(prompt_ids, params, reader, adapter=adapter):
             if run_manager:
                 run_manager.on_llm_new_token(str(chunk.text), chunk=chunk)
             yield chunk
 
     def _chunks(
-        self, prompt_ids: list[int], params: SamplingParams, reader: AnswerReader | None
+        self, prompt_ids: list[int], params: SamplingParams, reader: AnswerReader | None, *, adapter: str | None
     ) -> Iterator[ChatGenerationChunk]:
-        engine: TextEngine = self.engine
-        tokens = engine.stream(prompt_ids, params)
+        # Only the local engine has adapters, and options.
+        options = {"options": RequestOptions(adapter=adapter)} if adapter is not None else {}
+        tokens = self.engine.stream(prompt_ids, params, **options)
         num_generated, call_id = 0, f"call_{uuid.uuid4().hex}"
         try:
             for token in tokens:

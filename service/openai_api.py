@@ -1,7 +1,8 @@
 """`/v1/chat/completions` and `/v1/models` as OpenAI's client speaks them. Ignores how an answer is found.
 
 Two models are served: `trivium-support`, the support agent, whose answers carry their sources in the extension member
-`trivium`; and `trivium-core`, the bare language model. An option that we do not honour is refused, not dropped.
+`trivium`; and `trivium-core`, the bare language model, with an adapter as `trivium-core:NAME`. An option that we do not
+honour is refused, not dropped.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ from service.sse import event_stream, open_stream
 from verticals.contract import InvalidInput, NotFound
 from verticals.support.schemas import ChatRequest, Message
 
-MODELS = ("trivium-support", "trivium-core")
+CORE = "trivium-core"
+MODELS = ("trivium-support", CORE)
 
 router = APIRouter(prefix="/v1", tags=["openai"])
 
@@ -43,17 +45,18 @@ class Piece:
 
 
 @router.get("/models", summary="The models that this server offers")
-def list_models(caller: Authenticated) -> dict[str, Any]:
+def list_models(request: Request, caller: Authenticated) -> dict[str, Any]:
     """OpenAI's model list."""
-    return {"object": "list", "data": [{"id": name, "object": "model", "owned_by": "trivium"} for name in MODELS]}
+    names = _models(cast(Kit, request.app.state.kit))
+    return {"object": "list", "data": [{"id": name, "object": "model", "owned_by": "trivium"} for name in names]}
 
 
 @router.post("/chat/completions", summary="Chat, as OpenAI's clients speak it", response_model=None)
 async def complete(request: Request, asked: CompletionRequest, caller: Authenticated) -> Any:
     """One completion, whole or as a stream of chunks."""
     kit, request_id = cast(Kit, request.app.state.kit), problems.request_id_of(request)
-    if asked.model not in MODELS:
-        raise NotFound(f"must be one of {', '.join(MODELS)}", field="model", value=asked.model)
+    if asked.model not in (models := _models(kit)):
+        raise NotFound(f"must be one of {', '.join(models)}", field="model", value=asked.model)
     caller.require("support.chat" if asked.model == "trivium-support" else "core.generate")
 
     def start() -> Iterator[Piece]:
@@ -65,6 +68,12 @@ async def complete(request: Request, asked: CompletionRequest, caller: Authentic
     if asked.stream:
         return event_stream(_chunks(pieces, asked, request_id=request_id))
     return await _whole(pieces, asked)
+
+
+def _models(kit: Kit) -> tuple[str, ...]:
+    """All that can be asked for; a remote engine has no adapters."""
+    adapters: tuple[str, ...] = getattr(kit.resources.engine, "adapters", ())
+    return (*MODELS, *(f"{CORE}:{name}" for name in adapters))
 
 
 def _ask_agent(kit: Kit, asked: CompletionRequest, caller: Caller, request_id: str) -> Iterator[Piece]:
@@ -98,8 +107,10 @@ def _ask_model(kit: Kit, asked: CompletionRequest) -> Iterator[Piece]:
     """The bare model's tokens as pieces."""
     messages = [message.as_openai() for message in asked.messages]
     stop = [asked.stop] if isinstance(asked.stop, str) else asked.stop
+    adapter = asked.model.partition(":")[2]
+    options = {**asked.sampling(), **({"adapter": adapter} if adapter else {})}
     try:
-        for chunk in kit.resources.chat_model.stream(messages, stop=stop, **asked.sampling()):
+        for chunk in kit.resources.chat_model.stream(messages, stop=stop, **options):
             yield _piece(chunk)
     except ValueError as error:  # the engine's own rules: context length, sampling values, grammars
         raise _invalid(error) from error

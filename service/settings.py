@@ -31,6 +31,7 @@ class Settings(BaseSettings):
     precision: Literal["int4", "int8", "int8-dynamic", "bf16", "fp32"] = Field(
         "int8", description="Weights of the local engine."
     )
+    adapters: str = Field("", description="Adapters of the local engine in PEFT's format, as name=folder,name=folder.")
     max_batch: int = Field(8, ge=1, le=256, description="Requests that the local engine decodes at once.")
     engine: Literal["local", "openai"] = Field("local", description="`openai`: any OpenAI-compatible server.")
     openai_base_url: str = Field("", description="Address of that server, up to and with `/v1`.")
@@ -45,6 +46,22 @@ class Settings(BaseSettings):
         if self.engine == "openai" and not (self.openai_base_url and self.openai_model):
             raise ValueError("engine=openai needs TRIVIUM_OPENAI_BASE_URL and TRIVIUM_OPENAI_MODEL")
         return self
+
+    @model_validator(mode="after")
+    def _adapters_are_pairs(self) -> Self:
+        if self.adapters and self.engine != "local":
+            raise ValueError("adapters: only the local engine has them. Leave TRIVIUM_ADAPTERS out")
+        for pair in filter(None, self.adapters.split(",")):
+            name, _, folder = pair.partition("=")
+            if not (name.strip() and folder.strip()):
+                raise ValueError(f"adapters: must be name=folder,name=folder (got {pair!r})")
+        return self
+
+    @property
+    def adapter_folders(self) -> dict[str, Path]:
+        """`adapters`, by name."""
+        pairs = (pair.partition("=") for pair in filter(None, self.adapters.split(",")))
+        return {name.strip(): Path(folder.strip()) for name, _, folder in pairs}
 
     @property
     def reports(self) -> Path:

@@ -95,6 +95,14 @@ def _open_engine(settings: Settings, on_progress: Progress) -> tuple[TextEngine,
     except (ValueError, OSError) as error:
         remedy = "`trivium doctor` tells which part is missing."
         raise Unavailable(str(error), field="TRIVIUM_MODEL" if settings.model else "model", remedy=remedy) from error
+    try:
+        for name, adapter in settings.adapter_folders.items():
+            engine.load_adapter(name, adapter)
+    except ValueError as error:
+        engine.close()
+        raise Unavailable(
+            str(error), field="TRIVIUM_ADAPTERS", remedy="Correct the folder, or leave it out."
+        ) from error
     return engine, EngineChatModel(engine=engine, tokenizer=tokenizer), engine.close
 
 

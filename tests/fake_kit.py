@@ -8,7 +8,7 @@ from typing import Any
 
 from langchain_core.language_models import BaseChatModel, GenericFakeChatModel
 
-from core_model.generation import SamplingParams, TokenChunk
+from core_model.generation import SamplingParams, TextEngine, TokenChunk
 from service.audit import AuditLog
 from service.auth import KeyRing
 from service.kit import Kit
@@ -33,6 +33,7 @@ def make_kit(
     *,
     replies: Sequence[str] = ("hello there",),
     chat_model: BaseChatModel | None = None,
+    engine: TextEngine | None = None,
 ) -> Kit:
     """A kit on a fresh SQLite database with fakes for the models."""
     settings = Settings(home=home, max_upload_mb=1)
@@ -42,7 +43,7 @@ def make_kit(
     registry = FileRegistry(home / "registry")
     fake: Any = GenericFakeChatModel(messages=iter(replies))
     resources = Resources(
-        engine=FakeEngine(),
+        engine=engine or FakeEngine(),
         chat_model=chat_model or fake,
         model_version=FakeEngine.model_version,
         retriever=None,

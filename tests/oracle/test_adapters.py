@@ -38,13 +38,15 @@ CASES = {
     ],
     "DeepseekV3: groups": [peft.LoraConfig(r=4, target_modules=[*LATENT, *MLP])],
 }
-PROMPTS = [IDS[:9], IDS[20:33], IDS[40:47], IDS[50:55]]
+PROMPTS = [IDS[:9], IDS[9:22], IDS[3:10], IDS[20:24], IDS[12:17]]
 
 
 @torch.no_grad()
 def peft_model(case: str, config: peft.PeftConfig, seed: int) -> Any:
     """The oracle with a random adapter whose every part matters."""
-    model = peft.get_peft_model(make_oracle(case), config)
+    model = make_oracle(case)
+    model.config.model_type = "unknown"  # else PEFT takes `up_proj` for the routed experts' fused parameters too
+    model = peft.get_peft_model(model, config)
     torch.manual_seed(seed)
     for name, parameter in model.named_parameters():
         if "lora_" in name:

@@ -15,6 +15,7 @@ from service.api import create_app
 from service.kit import Kit
 from tests.conftest import served
 from tests.core_model.tiny import make_engine, make_tokenizer
+from tests.core_model.tiny_adapters import write_lora
 from tests.fake_kit import make_kit
 from tests.service.conftest import PARCELS
 
@@ -74,7 +75,8 @@ def test_a_bad_key_is_an_authentication_error(client: openai.OpenAI) -> None:
 def core(tmp_path_factory: pytest.TempPathFactory) -> Iterator[openai.OpenAI]:
     with make_engine() as engine:
         chat_model = EngineChatModel(engine=engine, tokenizer=make_tokenizer())
-        kit = make_kit(tmp_path_factory.mktemp("core"), {"parcels": PARCELS}, chat_model=chat_model)
+        engine.load_adapter("polite", write_lora(tmp_path_factory.mktemp("adapters") / "polite", seed=1))
+        kit = make_kit(tmp_path_factory.mktemp("core"), {"parcels": PARCELS}, chat_model=chat_model, engine=engine)
         key = kit.keys.issue(tenant="acme", label="test")
         with served(create_app(kit)) as url:
             yield openai.OpenAI(
@@ -89,6 +91,16 @@ WEATHER = {
     "additionalProperties": False,
 }
 TOOL = {"type": "function", "function": {"name": "weather", "description": "Weather", "parameters": WEATHER}}
+
+
+def test_an_adapter_is_a_model_of_its_own(core: openai.OpenAI) -> None:
+    plain, polite = ask(core, max_tokens=8), ask(core, model="trivium-core:polite", max_tokens=8)
+
+    assert "trivium-core:polite" in [model.id for model in core.models.list()]
+    assert polite.choices[0].message.content != plain.choices[0].message.content
+    assert polite.usage.prompt_tokens == plain.usage.prompt_tokens
+    with pytest.raises(openai.NotFoundError, match=r"must be one of .*trivium-core:polite"):
+        ask(core, model="trivium-core:rude")
 
 
 def test_a_schema_is_kept(core: openai.OpenAI) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from service.settings import read_settings
@@ -28,6 +30,7 @@ def test_a_value_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         ("TRIVIUM_PORT", "70000", "TRIVIUM_PORT: .*less than or equal to 65535"),
         ("TRIVIUM_PRECISION", "int3", "TRIVIUM_PRECISION: .*'int8', 'bf16' or 'fp32'"),
+        ("TRIVIUM_ADAPTERS", "polite", "must be name=folder,name=folder \\(got 'polite'\\)"),
         ("TRIVIUM_PROT", "1", "TRIVIUM_PROT: is not a setting"),
         ("TRIVIUM_ENGINE", "openai", "TRIVIUM_OPENAI_BASE_URL"),
     ],
@@ -37,6 +40,12 @@ def test_a_wrong_setting_is_named(monkeypatch: pytest.MonkeyPatch, name: str, va
 
     with pytest.raises(InvalidInput, match=message):
         read_settings()
+
+
+def test_adapters_are_named_folders(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRIVIUM_ADAPTERS", "polite=adapters/polite, brief=adapters/brief")
+
+    assert read_settings().adapter_folders == {"polite": Path("adapters/polite"), "brief": Path("adapters/brief")}
 
 
 def test_secrets_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
