@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import asdict, replace
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from core_model.detokenize import TextStream
 from core_model.generation import (
@@ -18,37 +19,18 @@ from core_model.generation import (
     SamplingParams,
     TokenChunk,
 )
-from core_model.scheduler import CacheRoom, Request, Scheduler, Work
-from core_model.stats import CacheStats, EngineStats
+from core_model.pooled import READING, embed_all
+from core_model.request_stream import RequestStream
+from core_model.runs_model import Runner, check_adapter, check_prompt
+from core_model.scheduler import Request, Scheduler, Work
+from core_model.stats import EngineStats
 
 if TYPE_CHECKING:
     from core_model.detokenize import Decodes
+    from core_model.pooled import FloatArray, Pooler, Pooling
 
 _NOTHING = TokenChunk((), "")
 _LOOK_AGAIN_S = 0.05  # while every request is paused: for readers that vanished without a word
-
-
-class Runner(CacheRoom, Protocol):
-    """The model side of the engine; used from the engine's thread, but for `prepare` and `cache_stats`."""
-
-    @property
-    def vocab_size(self) -> int: ...
-
-    @property
-    def capacity(self) -> int:
-        """Tokens that the cache holds, of all requests together."""
-
-    @property
-    def adapters(self) -> frozenset[str]:
-        """Adapters that a request may ask for."""
-
-    def prepare(self, params: SamplingParams, *, prompt_ids: Sequence[int], end_ids: Collection[int]) -> Any:
-        """The sampler of a new request. ValueError: an unusable grammar."""
-
-    def step(self, batch: Sequence[Work]) -> list[SampledToken | Exception | None]:
-        """Run the model once. Per work: the sampled token, None inside a prompt, or what went wrong with this one."""
-
-    def cache_stats(self) -> CacheStats: ...
 
 
 class Engine:
@@ -90,7 +72,8 @@ class Engine:
             max_waiting_per_tenant=max_waiting_per_tenant,
         )
         self._wake = threading.Condition()  # guards the scheduler and _running
-        self._running = False
+        self._running = self._draining = False
+        self._changes: list[tuple[Future[None], Callable[[Any], str | None]]] = []
         self._thread: threading.Thread | None = None
         self._requests = self._failed = self._prompt_tokens = self._generated = self._cached = 0
 
@@ -111,6 +94,34 @@ class Engine:
         if self._thread is not None:
             self._thread.join()
 
+    @property
+    def is_alive(self) -> bool:
+        """Whether it still serves, or drains."""
+        return self._running
+
+    def drain(self) -> None:
+        """Take no more requests; the thread ends with the last of those it has. Returns at once."""
+        with self._wake:
+            self._draining = True
+            self._wake.notify()
+
+    def between_steps(self, change: Callable[[Any], str | None]) -> None:
+        """Change the model between two steps, and wait for it.
+
+        Args:
+            change: Gets the runner, on the engine's thread. The version that it returns is the model's from then on:
+                requests under way are computed again so far, and nothing cached before is used. None: nothing changed.
+
+        Raises:
+            EngineStopped: not running. Else what `change` raises.
+        """
+        done: Future[None] = Future()
+        with self._wake:
+            self._must_run()
+            self._changes.append((done, change))
+            self._wake.notify()
+        done.result()
+
     def __enter__(self) -> Engine:
         return self.start()
 
@@ -128,26 +139,70 @@ class Engine:
             EngineStopped: not started, or closed.
         """
         options = options or RequestOptions()
-        params.check()
-        params.check_vocabulary(self._runner.vocab_size)
         self._check(prompt_ids, params, options)
+        return self._submit(
+            prompt_ids,
+            params,
+            options,
+            sampler=self._runner.prepare(params, prompt_ids=prompt_ids, end_ids=self._eos_ids),
+        )
+
+    def embed(
+        self,
+        prompts: Sequence[Sequence[int]],
+        *,
+        pooling: Pooling = "mean",
+        normalize: bool = False,
+        options: RequestOptions | None = None,
+    ) -> FloatArray:
+        """Pooled last hidden states, (prompts, D) fp32, computed in the same batch as everybody's answers; blocks.
+
+        Args:
+            pooling: See `core_model.pooled.Pooling`.
+            normalize: Each row has length 1.
+
+        Raises:
+            ValueError, EngineBusy, EngineStopped, GenerationFailed: as in `stream`; then no prompt is run further.
+        """
+        options = options or RequestOptions()
+
+        def start(prompt_ids: Sequence[int]) -> tuple[RequestStream, Pooler]:
+            self._check(prompt_ids, READING, options)
+            pooler = self._runner.pooler(pooling)
+            return self._submit(prompt_ids, READING, options, sampler=pooler, is_private=pooler.needs_all), pooler
+
+        return embed_all(start, prompts, at_once=self.max_batch, normalize=normalize)
+
+    def expert_counts(self) -> Mapping[int, Sequence[int]]:
+        """Tokens per expert since the start, by layer with experts."""
+        return self._runner.expert_counts()
+
+    def _submit(
+        self,
+        prompt_ids: Sequence[int],
+        params: SamplingParams,
+        options: RequestOptions,
+        *,
+        sampler: Any,
+        is_private: bool = False,
+    ) -> RequestStream:
         request = Request(
             list(prompt_ids),
             params,
-            sampler=self._runner.prepare(params, prompt_ids=prompt_ids, end_ids=self._eos_ids),
+            sampler=sampler,
+            is_private=is_private,
             text=TextStream(self._tokenizer, params.stop, min_tokens=params.min_tokens),
             options=options,
-            max_length=self._max_length(prompt_ids, params),
-            cache_root=(self.model_version, options.adapter, options.cache_salt),
+            max_length=min(len(prompt_ids) + params.max_tokens, self.max_context),
         )
         with self._wake:
-            if not self._running:
-                raise EngineStopped("engine: not running. Call start() first.")
+            self._must_run()
+            request.cache_root = (self.model_version, options.adapter, options.cache_salt)
             self._scheduler.add(request)
             self._requests += 1
             self._prompt_tokens += len(prompt_ids)
             self._wake.notify()
-        return _Stream(request, self._wake)
+        return RequestStream(request, self._wake)
 
     def stats(self) -> EngineStats:
         """Counters for metrics."""
@@ -169,33 +224,24 @@ class Engine:
             )
 
     def _check(self, prompt_ids: Sequence[int], params: SamplingParams, options: RequestOptions) -> None:
-        if not prompt_ids:
-            raise ValueError("prompt_ids: must not be empty.")
-        if len(prompt_ids) >= self.max_context:
-            raise ValueError(
-                f"prompt_ids: the context holds {self.max_context} tokens, answer included "
-                f"(got a prompt of {len(prompt_ids)}). Shorten the prompt."
-            )
-        if not 0 <= min(prompt_ids) <= max(prompt_ids) < self._runner.vocab_size:
-            raise ValueError(f"prompt_ids: must be 0 to {self._runner.vocab_size - 1}. Use this model's tokenizer.")
-        if self._max_length(prompt_ids, params) > self._runner.capacity:
-            raise ValueError(
-                f"prompt_ids: the cache holds {self._runner.capacity} tokens (got a prompt of {len(prompt_ids)} and "
-                f"max_tokens={params.max_tokens}). Shorten one of them."
-            )
-        if options.adapter is not None and options.adapter not in self._runner.adapters:
-            loaded = ", ".join(sorted(self._runner.adapters)) or "none"
-            raise ValueError(f"adapter: not loaded (got {options.adapter!r}; loaded: {loaded}).")
+        params.check()
+        params.check_vocabulary(self._runner.vocab_size)
+        check_prompt(prompt_ids, self._runner, max_tokens=params.max_tokens, max_context=self.max_context)
+        check_adapter(options, self._runner)
 
-    def _max_length(self, prompt_ids: Sequence[int], params: SamplingParams) -> int:
-        return min(len(prompt_ids) + params.max_tokens, self.max_context)
+    def _must_run(self) -> None:
+        if not self._running or self._draining:
+            raise EngineStopped("engine: not running. Call start() first.")
 
     # --- the background thread -------------------------------------------------------------------------------------
 
     def _loop(self) -> None:
         while True:
             with self._wake:
-                if not self._running:
+                self._apply_changes()
+                is_idle = not (self._scheduler.running or self._scheduler.waiting)
+                if not self._running or (self._draining and is_idle):
+                    self._running = False
                     break
                 batch = self._plan()
                 if not batch:
@@ -206,6 +252,20 @@ class Engine:
                 self._deliver(work, sampled)
         for request in [*self._scheduler.running, *self._scheduler.waiting]:
             self._finish(request, "cancelled")
+
+    def _apply_changes(self) -> None:
+        for done, change in self._changes:
+            try:
+                self._must_run()
+                version = change(self._runner)
+            except Exception as error:  # noqa: BLE001 - handed to who asked for it
+                done.set_exception(error)
+                continue
+            if version is not None:
+                self.model_version = version
+                self._scheduler.start_over(self._runner, version)
+            done.set_result(None)
+        self._changes.clear()
 
     def _plan(self) -> list[Work]:
         """Let go who has left, pause and resume for slow readers, start who fits; then the next step."""
@@ -279,35 +339,3 @@ class Engine:
             self._scheduler.remove(request)
             if request.slot is not None:
                 self._runner.end(request)
-
-
-class _Stream(Iterator[TokenChunk]):
-    """A request's chunks; closing or dropping it cancels the request."""
-
-    def __init__(self, request: Request, wake: threading.Condition) -> None:
-        self._request, self._wake, self._ended = request, wake, False
-
-    def __next__(self) -> TokenChunk:
-        if self._ended:
-            raise StopIteration
-        item = self._request.output.get()
-        if self._request.paused:
-            with self._wake:
-                self._wake.notify()
-        if isinstance(item, Exception):
-            self._ended = True
-            raise item
-        self._ended = item.finish_reason is not None
-        return item
-
-    def close(self) -> None:
-        """Cancel the request, if it still runs."""
-        if not self._ended:
-            self._ended = True
-            with self._wake:
-                self._request.cancelled = True
-                self._wake.notify()
-
-    def __del__(self) -> None:
-        # A dropped iterator must not go on using a slot. No lock: the collector may run in the engine's thread too.
-        self._request.cancelled = True

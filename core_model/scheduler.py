@@ -33,6 +33,7 @@ class Request:
     options: RequestOptions = field(default_factory=RequestOptions)
     max_length: int = 0  # where its answer ends at the latest, prompt included
     cache_root: tuple[str | None, ...] = ()  # requests with different roots share no cached prefix
+    is_private: bool = False  # shares no cached prefix with anybody: every token of its prompt is computed
     output: SimpleQueue[TokenChunk | Exception] = field(default_factory=SimpleQueue)
     slot: int | None = None
     num_computed: int = 0  # tokens whose keys and values are in the cache
@@ -167,6 +168,13 @@ class Scheduler:
         """Charge the request's tenant for a step."""
         cost = work.num_tokens - 1 + _GENERATED_WEIGHT if work.samples else work.num_tokens
         self._served[work.request.options.tenant] += cost
+
+    def start_over(self, room: CacheRoom, version: str) -> None:
+        """The model has changed: what is computed is worth nothing any more."""
+        for request in [*self.running]:
+            self._preempt(request, room)
+        for request in self.waiting:
+            request.cache_root = (version, *request.cache_root[1:])
 
     def _make_room(self, request: Request, num_tokens: int, room: CacheRoom) -> bool:
         """Make room for a step of `request`, at the cost of less important ones; else it gives up its own pages."""
