@@ -62,7 +62,8 @@ def embed_all(
     """
     if not prompts:
         raise ValueError("prompts: must not be empty. Give at least one.")
-    waiting, running = deque(prompts), deque[tuple[RequestStream, Pooler]]()
+    waiting = deque(prompts)
+    running: deque[tuple[RequestStream, Pooler]] = deque()
     rows: list[FloatArray] = []
     with ExitStack() as leaving:
         while waiting or running:

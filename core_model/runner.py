@@ -27,6 +27,7 @@ class ModelRunner:
 
     def __init__(self, decoder: Decoder, cache: PagedCache, constraints: ConstraintFactory | None = None) -> None:
         self._decoder, self._cache, self._constraints = decoder, cache, constraints
+        self.balanced_at: dict[int, list[int]] = {}  # expert counts when biases were last changed; rebalance.py's note
 
     @property
     def decoder(self) -> Decoder:
