@@ -21,6 +21,7 @@ from core_model.checkpoint import (
     new_folder,
     open_checkpoint,
     read_manifest,
+    sha256_of,
     verify,
     write_json,
     write_manifest,
@@ -124,11 +125,11 @@ def load_engine(
     kv_host_bytes: int = 0,
     num_threads: int | None = None,
 ) -> tuple[Engine, Tokenizer]:
-    """Load a checkpoint folder into a started engine (call `engine.close()` at the end) and its tokenizer.
+    """Load a checkpoint folder or GGUF file into a started engine (call `engine.close()` at the end) and its tokenizer.
 
     Args:
         folder: As `prepare_default_model` makes it, or a downloaded one of a supported family: that has no manifest to
-            verify, and its version says so.
+            verify, and its version says so. Or a GGUF file with its own tokenizer; its version has the file's sha256.
         device: "auto" takes the GPU if there is one.
         precision: "auto" is int8 on CPU and bf16 on a GPU; see `Weights`. int4 is packed while loading.
         max_batch: Requests that run at once.
@@ -152,7 +153,7 @@ def load_engine(
     with ThreadPoolExecutor(1) as pool:  # sums are computed while the weights are read and packed
         version = pool.submit(_version, folder, is_packed=chosen in _PACKED_FOR and (folder / PACKED).is_dir())
         decoder = load_decoder(folder, precision=chosen, device=where)
-        tokenizer = Tokenizer.from_folder(folder)
+        tokenizer = load_tokenizer(folder)
         constraints = ConstraintFactory(
             tokenizer.to_json(), vocab_size=decoder.config.vocab_size, eos_ids=tokenizer.eos_ids
         )
@@ -197,8 +198,19 @@ def load_decoder(path: Path, *, precision: Precision, device: torch.device | str
     return Decoder(config, Weights(checkpoint.weights, precision=precision, device=device))
 
 
+def load_tokenizer(path: Path) -> Tokenizer:
+    """The tokenizer of a checkpoint folder or GGUF file.
+
+    Raises:
+        ValueError: there is none, or one that is not implemented.
+    """
+    return Tokenizer.from_gguf(GGUFFile(path).metadata) if path.is_file() else Tokenizer.from_folder(path)
+
+
 def _version(folder: Path, *, is_packed: bool) -> str:
     """The verified version; of the exact and the packed weights only those that are read are summed."""
+    if folder.is_file():
+        return f"{folder.stem}-{sha256_of(folder)[:12]}"
     if not (folder / MANIFEST).is_file():
         return f"{folder.name}-unverified"
     exact, packed = "model-", f"{PACKED}/"
