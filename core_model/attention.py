@@ -25,11 +25,12 @@ from core_model.weights import Weights
 
 @dataclass(frozen=True)
 class Segment:
-    """`num_tokens` new tokens of one sequence, at positions `start`.. of cache slot `slot`."""
+    """`num_tokens` new tokens of one sequence, at positions `start`.. of cache slot `slot`, maybe with an adapter."""
 
     num_tokens: int
     start: int = 0
     slot: int = 0
+    adapter: str | None = None  # the id of one that the decoder's `adapters` hold; None: the model as it is
 
 
 class Cache(Protocol):

@@ -7,7 +7,7 @@ Shapes: V vocabulary.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -81,6 +81,10 @@ class Constraint:
         self._matcher.consume_token(token)
         self._check()
         return bool(self._matcher.is_stopped())
+
+    def num_possible(self, tokens: Sequence[int]) -> int:
+        """How many of `tokens`, one after another, the grammar allows from here; moves nowhere."""
+        return int(self._matcher.validate_tokens(list(tokens)))
 
     def _check(self) -> None:
         if self._matcher.is_error():

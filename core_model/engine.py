@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future
 from dataclasses import asdict, replace
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from core_model.adapter_names import AdapterNames
+from core_model.changes import Changes
 from core_model.detokenize import TextStream
 from core_model.generation import (
+    EngineBusy,
     EngineStopped,
     FinishReason,
     GenerationFailed,
@@ -21,13 +24,15 @@ from core_model.generation import (
 )
 from core_model.pooled import READING, embed_all
 from core_model.request_stream import RequestStream
-from core_model.runs_model import Runner, check_adapter, check_prompt
+from core_model.runs_model import Runner, check_prompt
 from core_model.scheduler import Request, Scheduler, Work
+from core_model.speculate import Speculation
 from core_model.stats import EngineStats
 
 if TYPE_CHECKING:
     from core_model.detokenize import Decodes
     from core_model.pooled import FloatArray, Pooler, Pooling
+    from core_model.speculate import Drafter
 
 _NOTHING = TokenChunk((), "")
 _LOOK_AGAIN_S = 0.05  # while every request is paused: for readers that vanished without a word
@@ -47,6 +52,7 @@ class Engine:
         max_waiting_per_tenant: The same for each tenant; None is no limit of its own.
         max_unread: Chunks that a reader may leave unread before its request is paused.
         step_tokens: Most tokens in one step; long prompts are cut to it, so that others go on meanwhile.
+        new_drafter: Makes who guesses a request's next tokens (`core_model.speculate`); None guesses nothing.
     """
 
     def __init__(
@@ -62,6 +68,7 @@ class Engine:
         max_waiting_per_tenant: int | None = None,
         max_unread: int = 64,
         step_tokens: int = 256,
+        new_drafter: Callable[[], Drafter] | None = None,
     ) -> None:
         self.model_version, self.max_context, self.max_batch = model_version, max_context, max_batch
         self._runner, self._tokenizer, self._eos_ids, self._max_unread = runner, tokenizer, eos_ids, max_unread
@@ -70,11 +77,15 @@ class Engine:
             max_waiting=max_waiting,
             step_tokens=step_tokens,
             max_waiting_per_tenant=max_waiting_per_tenant,
+            few_rows=runner.few_rows,
+            tile=runner.tile,
         )
         self._wake = threading.Condition()  # guards the scheduler and _running
         self._running = self._draining = False
-        self._changes: list[tuple[Future[None], Callable[[Any], str | None]]] = []
+        self._changes = Changes()
         self._thread: threading.Thread | None = None
+        self._new_drafter, self._drafted, self._accepted = new_drafter, 0, 0
+        self._adapters = AdapterNames(runner)  # guarded by _wake too
         self._requests = self._failed = self._prompt_tokens = self._generated = self._cached = 0
 
     def start(self) -> Engine:
@@ -96,7 +107,7 @@ class Engine:
 
     @property
     def is_alive(self) -> bool:
-        """Whether it still serves, or drains."""
+        """Whether it serves, or drains."""
         return self._running
 
     def drain(self) -> None:
@@ -115,10 +126,9 @@ class Engine:
         Raises:
             EngineStopped: not running. Else what `change` raises.
         """
-        done: Future[None] = Future()
         with self._wake:
             self._must_run()
-            self._changes.append((done, change))
+            done = self._changes.ask(change)
             self._wake.notify()
         done.result()
 
@@ -138,14 +148,11 @@ class Engine:
             EngineBusy: too many requests wait.
             EngineStopped: not started, or closed.
         """
-        options = options or RequestOptions()
-        self._check(prompt_ids, params, options)
-        return self._submit(
-            prompt_ids,
-            params,
-            options,
-            sampler=self._runner.prepare(params, prompt_ids=prompt_ids, end_ids=self._eos_ids),
-        )
+
+        def new_sampler() -> Any:
+            return self._runner.prepare(params, prompt_ids=prompt_ids, end_ids=self._eos_ids)
+
+        return self._submit(prompt_ids, params, options or RequestOptions(), new_sampler)[0]
 
     def embed(
         self,
@@ -164,12 +171,10 @@ class Engine:
         Raises:
             ValueError, EngineBusy, EngineStopped, GenerationFailed: as in `stream`; then no prompt is run further.
         """
-        options = options or RequestOptions()
+        options = replace(options or RequestOptions(), speculate=False)
 
         def start(prompt_ids: Sequence[int]) -> tuple[RequestStream, Pooler]:
-            self._check(prompt_ids, READING, options)
-            pooler = self._runner.pooler(pooling)
-            return self._submit(prompt_ids, READING, options, sampler=pooler, is_private=pooler.needs_all), pooler
+            return self._submit(prompt_ids, READING, options, lambda: self._runner.pooler(pooling))
 
         return embed_all(start, prompts, at_once=self.max_batch, normalize=normalize)
 
@@ -182,27 +187,66 @@ class Engine:
         prompt_ids: Sequence[int],
         params: SamplingParams,
         options: RequestOptions,
-        *,
-        sampler: Any,
-        is_private: bool = False,
-    ) -> RequestStream:
+        new_sampler: Callable[[], Any],
+    ) -> tuple[RequestStream, Any]:
+        """Check and queue; the stream, and the sampler of the request."""
+        params.check()
+        params.check_vocabulary(self._runner.vocab_size)
+        adapter = self._adapters.find(options.adapter)
+        virtual_ids = [0] * (adapter.num_virtual_tokens if adapter else 0)
+        max_length = min(len(virtual_ids) + len(prompt_ids) + params.max_tokens, self.max_context)
+        check_prompt(
+            prompt_ids, self._runner, num_virtual=len(virtual_ids), params=params, max_context=self.max_context
+        )
         request = Request(
-            list(prompt_ids),
+            [*virtual_ids, *prompt_ids],
             params,
-            sampler=sampler,
-            is_private=is_private,
+            sampler=new_sampler(),
             text=TextStream(self._tokenizer, params.stop, min_tokens=params.min_tokens),
             options=options,
-            max_length=min(len(prompt_ids) + params.max_tokens, self.max_context),
+            adapter=adapter,
+            max_length=max_length,
+            speculation=Speculation(self._new_drafter()) if self._new_drafter and options.speculate else None,
         )
         with self._wake:
             self._must_run()
-            request.cache_root = (self.model_version, options.adapter, options.cache_salt)
+            request.cache_root = (self.model_version, adapter.id if adapter else None, options.cache_salt)
+            if self._adapters.find(options.adapter) is not adapter:
+                raise EngineBusy(f"adapter: {options.adapter!r} is being replaced. Try again.")
             self._scheduler.add(request)
             self._requests += 1
             self._prompt_tokens += len(prompt_ids)
             self._wake.notify()
-        return RequestStream(request, self._wake)
+        return RequestStream(request, self._wake), request.sampler
+
+    def load_adapter(self, name: str, folder: Path) -> None:
+        """Let requests ask for the adapter in `folder` (PEFT's format) by `name`, from now on.
+
+        A name that is in use changes at once: running requests go on with the adapter that they began with.
+
+        Raises:
+            ValueError: a damaged folder, one for another model, an unusable name, too many adapters; nothing changed.
+        """
+        adapter = self._runner.read_adapter(folder)
+        with self._wake:
+            self._adapters.give(name, adapter)
+            self._let_go_of_adapters()
+
+    def unload_adapter(self, name: str) -> None:
+        """Refuse new requests for an adapter; its memory is free when those that run have ended.
+
+        Raises:
+            ValueError: none is loaded under that name.
+        """
+        with self._wake:
+            self._adapters.take(name)
+            self._let_go_of_adapters()
+
+    @property
+    def adapters(self) -> tuple[str, ...]:
+        """Names that requests may ask for, sorted."""
+        with self._wake:
+            return self._adapters.loaded
 
     def stats(self) -> EngineStats:
         """Counters for metrics."""
@@ -218,16 +262,12 @@ class Engine:
                 prompt_tokens_total=self._prompt_tokens,
                 generated_tokens_total=self._generated,
                 cached_prompt_tokens_total=self._cached,
+                drafted_tokens_total=self._drafted,
+                accepted_tokens_total=self._accepted,
                 preemptions_total=self._scheduler.num_preemptions,
                 paused=paused,
                 **asdict(self._runner.cache_stats()),
             )
-
-    def _check(self, prompt_ids: Sequence[int], params: SamplingParams, options: RequestOptions) -> None:
-        params.check()
-        params.check_vocabulary(self._runner.vocab_size)
-        check_prompt(prompt_ids, self._runner, max_tokens=params.max_tokens, max_context=self.max_context)
-        check_adapter(options, self._runner)
 
     def _must_run(self) -> None:
         if not self._running or self._draining:
@@ -238,7 +278,9 @@ class Engine:
     def _loop(self) -> None:
         while True:
             with self._wake:
-                self._apply_changes()
+                for version in self._changes.apply(self._runner, check=self._must_run):
+                    self.model_version = version
+                    self._scheduler.start_over(self._runner, version)
                 is_idle = not (self._scheduler.running or self._scheduler.waiting)
                 if not self._running or (self._draining and is_idle):
                     self._running = False
@@ -252,20 +294,6 @@ class Engine:
                 self._deliver(work, sampled)
         for request in [*self._scheduler.running, *self._scheduler.waiting]:
             self._finish(request, "cancelled")
-
-    def _apply_changes(self) -> None:
-        for done, change in self._changes:
-            try:
-                self._must_run()
-                version = change(self._runner)
-            except Exception as error:  # noqa: BLE001 - handed to who asked for it
-                done.set_exception(error)
-                continue
-            if version is not None:
-                self.model_version = version
-                self._scheduler.start_over(self._runner, version)
-            done.set_result(None)
-        self._changes.clear()
 
     def _plan(self) -> list[Work]:
         """Let go who has left, pause and resume for slow readers, start who fits; then the next step."""
@@ -284,7 +312,7 @@ class Engine:
                 self._count_cached(first)
         return scheduler.schedule(self._runner)
 
-    def _step(self, batch: Sequence[Work]) -> list[SampledToken | Exception | None]:
+    def _step(self, batch: Sequence[Work]) -> list[list[SampledToken] | Exception]:
         """Run a batch; if it fails as a whole, run its requests one by one, so that only the guilty one fails.
 
         Running again is safe: the same keys and values are written to the same places.
@@ -298,17 +326,34 @@ class Engine:
 
     def _count_cached(self, request: Request) -> None:
         if len(request.token_ids) == request.num_prompt:  # else it was preempted, and finds its own tokens
-            self._cached += request.num_computed
+            num_virtual = request.adapter.num_virtual_tokens if request.adapter else 0
+            self._cached += max(0, request.num_computed - num_virtual)
 
-    def _deliver(self, work: Work, sampled: SampledToken | Exception | None) -> None:
-        request, params = work.request, work.request.params
+    def _deliver(self, work: Work, sampled: list[SampledToken] | Exception) -> None:
+        request = work.request
         if isinstance(sampled, Exception):
             return self._fail(request, sampled)
-        self._scheduler.count_served(work)
+        self._scheduler.count_served(work, num_sampled=len(sampled))
         request.num_computed += work.num_tokens
-        if sampled is None:
-            return None
-        token = sampled.token_id
+        self._drafted += len(work.draft)
+        for i, token in enumerate(sampled):
+            request.num_computed += i > 0  # the token before was guessed: its keys and values are there already
+            self._accepted += i > 0
+            self._append(request, token)
+            if request.slot is None:  # it has ended
+                return None
+        if sampled and request.speculation:
+            try:
+                request.speculation.learn(num_drafted=len(work.draft), num_accepted=len(sampled) - 1)
+                most = min(request.max_length - len(request.token_ids) - 1, self._scheduler.max_draft)
+                request.draft = request.speculation.propose(request.token_ids, limit=most)
+            except Exception as error:  # noqa: BLE001 - handed to the request's reader
+                self._fail(request, error)
+        return None
+
+    def _append(self, request: Request, sampled: SampledToken) -> None:
+        """One more token of the answer, unless it ends it."""
+        params, token = request.params, sampled.token_id
         if token in params.stop_token_ids or (token in self._eos_ids and not params.ignore_eos):
             return self._finish(request, "stop")
         request.token_ids.append(token)
@@ -317,8 +362,7 @@ class Engine:
         chunk = TokenChunk((token,), text, logprobs=(sampled.logprob,) if sampled.logprob else ())
         if stopped or sampled.ends:
             return self._finish(request, "stop", chunk)
-        num_new = len(request.token_ids) - request.num_prompt
-        if num_new >= params.max_tokens or len(request.token_ids) >= self.max_context:
+        if len(request.token_ids) >= request.max_length:
             return self._finish(request, "length", chunk)
         request.output.put(chunk)
         return None
@@ -339,3 +383,11 @@ class Engine:
             self._scheduler.remove(request)
             if request.slot is not None:
                 self._runner.end(request)
+            if request.adapter is not None:
+                self._let_go_of_adapters()
+        if request.speculation:
+            request.speculation.drafter.end()
+
+    def _let_go_of_adapters(self) -> None:
+        requests = (*self._scheduler.running, *self._scheduler.waiting)
+        self._adapters.clean({request.adapter.id for request in requests if request.adapter})

@@ -205,9 +205,11 @@ class RequestOptions:
         priority: Higher goes first; any integer.
         adapter: One that the engine has loaded; None for the model as it is.
         cache_salt: Requests with different salts share no cached prefix, so that none can time another's prompts.
+        speculate: Whether next tokens may be guessed and checked together, where the engine does so.
     """
 
     tenant: str = ""
     priority: int = 0
     adapter: str | None = None
     cache_salt: str = ""
+    speculate: bool = True

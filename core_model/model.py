@@ -7,6 +7,7 @@ Shapes: T new tokens of all sequences, D model dim, V vocabulary.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Protocol
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - its usual name
@@ -19,11 +20,22 @@ from core_model.norm import RMSNorm
 from core_model.rope import Rope
 from core_model.weights import Weights
 
-__all__ = ["Decoder", "DecoderLayer", "Segment"]
+__all__ = ["Adapters", "Decoder", "DecoderLayer", "Segment"]
+
+
+class Adapters(Protocol):
+    """What changes the decoder for some of the rows; see `core_model/adapter_bank.py`."""
+
+    def begin(self, segments: Sequence[Segment], x_TD: Tensor) -> None:
+        """Before the layers of each call: note whose rows are whose; `x_TD`, the embeddings, may be written to."""
 
 
 class Decoder:
     """Token ids to logits.
+
+    Attributes:
+        has_exact_rows: Tokens come out the same, bit for bit, whatever other segments run with theirs, as long as few
+            rows stay few and many rows many (`quantize.FEW_ROWS`).
 
     Args:
         layers: Stand in for those that would be built from `weights`; calibration builds them one at a time.
@@ -36,6 +48,8 @@ class Decoder:
         self.norm = RMSNorm(weights, "model.norm", eps=config.rms_norm_eps)
         self.lm_head = weights.linear("", "model.embed_tokens" if config.tie_word_embeddings else "lm_head")
         self.rope = Rope(config, self.device)
+        self.has_exact_rows = weights.has_exact_rows
+        self.adapters: Adapters | None = None
         self._windows = {config.window(i) for i in range(config.num_hidden_layers)}
 
     @torch.inference_mode()
@@ -51,6 +65,8 @@ class Decoder:
             Hidden states (T, D), ready for `logits`.
         """
         x_TD = F.embedding(token_ids_T, self.embed_tokens_VD).to(self.dtype)
+        if self.adapters is not None:
+            self.adapters.begin(segments, x_TD)
         batch = self._batch(segments, cache)
         for layer in self.layers:
             x_TD = layer(x_TD, batch)

@@ -136,8 +136,8 @@ class ModelPool:
     Args:
         open_model: Makes a started engine and its tokenizer from a folder and options, and verifies it:
             `core_model.embedded.load_engine`.
-        keep_free_bytes: Refuse to load or swap if less main memory than this would be left beside the files' size.
-            None loads whatever happens.
+        keep_free_bytes: Refuse a swap if less main memory than this would be left beside both models, the new one taken
+            to be as large as its files. None swaps whatever happens.
         free_bytes: How much is available now; None if that cannot be told, and then nothing is refused.
     """
 
@@ -161,7 +161,7 @@ class ModelPool:
             options: For `open_model`; they also hold for later swaps of this name.
 
         Raises:
-            ValueError: the name is taken, too little memory, or the model is damaged or fails its first answer.
+            ValueError: the name is taken, or the model is damaged or fails its first answer.
         """
         with self._changing:
             if name in self._places:
@@ -258,6 +258,7 @@ class ModelPool:
 
     def _replace(self, name: str, folder: Path, options: Mapping[str, Any]) -> str:
         place = self._place(name)
+        self._refuse_if_too_large(folder)
         old, new = place.current, self._opened(name, folder, options)
         place.current = new  # from here on requests go to the new one
         place.previous = place.folder, place.options
@@ -274,7 +275,6 @@ class ModelPool:
 
     def _opened(self, name: str, folder: Path, options: Mapping[str, Any]) -> Model:
         """A model that has answered once."""
-        self._refuse_if_too_large(folder)
         try:
             model = Model(*self._open(folder, **options))
         except (ValueError, OSError) as error:
@@ -300,7 +300,7 @@ class ModelPool:
             raise ValueError(
                 f"folder: too little memory for {folder.name!r} beside what is loaded, and nothing was changed: "
                 f"{needed >> 20} MiB of weights, {free >> 20} MiB available, {self._keep_free >> 20} MiB to be kept "
-                "free. Unload a model first."
+                "free. Unload a model first, or restart with the new one."
             )
 
 

@@ -33,7 +33,10 @@ class MLP:
 
 
 class Router:
-    """Scores every expert and picks k, always in fp32; `core_model/routing.py` has the choices."""
+    """Scores every expert and picks k, always in fp32; `core_model/routing.py` has the choices.
+
+    Where linear layers have exact rows (see `core_model/passes.py`), so has the router: it always multiplies as many.
+    """
 
     def __init__(self, config: ModelConfig, weights: Weights, prefix: str) -> None:
         self.config = config
@@ -43,14 +46,22 @@ class Router:
         if config.topk_method == "noaux_tc":
             self.correction_E = weights.tensor(f"{prefix}.e_score_correction_bias", dtype=torch.float32)
 
+        self.rows = _ROUTER_ROWS if weights.has_exact_rows else None
+
     def __call__(self, x_TD: Tensor) -> tuple[Tensor, Tensor]:
         """Route each token.
 
         Returns:
             weights_TK fp32, and experts_TK int64.
         """
-        config = self.config
-        scores_TE = expert_scores(F.linear(x_TD.float(), self.weight_ED, self.bias_E), config.scoring_func)
+        config, num_tokens = self.config, len(x_TD)
+        x_TD = x_TD.float()
+        if self.rows:
+            tiles = torch.split(F.pad(x_TD, (0, 0, 0, -num_tokens % self.rows)), self.rows)
+            logits_TE = torch.cat([F.linear(tile, self.weight_ED, self.bias_E) for tile in tiles])
+        else:
+            logits_TE = F.linear(x_TD, self.weight_ED, self.bias_E)
+        scores_TE = expert_scores(logits_TE, config.scoring_func)[:num_tokens]
         choice_TE = scores_TE if self.correction_E is None else scores_TE + self.correction_E
         if config.topk_method != "greedy":
             by: GroupScore = "top2_sum" if config.topk_method == "noaux_tc" else "max"
@@ -68,12 +79,14 @@ class Experts:
     def __init__(self, config: ModelConfig, weights: Weights, prefix: str) -> None:
         names, num_experts = FAMILIES[config.model_type].experts, config.n_routed_experts
         if names.stacked:
-            self.gate_up_proj = weights.stacked_linear(f"{prefix}.gate_up_proj", num_experts=num_experts, interleaved=2)
-            self.down_proj = weights.stacked_linear(f"{prefix}.down_proj", num_experts=num_experts)
+            sizes = {"num_experts": num_experts, "rows_per_token": config.num_experts_per_tok}
+            self.gate_up_proj = weights.stacked_linear(f"{prefix}.gate_up_proj", **sizes, interleaved=2)
+            self.down_proj = weights.stacked_linear(f"{prefix}.down_proj", **sizes)
         else:
             experts = [f"{prefix}.{i}" for i in range(num_experts)]
-            self.gate_up_proj = weights.grouped_linear(experts, names.gate_proj, names.up_proj)
-            self.down_proj = weights.grouped_linear(experts, names.down_proj)
+            k = config.num_experts_per_tok
+            self.gate_up_proj = weights.grouped_linear(experts, names.gate_proj, names.up_proj, rows_per_token=k)
+            self.down_proj = weights.grouped_linear(experts, names.down_proj, rows_per_token=k)
         self.gate_up_bias_EF = self.down_bias_ED = None
         if config.expert_bias:
             self.gate_up_bias_EF = side_by_side(weights.tensor(f"{prefix}.gate_up_proj_bias").t(), 2).t()
@@ -111,12 +124,6 @@ class MoE:
         weights_TK, experts_TK = self.gate(x_TD)
         weights_TK = weights_TK.to(x_TD.dtype)
         out_TD = self.shared_experts(x_TD) if self.shared_experts else torch.zeros_like(x_TD)
-        if len(x_TD) == 1:  # decoding one request: its k rows need no sorting
-            groups = [(expert, i, i + 1) for i, expert in enumerate(experts_TK[0].tolist())]
-            self._count(groups)
-            y_KD = self.experts(x_TD.expand(len(groups), -1), groups)
-            return out_TD.addmm_(weights_TK, y_KD)
-
         experts_P = experts_TK.flatten()
         order_P = experts_P.argsort()
         token_P = order_P // experts_TK.shape[1]
@@ -144,3 +151,6 @@ def _groups(sorted_experts: list[int]) -> list[Group]:
         groups.append((expert, start, end))
         start = end
     return groups
+
+
+_ROUTER_ROWS = 32

@@ -26,11 +26,12 @@ class HiddenPooler:
             int, tuple[int, Tensor]
         ] = {}  # first token -> how many, and their sum: one run twice counts once
 
-    def add(self, hidden_ND: Tensor, *, start: int) -> None:
-        """Take the states of the tokens from `start` on."""
+    def add(self, hidden_ND: Tensor, *, start: int, num_virtual: int = 0) -> None:
+        """Take the states of the tokens from `start` on; the first `num_virtual` of all are an adapter's, not text."""
         if start == 0 or not self.needs_all:  # also when the request gave its place up and begins again
             self._pieces.clear()
         if self.needs_all:
+            hidden_ND = hidden_ND[max(0, num_virtual - start) :]
             self._pieces[start] = len(hidden_ND), hidden_ND.double().sum(0)
         else:
             self._pieces[start] = 1, hidden_ND[-1].double()

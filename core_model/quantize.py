@@ -23,7 +23,7 @@ _CHUNK_ROWS = 512  # rows that are quantized at once: small enough to stay in th
 ALIGNMENT = 16  # bytes
 FEW_ROWS = 48  # up to here widening the weights costs more than it saves
 _INT4_CACHED = 2**17  # weights that are widened at once: half a megabyte, small enough to stay in the CPU's cache
-FEW_ROWS = 4  # up to here the first product wins: it costs the same per row, the second has a fixed cost
+FEW_ROWS = 8  # up to here the first product wins: it costs the same per row, the second has a fixed cost
 
 Group = tuple[int, int, int]  # expert, first row, end row
 
@@ -99,22 +99,36 @@ class Int8Linear:
 
 
 class Int8GroupedLinear:
-    """8-bit weights of each expert; `q` and `scale` hold the experts' rows one after another."""
+    """8-bit weights of each expert; `q` and `scale` hold the experts' rows one after another.
 
-    def __init__(self, q: Tensor, scale: Tensor, *, num_experts: int, num_parts: int = 2) -> None:
+    Args:
+        rows_per_token: Experts per token: the product is chosen by the number of tokens, however they spread.
+    """
+
+    def __init__(self, q: Tensor, scale: Tensor, *, num_experts: int, rows_per_token: int, num_parts: int = 2) -> None:
+        self._max_few = FEW_ROWS * rows_per_token
         self._weights = [
             _Int8Weight(q_OI, scale_O, num_parts)
             for q_OI, scale_O in zip(q.chunk(num_experts), scale.chunk(num_experts), strict=True)
         ]
 
     def __call__(self, x_NI: Tensor, groups: Sequence[Group]) -> Tensor:
-        few = all(end - start <= FEW_ROWS for _, start, end in groups)
+        few = len(x_NI) <= self._max_few
         x = x_NI.bfloat16() if few else x_NI
         parts = []
         for expert, start, end in groups:
             weight = self._weights[expert]
             parts.append(weight.weight_only(x[start:end]) if few else weight.product(x[start:end]))
         return torch.cat(parts).to(x_NI.dtype)
+
+
+def has_exact_rows(device: torch.device) -> bool:
+    """Whether int8 layers give a row the same bits whatever rows are beside it, as long as the product is the same.
+
+    The few-row product adds up each row by itself, in one order; the other adds integers. What stands in for them
+    elsewhere is a float product, which rounds differently for other numbers of rows.
+    """
+    return device.type == "cpu" and torch.cpu._is_vnni_supported()
 
 
 class _Int8Weight:

@@ -60,6 +60,10 @@ class Sampler:
         ends = self._constraint.accept(token) if self._constraint else False
         return SampledToken(token, self._logprob(logits_V, token), ends)
 
+    def possible(self, draft: Sequence[int]) -> Sequence[int]:
+        """The beginning of `draft` that may come next: what the grammar forbids is not worth a guess."""
+        return draft[: self._constraint.num_possible(draft)] if self._constraint else draft
+
     def _penalize(self, logits_V: Tensor) -> Tensor:
         """Bias and penalties; a new tensor if there are any."""
         params = self._params

@@ -1,9 +1,10 @@
 """Which requests run in the next step, and with how many tokens. Ignores tensors, threads and text.
 
 Waiting requests start by priority; among equals, the tenant that was served fewest tokens goes first (virtual token
-counter, arXiv:2401.00588). Running answers go on with one token each; prompts fill what is left of a step, cut if need
-be (Sarathi-Serve, arXiv:2403.02310), so that a long prompt does not stop the others. When the cache runs out of pages,
-the least important request gives its pages up and is computed again later; its reader never knows.
+counter, arXiv:2401.00588). Running answers go on with one token each and what is guessed to follow it; prompts fill
+what is left of a step, cut if need be (Sarathi-Serve, arXiv:2403.02310), so that a long prompt does not stop the
+others. When the cache runs out of pages, the least important request gives its pages up and is computed again later;
+its reader never knows.
 """
 
 from __future__ import annotations
@@ -15,8 +16,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 from core_model.generation import EngineBusy, RequestOptions
 
 if TYPE_CHECKING:
+    from core_model.adapter_names import LoadedAdapter
     from core_model.detokenize import TextStream
     from core_model.generation import SamplingParams, TokenChunk
+    from core_model.speculate import Speculation
 
 _LONGEST_WAITING_EVERY = 8  # of so many starts one is by age alone: no priority and no tenant starves another
 _GENERATED_WEIGHT = 2  # a generated token counts as two prompt tokens, as in the paper
@@ -24,19 +27,24 @@ _GENERATED_WEIGHT = 2  # a generated token counts as two prompt tokens, as in th
 
 @dataclass(eq=False)
 class Request:
-    """One generation on its way. `token_ids` is the prompt and what was generated so far."""
+    """One generation on its way. `token_ids` is the prompt and what was generated so far.
+
+    A learned prompt stands before the prompt: its virtual tokens have ids too, which mean nothing.
+    """
 
     token_ids: list[int]
     params: SamplingParams
     sampler: Any
     text: TextStream
     options: RequestOptions = field(default_factory=RequestOptions)
+    adapter: LoadedAdapter | None = None
     max_length: int = 0  # where its answer ends at the latest, prompt included
     cache_root: tuple[str | None, ...] = ()  # requests with different roots share no cached prefix
-    is_private: bool = False  # shares no cached prefix with anybody: every token of its prompt is computed
     output: SimpleQueue[TokenChunk | Exception] = field(default_factory=SimpleQueue)
     slot: int | None = None
     num_computed: int = 0  # tokens whose keys and values are in the cache
+    speculation: Speculation | None = None
+    draft: tuple[int, ...] = ()  # guessed to follow `token_ids`
     cancelled: bool = False
     paused: bool = False  # its reader is behind; it goes on when that has read
     order: int = -1  # of arrival
@@ -53,14 +61,15 @@ class Request:
 
 @dataclass(frozen=True)
 class Work:
-    """The next `num_tokens` tokens of a request."""
+    """The next `num_tokens` tokens of a request, and after its last one what is guessed to follow."""
 
     request: Request
     num_tokens: int
+    draft: tuple[int, ...] = ()
 
     @property
     def samples(self) -> bool:
-        """Whether these tokens reach the end, so that a new one is sampled."""
+        """Whether these tokens reach the end, so that a new one is sampled: more if `draft` is right."""
         return self.num_tokens == self.request.num_pending
 
 
@@ -84,17 +93,28 @@ class Scheduler:
         max_waiting: Requests that may wait, of all tenants.
         max_waiting_per_tenant: The same for each tenant; None is no limit of its own.
         step_tokens: Most tokens in one step.
+        few_rows: Most tokens of answers in one step, guessed ones included; without guesses there may be more answers.
+        tile: A prompt that does not fit into a step is cut at a multiple of this.
 
     Raises:
-        ValueError: `step_tokens` is less than `max_batch`.
+        ValueError: `step_tokens` is less than `max_batch` and a tile.
     """
 
     def __init__(
-        self, *, max_batch: int, max_waiting: int, step_tokens: int, max_waiting_per_tenant: int | None = None
+        self,
+        *,
+        max_batch: int,
+        max_waiting: int,
+        step_tokens: int,
+        max_waiting_per_tenant: int | None = None,
+        few_rows: int = 1,
+        tile: int = 1,
     ) -> None:
-        if step_tokens < max_batch:
-            raise ValueError(f"step_tokens: must be at least max_batch={max_batch} (got {step_tokens}).")
-        self.max_batch, self.max_waiting, self.step_tokens = max_batch, max_waiting, step_tokens
+        least = max_batch - 1 + tile
+        if step_tokens < least:
+            raise ValueError(f"step_tokens: must be at least {least} for max_batch={max_batch} (got {step_tokens}).")
+        self.max_batch, self.max_waiting, self.step_tokens, self.tile = max_batch, max_waiting, step_tokens, tile
+        self.few_rows = few_rows
         self.max_waiting_per_tenant = max_waiting if max_waiting_per_tenant is None else max_waiting_per_tenant
         self.waiting: list[Request] = []
         self.running: list[Request] = []  # by start; also those that are paused and keep their pages for now
@@ -156,17 +176,29 @@ class Scheduler:
         """The next step: at most `step_tokens` tokens of at most `max_batch` requests, with room for all of them."""
         left, batch = self.step_tokens, list[Work]()
         ready = [request for request in self.running if not request.paused]
+        num_drafted = min(self.max_draft, (left - self.max_batch) // self.max_batch)  # every answer goes on
         for request in sorted(ready, key=lambda r: r.num_pending > 1):  # stable: answers, then prompts; each by start
             num_tokens = min(request.num_pending, left)
+            if num_tokens < request.num_pending:
+                num_tokens -= (request.num_computed + num_tokens) % self.tile
             fits = num_tokens > 0 and len(batch) < self.max_batch and request.slot is not None
-            if fits and self._make_room(request, num_tokens, room):
-                batch.append(Work(request, num_tokens))
-                left -= num_tokens
+            draft = request.draft[:num_drafted] if fits and request.num_pending == 1 else ()
+            if draft and not room.reserve(request, num_tokens + len(draft)):
+                draft = ()  # a guess pushes nobody out
+            if draft or (fits and self._make_room(request, num_tokens, room)):
+                batch.append(Work(request, num_tokens, draft))
+                left -= num_tokens + len(draft)
         return [work for work in batch if work.request.slot is not None]  # without those that gave up their pages
 
-    def count_served(self, work: Work) -> None:
-        """Charge the request's tenant for a step."""
-        cost = work.num_tokens - 1 + _GENERATED_WEIGHT if work.samples else work.num_tokens
+    @property
+    def max_draft(self) -> int:
+        """Guessed tokens that each running request may add to a step."""
+        num_running = sum(not request.paused for request in self.running)
+        return max(0, self.few_rows - num_running) // max(1, num_running)
+
+    def count_served(self, work: Work, *, num_sampled: int) -> None:
+        """Charge the request's tenant for a step that generated `num_sampled` tokens; wrong guesses are free."""
+        cost = work.num_tokens - 1 + _GENERATED_WEIGHT * num_sampled if num_sampled else work.num_tokens
         self._served[work.request.options.tenant] += cost
 
     def start_over(self, room: CacheRoom, version: str) -> None:

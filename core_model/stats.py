@@ -27,5 +27,7 @@ class EngineStats(CacheStats):
     prompt_tokens_total: int
     generated_tokens_total: int
     cached_prompt_tokens_total: int  # prompt tokens whose keys and values were reused
+    drafted_tokens_total: int  # guessed, and checked by the model
+    accepted_tokens_total: int  # of those, the ones that were right: each saved a pass through the model
     preemptions_total: int  # a request gave its pages to another and was computed again later
     paused: int  # of those running or waiting: their readers have not read what there is

@@ -15,12 +15,14 @@ from torch import Tensor
 from core_model.compress.rounding import Scheme, round_to_nearest
 from core_model.few_bits import few_bit_grouped_linear, few_bit_linear
 from core_model.quantize import (
+    ALIGNMENT,
     DenseGroupedLinear,
     DenseLinear,
     GroupedLinear,
     Int8GroupedLinear,
     Int8Linear,
     Linear,
+    has_exact_rows,
     quantize_int8,
 )
 from core_model.quantized_weight import QuantizedWeight
@@ -59,6 +61,8 @@ class Weights:
         self._num_parts = 1 if precision == "int8-dynamic" else 2
         self.dtype = torch.bfloat16 if precision == "bf16" else torch.float32
         self.device = torch.device(device)
+        # Of the layers made so far; `core_model/passes.py` says what it is good for.
+        self.has_exact_rows = precision in ("int8", "int8-dynamic") and has_exact_rows(self.device)
 
     def tensor(self, name: str, *, dtype: torch.dtype | None = None) -> Tensor:
         """One tensor, in the compute dtype unless told.
@@ -77,22 +81,26 @@ class Weights:
         names = [f"{prefix}.{part}.weight" if prefix else f"{part}.weight" for part in parts]
         bias_O = _cat([self.tensor(f"{prefix}.{part}.bias") for part in parts]) if bias else None
         if self._has_few_bits(names[0]):
+            self.has_exact_rows = False
             return few_bit_linear([self._few_bits(name) for name in names], bias_O)
         if self._is_integer:
             return Int8Linear(*self._quantized(names), bias_O, num_parts=self._num_parts)
         return DenseLinear(self._cast(names), bias_O)
 
-    def grouped_linear(self, prefixes: Sequence[str], *parts: str) -> GroupedLinear:
-        """`linear(prefix, *parts)` for each prefix, that is, each expert."""
+    def grouped_linear(self, prefixes: Sequence[str], *parts: str, rows_per_token: int) -> GroupedLinear:
+        """`linear(prefix, *parts)` for each prefix, that is, each expert; a token has rows in so many of them."""
         experts = [[f"{prefix}.{part}.weight" for part in parts] for prefix in prefixes]
         if self._has_few_bits(experts[0][0]):
+            self.has_exact_rows = False
             return few_bit_grouped_linear([[self._few_bits(name) for name in names] for names in experts])
         if self._is_integer:
             names = [name for expert in experts for name in expert]
-            return Int8GroupedLinear(*self._quantized(names), num_experts=len(experts), num_parts=self._num_parts)
+            return self._int8_experts(self._quantized(names), len(experts), rows_per_token)
         return DenseGroupedLinear([self._cast(names) for names in experts])
 
-    def stacked_linear(self, name: str, *, num_experts: int, interleaved: int = 1) -> GroupedLinear:
+    def stacked_linear(
+        self, name: str, *, num_experts: int, rows_per_token: int, interleaved: int = 1
+    ) -> GroupedLinear:
         """The experts' layers that one tensor (experts, inputs, outputs) holds.
 
         Args:
@@ -107,9 +115,13 @@ class Weights:
         if self._precision == "int4":
             return few_bit_grouped_linear([[self._rounded(name, weight_OI)] for weight_OI in read_experts()])
         if self._is_integer:
-            rows = self._quantized([name], read_experts)
-            return Int8GroupedLinear(*rows, num_experts=num_experts, num_parts=self._num_parts)
+            return self._int8_experts(self._quantized([name], read_experts), num_experts, rows_per_token)
         return DenseGroupedLinear([weight_OI.to(self.dtype) for weight_OI in read_experts()])
+
+    def _int8_experts(self, packed: tuple[Tensor, Tensor], num_experts: int, rows_per_token: int) -> GroupedLinear:
+        return Int8GroupedLinear(
+            *packed, num_experts=num_experts, rows_per_token=rows_per_token, num_parts=self._num_parts
+        )
 
     def _has_few_bits(self, name: str) -> bool:
         """Whether this layer's weight is, or shall be, a `QuantizedWeight`."""
@@ -139,11 +151,13 @@ class Weights:
         """The int8 rows of these weights and their scales: packed ones if there are, else made now."""
         keys = tuple(f"{names[0]}+{len(names) - 1}.{what}" for what in ("int8", "scale"))
         if keys[0] not in self._tensors:
-            made = quantize_int8(read() if read else [self._dense(name) for name in names])
+            found = quantize_int8(read() if read else [self._dense(name) for name in names])
             if self._packed is not None:
-                self._packed |= dict(zip(keys, made, strict=True))
-            return made
-        return self._kept(keys[0]), self._kept(keys[1])
+                self._packed |= dict(zip(keys, found, strict=True))
+        else:
+            found = self._kept(keys[0]), self._kept(keys[1])
+        self.has_exact_rows &= found[0].shape[1] % ALIGNMENT == 0
+        return found
 
     def _cast(self, names: Sequence[str]) -> Tensor:
         return _cat([self._dense(name).to(self.dtype) for name in names])

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 DEMO_TENANT = "demo"
 CORE = "core"  # the model that every vertical uses
-KEEP_FREE_BYTES = 256 * 2**20  # of main memory, beside a model that is being loaded: for caches and answers
+KEEP_FREE_BYTES = 256 * 2**20  # of main memory, beside both models of a swap: for caches and answers
 
 
 def build(settings: Settings, *, on_progress: Progress) -> Kit:

@@ -121,11 +121,14 @@ class _Observing(Weights):
         names = tuple(f"{prefix}.{part}.weight" for part in parts)
         return _ObservedLinear(super().linear(prefix, *parts, bias=bias), self._sum(names))
 
-    def grouped_linear(self, prefixes: Sequence[str], *parts: str) -> GroupedLinear:
+    def grouped_linear(self, prefixes: Sequence[str], *parts: str, rows_per_token: int) -> GroupedLinear:
         experts = [tuple(f"{prefix}.{part}.weight" for part in parts) for prefix in prefixes]
-        return _ObservedExperts(super().grouped_linear(prefixes, *parts), [self._sum(names) for names in experts])
+        inner = super().grouped_linear(prefixes, *parts, rows_per_token=rows_per_token)
+        return _ObservedExperts(inner, [self._sum(names) for names in experts])
 
-    def stacked_linear(self, name: str, *, num_experts: int, interleaved: int = 1) -> GroupedLinear:
+    def stacked_linear(
+        self, name: str, *, num_experts: int, rows_per_token: int, interleaved: int = 1
+    ) -> GroupedLinear:
         raise ValueError(f"{name}: experts stacked in one tensor are not calibrated. Split it, or use method 'rtn'.")
 
     def _sum(self, names: tuple[str, ...]) -> _Sum:

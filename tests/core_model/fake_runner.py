@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -30,12 +32,21 @@ class FakePooler:
         return np.array([len(self.prompt), sum(self.prompt)], np.float32)
 
 
+@dataclass(frozen=True)
+class FakeAdapter:
+    """An adapter that changes nothing; folders of one name hold the same one."""
+
+    id: str
+    num_virtual_tokens: int = 0
+
+
 class FakeRunner:
     """Answers with `script`; step by step while `gate` is set."""
 
     vocab_size = 300
     capacity = 10**10
-    adapters = frozenset({"polite"})
+    few_rows = 8
+    tile = 1
 
     def __init__(self, script: Sequence[int]) -> None:
         self.script = list(script)
@@ -44,10 +55,20 @@ class FakeRunner:
         self.open_slots: set[int] = set()
         self.ended: list[Request] = []
         self.batch_sizes: list[int] = []
+        self.adapter_ids: set[str] = set()
 
     def prepare(self, params: SamplingParams, *, prompt_ids: Sequence[int], end_ids: Collection[int]) -> None:
         if params.grammar is not None:
             raise ValueError("grammar: not usable.")
+
+    def read_adapter(self, folder: Path) -> FakeAdapter:
+        return FakeAdapter(folder.name)
+
+    def add_adapter(self, adapter: FakeAdapter) -> None:
+        self.adapter_ids.add(adapter.id)
+
+    def remove_adapter(self, adapter_id: str) -> None:
+        self.adapter_ids.remove(adapter_id)
 
     def begin(self, request: Request) -> bool:
         if NO_SLOT in request.token_ids:
@@ -68,7 +89,7 @@ class FakeRunner:
     def pooler(self, pooling: Pooling) -> FakePooler:
         return FakePooler()
 
-    def step(self, batch: Sequence[Work]) -> list[SampledToken | Exception | None]:
+    def step(self, batch: Sequence[Work]) -> list[list[SampledToken] | Exception]:
         self.gate.wait()
         if any(POISON in work.request.token_ids for work in batch):
             raise RuntimeError("device-side assert")
@@ -81,11 +102,18 @@ class FakeRunner:
         request.slot = None
         self.ended.append(request)
 
-    def _next(self, work: Work) -> SampledToken | Exception | None:
+    def _next(self, work: Work) -> list[SampledToken] | Exception:
         if BAD_SAMPLE in work.request.token_ids:
             return RuntimeError("matcher stopped")
         if work.samples and isinstance(work.request.sampler, FakePooler):
             work.request.sampler.prompt = work.request.token_ids
-            return work.request.sampler.sample(None)
+            return [work.request.sampler.sample(None)]
+        if not work.samples:
+            return []
+        sampled = list[SampledToken]()
         num_new = len(work.request.token_ids) - work.request.num_prompt
-        return SampledToken(self.script[num_new % len(self.script)]) if work.samples else None
+        for i, guess in enumerate((*work.draft, None)):
+            sampled.append(SampledToken(self.script[(num_new + i) % len(self.script)]))
+            if sampled[-1].token_id != guess:
+                break
+        return sampled

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -234,6 +235,7 @@ def test_a_tenants_full_queue_leaves_room_for_others(start: Start) -> None:
 
 def test_an_adapter_that_is_not_loaded_is_refused(start: Start) -> None:
     engine = start(FakeRunner([EOS]))
+    engine.load_adapter("polite", Path("polite"))
 
     with pytest.raises(ValueError, match=r"adapter: not loaded \(got 'rude'; loaded: polite\)"):
         engine.stream([1], SamplingParams(), options=RequestOptions(adapter="rude"))

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from core_model.engine import Engine
-from core_model.generation import GenerationFailed, RequestOptions, SamplingParams, TokenChunk
+from core_model.generation import GenerationFailed, RequestOptions, SampledToken, SamplingParams, TokenChunk
 from core_model.kv_cache import PagedCache
 from core_model.model import Decoder
 from core_model.runner import ModelRunner
@@ -40,7 +40,7 @@ class Plan:
 class Poisonable(ModelRunner):
     """Fails the whole step when a poisoned token is in it, as a device would."""
 
-    def step(self, batch: Sequence[Work]) -> list[int | Exception | None]:
+    def step(self, batch: Sequence[Work]) -> list[list[SampledToken] | Exception]:
         if any(POISON in work.request.token_ids[: work.request.num_prompt] for work in batch):
             raise RuntimeError("poisoned")
         return super().step(batch)

@@ -79,9 +79,9 @@ def test_grouped_rows_meet_their_own_expert(rows_per_expert: int) -> None:
     x = torch.randn(2 * rows_per_expert, 24)
 
     plain = DenseGroupedLinear([torch.cat(parts) for parts in experts])(x, groups)
-    int8 = Int8GroupedLinear(*quantize_int8([part for parts in experts for part in parts]), num_experts=len(experts))(
-        x, groups
-    )
+    int8 = Int8GroupedLinear(
+        *quantize_int8([part for parts in experts for part in parts]), num_experts=len(experts), rows_per_token=1
+    )(x, groups)
 
     assert torch.equal(plain[:rows_per_expert], DenseLinear(torch.cat(experts[3]))(x[:rows_per_expert]))
     assert float((int8 - plain).norm() / plain.norm()) < 0.02

@@ -63,7 +63,7 @@ def step(scheduler: Scheduler, room: Room, is_done: Callable[[Request], bool]) -
     started = start_all(scheduler, room)
     for work in scheduler.schedule(room):
         request, samples = work.request, work.samples
-        scheduler.count_served(work)
+        scheduler.count_served(work, num_sampled=int(samples))
         request.num_computed += work.num_tokens
         if samples:
             request.token_ids.append(1)
@@ -209,7 +209,7 @@ def test_cancelled_requests_are_found_wherever_they_are() -> None:
 
 
 def test_a_step_smaller_than_the_batch_is_refused() -> None:
-    with pytest.raises(ValueError, match="step_tokens: must be at least max_batch=8"):
+    with pytest.raises(ValueError, match="step_tokens: must be at least 8 for max_batch=8"):
         Scheduler(max_batch=8, max_waiting=1, step_tokens=4)
 
 
@@ -225,7 +225,7 @@ def test_every_request_ends_and_no_step_exceeds_its_limits(lengths: list[tuple[i
         assert room.taken.total() <= capacity
         for work in batch:
             samples = work.samples
-            scheduler.count_served(work)
+            scheduler.count_served(work, num_sampled=int(samples))
             work.request.num_computed += work.num_tokens
             if samples:
                 work.request.token_ids.append(1)

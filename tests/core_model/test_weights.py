@@ -34,10 +34,12 @@ def test_a_stacked_tensor_gives_the_layers_that_take_turns_in_it(precision: Prec
     groups = [(0, 0, 1), (2, 1, 6)]
 
     weights = Weights({"experts": stacked}, precision=precision, packed=packed)
-    found = weights.stacked_linear("experts", num_experts=3, interleaved=2)(x, groups)
+    found = weights.stacked_linear("experts", num_experts=3, rows_per_token=1, interleaved=2)(x, groups)
     expected = torch.cat((x[:1] @ parts_EOI[0].t(), x[1:] @ parts_EOI[2].t()))
 
     assert torch.allclose(found, expected, atol=1e-5 if precision == "fp32" else 0.3)
     if precision == "int8":
-        again = Weights(packed, precision="int8").stacked_linear("experts", num_experts=3, interleaved=2)
+        again = Weights(packed, precision="int8").stacked_linear(
+            "experts", num_experts=3, rows_per_token=1, interleaved=2
+        )
         assert torch.equal(again(x, groups), found)

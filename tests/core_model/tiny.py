@@ -41,18 +41,24 @@ TEMPLATE = (
 
 def random_llama() -> dict[str, Tensor]:
     """Seeded weights for `LLAMA`."""
+    return random_tensors(LLAMA)
+
+
+def random_tensors(config: dict[str, Any]) -> dict[str, Tensor]:
+    """Seeded weights for a Llama with tied embeddings."""
     torch.manual_seed(0)
-    dim, ffn, head = LLAMA["hidden_size"], LLAMA["intermediate_size"], 8
-    shapes = {"model.embed_tokens.weight": (LLAMA["vocab_size"], dim), "model.norm.weight": (dim,)}
-    for i in range(LLAMA["num_hidden_layers"]):
+    dim, ffn, num_heads = config["hidden_size"], config["intermediate_size"], config["num_attention_heads"]
+    kv_dim = dim // num_heads * config["num_key_value_heads"]
+    shapes = {"model.embed_tokens.weight": (config["vocab_size"], dim), "model.norm.weight": (dim,)}
+    for i in range(config["num_hidden_layers"]):
         prefix = f"model.layers.{i}"
         shapes |= {
             f"{prefix}.input_layernorm.weight": (dim,),
             f"{prefix}.post_attention_layernorm.weight": (dim,),
-            f"{prefix}.self_attn.q_proj.weight": (4 * head, dim),
-            f"{prefix}.self_attn.k_proj.weight": (2 * head, dim),
-            f"{prefix}.self_attn.v_proj.weight": (2 * head, dim),
-            f"{prefix}.self_attn.o_proj.weight": (dim, 4 * head),
+            f"{prefix}.self_attn.q_proj.weight": (dim, dim),
+            f"{prefix}.self_attn.k_proj.weight": (kv_dim, dim),
+            f"{prefix}.self_attn.v_proj.weight": (kv_dim, dim),
+            f"{prefix}.self_attn.o_proj.weight": (dim, dim),
             f"{prefix}.mlp.gate_proj.weight": (ffn, dim),
             f"{prefix}.mlp.up_proj.weight": (ffn, dim),
             f"{prefix}.mlp.down_proj.weight": (dim, ffn),

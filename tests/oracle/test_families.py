@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -112,3 +113,17 @@ def test_absorbed_and_expanded_latent_attention_are_the_same(case: str) -> None:
 @pytest.mark.parametrize("case", [case for case in CASES if case.startswith("Deepseek")])
 def test_latent_attention_caches_the_compressed_part_alone(case: str) -> None:
     assert parse_config(make_pair(case).raw).cache_entry == (1, 24 + 8)
+
+
+@pytest.mark.parametrize("case", [next(cases) for _, cases in groupby(CASES, lambda case: case.split(":")[0])])
+def test_every_family_runs_in_int8_and_is_packed(case: str) -> None:
+    pair = make_pair(case)
+    config, ids, packed = pair.ours.config, torch.tensor(IDS), {}
+    exact = pair.ours.logits(pair.ours(ids, [Segment(len(IDS))]))
+
+    first = Decoder(config, Weights(pair.tensors, precision="int8", packed=packed))
+    again = Decoder(config, Weights(packed, precision="int8"))
+    found = first.logits(first(ids, [Segment(len(IDS))]))
+
+    assert torch.equal(again.logits(again(ids, [Segment(len(IDS))])), found)
+    assert (found - exact).abs().median() < 0.1 * exact.std()

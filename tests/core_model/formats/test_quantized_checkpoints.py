@@ -52,10 +52,12 @@ def test_a_folder_loads_by_its_config(
     write_tensors(tmp_path, tensors, lambda done: None)
     weights, ids = open_checkpoint(tmp_path).weights, torch.arange(20)
     dense = {n: w.dequantize() if isinstance(w, QuantizedWeight) else w for n, w in weights.items()}
-    twin = Decoder(parse_config(llama_config), Weights(dense, precision=precision))
+    twin = Decoder(parse_config(llama_config), Weights(dense, precision="fp32"))
+    limit = 0.0 if precision == "fp32" else 0.03  # grouped integers are computed with as they are
 
     decoder = load_decoder(tmp_path, precision=precision)
 
     assert set(weights) == set(llama_tensors)
     assert isinstance(weights["model.layers.0.mlp.up_proj.weight"], QuantizedWeight) == (method != "fp8")
-    assert torch.equal(decoder(ids, [Segment(20)]), twin(ids, [Segment(20)]))
+    expected = twin(ids, [Segment(20)])
+    assert float((decoder(ids, [Segment(20)]) - expected).norm() / expected.norm()) <= limit

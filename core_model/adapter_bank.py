@@ -1,0 +1,272 @@
+"""Many adapters over one base model, mixed in one batch (Punica, arXiv:2310.18547; S-LoRA, arXiv:2311.03285).
+
+The base stays as it is, quantized or not: a layer that some adapter wants is wrapped, and adds to its output what each
+row's adapter says. A row that decodes is one of many small products, done at once; a stretch of a prompt has its own.
+Without adapters nothing is wrapped. Ignores files and names.
+Shapes: T rows of a call, N rows with one new token each, I inputs, O outputs, P fused layers, R rank, D model dim,
+W outputs of a block, X blocks of all N rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from math import gcd
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from core_model.adapters import Adapter, LowRank, read_adapter
+from core_model.attention import LatentAttention, Segment
+from core_model.model import Decoder
+from core_model.moe import MLP, MoE
+from core_model.quantize import Linear
+
+Delta = Mapping[int, LowRank]  # one adapter's part in a wrapped layer, by the position of the fused layer
+
+
+class AdapterBank:
+    """The adapters of a decoder, by id. `add` and `remove` may run while the decoder does, as long as nobody asks for
+    the adapter in question; not beside each other.
+
+    Args:
+        max_adapters: More are refused.
+        max_rank: Of LoRA adapters; larger ones are refused.
+    """
+
+    def __init__(self, decoder: Decoder, *, max_adapters: int = 32, max_rank: int = 64) -> None:
+        self._decoder, self.max_adapters, self.max_rank = decoder, max_adapters, max_rank
+        self._sites = list(_sites(decoder))
+        self._prompts: dict[str, Tensor | None] = {}
+        self.rows = _NO_ROWS
+
+    @property
+    def ids(self) -> frozenset[str]:
+        """The adapters that it holds."""
+        return frozenset(self._prompts)
+
+    def read(self, folder: Path) -> Adapter:
+        """An adapter of PEFT's format that fits the decoder, in its precision and on its device; not yet added.
+
+        Raises:
+            ValueError: as `read_adapter`.
+        """
+        sizes = {f"{site.prefix}.{name}": (site.inputs, size) for site in self._sites for name, size in site.parts}
+        hidden_size = self._decoder.config.hidden_size
+        adapter = read_adapter(folder, sizes, hidden_size=hidden_size, max_rank=self.max_rank)
+
+        def ours(tensor: Tensor) -> Tensor:
+            return tensor.to(self._decoder.device, self._decoder.dtype)
+
+        layers = {name: LowRank(ours(low.down_RI), ours(low.up_RO)) for name, low in adapter.layers.items()}
+        return Adapter(adapter.id, layers, None if adapter.prompt_KD is None else ours(adapter.prompt_KD))
+
+    def add(self, adapter: Adapter) -> None:
+        """Make an adapter usable; one that is here already stays.
+
+        Raises:
+            ValueError: there are `max_adapters` already.
+        """
+        if adapter.id in self._prompts:
+            return
+        if len(self._prompts) >= self.max_adapters:
+            raise ValueError(f"adapters: at most {self.max_adapters}. Unload one, or raise max_adapters.")
+        for site in self._sites:
+            names = [f"{site.prefix}.{name}" for name, _ in site.parts]
+            delta = {i: adapter.layers[name] for i, name in enumerate(names) if name in adapter.layers}
+            if delta:
+                site.wrap(self).deltas[adapter.id] = delta
+        self._prompts[adapter.id] = adapter.prompt_KD
+        self._decoder.adapters = self
+
+    def remove(self, adapter_id: str) -> None:
+        """Let go of an adapter's memory."""
+        del self._prompts[adapter_id]
+        for site in self._sites:
+            site.drop(adapter_id)
+        if not self._prompts:
+            self._decoder.adapters, self.rows = None, _NO_ROWS
+
+    def begin(self, segments: Sequence[Segment], x_TD: Tensor) -> None:
+        """Before the layers of each call: note whose rows are whose, and put learned prompts into the embeddings."""
+        singles, ids, spans, first = list[int](), list[str](), list[tuple[str, int, int]](), 0
+        for segment in segments:
+            end = first + segment.num_tokens
+            prompt_KD = None if segment.adapter is None else self._prompts[segment.adapter]
+            if prompt_KD is not None:
+                virtual_KD = prompt_KD[segment.start : segment.start + segment.num_tokens]
+                x_TD[first : first + len(virtual_KD)] = virtual_KD
+            elif segment.adapter is not None and segment.num_tokens == 1:
+                singles.append(first)
+                ids.append(segment.adapter)
+            elif segment.adapter is not None:
+                spans.append((segment.adapter, first, end))
+            first = end
+        self.rows = Rows(_compact(singles, x_TD.device), tuple(ids), tuple(spans)) if singles or spans else _NO_ROWS
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Whose rows are whose in one call; rows of no adapter are in none of these.
+
+    Attributes:
+        singles: Rows that are all of their segment, and `single_ids` their adapters.
+        spans: (adapter, first row, end row) of each longer segment.
+    """
+
+    singles: slice | Tensor
+    single_ids: tuple[str, ...]
+    spans: tuple[tuple[str, int, int], ...]
+
+
+_NO_ROWS = Rows(slice(0, 0), (), ())
+
+
+class AdaptedLinear:
+    """A layer of the base, or several fused ones, and what adapters add: y = base(x) + x down^T up, row by row.
+
+    Args:
+        bank: Says whose rows are whose.
+        outputs: Of each fused layer.
+    """
+
+    def __init__(self, base: Linear, bank: AdapterBank, *, outputs: Sequence[int]) -> None:
+        self.base, self._bank, self._outputs = base, bank, outputs
+        self._firsts = [sum(outputs[:i]) for i in range(len(outputs))]
+        width = gcd(*outputs)  # products of one size run at once, so outputs are cut into blocks of one width
+        self._num_blocks = [size // width for size in outputs]
+        self.deltas: dict[str, Delta] = {}
+        self._packed: _Packed | None = None
+
+    def __call__(self, x_TI: Tensor) -> Tensor:
+        y_TO, rows = self.base(x_TI), self._bank.rows
+        if rows.single_ids:
+            self._add_singles_(y_TO, x_TI, rows)
+        for adapter_id, first, end in rows.spans:
+            if delta := self.deltas.get(adapter_id):
+                self._add_span_(y_TO[first:end], x_TI[first:end], delta)
+        return y_TO
+
+    def drop(self, adapter_id: str) -> None:
+        """Forget an adapter."""
+        self.deltas.pop(adapter_id, None)
+        self._packed = None
+
+    def _add_span_(self, y_NO: Tensor, x_NI: Tensor, delta: Delta) -> None:
+        for i, low in delta.items():
+            y_NO.narrow(1, self._firsts[i], self._outputs[i]).addmm_(x_NI @ low.down_RI.t(), low.up_RO)
+
+    def _add_singles_(self, y_TO: Tensor, x_TI: Tensor, rows: Rows) -> None:
+        packed = self._packed
+        if packed is None or packed.ids != rows.single_ids:
+            # Answers go on for many steps in the same company, so that packing is rare and worth its price.
+            self._packed = packed = self._pack(rows.single_ids)
+        if packed.down_NRI is None or packed.up_XRW is None:
+            return
+        up_XRW = packed.up_XRW
+        hidden_N1R = torch.bmm(x_TI[rows.singles].unsqueeze(1), packed.down_NRI.transpose(1, 2))
+        hidden_NPR = hidden_N1R.view(len(hidden_N1R), len(self._outputs), -1)
+        if packed.layer_of_block is not None:
+            hidden_NPR = hidden_NPR.index_select(1, packed.layer_of_block)
+        hidden_X1R = hidden_NPR.view(len(up_XRW), 1, -1)
+        if isinstance(rows.singles, slice):
+            y_TO[rows.singles].view(len(up_XRW), 1, -1).baddbmm_(hidden_X1R, up_XRW)
+        else:
+            y_TO.index_add_(0, rows.singles, torch.bmm(hidden_X1R, up_XRW).view(len(rows.single_ids), -1))
+
+    def _pack(self, ids: tuple[str, ...]) -> _Packed:
+        """The rows' matrices one after another, smaller ranks filled up with zeros, outputs in blocks of W."""
+        kept = ids[:1] if len(set(ids)) == 1 else ids  # the same for all is read once
+        found = [(row, i, low) for row, name in enumerate(kept) for i, low in self.deltas.get(name, {}).items()]
+        if not found:
+            return _Packed(ids)
+        like, rank, num_blocks = found[0][2].down_RI, max(low.rank for _, _, low in found), sum(self._num_blocks)
+        down = like.new_zeros(len(kept), len(self._outputs), rank, like.shape[1])
+        up = like.new_zeros(len(kept), num_blocks, rank, sum(self._outputs) // num_blocks)
+        for row, i, low in found:
+            first, num = sum(self._num_blocks[:i]), self._num_blocks[i]
+            down[row, i, : low.rank] = low.down_RI
+            up[row, first : first + num, : low.rank] = low.up_RO.view(low.rank, num, -1).transpose(0, 1)
+        down, up = down.flatten(1, 2).expand(len(ids), -1, -1), up.expand(len(ids), -1, -1, -1)
+        layers = [i for i, num in enumerate(self._num_blocks) for _ in range(num)]
+        layer_of_block = torch.tensor(layers, device=like.device) if num_blocks > len(self._outputs) else None
+        return _Packed(ids, down, up.flatten(0, 1), layer_of_block)
+
+
+@dataclass(frozen=True)
+class _Packed:
+    ids: tuple[str, ...]
+    down_NRI: Tensor | None = None  # R: of all fused layers
+    up_XRW: Tensor | None = None
+    layer_of_block: Tensor | None = None  # None: each fused layer is a block
+
+
+@dataclass(frozen=True)
+class _Site:
+    """A layer of the decoder that can be adapted: attribute `attribute` of `owner`.
+
+    Attributes:
+        parts: Name and outputs of each layer that is fused in it.
+    """
+
+    owner: object
+    attribute: str
+    prefix: str
+    inputs: int
+    parts: tuple[tuple[str, int], ...]
+
+    def wrap(self, bank: AdapterBank) -> AdaptedLinear:
+        layer = getattr(self.owner, self.attribute)
+        if not isinstance(layer, AdaptedLinear):
+            layer = AdaptedLinear(layer, bank, outputs=[size for _, size in self.parts])
+            setattr(self.owner, self.attribute, layer)
+        return layer
+
+    def drop(self, adapter_id: str) -> None:
+        layer = getattr(self.owner, self.attribute)
+        if isinstance(layer, AdaptedLinear):
+            layer.drop(adapter_id)
+            if not layer.deltas:
+                setattr(self.owner, self.attribute, layer.base)
+
+
+def _sites(decoder: Decoder) -> Iterator[_Site]:
+    """All of attention but the latents' expansion, which may be absorbed; and all feed-forwards but routed experts."""
+    config = decoder.config
+    dim, heads = config.hidden_size, config.num_attention_heads
+    for i, layer in enumerate(decoder.layers):
+        prefix, attention = f"model.layers.{i}", layer.self_attn
+        attn = f"{prefix}.self_attn"
+        if isinstance(attention, LatentAttention):
+            queries, compressed = heads * config.head_dim, config.q_lora_rank
+            kv = config.kv_lora_rank + config.qk_rope_head_dim
+            if compressed:
+                yield _Site(attention, "q_a_proj", attn, dim, (("q_a_proj", compressed),))
+                yield _Site(attention, "q_proj", attn, compressed, (("q_b_proj", queries),))
+            else:
+                yield _Site(attention, "q_proj", attn, dim, (("q_proj", queries),))
+            yield _Site(attention, "kv_a_proj", attn, dim, (("kv_a_proj_with_mqa", kv),))
+            yield _Site(attention, "o_proj", attn, heads * config.v_head_dim, (("o_proj", dim),))
+        else:
+            queries, keys = heads * config.head_dim, config.num_key_value_heads * config.head_dim
+            parts = ("q_proj", queries), ("k_proj", keys), ("v_proj", keys)
+            yield _Site(attention, "qkv_proj", attn, dim, parts)
+            yield _Site(attention, "o_proj", attn, queries, (("o_proj", dim),))
+        if isinstance(layer.mlp, MLP):
+            yield from _mlp_sites(layer.mlp, f"{prefix}.mlp", dim=dim, hidden=config.intermediate_size)
+        elif isinstance(layer.mlp, MoE) and layer.mlp.shared_experts is not None:
+            hidden = config.moe_intermediate_size * config.n_shared_experts
+            yield from _mlp_sites(layer.mlp.shared_experts, f"{prefix}.mlp.shared_experts", dim=dim, hidden=hidden)
+
+
+def _mlp_sites(mlp: MLP, prefix: str, *, dim: int, hidden: int) -> Iterator[_Site]:
+    yield _Site(mlp, "gate_up_proj", prefix, dim, (("gate_proj", hidden), ("up_proj", hidden)))
+    yield _Site(mlp, "down_proj", prefix, hidden, (("down_proj", dim),))
+
+
+def _compact(rows: list[int], device: torch.device) -> slice | Tensor:
+    """A slice if the rows lie side by side: then nothing need be copied."""
+    if not rows or rows[-1] - rows[0] == len(rows) - 1:
+        return slice(rows[0], rows[-1] + 1) if rows else slice(0, 0)
+    return torch.tensor(rows, device=device)
