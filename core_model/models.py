@@ -59,6 +59,7 @@ class _Place:
     options: Mapping[str, Any]
     previous: tuple[Path, Mapping[str, Any]] | None = None
     num_swaps: int = 0
+    adapters: dict[str, Path] = field(default_factory=dict)
     draining: WeakSet[Engine] = field(default_factory=WeakSet)  # weak: an engine that has ended may be forgotten
 
 
@@ -166,7 +167,7 @@ class ModelPool:
         with self._changing:
             if name in self._places:
                 raise ValueError(f"name: {name!r} is loaded already. Use swap, or another name.")
-            self._places[name] = _Place(self._opened(name, folder, options), folder, options)
+            self._places[name] = _Place(self._opened(name, folder, options, adapters={}), folder, options)
             return self.engine(name)
 
     def swap(self, name: str, folder: Path, **options: Any) -> str:
@@ -214,6 +215,20 @@ class ModelPool:
                 for engine in [*place.draining]:
                     engine.close()
 
+    def load_adapter(self, name: str, adapter: str, folder: Path) -> None:
+        """As `Engine.load_adapter`, and again in whatever is swapped in: a model that it does not fit is refused."""
+        with self._changing:
+            place = self._place(name)
+            self.engine(name).current.engine.load_adapter(adapter, folder)
+            place.adapters[adapter] = folder
+
+    def unload_adapter(self, name: str, adapter: str) -> None:
+        """As `Engine.unload_adapter`."""
+        with self._changing:
+            place = self._place(name)
+            self.engine(name).current.engine.unload_adapter(adapter)
+            place.adapters.pop(adapter, None)
+
     def engine(self, name: str) -> ServedModel:
         """The name as an engine; it follows swaps.
 
@@ -259,7 +274,7 @@ class ModelPool:
     def _replace(self, name: str, folder: Path, options: Mapping[str, Any]) -> str:
         place = self._place(name)
         self._refuse_if_too_large(folder)
-        old, new = place.current, self._opened(name, folder, options)
+        old, new = place.current, self._opened(name, folder, options, adapters=place.adapters)
         place.current = new  # from here on requests go to the new one
         place.previous = place.folder, place.options
         place.folder, place.options = folder, options
@@ -273,20 +288,22 @@ class ModelPool:
         self._retired.add(engine)
         engine.drain()
 
-    def _opened(self, name: str, folder: Path, options: Mapping[str, Any]) -> Model:
-        """A model that has answered once."""
+    def _opened(self, name: str, folder: Path, options: Mapping[str, Any], *, adapters: Mapping[str, Path]) -> Model:
+        """A model that has its adapters and has answered once."""
         try:
             model = Model(*self._open(folder, **options))
         except (ValueError, OSError) as error:
             raise ValueError(f"folder: cannot be loaded as {name!r}, and nothing was changed. {error}") from error
         try:
+            for adapter, adapter_folder in adapters.items():
+                model.engine.load_adapter(adapter, adapter_folder)
             for _ in model.engine.stream(model.tokenizer.encode("Hello") or [0], _WARM_UP):
                 pass
         except Exception as error:
             model.engine.close()
             cause = error.__cause__ or error
             raise ValueError(
-                f"folder: {folder.name!r} loads but does not answer, and nothing was changed "
+                f"folder: {folder.name!r} loads but does not work, and nothing was changed "
                 f"({type(cause).__name__}: {cause}). Check the model."
             ) from error
         return model

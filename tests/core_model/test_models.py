@@ -16,7 +16,7 @@ import torch
 from core_model.chat_model import EngineChatModel
 from core_model.config import parse_config
 from core_model.engine import Engine
-from core_model.generation import EngineStopped, SamplingParams
+from core_model.generation import EngineStopped, RequestOptions, SamplingParams
 from core_model.kv_cache import PagedCache
 from core_model.model import Decoder
 from core_model.models import ModelPool
@@ -28,6 +28,10 @@ from tests.core_model.tiny import LLAMA, make_tokenizer, random_llama, text_of
 
 A, B = Path("a"), Path("b")
 FIVE = SamplingParams(max_tokens=5)
+
+
+def refuse(folder: Path) -> None:
+    raise ValueError("adapter: made for another model.")
 
 
 class Shop:
@@ -43,6 +47,8 @@ class Shop:
             raise ValueError("folder: no config.json in it.")
         tokenizer = make_tokenizer()
         runner = FakeRunner(tokenizer.encode(folder.name))
+        if folder.name == "unfitting":
+            runner.read_adapter = refuse  # type: ignore[method-assign,assignment]
         self.runners[folder] = runner
         self.options.append(options)
         engine = Engine(runner, tokenizer, model_version=folder.name, eos_ids=tokenizer.eos_ids, max_context=64)
@@ -110,7 +116,7 @@ def test_what_began_before_a_swap_ends_on_the_old_model_and_then_that_is_gone(po
     ("folder", "message"),
     [
         (Path("missing"), r"cannot be loaded as 'core', and nothing was changed\. folder: no config"),
-        (Path("fails"), r"does not answer, and nothing was changed \(RuntimeError: matcher stopped\)"),
+        (Path("fails"), r"does not work, and nothing was changed \(RuntimeError: matcher stopped\)"),
     ],
 )
 def test_a_swap_that_fails_leaves_the_old_model_serving(folder: Path, message: str) -> None:
@@ -160,6 +166,23 @@ def test_unloading_lets_answers_end_or_cancels_them(pool: ModelPool, shop: Shop)
     assert text_of(streams[1])[1] == "cancelled"
     with pytest.raises(EngineStopped, match="'kept' is not loaded"):
         kept.stream([1], FIVE)
+
+
+def test_adapters_follow_a_swap_or_stop_it(pool: ModelPool, shop: Shop) -> None:
+    served = pool.load("core", A)
+    pool.load_adapter("core", "polite", Path("polite"))
+    asked = RequestOptions(adapter="polite")
+
+    pool.swap("core", B)
+    assert text_of(served.stream([1], FIVE, options=asked))[0] == "bbbbb"
+    with pytest.raises(ValueError, match="nothing was changed"):
+        pool.swap("core", Path("unfitting"))
+    assert text_of(served.stream([1], FIVE, options=asked))[0] == "bbbbb"
+
+    pool.unload_adapter("core", "polite")
+    assert pool.swap("core", Path("unfitting")) == "unfitting"
+    with pytest.raises(ValueError, match="adapter: "):
+        served.stream([1], FIVE, options=asked)
 
 
 def test_bad_names_are_refused(pool: ModelPool) -> None:
