@@ -46,6 +46,9 @@ SYMMETRIC, INTEGER, FREE = Scheme(4, 64), Scheme(4, 32, "integer"), Scheme(4, 32
 RECIPES: Mapping[str, Recipe] = {
     "int8": Recipe("rtn", INT8),
     "int4 free g32 rtn": Recipe("rtn", FREE),
+    "int4 free g32 gptq": Recipe("gptq", FREE),
+    "int4 free g64 rtn": Recipe("rtn", Scheme(4, 64, "free")),
+    "int4 free g64 gptq": Recipe("gptq", Scheme(4, 64, "free")),
     "int4 integer g32 rtn": Recipe("rtn", INTEGER),
     "int4 integer g32 gptq": Recipe("gptq", INTEGER),
     "int4 sym g64 rtn": Recipe("rtn", SYMMETRIC),
