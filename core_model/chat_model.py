@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from operator import itemgetter
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from langchain_core.callbacks import CallbackManagerForLLMRun
 from langchain_core.language_models import BaseChatModel, LanguageModelInput
@@ -47,13 +47,14 @@ class EngineChatModel(BaseChatModel):
         chat.bind_tools([get_weather], tool_choice="any")
         chat.with_structured_output(Invoice)
         chat.bind(adapter="polite")  # one that the local engine has loaded
+        chat.bind(user="shop-1")  # fair turns among users, and no cached prompt of another's
 
     An answer, or the last chunk of a stream, carries `usage_metadata`, and `response_metadata` with `finish_reason`
     ("tool_calls" for a call) and `model_name`; `logprobs=True` adds `logprobs` in OpenAI's form.
     """
 
     engine: Any  # TextEngine; pydantic cannot check a Protocol
-    tokenizer: Any  # ChatTokenizer
+    tokenizer: Any = None  # ChatTokenizer; None for a `core_model.models.ServedModel`, which has its own
     max_tokens: int = 256
     temperature: float = 0.0
     top_p: float = 1.0
@@ -157,7 +158,7 @@ class EngineChatModel(BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
-        adapter = kwargs.pop("adapter", None)
+        adapter, user = kwargs.pop("adapter", None), kwargs.pop("user", None) or ""
         tools, choice = kwargs.pop("tools", None) or [], _choice(kwargs.pop("tool_choice", None))
         params = to_params({**{name: getattr(self, name) for name in _DEFAULTS}, **kwargs}, stop=stop or ())
         turns = [_to_template(message) for message in messages]
@@ -167,54 +168,78 @@ class EngineChatModel(BaseChatModel):
                 raise ValueError("response_format: tools have their own grammar. Leave one of them out.")
             params, reader = replace(params, grammar=tool_grammar(tools, choice)), AnswerReader()
             turns = _with_system(turns, explain_tools(tools))
-        prompt_ids = self.tokenizer.apply_chat_template(turns)
-        for chunk in self._chunks(prompt_ids, params, reader, adapter=adapter):
+        options = RequestOptions(adapter=adapter, tenant=user, cache_salt=user) if adapter or user else None
+        for chunk in self._chunks(self._begin(turns, params, options), reader):
             if run_manager:
                 run_manager.on_llm_new_token(str(chunk.text), chunk=chunk)
             yield chunk
 
-    def _chunks(
-        self, prompt_ids: list[int], params: SamplingParams, reader: AnswerReader | None, *, adapter: str | None
-    ) -> Iterator[ChatGenerationChunk]:
-        # Only the local engine has adapters, and options.
-        options = {"options": RequestOptions(adapter=adapter)} if adapter is not None else {}
-        tokens = self.engine.stream(prompt_ids, params, **options)
+    def _begin(self, turns: list[dict[str, str]], params: SamplingParams, options: RequestOptions | None) -> _Begun:
+        """Encode and queue, by one model: a served one may be swapped at any moment."""
+
+        def begin(model: tuple[TextEngine, ChatTokenizer]) -> _Begun:
+            engine, tokenizer = model
+            prompt_ids = tokenizer.apply_chat_template(turns)
+            # Only the local engine has options.
+            tokens = engine.stream(prompt_ids, params, **({"options": options} if options else {}))
+            return _Begun(tokens, len(prompt_ids), engine.model_version, tokenizer)
+
+        if self.tokenizer is None:
+            begun: _Begun = self.engine.call(begin)
+            return begun
+        return begin((self.engine, self.tokenizer))
+
+    def _chunks(self, begun: _Begun, reader: AnswerReader | None) -> Iterator[ChatGenerationChunk]:
+        tokens = begun.tokens
         num_generated, call_id = 0, f"call_{uuid.uuid4().hex}"
         try:
             for token in tokens:
                 num_generated += len(token.token_ids)
                 message = _message(token, reader, call_id)
                 if token.logprobs:
-                    message.response_metadata["logprobs"] = {"content": self._logprobs(token)}
+                    message.response_metadata["logprobs"] = {"content": _logprobs(token, begun.tokenizer)}
                 if token.finish_reason is not None:
-                    yield self._last(message, token, reader, usage=(len(prompt_ids), num_generated))
+                    yield _last(message, token, reader, begun=begun, num_generated=num_generated)
                 elif message.content or message.tool_call_chunks or message.response_metadata:
                     yield ChatGenerationChunk(message=message)
         finally:  # the reader went away: do not go on generating
             if hasattr(tokens, "close"):
                 tokens.close()
 
-    def _last(
-        self, message: AIMessageChunk, token: TokenChunk, reader: AnswerReader | None, *, usage: tuple[int, int]
-    ) -> ChatGenerationChunk:
-        reason: str | None = token.finish_reason
-        if reason == "stop" and reader and reader.has_call:
-            reason = "tool_calls"
-        message.response_metadata |= {"finish_reason": reason, "model_name": self.engine.model_version}
-        message.usage_metadata = UsageMetadata(input_tokens=usage[0], output_tokens=usage[1], total_tokens=sum(usage))
-        message.chunk_position = "last"
-        return ChatGenerationChunk(message=message, generation_info={"finish_reason": reason})
 
-    def _logprobs(self, token: TokenChunk) -> list[dict[str, Any]]:
-        def entry(token_id: int, logprob: float) -> dict[str, Any]:
-            text = self.tokenizer.decode([token_id])
-            is_whole = "\ufffd" not in text  # part of a character has no text of its own
-            return {"token": text, "logprob": logprob, "bytes": list(text.encode()) if is_whole else None}
+class _Begun(NamedTuple):
+    """An answer on its way, and which model gives it."""
 
-        return [
-            {**entry(said.token_id, said.logprob), "top_logprobs": [entry(*likely) for likely in said.top]}
-            for said in token.logprobs
-        ]
+    tokens: Iterator[TokenChunk]
+    num_prompt: int
+    model_version: str
+    tokenizer: ChatTokenizer
+
+
+def _last(
+    message: AIMessageChunk, token: TokenChunk, reader: AnswerReader | None, *, begun: _Begun, num_generated: int
+) -> ChatGenerationChunk:
+    reason: str | None = token.finish_reason
+    if reason == "stop" and reader and reader.has_call:
+        reason = "tool_calls"
+    message.response_metadata |= {"finish_reason": reason, "model_name": begun.model_version}
+    message.usage_metadata = UsageMetadata(
+        input_tokens=begun.num_prompt, output_tokens=num_generated, total_tokens=begun.num_prompt + num_generated
+    )
+    message.chunk_position = "last"
+    return ChatGenerationChunk(message=message, generation_info={"finish_reason": reason})
+
+
+def _logprobs(token: TokenChunk, tokenizer: ChatTokenizer) -> list[dict[str, Any]]:
+    def entry(token_id: int, logprob: float) -> dict[str, Any]:
+        text = tokenizer.decode([token_id])
+        is_whole = "\ufffd" not in text  # part of a character has no text of its own
+        return {"token": text, "logprob": logprob, "bytes": list(text.encode()) if is_whole else None}
+
+    return [
+        {**entry(said.token_id, said.logprob), "top_logprobs": [entry(*likely) for likely in said.top]}
+        for said in token.logprobs
+    ]
 
 
 def _message(token: TokenChunk, reader: AnswerReader | None, call_id: str) -> AIMessageChunk:

@@ -287,10 +287,11 @@ def _save_aligned(shard: dict[str, Tensor], path: Path) -> None:
 
 def _sha256_all(paths: list[Path]) -> list[str]:
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        return list(pool.map(_sha256, paths))
+        return list(pool.map(sha256_of, paths))
 
 
-def _sha256(path: Path) -> str:
+def sha256_of(path: Path) -> str:
+    """The sum of a file, in hex."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

@@ -22,6 +22,7 @@ from core_model.checkpoint import (
     new_folder,
     open_checkpoint,
     read_manifest,
+    sha256_of,
     verify,
     write_json,
     write_manifest,
@@ -131,11 +132,11 @@ def load_engine(
     speculation: Speculating | None = None,
     draft_folder: Path | None = None,
 ) -> tuple[Engine, Tokenizer]:
-    """Load a checkpoint folder into a started engine (call `engine.close()` at the end) and its tokenizer.
+    """Load a checkpoint folder or GGUF file into a started engine (call `engine.close()` at the end) and its tokenizer.
 
     Args:
         folder: As `prepare_default_model` makes it, or a downloaded one of a supported family: that has no manifest to
-            verify, and its version says so.
+            verify, and its version says so. Or a GGUF file with its own tokenizer; its version has the file's sha256.
         device: "auto" takes the GPU if there is one.
         precision: "auto" is int8 on CPU and bf16 on a GPU; see `Weights`. int4 is packed while loading.
         max_batch: Requests that run at once.
@@ -168,7 +169,7 @@ def load_engine(
     with ThreadPoolExecutor(1) as pool:  # sums are computed while the weights are read and packed
         version = pool.submit(_version, folder, is_packed=chosen in _PACKED_FOR and (folder / PACKED).is_dir())
         decoder = load_decoder(folder, precision=chosen, device=where)
-        tokenizer = Tokenizer.from_folder(folder)
+        tokenizer = load_tokenizer(folder)
         constraints = ConstraintFactory(
             tokenizer.to_json(), vocab_size=decoder.config.vocab_size, eos_ids=tokenizer.eos_ids
         )
@@ -232,6 +233,15 @@ def _check_speculation(speculation: str | None, draft_folder: Path | None) -> No
         raise ValueError(f"draft_folder: goes with speculation='draft_model' (got {speculation!r}). Give both or none.")
 
 
+def load_tokenizer(path: Path) -> Tokenizer:
+    """The tokenizer of a checkpoint folder or GGUF file.
+
+    Raises:
+        ValueError: there is none, or one that is not implemented.
+    """
+    return Tokenizer.from_gguf(GGUFFile(path).metadata) if path.is_file() else Tokenizer.from_folder(path)
+
+
 def _new_drafter(
     speculation: Speculating,
     folders: Mapping[str, Path | None],
@@ -250,7 +260,7 @@ def _new_drafter(
         weights = Weights(open_checkpoint(folder).weights, precision=precision, device=device)
         head = NextTokenHead(decoder.config, weights, decoder)
         return partial(NextTokens, head, head.new_cache(decoder.config, num_pages=num_pages))
-    check_same_vocabulary(Tokenizer.from_folder(folder), tokenizer)
+    check_same_vocabulary(load_tokenizer(folder), tokenizer)
     draft = load_decoder(folder, precision=precision, device=device)
     cache = PagedCache(draft.config, num_pages=num_pages, dtype=draft.dtype, device=device)
     return partial(DraftModel, draft, cache, vocab_size=decoder.config.vocab_size)
@@ -258,6 +268,8 @@ def _new_drafter(
 
 def _version(folder: Path, *, is_packed: bool) -> str:
     """The verified version; of the exact and the packed weights only those that are read are summed."""
+    if folder.is_file():
+        return f"{folder.stem}-{sha256_of(folder)[:12]}"
     if not (folder / MANIFEST).is_file():
         return f"{folder.name}-unverified"
     exact, packed = "model-", f"{PACKED}/"

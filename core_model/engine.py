@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
-from core_model.adapter_names import AdapterNames, AdapterRoom, LoadedAdapter
+from core_model.adapter_names import AdapterNames
+from core_model.changes import Changes
 from core_model.detokenize import TextStream
 from core_model.generation import (
     EngineBusy,
@@ -21,49 +22,20 @@ from core_model.generation import (
     SamplingParams,
     TokenChunk,
 )
-from core_model.scheduler import CacheRoom, Request, Scheduler, Work
+from core_model.pooled import READING, embed_all
+from core_model.request_stream import RequestStream
+from core_model.runs_model import Runner, check_prompt
+from core_model.scheduler import Request, Scheduler, Work
 from core_model.speculate import Speculation
-from core_model.stats import CacheStats, EngineStats
+from core_model.stats import EngineStats
 
 if TYPE_CHECKING:
     from core_model.detokenize import Decodes
+    from core_model.pooled import FloatArray, Pooler, Pooling
     from core_model.speculate import Drafter
 
 _NOTHING = TokenChunk((), "")
 _LOOK_AGAIN_S = 0.05  # while every request is paused: for readers that vanished without a word
-
-
-class Runner(CacheRoom, AdapterRoom, Protocol):
-    """The model side of the engine; used from the engine's thread, but for `prepare`, `cache_stats` and adapters."""
-
-    @property
-    def vocab_size(self) -> int: ...
-
-    @property
-    def capacity(self) -> int:
-        """Tokens that the cache holds, of all requests together."""
-
-    @property
-    def few_rows(self) -> int:
-        """Tokens that may be computed together as guesses: more could come out otherwise than one by one."""
-
-    @property
-    def tile(self) -> int:
-        """A prompt that does not fit into a step is cut at a multiple of this."""
-
-    def read_adapter(self, folder: Path) -> LoadedAdapter:
-        """Read and check an adapter's folder, from any thread. ValueError: it is damaged, or does not fit the model."""
-
-    def prepare(self, params: SamplingParams, *, prompt_ids: Sequence[int], end_ids: Collection[int]) -> Any:
-        """The sampler of a new request. ValueError: an unusable grammar."""
-
-    def step(self, batch: Sequence[Work]) -> list[list[SampledToken] | Exception]:
-        """Run the model once. Per work: the sampled tokens, or what went wrong with this one.
-
-        One token, and one more for each right guess in `Work.draft`; none inside a prompt.
-        """
-
-    def cache_stats(self) -> CacheStats: ...
 
 
 class Engine:
@@ -109,7 +81,8 @@ class Engine:
             tile=runner.tile,
         )
         self._wake = threading.Condition()  # guards the scheduler and _running
-        self._running = False
+        self._running = self._draining = False
+        self._changes = Changes()
         self._thread: threading.Thread | None = None
         self._new_drafter, self._drafted, self._accepted = new_drafter, 0, 0
         self._adapters = AdapterNames(runner)  # guarded by _wake too
@@ -132,6 +105,33 @@ class Engine:
         if self._thread is not None:
             self._thread.join()
 
+    @property
+    def is_alive(self) -> bool:
+        """Whether it serves, or drains."""
+        return self._running
+
+    def drain(self) -> None:
+        """Take no more requests; the thread ends with the last of those it has. Returns at once."""
+        with self._wake:
+            self._draining = True
+            self._wake.notify()
+
+    def between_steps(self, change: Callable[[Any], str | None]) -> None:
+        """Change the model between two steps, and wait for it.
+
+        Args:
+            change: Gets the runner, on the engine's thread. The version that it returns is the model's from then on:
+                requests under way are computed again so far, and nothing cached before is used. None: nothing changed.
+
+        Raises:
+            EngineStopped: not running. Else what `change` raises.
+        """
+        with self._wake:
+            self._must_run()
+            done = self._changes.ask(change)
+            self._wake.notify()
+        done.result()
+
     def __enter__(self) -> Engine:
         return self.start()
 
@@ -148,33 +148,76 @@ class Engine:
             EngineBusy: too many requests wait.
             EngineStopped: not started, or closed.
         """
-        options = options or RequestOptions()
+
+        def new_sampler() -> Any:
+            return self._runner.prepare(params, prompt_ids=prompt_ids, end_ids=self._eos_ids)
+
+        return self._submit(prompt_ids, params, options or RequestOptions(), new_sampler)[0]
+
+    def embed(
+        self,
+        prompts: Sequence[Sequence[int]],
+        *,
+        pooling: Pooling = "mean",
+        normalize: bool = False,
+        options: RequestOptions | None = None,
+    ) -> FloatArray:
+        """Pooled last hidden states, (prompts, D) fp32, computed in the same batch as everybody's answers; blocks.
+
+        Args:
+            pooling: See `core_model.pooled.Pooling`.
+            normalize: Each row has length 1.
+
+        Raises:
+            ValueError, EngineBusy, EngineStopped, GenerationFailed: as in `stream`; then no prompt is run further.
+        """
+        options = replace(options or RequestOptions(), speculate=False)
+
+        def start(prompt_ids: Sequence[int]) -> tuple[RequestStream, Pooler]:
+            return self._submit(prompt_ids, READING, options, lambda: self._runner.pooler(pooling))
+
+        return embed_all(start, prompts, at_once=self.max_batch, normalize=normalize)
+
+    def expert_counts(self) -> Mapping[int, Sequence[int]]:
+        """Tokens per expert since the start, by layer with experts."""
+        return self._runner.expert_counts()
+
+    def _submit(
+        self,
+        prompt_ids: Sequence[int],
+        params: SamplingParams,
+        options: RequestOptions,
+        new_sampler: Callable[[], Any],
+    ) -> tuple[RequestStream, Any]:
+        """Check and queue; the stream, and the sampler of the request."""
         params.check()
         params.check_vocabulary(self._runner.vocab_size)
         adapter = self._adapters.find(options.adapter)
         virtual_ids = [0] * (adapter.num_virtual_tokens if adapter else 0)
-        self._check(prompt_ids, params, num_virtual=len(virtual_ids))
+        max_length = min(len(virtual_ids) + len(prompt_ids) + params.max_tokens, self.max_context)
+        check_prompt(
+            prompt_ids, self._runner, num_virtual=len(virtual_ids), params=params, max_context=self.max_context
+        )
         request = Request(
             [*virtual_ids, *prompt_ids],
             params,
-            sampler=self._runner.prepare(params, prompt_ids=prompt_ids, end_ids=self._eos_ids),
+            sampler=new_sampler(),
             text=TextStream(self._tokenizer, params.stop, min_tokens=params.min_tokens),
             options=options,
             adapter=adapter,
-            max_length=self._max_length(len(virtual_ids) + len(prompt_ids), params),
-            cache_root=(self.model_version, adapter.id if adapter else None, options.cache_salt),
+            max_length=max_length,
             speculation=Speculation(self._new_drafter()) if self._new_drafter and options.speculate else None,
         )
         with self._wake:
-            if not self._running:
-                raise EngineStopped("engine: not running. Call start() first.")
+            self._must_run()
+            request.cache_root = (self.model_version, adapter.id if adapter else None, options.cache_salt)
             if self._adapters.find(options.adapter) is not adapter:
                 raise EngineBusy(f"adapter: {options.adapter!r} is being replaced. Try again.")
             self._scheduler.add(request)
             self._requests += 1
             self._prompt_tokens += len(prompt_ids)
             self._wake.notify()
-        return _Stream(request, self._wake)
+        return RequestStream(request, self._wake), request.sampler
 
     def load_adapter(self, name: str, folder: Path) -> None:
         """Let requests ask for the adapter in `folder` (PEFT's format) by `name`, from now on.
@@ -226,32 +269,21 @@ class Engine:
                 **asdict(self._runner.cache_stats()),
             )
 
-    def _check(self, prompt_ids: Sequence[int], params: SamplingParams, *, num_virtual: int) -> None:
-        if not prompt_ids:
-            raise ValueError("prompt_ids: must not be empty.")
-        num_tokens = num_virtual + len(prompt_ids)
-        if num_tokens >= self.max_context:
-            raise ValueError(
-                f"prompt_ids: the context holds {self.max_context} tokens, answer included "
-                f"(got a prompt of {num_tokens}). Shorten the prompt."
-            )
-        if not 0 <= min(prompt_ids) <= max(prompt_ids) < self._runner.vocab_size:
-            raise ValueError(f"prompt_ids: must be 0 to {self._runner.vocab_size - 1}. Use this model's tokenizer.")
-        if self._max_length(num_tokens, params) > self._runner.capacity:
-            raise ValueError(
-                f"prompt_ids: the cache holds {self._runner.capacity} tokens (got a prompt of {num_tokens} and "
-                f"max_tokens={params.max_tokens}). Shorten one of them."
-            )
-
-    def _max_length(self, num_tokens: int, params: SamplingParams) -> int:
-        return min(num_tokens + params.max_tokens, self.max_context)
+    def _must_run(self) -> None:
+        if not self._running or self._draining:
+            raise EngineStopped("engine: not running. Call start() first.")
 
     # --- the background thread -------------------------------------------------------------------------------------
 
     def _loop(self) -> None:
         while True:
             with self._wake:
-                if not self._running:
+                for version in self._changes.apply(self._runner, check=self._must_run):
+                    self.model_version = version
+                    self._scheduler.start_over(self._runner, version)
+                is_idle = not (self._scheduler.running or self._scheduler.waiting)
+                if not self._running or (self._draining and is_idle):
+                    self._running = False
                     break
                 batch = self._plan()
                 if not batch:
@@ -359,35 +391,3 @@ class Engine:
     def _let_go_of_adapters(self) -> None:
         requests = (*self._scheduler.running, *self._scheduler.waiting)
         self._adapters.clean({request.adapter.id for request in requests if request.adapter})
-
-
-class _Stream(Iterator[TokenChunk]):
-    """A request's chunks; closing or dropping it cancels the request."""
-
-    def __init__(self, request: Request, wake: threading.Condition) -> None:
-        self._request, self._wake, self._ended = request, wake, False
-
-    def __next__(self) -> TokenChunk:
-        if self._ended:
-            raise StopIteration
-        item = self._request.output.get()
-        if self._request.paused:
-            with self._wake:
-                self._wake.notify()
-        if isinstance(item, Exception):
-            self._ended = True
-            raise item
-        self._ended = item.finish_reason is not None
-        return item
-
-    def close(self) -> None:
-        """Cancel the request, if it still runs."""
-        if not self._ended:
-            self._ended = True
-            with self._wake:
-                self._request.cancelled = True
-                self._wake.notify()
-
-    def __del__(self) -> None:
-        # A dropped iterator must not go on using a slot. No lock: the collector may run in the engine's thread too.
-        self._request.cancelled = True

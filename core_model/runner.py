@@ -5,7 +5,7 @@ Ignores queues, threads and text.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,6 +20,8 @@ from core_model.kv_cache import PagedCache
 from core_model.model import Decoder, Segment
 from core_model.pages import root_hash
 from core_model.passes import TILE, Invariance, Tile, passes
+from core_model.pooled import Pooling
+from core_model.pooler import HiddenPooler
 from core_model.quantize import FEW_ROWS
 from core_model.sampling import Sampler
 from core_model.scheduler import Request, Work
@@ -29,7 +31,7 @@ Place = tuple[Request, int]  # a token of a request
 
 
 class ModelRunner:
-    """Implements `core_model.engine.Runner` over a decoder and its cache."""
+    """Implements `core_model.runs_model.Runner` over a decoder and its cache."""
 
     def __init__(
         self,
@@ -41,10 +43,16 @@ class ModelRunner:
         is_batch_invariant: bool = False,
     ) -> None:
         self._decoder, self._cache, self._constraints = decoder, cache, constraints
+        self.balanced_at: dict[int, list[int]] = {}  # expert counts when `rebalance_engine` last changed biases
         self._adapters = adapters or AdapterBank(decoder)
         self._invariance: Invariance = "off"
         if is_batch_invariant:
             self._invariance = "exact_rows" if decoder.has_exact_rows else "alone"
+
+    @property
+    def decoder(self) -> Decoder:
+        """The model; change it between steps only."""
+        return self._decoder
 
     @property
     def tile(self) -> int:
@@ -82,6 +90,14 @@ class ModelRunner:
         """How full the cache is."""
         return self._cache.stats()
 
+    def expert_counts(self) -> dict[int, list[int]]:
+        """Tokens per expert since the start, by layer with experts."""
+        return self._decoder.expert_counts()
+
+    def pooler(self, pooling: Pooling) -> HiddenPooler:
+        """What collects a prompt's hidden states, in a sampler's place."""
+        return HiddenPooler(pooling)
+
     def prepare(self, params: SamplingParams, *, prompt_ids: Sequence[int], end_ids: Collection[int]) -> Sampler:
         """A sampler; compiles the grammar, if there is one."""
         if params.grammar is None:
@@ -92,7 +108,7 @@ class ModelRunner:
 
     def begin(self, request: Request) -> bool:
         """Give the request pages for all its tokens; those that hold its beginning already are shared."""
-        root = root_hash(*request.cache_root)
+        root = b"" if _is_private(request) else root_hash(*request.cache_root)  # nothing is ever kept under b""
         begun = self._cache.begin(request.token_ids, root=root, num_expected=request.max_length)
         if begun is None:
             return False
@@ -122,6 +138,8 @@ class ModelRunner:
         for work, sampled in zip(works, results, strict=True):
             if work.request.speculation and not isinstance(sampled, Exception):
                 _show(work, len(sampled), hidden)
+            if isinstance(work.request.sampler, HiddenPooler):
+                _pool(work, work.request.sampler, hidden)
         return results
 
     def _run(self, tiles: Sequence[Tile], hidden: dict[Place, Tensor], logits: dict[Place, Tensor]) -> None:
@@ -145,11 +163,16 @@ class ModelRunner:
 
     def _shared(self, request: Request) -> list[int]:
         """The tokens whose entries others may use: whole tiles of the prompt, if outputs are batch-invariant."""
-        num_shared = request.num_computed
+        num_shared = 0 if _is_private(request) else request.num_computed
         if self._invariance != "off":
             num_shared = min(num_shared, request.num_prompt)
             num_shared -= num_shared % TILE
         return request.token_ids[:num_shared]
+
+
+def _is_private(request: Request) -> bool:
+    """Whether each of its tokens is to be computed, so that it shares no pages."""
+    return isinstance(request.sampler, HiddenPooler) and request.sampler.needs_all
 
 
 def _possible(work: Work) -> Work:
@@ -176,10 +199,22 @@ def _sample(work: Work, logits: Mapping[Place, Tensor]) -> list[SampledToken] | 
 
 def _show(work: Work, num_sampled: int, hidden: Mapping[Place, Tensor]) -> None:
     """Let who guesses see what the model made of the tokens that stay."""
-    request = work.request
-    assert request.speculation is not None
-    at, end = request.num_computed, request.num_computed + work.num_tokens + max(num_sampled - 1, 0)
+    assert work.request.speculation is not None
+    num_tokens = work.num_tokens + max(num_sampled - 1, 0)
+    for at, part_ND in _parts(work.request, num_tokens, hidden):
+        work.request.speculation.drafter.observe(at, part_ND)
+
+
+def _pool(work: Work, pooler: HiddenPooler, hidden: Mapping[Place, Tensor]) -> None:
+    num_virtual = work.request.adapter.num_virtual_tokens if work.request.adapter else 0
+    for at, part_ND in _parts(work.request, work.num_tokens, hidden):
+        pooler.add(part_ND, start=at, num_virtual=num_virtual)
+
+
+def _parts(request: Request, num_tokens: int, hidden: Mapping[Place, Tensor]) -> Iterator[tuple[int, Tensor]]:
+    """The hidden states of its next `num_tokens` tokens, as they were computed: (first token, states)."""
+    at, end = request.num_computed, request.num_computed + num_tokens
     while at < end:
-        part_ND = hidden[request, at]
-        request.speculation.drafter.observe(at, part_ND[: end - at])
+        part_ND = hidden[request, at][: end - at]
+        yield at, part_ND
         at += len(part_ND)

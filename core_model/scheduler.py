@@ -201,6 +201,13 @@ class Scheduler:
         cost = work.num_tokens - 1 + _GENERATED_WEIGHT * num_sampled if num_sampled else work.num_tokens
         self._served[work.request.options.tenant] += cost
 
+    def start_over(self, room: CacheRoom, version: str) -> None:
+        """The model has changed: what is computed is worth nothing any more."""
+        for request in [*self.running]:
+            self._preempt(request, room)
+        for request in self.waiting:
+            request.cache_root = (version, *request.cache_root[1:])
+
     def _make_room(self, request: Request, num_tokens: int, room: CacheRoom) -> bool:
         """Make room for a step of `request`, at the cost of less important ones; else it gives up its own pages."""
         while not room.reserve(request, num_tokens):

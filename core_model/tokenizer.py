@@ -62,6 +62,33 @@ class Tokenizer:
             eos_token=settings.get("eos_token"),
         )
 
+    @classmethod
+    def from_gguf(cls, metadata: Mapping[str, Any]) -> Tokenizer:
+        """The tokenizer, chat template and end-of-text ids that a GGUF file carries.
+
+        Raises:
+            ValueError: none in the file, one that is not implemented, or one without an end of text.
+        """
+        for key in ("model", "tokens", "token_type", "merges"):
+            if f"tokenizer.ggml.{key}" not in metadata:
+                raise ValueError(
+                    f"GGUF tokenizer: no tokenizer.ggml.{key} in the file. Convert it with its vocabulary."
+                )
+        backend = tokenizer_from_gguf(metadata)
+        ends = {metadata.get(f"tokenizer.ggml.{kind}_token_id") for kind in ("eos", "eot", "eom")}
+        ends |= {backend.token_to_id(text) for text in _END_TOKENS}
+        special = {kind: metadata.get(f"tokenizer.ggml.{kind}_token_id") for kind in ("bos", "eos")}
+        bos, eos = (None if token is None else backend.id_to_token(int(token)) for token in special.values())
+        if not ends - {None}:
+            raise ValueError("GGUF tokenizer: no tokenizer.ggml.eos_token_id. Convert the model again.")
+        return cls(
+            backend,
+            eos_ids=frozenset(int(token) for token in ends if token is not None),
+            chat_template=metadata.get("tokenizer.chat_template"),
+            bos_token=bos,
+            eos_token=eos,
+        )
+
     @property
     def vocab_size(self) -> int:
         """Number of ids, special tokens included."""
@@ -132,6 +159,8 @@ def tokenizer_from_gguf(metadata: Mapping[str, Any]) -> tokenizers.Tokenizer:
 
 
 _CONTROL = 3  # GGUF token type
+# End an answer whatever the keys say.
+_END_TOKENS = ("<|endoftext|>", "<|im_end|>", "<|eot_id|>", "<|eom_id|>", "<|end|>")
 _PRE_TOKENIZERS: dict[str, Callable[[], list[Any]]] = {
     "default": list,
     "gpt-2": list,

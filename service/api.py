@@ -18,7 +18,7 @@ from sqlalchemy import text
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service import openai_api, problems
+from service import embeddings_api, models_api, openai_api, problems
 from service.evals.routes import router as evals_router
 from service.kit import Kit
 from service.monitoring import Metrics
@@ -46,10 +46,14 @@ def create_app(kit: Kit) -> FastAPI:
     metrics = Metrics(CollectorRegistry())
     if hasattr(kit.resources.engine, "stats"):
         metrics.watch_engine(kit.resources.engine.stats)
+    if hasattr(kit.resources.engine, "expert_counts"):
+        metrics.watch_experts(kit.resources.engine.expert_counts)
     problems.install(app)
     for vertical in kit.verticals.values():
         app.include_router(vertical_router(kit, vertical))
     app.include_router(openai_api.router)
+    app.include_router(embeddings_api.router)
+    app.include_router(models_api.router)
     app.include_router(evals_router)
     _add_service_routes(app, kit, metrics)
     app.add_middleware(RequestEnvelope, metrics=metrics, max_body_bytes=kit.settings.max_upload_mb * MIB)

@@ -58,6 +58,20 @@ class Caller:
         if not {scope, f"{area}.*", "*"} & set(self.scopes):
             raise PermissionDenied("this key does not cover the operation", field="scope", value=scope)
 
+    def require_operator(self, scope: str) -> None:
+        """Check that the key names `scope` or its area: what touches every tenant is not part of "*".
+
+        Raises:
+            PermissionDenied: it does not.
+        """
+        if not {scope, f"{scope.partition('.')[0]}.*"} & set(self.scopes):
+            raise PermissionDenied(
+                "this key does not cover the operation, and * does not include it",
+                field="scope",
+                value=scope,
+                remedy=f"`trivium keys issue --scope {scope}` makes one that does.",
+            )
+
 
 class KeyRing:
     """Issues, checks and revokes keys."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
+from typing import TYPE_CHECKING
 
 from pydantic import BaseModel
 from sqlalchemy import Engine
@@ -18,6 +19,9 @@ from service.auth import Caller, KeyRing
 from service.registry import FileRegistry
 from service.settings import Settings
 from verticals.contract import Artifact, Context, Handler, NotFound, Operation, Resources, Vertical
+
+if TYPE_CHECKING:
+    from core_model.models import ModelPool
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,7 @@ class Kit:
     verticals: Mapping[str, Vertical]
     handlers: Mapping[str, Mapping[str, Handler]]
     close: Callable[[], None]
+    models: ModelPool | None = None  # None with a remote engine
 
     def operation(self, vertical: str, name: str) -> Operation:
         """The declared operation.

@@ -62,7 +62,7 @@ async def complete(request: Request, asked: CompletionRequest, caller: Authentic
     def start() -> Iterator[Piece]:
         if asked.model == "trivium-support":
             return _ask_agent(kit, asked, caller, request_id)
-        return _ask_model(kit, asked)
+        return _ask_model(kit, asked, caller)
 
     pieces = await open_stream(start)
     if asked.stream:
@@ -103,12 +103,12 @@ def _ask_agent(kit: Kit, asked: CompletionRequest, caller: Caller, request_id: s
             yield Piece(finish_reason=event.finish_reason, usage=event.usage.model_dump(), extra=extra)
 
 
-def _ask_model(kit: Kit, asked: CompletionRequest) -> Iterator[Piece]:
+def _ask_model(kit: Kit, asked: CompletionRequest, caller: Caller) -> Iterator[Piece]:
     """The bare model's tokens as pieces."""
     messages = [message.as_openai() for message in asked.messages]
     stop = [asked.stop] if isinstance(asked.stop, str) else asked.stop
     adapter = asked.model.partition(":")[2]
-    options = {**asked.sampling(), **({"adapter": adapter} if adapter else {})}
+    options = {**asked.sampling(), "user": caller.tenant, **({"adapter": adapter} if adapter else {})}
     try:
         for chunk in kit.resources.chat_model.stream(messages, stop=stop, **options):
             yield _piece(chunk)

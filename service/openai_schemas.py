@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 MAX_COMPLETION_TOKENS = 1024
+MAX_INPUTS = 2048  # of one request for embeddings, as at OpenAI
 
 # Sampling of the bare model: OpenAI's words, then extensions. The support agent samples as it was measured.
 OPENAI_SAMPLING = (
@@ -164,3 +165,26 @@ class CompletionRequest(_Strict):
         )
         extensions = {name: set_here.pop(name) for name in EXTENSIONS if name in set_here}
         return {"max_tokens": self.token_limit, **set_here, **({"extra_body": extensions} if extensions else {})}
+
+
+class EmbeddingRequest(_Strict):
+    """OpenAI's request to `/v1/embeddings`; `dimensions` is not honoured, and so refused."""
+
+    model: str
+    input: (
+        str
+        | Annotated[list[str], Field(min_length=1, max_length=MAX_INPUTS)]
+        | Annotated[list[int], Field(min_length=1)]
+        | Annotated[list[list[int]], Field(min_length=1, max_length=MAX_INPUTS)]
+    )
+    encoding_format: Literal["float", "base64"] = "float"
+    user: str | None = None
+
+    @property
+    def inputs(self) -> list[str] | list[list[int]]:
+        """One text, or one list of tokens, a vector."""
+        if isinstance(self.input, str):
+            return [self.input]
+        if isinstance(self.input[0], int):
+            return [self.input]
+        return self.input

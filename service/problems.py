@@ -20,7 +20,7 @@ from starlette.exceptions import HTTPException
 from core_model.generation import EngineBusy, EngineStopped, GenerationFailed
 from verticals.contract import InvalidInput, TriviumError, Unavailable
 
-OPENAI_ROUTES = ("/v1/chat/", "/v1/models")
+OPENAI_ROUTES = ("/v1/chat/", "/v1/embeddings", "/v1/models")
 _log = structlog.get_logger()
 
 

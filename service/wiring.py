@@ -21,9 +21,12 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session, sessionmaker
 
     from core_model.generation import TextEngine
+    from core_model.models import ModelPool
     from retrieval.store import KnowledgeBase
 
 DEMO_TENANT = "demo"
+CORE = "core"  # the model that every vertical uses
+KEEP_FREE_BYTES = 256 * 2**20  # of main memory, beside both models of a swap: for caches and answers
 
 
 def build(settings: Settings, *, on_progress: Progress) -> Kit:
@@ -39,11 +42,10 @@ def build(settings: Settings, *, on_progress: Progress) -> Kit:
     database = open_database(settings.sqlalchemy_url)
     sessions = make_sessions(database)
     registry = FileRegistry(settings.home / "registry")
-    engine, chat_model, close_engine = _open_engine(settings, on_progress)
+    engine, chat_model, models, close_engine = _open_engine(settings, on_progress)
     resources = Resources(
         engine=engine,
         chat_model=chat_model,
-        model_version=engine.model_version,
         retriever=_open_knowledge(settings, sessions),
         registry=registry,
         sessions=sessions,
@@ -69,12 +71,15 @@ def build(settings: Settings, *, on_progress: Progress) -> Kit:
         resources=resources,
         verticals=verticals,
         handlers=handlers,
+        models=models,
         close=close,
     )
 
 
-def _open_engine(settings: Settings, on_progress: Progress) -> tuple[TextEngine, BaseChatModel, Callable[[], None]]:
-    """The engine, the same as a chat model, and how to close it.
+def _open_engine(
+    settings: Settings, on_progress: Progress
+) -> tuple[TextEngine, BaseChatModel, ModelPool | None, Callable[[], None]]:
+    """The engine, the same as a chat model, the models in this process, and how to close it.
 
     A remote server fills its own chat template, so its chats go to `/chat/completions` and not through the engine.
     """
@@ -83,27 +88,29 @@ def _open_engine(settings: Settings, on_progress: Progress) -> tuple[TextEngine,
 
         key = settings.openai_api_key.get_secret_value()
         remote = OpenAIEngine(settings.openai_base_url, settings.openai_model, api_key=key)
-        return remote, _remote_chat_model(settings), remote.close
+        return remote, _remote_chat_model(settings), None, remote.close
     from core_model.chat_model import EngineChatModel
     from core_model.embedded import load_engine, prepare_default_model
+    from core_model.models import ModelPool
 
+    pool = ModelPool(load_engine, keep_free_bytes=KEEP_FREE_BYTES)
     try:
         folder = settings.model or prepare_default_model(settings.home / "models", on_progress)
-        engine, tokenizer = load_engine(
-            folder, device=settings.device, precision=settings.precision, max_batch=settings.max_batch
+        core = pool.load(
+            CORE, folder, device=settings.device, precision=settings.precision, max_batch=settings.max_batch
         )
     except (ValueError, OSError) as error:
         remedy = "`trivium doctor` tells which part is missing."
         raise Unavailable(str(error), field="TRIVIUM_MODEL" if settings.model else "model", remedy=remedy) from error
     try:
         for name, adapter in settings.adapter_folders.items():
-            engine.load_adapter(name, adapter)
+            pool.load_adapter(CORE, name, adapter)
     except ValueError as error:
-        engine.close()
+        pool.close()
         raise Unavailable(
             str(error), field="TRIVIUM_ADAPTERS", remedy="Correct the folder, or leave it out."
         ) from error
-    return engine, EngineChatModel(engine=engine, tokenizer=tokenizer), engine.close
+    return core, EngineChatModel(engine=core), pool, pool.close
 
 
 def _remote_chat_model(settings: Settings) -> BaseChatModel:

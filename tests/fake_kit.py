@@ -9,6 +9,7 @@ from typing import Any
 from langchain_core.language_models import BaseChatModel, GenericFakeChatModel
 
 from core_model.generation import SamplingParams, TextEngine, TokenChunk
+from core_model.models import ModelPool
 from service.audit import AuditLog
 from service.auth import KeyRing
 from service.kit import Kit
@@ -34,8 +35,9 @@ def make_kit(
     replies: Sequence[str] = ("hello there",),
     chat_model: BaseChatModel | None = None,
     engine: TextEngine | None = None,
+    models: ModelPool | None = None,
 ) -> Kit:
-    """A kit on a fresh SQLite database with fakes for the models."""
+    """A kit on a fresh SQLite database with fakes for the models; `models` serves its "core"."""
     settings = Settings(home=home, max_upload_mb=1)
     migrate(settings.sqlalchemy_url)
     database = open_database(settings.sqlalchemy_url)
@@ -43,9 +45,8 @@ def make_kit(
     registry = FileRegistry(home / "registry")
     fake: Any = GenericFakeChatModel(messages=iter(replies))
     resources = Resources(
-        engine=engine or FakeEngine(),
+        engine=models.engine("core") if models else engine or FakeEngine(),
         chat_model=chat_model or fake,
-        model_version=FakeEngine.model_version,
         retriever=None,
         registry=registry,
         sessions=sessions,
@@ -62,4 +63,5 @@ def make_kit(
         verticals=verticals,
         handlers={name: vertical.build(resources) for name, vertical in verticals.items()},
         close=database.dispose,
+        models=models,
     )

@@ -215,11 +215,15 @@ class Resources:
 
     engine: TextEngine  # in this process, or a remote server's
     chat_model: BaseChatModel  # the same model through LangChain's interface
-    model_version: str
     retriever: KnowledgeBase
     registry: ModelRegistry
     sessions: sessionmaker[Session]
     data_dir: Path | None  # TRIVIUM_DATA: optional development data, read-only
+
+    @property
+    def model_version(self) -> str:
+        """Of the model that serves now: it may be swapped, so ask at each use."""
+        return self.engine.model_version
 
 
 Progress = Callable[[str, float], None]  # (what is being done, share done 0-1)

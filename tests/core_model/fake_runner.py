@@ -7,11 +7,29 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from core_model.generation import SampledToken, SamplingParams
+from core_model.pooled import FloatArray, Pooling
 from core_model.scheduler import Request, Work
 from core_model.stats import CacheStats
 
 POISON, BAD_SAMPLE, NO_SLOT = 250, 251, 252  # prompt tokens that make the forward pass, the sampling, the start fail
+
+
+class FakePooler:
+    """Pools a prompt to its length and its sum."""
+
+    needs_all = True
+
+    def __init__(self) -> None:
+        self.prompt: list[int] = []
+
+    def sample(self, logits_V: object) -> SampledToken:
+        return SampledToken(0)
+
+    def vector(self) -> FloatArray:
+        return np.array([len(self.prompt), sum(self.prompt)], np.float32)
 
 
 @dataclass(frozen=True)
@@ -65,6 +83,12 @@ class FakeRunner:
     def cache_stats(self) -> CacheStats:
         return CacheStats(pages_total=0, pages_free=0, pages_cached=0, host_pages=0)
 
+    def expert_counts(self) -> dict[int, list[int]]:
+        return {1: [len(self.ended), 0]}
+
+    def pooler(self, pooling: Pooling) -> FakePooler:
+        return FakePooler()
+
     def step(self, batch: Sequence[Work]) -> list[list[SampledToken] | Exception]:
         self.gate.wait()
         if any(POISON in work.request.token_ids for work in batch):
@@ -81,6 +105,9 @@ class FakeRunner:
     def _next(self, work: Work) -> list[SampledToken] | Exception:
         if BAD_SAMPLE in work.request.token_ids:
             return RuntimeError("matcher stopped")
+        if work.samples and isinstance(work.request.sampler, FakePooler):
+            work.request.sampler.prompt = work.request.token_ids
+            return [work.request.sampler.sample(None)]
         if not work.samples:
             return []
         sampled = list[SampledToken]()

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from core_model.engine import Engine, Runner
+from core_model.engine import Engine
 from core_model.generation import GenerationFailed, RequestOptions, SampledToken, SamplingParams, TokenChunk
 from core_model.kv_cache import PagedCache
 from core_model.model import Decoder
 from core_model.runner import ModelRunner
+from core_model.runs_model import Runner
 from core_model.scheduler import Work
 from tests.core_model.tiny import make_decoder, make_tokenizer
 

@@ -44,6 +44,23 @@ def test_an_unknown_tokenizer_is_refused(metadata: dict[str, Any], change: dict[
         tokenizer_from_gguf({**metadata, **change})
 
 
+def test_a_gguf_file_says_what_ends_an_answer(metadata: dict[str, Any]) -> None:
+    tokenizer = Tokenizer.from_gguf(
+        {**metadata, "tokenizer.ggml.eos_token_id": 7, "tokenizer.ggml.eot_token_id": 9, "tokenizer.chat_template": "x"}
+    )
+
+    assert tokenizer.eos_ids == {0, 7, 9}  # 0 is <|end|>
+    assert tokenizer.render_chat([]) == "x"
+
+
+@pytest.mark.parametrize("key", ["model", "tokens", "token_type", "merges"])
+def test_a_gguf_file_without_a_whole_tokenizer_is_refused(metadata: dict[str, Any], key: str) -> None:
+    del metadata[f"tokenizer.ggml.{key}"]
+
+    with pytest.raises(ValueError, match=f"no tokenizer.ggml.{key} in the file"):
+        Tokenizer.from_gguf(metadata)
+
+
 def test_a_chat_is_rendered_with_the_models_template(tokenizer: Tokenizer) -> None:
     text = tokenizer.render_chat([{"role": "user", "content": "Hi"}])
 

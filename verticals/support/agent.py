@@ -11,7 +11,7 @@ Nodes write `ChatEvent`s to the stream as they go; the state holds what later no
 from __future__ import annotations
 
 import threading
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypedDict
 
@@ -82,6 +82,7 @@ class SupportAgent:
         desk: Opens tickets.
         similarity: Cosines of a question and texts, to choose evidence; shared words decide if None.
         answerable_similarity: See `ANSWERABLE_SIMILARITY`.
+        may_draft: Whether the model that serves now is good enough to draft; asked at each answer.
     """
 
     def __init__(
@@ -92,9 +93,11 @@ class SupportAgent:
         *,
         similarity: Similarity | None = None,
         answerable_similarity: float = ANSWERABLE_SIMILARITY,
+        may_draft: Callable[[], bool] = lambda: True,
     ) -> None:
         self._chat_model, self._retriever, self._desk = chat_model, retriever, desk
         self._similarity, self._answerable_similarity = similarity, answerable_similarity
+        self._may_draft = may_draft
         self._graph = self._compile()
 
     def stream(self, request: ChatRequest, context: Context, *, conversation_id: str) -> Generator[ChatEvent]:
@@ -159,7 +162,8 @@ class SupportAgent:
         """Cited sentences, each as soon as it is checked."""
         turn, draft = runtime.context, Draft()
         runtime.stream_writer(ChatEvent(SourcesEvent(sources=to_sources(state["hits"]))))
-        model = self._chat_model and self._chat_model.bind(**turn.model_settings)
+        drafter = self._chat_model if self._may_draft() else None
+        model = drafter and drafter.bind(**turn.model_settings)
         gap = ""
         for sentence in write_answer(
             model, state["query"], state["evidence"], draft=draft, cancelled=turn.cancelled.is_set

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from retrieval.documents import Document
@@ -20,10 +20,19 @@ POLICY_VERSION = "support-agent-1"
 
 def build(resources: Resources) -> Mapping[str, Handler]:
     """Handlers by operation name."""
-    knowledge, version = resources.retriever, resources.model_version
+    knowledge = resources.retriever
+
+    def version() -> str:  # asked at each use: the model may be swapped
+        return resources.model_version
+
     desk = TicketDesk(resources.sessions, resources.chat_model, version)
-    drafter = resources.chat_model if can_draft(version) else None
-    agent = SupportAgent(drafter, knowledge, desk, similarity=knowledge.similarities)
+    agent = SupportAgent(
+        resources.chat_model,
+        knowledge,
+        desk,
+        similarity=knowledge.similarities,
+        may_draft=lambda: can_draft(version()),
+    )
     handlers = SupportHandlers(agent, desk, knowledge, version)
     return {
         name: getattr(handlers, name)
@@ -43,7 +52,7 @@ def build(resources: Resources) -> Mapping[str, Handler]:
 class SupportHandlers:
     """One method per operation: `(request, context)` to response or events."""
 
-    def __init__(self, agent: SupportAgent, desk: TicketDesk, knowledge: Any, model_version: str) -> None:
+    def __init__(self, agent: SupportAgent, desk: TicketDesk, knowledge: Any, model_version: Callable[[], str]) -> None:
         self._agent, self._desk, self._knowledge, self._model_version = agent, desk, knowledge, model_version
 
     def chat(self, request: s.ChatRequest, context: Context) -> Iterator[s.ChatEvent]:
@@ -85,7 +94,7 @@ class SupportHandlers:
                     subject=conversation_id,
                     input_sha256=messages_sha256(request.messages),
                     outcome=outcome,
-                    model_version=self._model_version,
+                    model_version=self._model_version(),
                     policy_version=POLICY_VERSION,
                 )
             )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -133,7 +133,7 @@ def _trim(text: str, limit: int) -> str:
 class TicketDesk:
     """Opens tickets and reads them back, one tenant at a time."""
 
-    def __init__(self, sessions: sessionmaker[Session], model: BaseChatModel, model_version: str) -> None:
+    def __init__(self, sessions: sessionmaker[Session], model: BaseChatModel, model_version: Callable[[], str]) -> None:
         self._sessions, self._model, self._model_version = sessions, model, model_version
 
     def open(
@@ -152,7 +152,7 @@ class TicketDesk:
             **draft.model_dump(mode="json"),
             status=TicketStatus.OPEN.value,
             conversation_id=conversation_id,
-            model_version=self._model_version,
+            model_version=self._model_version(),
             actor=context.actor,
             created_at=datetime.now(UTC),
         )
@@ -166,7 +166,7 @@ class TicketDesk:
                 "priority": str(draft.priority),
                 "retrieved": [hit.passage_id for hit in hits],
             },
-            model_version=self._model_version,
+            model_version=self._model_version(),
         )
         try:
             with self._sessions() as session:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,16 @@ F32 = gguf.GGMLQuantizationType.F32
 Array = np.ndarray[Any, Any]
 
 
+@dataclass(frozen=True)
+class Vocabulary:
+    """A byte-level BPE tokenizer, as GGUF keeps it."""
+
+    tokens: list[str]
+    merges: list[str]
+    num_special: int
+    chat_template: str
+
+
 def write_gguf(
     path: Path,
     raw: Mapping[str, Any],
@@ -23,12 +34,15 @@ def write_gguf(
     *,
     kind: gguf.GGMLQuantizationType = F32,
     extra: Mapping[str, Array] | None = None,
+    vocabulary: Vocabulary | None = None,
 ) -> None:
     """Write a model; matrices as `kind` where their rows fill its blocks, all else fp32."""
     architecture = architecture_of(raw)
     arch = {name: key for key, name in gguf.MODEL_ARCH_NAMES.items()}[architecture]
     writer = gguf.GGUFWriter(path, architecture)
     add_keys(writer, raw)
+    if vocabulary:
+        add_vocabulary(writer, vocabulary)
     table = gguf.get_tensor_name_map(arch, raw["num_hidden_layers"])
     for name, value in {**converted(raw, tensors)}.items():
         stored = table.get_name(name, try_suffixes=(".weight", ".bias"))
@@ -43,6 +57,17 @@ def write_gguf(
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
+
+
+def add_vocabulary(writer: gguf.GGUFWriter, vocabulary: Vocabulary) -> None:
+    """`TextModel._set_vocab_gpt2`; the first tokens are special."""
+    writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_pre("gpt-2")
+    writer.add_token_list(vocabulary.tokens)
+    kinds = [gguf.TokenType.CONTROL] * vocabulary.num_special
+    writer.add_token_types([*kinds, *[gguf.TokenType.NORMAL] * (len(vocabulary.tokens) - len(kinds))])
+    writer.add_token_merges(vocabulary.merges)
+    writer.add_chat_template(vocabulary.chat_template)
 
 
 def architecture_of(raw: Mapping[str, Any]) -> str:

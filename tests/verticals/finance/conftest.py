@@ -83,7 +83,7 @@ def make_resources(tmp_path: Path) -> Callable[[Any], Resources]:
 
     def make(registry: Any) -> Resources:
         nothing: Any = None
-        return Resources(nothing, nothing, "fake-1", nothing, registry, sessionmaker(engine), None)
+        return Resources(nothing, nothing, nothing, registry, sessionmaker(engine), None)
 
     return make
 

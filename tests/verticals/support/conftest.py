@@ -28,8 +28,8 @@ def sessions(tmp_path: Path) -> Iterator[sessionmaker[Session]]:
 @pytest.fixture
 def make_handlers(sessions: sessionmaker[Session]) -> Callable[[ScriptedModel, ListRetriever], SupportHandlers]:
     def make(model: ScriptedModel, retriever: ListRetriever) -> SupportHandlers:
-        desk = TicketDesk(sessions, model, "fake-1")
+        desk = TicketDesk(sessions, model, lambda: "fake-1")
         agent = SupportAgent(model, retriever, desk, answerable_similarity=0.5)
-        return SupportHandlers(agent, desk, retriever, "fake-1")
+        return SupportHandlers(agent, desk, retriever, lambda: "fake-1")
 
     return make

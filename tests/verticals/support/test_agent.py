@@ -87,7 +87,7 @@ def test_a_draft_that_goes_wrong_is_completed_from_the_passage(make_handlers: Ma
 
 
 def test_without_a_drafting_model_the_best_passage_is_quoted(sessions: sessionmaker[Session]) -> None:
-    desk = TicketDesk(sessions, ScriptedModel(), "fake-1")
+    desk = TicketDesk(sessions, ScriptedModel(), lambda: "fake-1")
     agent = SupportAgent(None, _knowledge(), desk)
 
     events = list(agent.stream(_ask("How many days to return items?"), context(), conversation_id="c"))

@@ -42,7 +42,6 @@ def resources(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Resources]:
         yield Resources(
             engine=engine,
             chat_model=EngineChatModel(engine=engine, tokenizer=tokenizer),
-            model_version=engine.model_version,
             retriever=KnowledgeBase(sessions, MiniLMEmbedder(), folder / "index"),
             registry=None,  # type: ignore[arg-type]  support has no registered models
             sessions=sessions,

@@ -177,7 +177,7 @@ def test_a_ticket_whose_record_fails_is_not_stored(sessions: sessionmaker[Sessio
         def __call__(self, *decisions: object, session: Session | None = None) -> None:
             raise RuntimeError("audit store is down")
 
-    desk = TicketDesk(sessions, ScriptedModel(script="{}"), "fake-1")
+    desk = TicketDesk(sessions, ScriptedModel(script="{}"), lambda: "fake-1")
 
     with pytest.raises(RuntimeError, match="audit store is down"):
         desk.open(_talk(LAMP), context(Broken()), conversation_id="c-1")

@@ -1,0 +1,332 @@
+"""Several models in one process, loaded, swapped and unloaded while they serve. Ignores files, tensors and HTTP.
+
+A swap is a pointer that moves: the new engine is loaded, verified and has answered once before the name means it. What
+began on the old engine ends there; the old one is gone when the last of that has ended. Until then two copies are in
+memory: a swap needs room for both. Whatever fails on the way leaves the old engine serving.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from weakref import WeakSet
+
+from core_model.engine import Engine
+from core_model.generation import EngineStopped, RequestOptions, SamplingParams, TokenChunk
+from core_model.host_memory import available_bytes
+from core_model.stats import EngineStats
+
+if TYPE_CHECKING:
+    from core_model.pooled import FloatArray, Pooling
+    from core_model.tokenizer import Tokenizer
+
+T = TypeVar("T")
+_WARM_UP = SamplingParams(max_tokens=2, ignore_eos=True)
+
+
+class Model(NamedTuple):
+    """An engine and the tokenizer that belongs to it."""
+
+    engine: Engine
+    tokenizer: Tokenizer
+
+
+OpenModel = Callable[..., tuple[Engine, "Tokenizer"]]  # as `core_model.embedded.load_engine`
+
+
+@dataclass(frozen=True)
+class ModelStats:
+    """What serves under a name. `num_draining` old engines still finish requests and hold their memory until then."""
+
+    model_version: str
+    folder: Path
+    previous: Path | None
+    num_swaps: int
+    num_draining: int
+    engine: EngineStats
+
+
+@dataclass(eq=False)
+class _Place:
+    """A name's state; `current` is replaced as a whole, so that reading it needs no lock."""
+
+    current: Model | None
+    folder: Path
+    options: Mapping[str, Any]
+    previous: tuple[Path, Mapping[str, Any]] | None = None
+    num_swaps: int = 0
+    adapters: dict[str, Path] = field(default_factory=dict)
+    draining: WeakSet[Engine] = field(default_factory=WeakSet)  # weak: an engine that has ended may be forgotten
+
+
+class ServedModel:
+    """A name that keeps its meaning across swaps: a `TextEngine` that is always the current one."""
+
+    def __init__(self, name: str, place: _Place) -> None:
+        self.name, self._place = name, place
+
+    @property
+    def current(self) -> Model:
+        """Engine and tokenizer of this moment, which belong together.
+
+        Raises:
+            EngineStopped: the model was unloaded.
+        """
+        model = self._place.current
+        if model is None:
+            raise EngineStopped(f"model: {self.name!r} is not loaded. Load it again.")
+        return model
+
+    @property
+    def model_version(self) -> str:
+        """Of the engine that the next request goes to."""
+        return self.current.engine.model_version
+
+    def call(self, use: Callable[[Model], T]) -> T:
+        """`use` with the current model; again with its successor if a swap came between its steps.
+
+        Tokens mean something to their own model only, so whoever encodes text and then streams does both in one `use`.
+        """
+        while True:
+            model = self.current
+            try:
+                return use(model)
+            except EngineStopped:
+                if model is self._place.current:
+                    raise
+
+    def stream(
+        self, prompt_ids: Sequence[int], params: SamplingParams, *, options: RequestOptions | None = None
+    ) -> Iterator[TokenChunk]:
+        """As `Engine.stream`; the answer ends on the engine that it began on."""
+        return self.call(lambda model: model.engine.stream(prompt_ids, params, options=options))
+
+    def embed(
+        self,
+        prompts: Sequence[Sequence[int]],
+        *,
+        pooling: Pooling = "mean",
+        normalize: bool = False,
+        options: RequestOptions | None = None,
+    ) -> FloatArray:
+        """As `Engine.embed`; all rows are of one model."""
+        return self.call(
+            lambda model: model.engine.embed(prompts, pooling=pooling, normalize=normalize, options=options)
+        )
+
+    def between_steps(self, change: Callable[[Any], str | None]) -> None:
+        """As `Engine.between_steps`; a later swap undoes it."""
+        self.call(lambda model: model.engine.between_steps(change))
+
+    def stats(self) -> EngineStats:
+        """Of the current engine; totals begin anew with each."""
+        return self.current.engine.stats()
+
+    @property
+    def adapters(self) -> tuple[str, ...]:
+        """Names that requests may ask for."""
+        return self.current.engine.adapters
+
+    def expert_counts(self) -> Mapping[int, Sequence[int]]:
+        """Of the current engine."""
+        return self.current.engine.expert_counts()
+
+
+class ModelPool:
+    """Models by name. All methods are safe from any thread; changes wait for each other, requests for none of them.
+
+    Args:
+        open_model: Makes a started engine and its tokenizer from a folder and options, and verifies it:
+            `core_model.embedded.load_engine`.
+        keep_free_bytes: Refuse a swap if less main memory than this would be left beside both models, the new one taken
+            to be as large as its files. None swaps whatever happens.
+        free_bytes: How much is available now; None if that cannot be told, and then nothing is refused.
+    """
+
+    def __init__(
+        self,
+        open_model: OpenModel,
+        *,
+        keep_free_bytes: int | None = None,
+        free_bytes: Callable[[], int | None] = available_bytes,
+    ) -> None:
+        self._open, self._keep_free, self._free_bytes = open_model, keep_free_bytes, free_bytes
+        self._places: dict[str, _Place] = {}
+        self._retired: WeakSet[Engine] = WeakSet()  # all that only finish what they have
+        self._changing = threading.Lock()
+
+    def load(self, name: str, folder: Path, **options: Any) -> ServedModel:
+        """Load a model under a new name.
+
+        Args:
+            folder: A checkpoint folder, or whatever else `open_model` opens.
+            options: For `open_model`; they also hold for later swaps of this name.
+
+        Raises:
+            ValueError: the name is taken, or the model is damaged or fails its first answer.
+        """
+        with self._changing:
+            if name in self._places:
+                raise ValueError(f"name: {name!r} is loaded already. Use swap, or another name.")
+            self._places[name] = _Place(self._opened(name, folder, options, adapters={}), folder, options)
+            return self.engine(name)
+
+    def swap(self, name: str, folder: Path, **options: Any) -> str:
+        """Serve another model under `name` and return its version; requests go on meanwhile, none fails.
+
+        Args:
+            options: Replace those given before, one by one.
+
+        Raises:
+            ValueError: no such name, too little memory, or the new model is damaged or fails its first answer. The old
+                one goes on serving then.
+        """
+        with self._changing:
+            place = self._place(name)
+            return self._replace(name, folder, {**place.options, **options})
+
+    def roll_back(self, name: str) -> str:
+        """Swap to what served before the last swap. Again, and it is undone.
+
+        Raises:
+            ValueError: there was no swap; else as `swap`.
+        """
+        with self._changing:
+            previous = self._place(name).previous
+            if previous is None:
+                raise ValueError(f"name: {name!r} was never swapped, so there is nothing to go back to. Use swap.")
+            return self._replace(name, *previous)
+
+    def unload(self, name: str, *, drain: bool = True) -> None:
+        """Serve `name` no longer.
+
+        Args:
+            drain: Let what runs end by itself; False cancels it.
+
+        Raises:
+            ValueError: no such name.
+        """
+        with self._changing:
+            place = self._place(name)
+            del self._places[name]
+            old, place.current = place.current, None
+            assert old is not None, "a place without a model has no name"
+            self._retire(place, old.engine)
+            if not drain:
+                for engine in [*place.draining]:
+                    engine.close()
+
+    def load_adapter(self, name: str, adapter: str, folder: Path) -> None:
+        """As `Engine.load_adapter`, and again in whatever is swapped in: a model that it does not fit is refused."""
+        with self._changing:
+            place = self._place(name)
+            self.engine(name).current.engine.load_adapter(adapter, folder)
+            place.adapters[adapter] = folder
+
+    def unload_adapter(self, name: str, adapter: str) -> None:
+        """As `Engine.unload_adapter`."""
+        with self._changing:
+            place = self._place(name)
+            self.engine(name).current.engine.unload_adapter(adapter)
+            place.adapters.pop(adapter, None)
+
+    def engine(self, name: str) -> ServedModel:
+        """The name as an engine; it follows swaps.
+
+        Raises:
+            ValueError: no such name.
+        """
+        return ServedModel(name, self._place(name))
+
+    def stats(self) -> dict[str, ModelStats]:
+        """What serves, by name."""
+        found = {}
+        for name, place in [*self._places.items()]:
+            if model := place.current:
+                found[name] = ModelStats(
+                    model.engine.model_version,
+                    place.folder,
+                    place.previous[0] if place.previous else None,
+                    place.num_swaps,
+                    sum(engine.is_alive for engine in place.draining),
+                    model.engine.stats(),
+                )
+        return found
+
+    def close(self) -> None:
+        """Unload everything and cancel what runs."""
+        for name in [*self._places]:
+            self.unload(name, drain=False)
+        for engine in [*self._retired]:
+            engine.close()
+
+    def __enter__(self) -> ModelPool:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def _place(self, name: str) -> _Place:
+        if name not in self._places:
+            loaded = ", ".join(sorted(self._places)) or "none"
+            raise ValueError(f"name: no model is loaded as {name!r} (loaded: {loaded}). Load it first.")
+        return self._places[name]
+
+    def _replace(self, name: str, folder: Path, options: Mapping[str, Any]) -> str:
+        place = self._place(name)
+        self._refuse_if_too_large(folder)
+        old, new = place.current, self._opened(name, folder, options, adapters=place.adapters)
+        place.current = new  # from here on requests go to the new one
+        place.previous = place.folder, place.options
+        place.folder, place.options = folder, options
+        place.num_swaps += 1
+        assert old is not None
+        self._retire(place, old.engine)
+        return new.engine.model_version
+
+    def _retire(self, place: _Place, engine: Engine) -> None:
+        place.draining.add(engine)
+        self._retired.add(engine)
+        engine.drain()
+
+    def _opened(self, name: str, folder: Path, options: Mapping[str, Any], *, adapters: Mapping[str, Path]) -> Model:
+        """A model that has its adapters and has answered once."""
+        try:
+            model = Model(*self._open(folder, **options))
+        except (ValueError, OSError) as error:
+            raise ValueError(f"folder: cannot be loaded as {name!r}, and nothing was changed. {error}") from error
+        try:
+            for adapter, adapter_folder in adapters.items():
+                model.engine.load_adapter(adapter, adapter_folder)
+            for _ in model.engine.stream(model.tokenizer.encode("Hello") or [0], _WARM_UP):
+                pass
+        except Exception as error:
+            model.engine.close()
+            cause = error.__cause__ or error
+            raise ValueError(
+                f"folder: {folder.name!r} loads but does not work, and nothing was changed "
+                f"({type(cause).__name__}: {cause}). Check the model."
+            ) from error
+        return model
+
+    def _refuse_if_too_large(self, folder: Path) -> None:
+        free = None if self._keep_free is None else self._free_bytes()
+        if self._keep_free is None or free is None:
+            return
+        needed = size_on_disk(folder)
+        if free - needed < self._keep_free:
+            raise ValueError(
+                f"folder: too little memory for {folder.name!r} beside what is loaded, and nothing was changed: "
+                f"{needed >> 20} MiB of weights, {free >> 20} MiB available, {self._keep_free >> 20} MiB to be kept "
+                "free. Unload a model first, or restart with the new one."
+            )
+
+
+def size_on_disk(path: Path) -> int:
+    """Bytes of a model's weight files, not counting ready-made copies in subfolders; about what it takes in memory."""
+    files = [path] if path.is_file() else [*path.glob("*.safetensors")]
+    return sum(file.stat().st_size for file in files)

@@ -1,0 +1,132 @@
+"""Operators' routes for the models in this process: what serves, swap, roll back, rebalance. Ignores how that is done.
+
+A swap touches every tenant, so it needs a key with the scope `models.swap` or `models.*`: `*` does not include it.
+Models are named by their folder or file under `<TRIVIUM_HOME>/models`; no other place can be reached from here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from fastapi import APIRouter, Request
+from pydantic import BaseModel, ConfigDict, Field
+
+from service.auth import Caller
+from service.kit import Kit
+from service.problems import request_id_of
+from service.routes import Authenticated
+from verticals.contract import Decision, InvalidInput, NotFound, Unavailable
+
+if TYPE_CHECKING:
+    from core_model.models import ModelPool
+
+router = APIRouter(prefix="/v1/admin/models", tags=["service"])
+
+
+class SwapRequest(BaseModel):
+    """Which model to serve."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    folder: str = Field(min_length=1, description="A checkpoint folder or GGUF file in the models folder.")
+
+
+class RebalanceRequest(BaseModel):
+    """How far one step may go; see `core_model.rebalance`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    strength: float = Field(0.02, gt=0, le=1)
+    max_change: float = Field(0.05, gt=0, le=1)
+
+
+@router.get("", summary="The models in this process")
+def list_models(request: Request, caller: Authenticated) -> dict[str, Any]:
+    """Version, folder, swaps and load of each."""
+    caller.require_operator("models.read")
+    found = _pool(_kit(request)).stats()
+    return {
+        name: {
+            "model_version": stats.model_version,
+            "folder": stats.folder.name,
+            "previous": stats.previous.name if stats.previous else None,
+            "num_swaps": stats.num_swaps,
+            "num_draining": stats.num_draining,
+            "engine": asdict(stats.engine),
+        }
+        for name, stats in found.items()
+    }
+
+
+@router.post("/{name}", summary="Serve another model under this name; requests go on meanwhile")
+def swap(name: str, asked: SwapRequest, request: Request, caller: Authenticated) -> dict[str, str]:
+    """Both models are in memory until the old one has finished what it has. On failure the old one stays."""
+    caller.require_operator("models.swap")
+    kit = _kit(request)
+    pool, folder = _pool(kit), _find(kit.settings.home / "models", asked.folder)
+    return _change(request, caller, "models.swap", name, lambda: pool.swap(name, folder))
+
+
+@router.post("/{name}/rollback", summary="Serve again what served before the last swap")
+def roll_back(name: str, request: Request, caller: Authenticated) -> dict[str, str]:
+    """It is loaded and verified as in a swap."""
+    caller.require_operator("models.swap")
+    pool = _pool(_kit(request))
+    return _change(request, caller, "models.rollback", name, lambda: pool.roll_back(name))
+
+
+@router.post("/{name}/rebalance", summary="Even out the load of the model's experts by one step")
+def rebalance(name: str, asked: RebalanceRequest, request: Request, caller: Authenticated) -> dict[str, str]:
+    """Selection biases change between two steps; answers may change near ties, and so does the version."""
+    from core_model.rebalance import rebalance_engine
+
+    caller.require_operator("models.rebalance")
+    pool = _pool(_kit(request))
+
+    def run() -> str:
+        engine = pool.engine(name)
+        rebalance_engine(engine, strength=asked.strength, max_change=asked.max_change)
+        return engine.model_version
+
+    return _change(request, caller, "models.rebalance", name, run)
+
+
+def _change(request: Request, caller: Caller, kind: str, name: str, run: Callable[[], str]) -> dict[str, str]:
+    """Run a change, and put it into the audit trail."""
+    kit = _kit(request)
+    before = _pool(kit).stats().get(name)
+    if before is None:
+        raise NotFound("no model is loaded under this name", field="name", value=name)
+    try:
+        version = run()
+    except ValueError as error:
+        raise InvalidInput(str(error).partition(": ")[2].removesuffix("."), field="folder") from error
+    versions = {"before": before.model_version, "after": version}
+    digest = hashlib.sha256(f"{kind} {name} {version}".encode()).hexdigest()
+    who = {"tenant": caller.tenant, "actor": caller.key_id, "request_id": request_id_of(request)}
+    kit.audit.record(
+        Decision(kind=kind, subject=name, input_sha256=digest, outcome=versions, model_version=version), who=who
+    )
+    return {"name": name, **versions}
+
+
+def _find(models: Path, wanted: str) -> Path:
+    path = models / wanted
+    if path.parent != models or wanted in (".", "..") or not path.exists():
+        there = sorted(found.name for found in models.glob("[!.]*"))
+        raise NotFound(f"must be one of {', '.join(there) or 'none yet'}", field="folder", value=wanted)
+    return path
+
+
+def _kit(request: Request) -> Kit:
+    return cast(Kit, request.app.state.kit)
+
+
+def _pool(kit: Kit) -> ModelPool:
+    if kit.models is None:
+        raise Unavailable("the model is on a remote server", remedy="Swap it there.")
+    return kit.models
