@@ -55,6 +55,12 @@ class EngineStats(Protocol):
     def cached_prompt_tokens_total(self) -> int: ...
 
     @property
+    def drafted_tokens_total(self) -> int: ...
+
+    @property
+    def accepted_tokens_total(self) -> int: ...
+
+    @property
     def prompt_tokens_total(self) -> int: ...
 
     @property
@@ -121,6 +127,9 @@ class _EngineCollector(Collector):
         yield CounterMetricFamily("trivium_preemptions", "Requests that gave way to others.", stats.preemptions_total)
         reused = stats.cached_prompt_tokens_total
         yield CounterMetricFamily("trivium_cached_prompt_tokens", "Prompt tokens found in the cache.", reused)
+        drafted, accepted = stats.drafted_tokens_total, stats.accepted_tokens_total
+        yield CounterMetricFamily("trivium_drafted_tokens", "Tokens that were guessed.", drafted)
+        yield CounterMetricFamily("trivium_accepted_tokens", "Guesses that were right.", accepted)
         yield CounterMetricFamily("trivium_prompt_tokens", "Prompt tokens read.", stats.prompt_tokens_total)
         yield CounterMetricFamily("trivium_generated_tokens", "Tokens generated.", stats.generated_tokens_total)
 

@@ -31,6 +31,8 @@ class FakeStats:
     pages_free: int = 0
     pages_cached: int = 0
     preemptions_total: int = 0
+    drafted_tokens_total: int = 9
+    accepted_tokens_total: int = 7
     cached_prompt_tokens_total: int = 0
     prompt_tokens_total: int = 0
     generated_tokens_total: int = 0
