@@ -15,6 +15,7 @@ from math import gcd
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F  # noqa: N812 - its usual name
 from torch import Tensor
 
 from core_model.adapters import Adapter, LowRank, read_adapter
@@ -22,8 +23,6 @@ from core_model.attention import LatentAttention, Segment
 from core_model.model import Decoder
 from core_model.moe import MLP, MoE
 from core_model.quantize import Linear
-
-Delta = Mapping[int, LowRank]  # one adapter's part in a wrapped layer, by the position of the fused layer
 
 
 class AdapterBank:
@@ -74,9 +73,9 @@ class AdapterBank:
             raise ValueError(f"adapters: at most {self.max_adapters}. Unload one, or raise max_adapters.")
         for site in self._sites:
             names = [f"{site.prefix}.{name}" for name, _ in site.parts]
-            delta = {i: adapter.layers[name] for i, name in enumerate(names) if name in adapter.layers}
-            if delta:
-                site.wrap(self).deltas[adapter.id] = delta
+            parts = {i: adapter.layers[name] for i, name in enumerate(names) if name in adapter.layers}
+            if parts:
+                site.wrap(self).add(adapter.id, parts)
         self._prompts[adapter.id] = adapter.prompt_KD
         self._decoder.adapters = self
 
@@ -137,7 +136,8 @@ class AdaptedLinear:
         self._firsts = [sum(outputs[:i]) for i in range(len(outputs))]
         width = gcd(*outputs)  # products of one size run at once, so outputs are cut into blocks of one width
         self._num_blocks = [size // width for size in outputs]
-        self.deltas: dict[str, Delta] = {}
+        self._layer_of_block = [i for i, num in enumerate(self._num_blocks) for _ in range(num)]
+        self.deltas: dict[str, _Delta] = {}
         self._packed: dict[tuple[str, ...], _Packed] = {}
 
     def __call__(self, x_TI: Tensor) -> Tensor:
@@ -149,14 +149,28 @@ class AdaptedLinear:
                 self._add_span_(y_TO[first:end], x_TI[first:end], delta)
         return y_TO
 
+    def add(self, adapter_id: str, parts: Mapping[int, LowRank]) -> None:
+        """Take in an adapter: its matrices by the position of the fused layer, smaller ranks filled up with zeros."""
+        like, rank = next(iter(parts.values())).down_RI, max(low.rank for low in parts.values())
+        down_PRI = like.new_zeros(len(self._outputs), rank, like.shape[1])
+        up_XRW = like.new_zeros(len(self._layer_of_block), rank, sum(self._outputs) // len(self._layer_of_block))
+        for i, low in parts.items():
+            first, num = sum(self._num_blocks[:i]), self._num_blocks[i]
+            down_PRI[i, : low.rank] = low.down_RI
+            up_XRW[first : first + num, : low.rank] = low.up_RO.view(low.rank, num, -1).transpose(0, 1)
+        self.deltas[adapter_id] = _Delta(down_PRI, up_XRW)
+        self._packed = {}
+
     def drop(self, adapter_id: str) -> None:
         """Forget an adapter."""
         self.deltas.pop(adapter_id, None)
         self._packed = {}
 
-    def _add_span_(self, y_NO: Tensor, x_NI: Tensor, delta: Delta) -> None:
-        for i, low in delta.items():
-            y_NO.narrow(1, self._firsts[i], self._outputs[i]).addmm_(x_NI @ low.down_RI.t(), low.up_RO)
+    def _add_span_(self, y_NO: Tensor, x_NI: Tensor, delta: _Delta) -> None:
+        hidden_PNR = x_NI @ delta.down_PRI.transpose(1, 2)
+        for block, layer in enumerate(self._layer_of_block):
+            width = delta.up_XRW.shape[2]
+            y_NO.narrow(1, block * width, width).addmm_(hidden_PNR[layer], delta.up_XRW[block])
 
     def _add_singles_(self, y_TO: Tensor, x_TI: Tensor, rows: Rows) -> None:
         packed = self._packed.get(rows.single_ids)
@@ -179,22 +193,41 @@ class AdaptedLinear:
             y_TO[rows.singles] = y_NO
 
     def _pack(self, ids: tuple[str, ...]) -> _Packed:
-        """The rows' matrices one after another, smaller ranks filled up with zeros, outputs in blocks of W."""
+        """The rows' matrices one after another; of an adapter that leaves this layer alone, zeros."""
         kept = ids[:1] if len(set(ids)) == 1 else ids  # the same for all is read once
-        found = [(row, i, low) for row, name in enumerate(kept) for i, low in self.deltas.get(name, {}).items()]
-        if not found:
+        deltas = [self.deltas.get(name) for name in kept]
+        present = [delta for delta in deltas if delta is not None]
+        if not present:
             return _Packed()
-        like, rank, num_blocks = found[0][2].down_RI, max(low.rank for _, _, low in found), sum(self._num_blocks)
-        down = like.new_zeros(len(kept), len(self._outputs), rank, like.shape[1])
-        up = like.new_zeros(len(kept), num_blocks, rank, sum(self._outputs) // num_blocks)
-        for row, i, low in found:
-            first, num = sum(self._num_blocks[:i]), self._num_blocks[i]
-            down[row, i, : low.rank] = low.down_RI
-            up[row, first : first + num, : low.rank] = low.up_RO.view(low.rank, num, -1).transpose(0, 1)
-        down, up = down.flatten(1, 2).expand(len(ids), -1, -1), up.expand(len(ids), -1, -1, -1)
-        layers = [i for i, num in enumerate(self._num_blocks) for _ in range(num)]
-        layer_of_block = torch.tensor(layers, device=like.device) if num_blocks > len(self._outputs) else None
+        rank = max(delta.rank for delta in present)
+        nothing = present[0].zeros()
+        padded = [(delta or nothing).padded(rank) for delta in deltas]
+        down = torch.stack([delta.down_PRI for delta in padded]).flatten(1, 2).expand(len(ids), -1, -1)
+        up = torch.stack([delta.up_XRW for delta in padded]).expand(len(ids), -1, -1, -1)
+        is_plain = len(self._layer_of_block) == len(self._outputs)
+        layer_of_block = None if is_plain else torch.tensor(self._layer_of_block, device=down.device)
         return _Packed(down, up.flatten(0, 1), layer_of_block)
+
+
+@dataclass(frozen=True)
+class _Delta:
+    """One adapter's part in a layer: for each fused layer P down to rank R, and up from it to each block of outputs."""
+
+    down_PRI: Tensor
+    up_XRW: Tensor
+
+    @property
+    def rank(self) -> int:
+        return self.up_XRW.shape[1]
+
+    def zeros(self) -> _Delta:
+        return _Delta(torch.zeros_like(self.down_PRI), torch.zeros_like(self.up_XRW))
+
+    def padded(self, rank: int) -> _Delta:
+        missing = rank - self.rank
+        if not missing:
+            return self
+        return _Delta(F.pad(self.down_PRI, (0, 0, 0, missing)), F.pad(self.up_XRW, (0, 0, 0, missing)))
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """Constrained decoding: before each token, forbid those that leave the grammar. Ignores what the answer means.
 
-llguidance walks grammar and vocabulary; here its answer, a bit per token, becomes -inf in the logits.
+llguidance walks grammar and vocabulary, on a thread of its own while the model computes; here its answer, a bit per
+token, becomes -inf in the logits.
 Shapes: V vocabulary.
 """
 
@@ -8,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
 from functools import lru_cache
 
 import numpy as np
@@ -27,6 +29,7 @@ class ConstraintFactory:
         self._tokenizer = LLTokenizer(tokenizer_json, n_vocab=vocab_size, eos_token=sorted(eos_ids))
         self._vocab_size = vocab_size
         self._compiled = lru_cache(_NUM_CACHED)(self._compile)
+        self._ahead = ThreadPoolExecutor(1, thread_name_prefix="trivium-grammar")
 
     def compile(self, grammar: Grammar) -> Constraint:
         """A fresh constraint at the beginning of `grammar`.
@@ -34,7 +37,8 @@ class ConstraintFactory:
         Raises:
             ValueError: not a grammar of its kind, one that llguidance does not support, or one that no text fits.
         """
-        return Constraint(self._compiled(grammar).deep_copy(), self._vocab_size)  # a copy takes microseconds
+        copy = self._compiled(grammar).deep_copy()  # takes microseconds
+        return Constraint(copy, self._vocab_size, ahead=self._ahead)
 
     def _compile(self, grammar: Grammar) -> LLMatcher:
         source = _to_llguidance(grammar)
@@ -51,11 +55,16 @@ class ConstraintFactory:
 
 
 class Constraint:
-    """Where one answer stands in its grammar."""
+    """Where one answer stands in its grammar.
 
-    def __init__(self, matcher: LLMatcher, vocab_size: int) -> None:
-        self._matcher, self._vocab_size = matcher, vocab_size
+    Args:
+        ahead: Finds out what may come next as soon as that can be known, which is long before logits come.
+    """
+
+    def __init__(self, matcher: LLMatcher, vocab_size: int, *, ahead: Executor) -> None:
+        self._matcher, self._vocab_size, self._ahead = matcher, vocab_size, ahead
         self._bits = np.zeros((vocab_size + 31) // 32, np.uint32)
+        self._look_ahead()
 
     def mask(self, logits_V: Tensor) -> Tensor:
         """`logits_V` with -inf for the tokens that the grammar forbids here.
@@ -63,7 +72,7 @@ class Constraint:
         Raises:
             RuntimeError: the matcher gave up: the grammar is too complex for its limits, or leads nowhere from here.
         """
-        self._matcher.unsafe_compute_mask_ptr(self._bits.ctypes.data, self._bits.nbytes)
+        self._looking.result()
         self._check()
         allowed_V = np.unpackbits(self._bits.view(np.uint8), count=self._vocab_size, bitorder="little")
         allowed = torch.from_numpy(allowed_V).view(torch.bool).to(logits_V.device)
@@ -78,13 +87,22 @@ class Constraint:
         Raises:
             RuntimeError: as for `mask`, or a token that it forbids.
         """
+        self._looking.result()
         self._matcher.consume_token(token)
         self._check()
-        return bool(self._matcher.is_stopped())
+        is_complete = bool(self._matcher.is_stopped())
+        if not is_complete:
+            self._look_ahead()
+        return is_complete
 
     def num_possible(self, tokens: Sequence[int]) -> int:
         """How many of `tokens`, one after another, the grammar allows from here; moves nowhere."""
+        self._looking.result()
         return int(self._matcher.validate_tokens(list(tokens)))
+
+    def _look_ahead(self) -> None:
+        bits = self._bits  # kept alive by this, whoever drops the constraint meanwhile
+        self._looking = self._ahead.submit(lambda: self._matcher.unsafe_compute_mask_ptr(bits.ctypes.data, bits.nbytes))
 
     def _check(self) -> None:
         if self._matcher.is_error():
