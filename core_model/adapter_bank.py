@@ -167,10 +167,10 @@ class AdaptedLinear:
         self._packed = {}
 
     def _add_span_(self, y_NO: Tensor, x_NI: Tensor, delta: _Delta) -> None:
-        hidden_PNR = x_NI @ delta.down_PRI.transpose(1, 2)
+        hidden_NPR = (x_NI @ delta.down_PRI.flatten(0, 1).t()).view(len(x_NI), len(self._outputs), -1)
         for block, layer in enumerate(self._layer_of_block):
             width = delta.up_XRW.shape[2]
-            y_NO.narrow(1, block * width, width).addmm_(hidden_PNR[layer], delta.up_XRW[block])
+            y_NO.narrow(1, block * width, width).addmm_(hidden_NPR[:, layer], delta.up_XRW[block])
 
     def _add_singles_(self, y_TO: Tensor, x_TI: Tensor, rows: Rows) -> None:
         packed = self._packed.get(rows.single_ids)
