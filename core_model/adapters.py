@@ -153,7 +153,7 @@ def _read_layers(
     for name in targets:
         rank = _count({"r": _matching(ranks, name, config.get("r"))}, "r")
         if rank > max_rank:
-            raise ValueError(f"r: at most {max_rank} (got {rank}). Raise max_lora_rank, or train with a lower rank.")
+            raise ValueError(f"r: at most {max_rank} (got {rank}). Raise max_rank, or train with a lower rank.")
         alpha = _matching(alphas, name, config.get("lora_alpha"))
         if isinstance(alpha, bool) or not isinstance(alpha, int | float):
             raise ValueError(f"lora_alpha: must be a number (got {alpha!r}). Export the adapter again.")

@@ -24,10 +24,10 @@ from torch import Tensor
 from core_model.config import read_config
 from core_model.formats.compressed_tensors import Scheme, encode, quantization_config, scheme_of
 from core_model.formats.gguf_file import GGUFFile
-from core_model.formats.layers import StoredLayers, Weight
+from core_model.formats.layers import StoredLayers
 from core_model.formats.quantization_config import layer_formats
 from core_model.formats.safetensors_file import SafetensorsFile
-from core_model.quantized_weight import QuantizedWeight
+from core_model.quantized_weight import QuantizedWeight, Weight
 
 MANIFEST = "manifest.json"
 _INDEX = "model.safetensors.index.json"

@@ -52,7 +52,7 @@ def describe_load(counts_E: ArrayLike) -> LoadStats:
         gini=gini(counts),
         cv=coefficient_of_variation(counts),
         max_over_mean=float(counts.max() / mean) if mean else 1.0,
-        num_dead=int((counts < DEAD_SHARE * mean).sum()),
+        num_dead=len(dead_experts(counts)),
         num_pairs=int(counts.sum()),
     )
 

@@ -16,7 +16,7 @@ import torch.nn.functional as F  # noqa: N812 - its usual name
 from torch import Tensor
 
 from core_model.quantize import DenseLinear, Group, GroupedLinear, Int8Linear, Linear
-from core_model.quantized_weight import QuantizedWeight
+from core_model.quantized_weight import QuantizedWeight, Weight
 
 _OUTPUTS, _GROUP_SIZES = 16, (32, 64, 128, 256)  # what torch 2.13's kernel takes: multiples of, and one of
 _BLOCK = 64  # outputs that lie together in its order, on CPUs with AVX-512
@@ -24,10 +24,7 @@ _FEW_ROWS = 48  # up to here widening the weights costs more than it saves
 _CACHED = 2**17  # weights that are widened at once: half a megabyte, small enough to stay in the CPU's cache
 
 
-Stored = QuantizedWeight | Tensor
-
-
-def few_bit_linear(parts: Sequence[Stored], bias_O: Tensor | None = None) -> Linear:
+def few_bit_linear(parts: Sequence[Weight], bias_O: Tensor | None = None) -> Linear:
     """The fastest layer for weights that share their inputs, with their outputs side by side; plain ones stay so."""
     if len({_kind(part) for part in parts}) > 1:
         return SideBySide([few_bit_linear([part]) for part in parts], bias_O)
@@ -36,12 +33,12 @@ def few_bit_linear(parts: Sequence[Stored], bias_O: Tensor | None = None) -> Lin
         return DenseLinear(weight, bias_O)
     if weight.bits == 4:
         return Int4Linear(weight, bias_O)
-    if weight.bits == 8 and weight.scale_OG.shape[1] == 1 and torch.equal(weight.offset_OG, weight.scale_OG * -128):
+    if weight.bits == 8 and weight.scale_OG.shape[1] == 1 and weight.is_symmetric:
         return Int8Linear((weight.codes_OI.int() - 128).to(torch.int8), weight.scale_OG[:, 0].contiguous(), bias_O)
     return CodesLinear(weight, bias_O)
 
 
-def few_bit_grouped_linear(experts: Sequence[Sequence[Stored]]) -> GroupedLinear:
+def few_bit_grouped_linear(experts: Sequence[Sequence[Weight]]) -> GroupedLinear:
     """`few_bit_linear` for each expert."""
     joined = [_joined(parts) if len({_kind(part) for part in parts}) == 1 else None for parts in experts]
     int4 = [weight for weight in joined if isinstance(weight, QuantizedWeight) and weight.bits == 4]
@@ -171,11 +168,11 @@ class _Int4Weight:
         return torch.addcmul(middle_OG.unsqueeze(-1), steps_OGX, scale_OG.unsqueeze(-1)).flatten(1)
 
 
-def _kind(part: Stored) -> tuple[int, int]:
+def _kind(part: Weight) -> tuple[int, int]:
     return (part.bits, part.group_size) if isinstance(part, QuantizedWeight) else (16, 0)
 
 
-def _joined(parts: Sequence[Stored]) -> Stored:
+def _joined(parts: Sequence[Weight]) -> Weight:
     """Outputs one after another; all parts are of one kind."""
     if len(parts) == 1:
         return parts[0]

@@ -11,7 +11,8 @@ from collections.abc import Iterable, Mapping
 
 from core_model.config import ModelConfig
 from core_model.families import FAMILIES
-from core_model.formats.layers import Shape, Weight, shape_of
+from core_model.formats.layers import Shape, shape_of
+from core_model.quantized_weight import Weight
 
 # Scales of quantized activations and caches, which are not quantized here.
 _HARMLESS = re.compile(r"\.((input|output|activation)_(scale|zero_point|global_scale)|[qkv]_scale)$")

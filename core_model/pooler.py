@@ -22,9 +22,8 @@ class HiddenPooler:
     def __init__(self, pooling: Pooling) -> None:
         check_pooling(pooling)
         self.needs_all = pooling == "mean"
-        self._pieces: dict[
-            int, tuple[int, Tensor]
-        ] = {}  # first token -> how many, and their sum: one run twice counts once
+        # First token -> how many, and their sum: a piece that is run twice counts once.
+        self._pieces: dict[int, tuple[int, Tensor]] = {}
 
     def add(self, hidden_ND: Tensor, *, start: int, num_virtual: int = 0) -> None:
         """Take the states of the tokens from `start` on; the first `num_virtual` of all are an adapter's, not text."""

@@ -21,8 +21,6 @@ from torch import Tensor
 
 _CHUNK_ROWS = 512  # rows that are quantized at once: small enough to stay in the CPU's cache
 ALIGNMENT = 16  # bytes
-FEW_ROWS = 48  # up to here widening the weights costs more than it saves
-_INT4_CACHED = 2**17  # weights that are widened at once: half a megabyte, small enough to stay in the CPU's cache
 FEW_ROWS = 8  # up to here the first product wins: it costs the same per row, the second has a fixed cost
 
 Group = tuple[int, int, int]  # expert, first row, end row
@@ -122,11 +120,12 @@ class Int8GroupedLinear:
         return torch.cat(parts).to(x_NI.dtype)
 
 
-def has_exact_rows(device: torch.device) -> bool:
-    """Whether int8 layers give a row the same bits whatever rows are beside it, as long as the product is the same.
+def has_integer_product(device: torch.device) -> bool:
+    """Whether many rows are multiplied as integers. Without VNNI that is slow, and may saturate in 16 bits on its way.
 
-    The few-row product adds up each row by itself, in one order; the other adds integers. What stands in for them
-    elsewhere is a float product, which rounds differently for other numbers of rows.
+    Where they are, int8 layers give a row the same bits whatever rows are beside it, as long as the product is the
+    same: the few-row product adds up each row by itself, in one order; the other adds integers. What stands in for
+    them elsewhere is a float product, which rounds differently for other numbers of rows.
     """
     return device.type == "cpu" and torch.cpu._is_vnni_supported()
 
@@ -140,8 +139,7 @@ class _Int8Weight:
         self.scale_O = scale_O
         self.q_IO, self.scale_bf16_O = self.q_OI.t(), scale_O.bfloat16()
         self._has_weight_only = q_OI.device.type == "cpu" and q_OI.shape[1] % ALIGNMENT == 0
-        # Without VNNI the integer product is slow, and may saturate in 16 bits on its way.
-        self._has_integer_product = q_OI.device.type == "cpu" and torch.cpu._is_vnni_supported()
+        self._has_integer_product = has_integer_product(q_OI.device)
 
     def weight_only(self, x_NI: Tensor) -> Tensor:
         """x W^T for a few bf16 rows."""

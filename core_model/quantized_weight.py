@@ -41,6 +41,11 @@ class QuantizedWeight:
         return self.codes_OI.shape[0], self.codes_OI.shape[1]
 
     @property
+    def is_symmetric(self) -> bool:
+        """Whether the middle code stands for zero in every group."""
+        return torch.equal(self.offset_OG, self.scale_OG * -(2 ** (self.bits - 1)))
+
+    @property
     def group_size(self) -> int:
         """Inputs that share a scale."""
         return self.codes_OI.shape[1] // self.scale_OG.shape[1]
@@ -54,3 +59,27 @@ class QuantizedWeight:
         """The weights, fp32, (O, I)."""
         codes_OGX = self.codes_OI.float().view(*self.scale_OG.shape, -1)
         return torch.addcmul(self.offset_OG.unsqueeze(-1), codes_OGX, self.scale_OG.unsqueeze(-1)).flatten(1)
+
+
+Weight = Tensor | QuantizedWeight
+"""As a checkpoint may have it: plain, or in few bits."""
+
+
+def grouped_weight(
+    codes_OI: Tensor, scale_OG: Tensor, offset_OG: Tensor, *, bits: int, group_I: Tensor | None = None
+) -> Weight:
+    """Codes as they are; fp32 where `group_I`, the group of each input, does not give neighbours one group.
+
+    Raises:
+        ValueError: groups that the scales do not have, or scales that do not fit the codes.
+    """
+    inputs, groups = codes_OI.shape[1], scale_OG.shape[1]
+    if offset_OG.shape != scale_OG.shape or len(scale_OG) != len(codes_OI) or inputs % groups:
+        raise ValueError(f"codes {list(codes_OI.shape)} with scales {list(scale_OG.shape)}")
+    in_order_I = torch.arange(inputs, device=codes_OI.device) // (inputs // groups)
+    if group_I is None or torch.equal(group_I.long(), in_order_I):
+        return QuantizedWeight(codes_OI, scale_OG, offset_OG, bits)
+    if len(group_I) != inputs or not 0 <= int(group_I.min()) <= int(group_I.max()) < groups:
+        raise ValueError(f"g_idx must give each of {inputs} inputs a group below {groups}")
+    index_I = group_I.long()
+    return torch.addcmul(offset_OG[:, index_I], codes_OI.float(), scale_OG[:, index_I])

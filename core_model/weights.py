@@ -22,10 +22,10 @@ from core_model.quantize import (
     Int8GroupedLinear,
     Int8Linear,
     Linear,
-    has_exact_rows,
+    has_integer_product,
     quantize_int8,
 )
-from core_model.quantized_weight import QuantizedWeight
+from core_model.quantized_weight import QuantizedWeight, Weight
 
 Precision = Literal["int4", "int8", "int8-dynamic", "bf16", "fp32"]
 INT4 = Scheme(bits=4, group_size=32, offset="free")  # without calibration, the finest grid that the kernel takes
@@ -49,7 +49,7 @@ class Weights:
 
     def __init__(
         self,
-        tensors: Mapping[str, Tensor] | Mapping[str, Tensor | QuantizedWeight],
+        tensors: Mapping[str, Tensor] | Mapping[str, Weight],
         *,
         precision: Precision,
         device: torch.device | str = "cpu",
@@ -62,7 +62,7 @@ class Weights:
         self.dtype = torch.bfloat16 if precision == "bf16" else torch.float32
         self.device = torch.device(device)
         # Of the layers made so far; `core_model/passes.py` says what it is good for.
-        self.has_exact_rows = precision in ("int8", "int8-dynamic") and has_exact_rows(self.device)
+        self.has_exact_rows = precision in ("int8", "int8-dynamic") and has_integer_product(self.device)
 
     def tensor(self, name: str, *, dtype: torch.dtype | None = None) -> Tensor:
         """One tensor, in the compute dtype unless told.
@@ -129,12 +129,12 @@ class Weights:
             return True
         return self._is_integer and isinstance(self._tensors.get(name), QuantizedWeight)
 
-    def _few_bits(self, name: str) -> QuantizedWeight | Tensor:
+    def _few_bits(self, name: str) -> Weight:
         """As the checkpoint has it, if in grouped integers; else rounded to what `bits` say."""
         weight = self._raw(name)
         return weight if isinstance(weight, QuantizedWeight) else self._rounded(name, weight)
 
-    def _rounded(self, name: str, weight_OI: Tensor) -> QuantizedWeight | Tensor:
+    def _rounded(self, name: str, weight_OI: Tensor) -> Weight:
         bits = self._bits.get(name.removesuffix(".weight"), 4)
         if bits not in _SCHEMES:
             raise ValueError(f"bits: must be 4, 8 or 16 (got {bits} for {name}). Make the plan again.")
@@ -172,19 +172,12 @@ class Weights:
         weight = self._raw(name)
         return weight.dequantize() if isinstance(weight, QuantizedWeight) else weight
 
-    def _raw(self, name: str) -> Tensor | QuantizedWeight:
+    def _raw(self, name: str) -> Weight:
         """As the checkpoint has it: a format of grouped integers gives these, for a layer that computes with them."""
         try:
-            weight = self._tensors[name]
+            return self._tensors[name].to(self.device)
         except KeyError:
             raise ValueError(f"checkpoint: tensor {name} is missing. Convert or download the model again.") from None
-        if isinstance(weight, QuantizedWeight):
-            where = self.device
-            codes_OI, scale_OG, offset_OG = weight.codes_OI, weight.scale_OG, weight.offset_OG
-            return replace(
-                weight, codes_OI=codes_OI.to(where), scale_OG=scale_OG.to(where), offset_OG=offset_OG.to(where)
-            )
-        return weight.to(self.device)
 
 
 def side_by_side(rows: Tensor, parts: int) -> Tensor:

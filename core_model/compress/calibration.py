@@ -18,10 +18,8 @@ from torch import Tensor
 from core_model.config import ModelConfig
 from core_model.model import Decoder, DecoderLayer, Segment
 from core_model.quantize import DenseLinear, Group, GroupedLinear, Linear
-from core_model.quantized_weight import QuantizedWeight
+from core_model.quantized_weight import Weight
 from core_model.weights import Weights
-
-Stored = Tensor | QuantizedWeight
 
 
 @dataclass(frozen=True)
@@ -44,12 +42,12 @@ class Site:
         return self.hessian_II / max(1, self.num_tokens)
 
 
-Replace = Callable[[int, Sequence[Site]], Mapping[str, Stored]]  # layer, its sites -> new weights and tensors by name
+Replace = Callable[[int, Sequence[Site]], Mapping[str, Weight]]  # layer, its sites -> new weights and tensors by name
 
 
 def calibrate(
     config: ModelConfig,
-    tensors: Mapping[str, Stored],
+    tensors: Mapping[str, Weight],
     windows: Sequence[Sequence[int]],
     *,
     replace_layer: Replace,
@@ -111,7 +109,7 @@ class _Sum:
 class _Observing(Weights):
     """Gives fp32 layers that add their inputs to `observed`, by the names of their weights."""
 
-    def __init__(self, tensors: Mapping[str, Stored], observed: dict[tuple[str, ...], _Sum]) -> None:
+    def __init__(self, tensors: Mapping[str, Weight], observed: dict[tuple[str, ...], _Sum]) -> None:
         super().__init__(tensors, precision="fp32")
         self._observed = observed
 
@@ -155,6 +153,6 @@ class _ObservedExperts:
         return self._experts(x_NI, groups)
 
 
-def _mutable(tensors: Mapping[str, Stored]) -> Any:
+def _mutable(tensors: Mapping[str, Weight]) -> Any:
     """ChainMap's type asks for mutable maps and writes only to the first."""
     return tensors

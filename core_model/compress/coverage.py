@@ -6,9 +6,12 @@ through, such as experts stacked in one tensor, shows up as bytes left out. Igno
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
+
+from core_model.formats.layers import shape_of
 
 ROUTERS = (".mlp.gate.weight", ".mlp.router.weight", ".block_sparse_moe.gate.weight")
 _NOT_LINEAR = (*ROUTERS, ".bias", "norm.weight", ".kv_b_proj.weight")  # the last is absorbed into attention, see there
@@ -41,8 +44,7 @@ class Coverage:
 
 def measure_coverage(tensors: Mapping[str, Any], quantized: Collection[str]) -> Coverage:
     """Compare `quantized` names with the checkpoint's linear weights."""
-    size = {name: tensors[name].shape for name in linear_names(tensors)}
-    count = {name: _product(shape) for name, shape in size.items()}
+    count = {name: math.prod(shape_of(tensors, name)) for name in linear_names(tensors)}
     done = {name: number if name in quantized else 0 for name, number in count.items()}
     experts = [name for name in count if ".experts." in name]
     return Coverage(
@@ -57,16 +59,9 @@ def linear_names(tensors: Mapping[str, Any]) -> list[str]:
     return [
         name
         for name in tensors
-        if name.startswith("model.layers.") and not name.endswith(_NOT_LINEAR) and len(tensors[name].shape) >= 2
+        if name.startswith("model.layers.") and not name.endswith(_NOT_LINEAR) and len(shape_of(tensors, name)) >= 2
     ]
 
 
 def _share(part: int, whole: int) -> float:
     return part / whole if whole else 1.0
-
-
-def _product(shape: Any) -> int:
-    number = 1
-    for size in shape:
-        number *= int(size)
-    return number

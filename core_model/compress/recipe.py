@@ -15,12 +15,12 @@ import torch
 from torch import Tensor
 
 from core_model.compress.awq import scale_inputs
-from core_model.compress.calibration import Site, Stored, calibrate
+from core_model.compress.calibration import Site, calibrate
 from core_model.compress.coverage import Coverage, linear_names, measure_coverage
 from core_model.compress.gptq import gptq
 from core_model.compress.rounding import Scheme, round_to_nearest
 from core_model.config import ModelConfig
-from core_model.quantized_weight import QuantizedWeight
+from core_model.quantized_weight import QuantizedWeight, Weight
 
 Method = Literal["rtn", "awq", "gptq", "awq+gptq"]
 METHODS: tuple[Method, ...] = ("rtn", "awq", "gptq", "awq+gptq")
@@ -95,7 +95,7 @@ class Quantized:
     coverage: Coverage
     undertrained: tuple[Undertrained, ...] = ()
 
-    def over(self, tensors: Mapping[str, Stored]) -> dict[str, Stored]:
+    def over(self, tensors: Mapping[str, Weight]) -> dict[str, Weight]:
         """The whole checkpoint: `tensors` with the results in their places."""
         return {**tensors, **self.tensors, **self.weights}
 
@@ -130,7 +130,7 @@ def quantize_model(
                 weights[name] = _rounded(name, tensors[name], scheme)
     else:
 
-        def replace_layer(layer_idx: int, sites: Sequence[Site]) -> Mapping[str, Stored]:
+        def replace_layer(layer_idx: int, sites: Sequence[Site]) -> Mapping[str, Weight]:
             layer = _Layer(f"model.layers.{layer_idx}", tensors, sites)
             if "awq" in recipe.method:
                 layer.scale(recipe.scheme)

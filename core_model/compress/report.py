@@ -17,10 +17,9 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - its usual name
 from torch import Tensor
 
-from core_model.compress.calibration import Stored
 from core_model.evaluate import token_logits
 from core_model.model import Decoder, Segment
-from core_model.quantized_weight import QuantizedWeight
+from core_model.quantized_weight import Weight
 
 Score = Callable[[Decoder], float]
 
@@ -139,7 +138,7 @@ class Judge:
         return [F.nll_loss(p_TV[:-1], torch.tensor(w[1:], device=p_TV.device), reduction="none") for p_TV, w in pairs]
 
 
-def stored_bytes(tensors: Mapping[str, Stored]) -> int:
+def stored_bytes(tensors: Mapping[str, Weight]) -> int:
     """Bytes at rest: codes, bf16 scales and, unless symmetric, bf16 offsets of quantized weights; the rest as it is."""
     return sum(_weight_bytes(weight) for weight in tensors.values())
 
@@ -190,15 +189,11 @@ def _change(
     return math.expm1(float(total_W.sum() / count_W.sum())), low, high
 
 
-def _weight_bytes(weight: Stored) -> int:
+def _weight_bytes(weight: Weight) -> int:
     if isinstance(weight, Tensor):
         return int(weight.nbytes)
     codes = math.ceil(weight.codes_OI.numel() * weight.bits / 8)
-    return codes + weight.scale_OG.numel() * (2 if _is_symmetric(weight) else 4)
-
-
-def _is_symmetric(weight: QuantizedWeight) -> bool:
-    return torch.equal(weight.offset_OG, weight.scale_OG * -(1 << (weight.bits - 1)))
+    return codes + weight.scale_OG.numel() * (2 if weight.is_symmetric else 4)
 
 
 def _rate(value: float | None) -> str:

@@ -18,8 +18,8 @@ from torch import Tensor
 
 from core_model.formats.bits import BITS, pack, unpack
 from core_model.formats.fp8 import FP8, scale_tiles
-from core_model.formats.layers import Shape, Weight
-from core_model.quantized_weight import QuantizedWeight
+from core_model.formats.layers import Shape
+from core_model.quantized_weight import QuantizedWeight, Weight, grouped_weight
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,10 @@ class PackedFormat:
         zeros_OG: Tensor | int = 2 ** (bits - 1)
         if ".weight_zero_point" in parts:
             zeros_OG = unpack(parts[".weight_zero_point"].t(), bits).t()[:outputs]
-        return _weight(codes_OI, scale_OG, zeros_OG, bits=bits, group_I=parts.get(".weight_g_idx"))
+        group_I = parts.get(".weight_g_idx")
+        if group_I is not None and int(group_I.min()) < 0:  # the package fills an unused index with -1
+            group_I = None
+        return grouped_weight(codes_OI, scale_OG, -(scale_OG * zeros_OG), bits=bits, group_I=group_I)
 
     def shape(self, shapes: Mapping[str, Shape], read: Callable[[str], Tensor]) -> Shape:
         """As `weight_shape` says."""
@@ -76,26 +79,12 @@ class PlainFormat:
         zeros_OG: Tensor | int = 128
         if ".weight_zero_point" in parts:
             zeros_OG = parts[".weight_zero_point"].float().reshape(-1, scale_OG.shape[1]) + 128
-        return _weight((weight.int() + 128).to(torch.uint8), scale_OG.contiguous(), zeros_OG, bits=8)
+        codes = (weight.int() + 128).to(torch.uint8)
+        return grouped_weight(codes, scale_OG.contiguous(), -(scale_OG * zeros_OG), bits=8)
 
     def shape(self, shapes: Mapping[str, Shape], read: Callable[[str], Tensor]) -> Shape:
         """As stored."""
         return shapes[".weight"]
-
-
-def _weight(
-    codes_OI: Tensor, scale_OG: Tensor, zeros_OG: Tensor | int, *, bits: int, group_I: Tensor | None = None
-) -> Weight:
-    offset_OG = -(scale_OG * zeros_OG)
-    groups, inputs = scale_OG.shape[1], codes_OI.shape[1]
-    if offset_OG.shape != scale_OG.shape or inputs % groups:
-        raise ValueError(f"{inputs} inputs with scales {list(scale_OG.shape)}")
-    if group_I is None or int(group_I.min()) < 0:  # the package fills an unused index with -1
-        return QuantizedWeight(codes_OI, scale_OG, offset_OG, bits)
-    index = group_I.long()
-    if not torch.equal(index, torch.arange(inputs, device=index.device) // (inputs // groups)):
-        return torch.addcmul(offset_OG[:, index], codes_OI.float(), scale_OG[:, index])
-    return QuantizedWeight(codes_OI, scale_OG, offset_OG, bits)
 
 
 def encode(name: str, weight: QuantizedWeight) -> dict[str, Tensor]:
@@ -115,7 +104,7 @@ def encode(name: str, weight: QuantizedWeight) -> dict[str, Tensor]:
         f"{name}.weight_scale": rounded if torch.equal(rounded.float(), scale_OG) else scale_OG,
         f"{name}.weight_shape": torch.tensor(weight.shape),
     }
-    if not scheme_of(weight).is_symmetric:
+    if not weight.is_symmetric:
         stored[f"{name}.weight_zero_point"] = pack(zeros_OG.t().contiguous(), weight.bits).t().contiguous()
     return stored
 
@@ -132,8 +121,7 @@ class Scheme:
 def scheme_of(weight: QuantizedWeight) -> Scheme:
     """A weight's scheme: symmetric where the middle code stands for zero in every group."""
     whole_row = weight.scale_OG.shape[1] == 1
-    is_symmetric = torch.equal(weight.offset_OG, -(2 ** (weight.bits - 1)) * weight.scale_OG)
-    return Scheme(weight.bits, None if whole_row else weight.group_size, is_symmetric)
+    return Scheme(weight.bits, None if whole_row else weight.group_size, weight.is_symmetric)
 
 
 def quantization_config(schemes: Mapping[str, Scheme], dense: Iterable[str]) -> dict[str, Any]:

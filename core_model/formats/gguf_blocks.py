@@ -13,9 +13,9 @@ import torch
 from gguf import GGML_QUANT_SIZES, GGMLQuantizationType
 from torch import Tensor
 
-from core_model.formats.layers import Shape, Weight
+from core_model.formats.layers import Shape
 from core_model.formats.mxfp4 import scale_codes
-from core_model.quantized_weight import QuantizedWeight
+from core_model.quantized_weight import QuantizedWeight, Weight
 
 Kind = GGMLQuantizationType
 Groups = tuple[Tensor, Tensor, Tensor]  # codes (N, G * S) uint8, scales (N, G) and offsets (N, G) fp32

@@ -22,9 +22,9 @@ from core_model.config import ModelConfig, parse_config
 from core_model.formats.gguf_blocks import decode_tensor
 from core_model.formats.gguf_config import config_from_gguf
 from core_model.formats.gguf_header import StoredTensor, read_header
-from core_model.formats.layers import Shape, Weight
+from core_model.formats.layers import Shape
 from core_model.layout import expected_tensors
-from core_model.quantized_weight import QuantizedWeight
+from core_model.quantized_weight import QuantizedWeight, Weight
 
 
 class GGUFFile:

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from core_model.formats.bits import unpack
-from core_model.formats.layers import Shape, Weight
-from core_model.quantized_weight import QuantizedWeight
+from core_model.formats.layers import Shape
+from core_model.quantized_weight import Weight, grouped_weight
 
 _AWQ_ORDER = (0, 2, 4, 6, 1, 3, 5, 7)  # which of eight outputs lies in the i-th lowest bits of a word
 
@@ -40,14 +40,7 @@ class GptqFormat:
         """Codes as they are; fp32 where activation order left no neighbouring groups."""
         codes_OI = unpack(parts[".qweight"].t(), self.bits)
         zeros_GO = (unpack(parts[".qzeros"], self.bits) + self.zero_shift) & (2**self.bits - 1)
-        weight = _grouped(codes_OI, parts[".scales"], zeros_GO, bits=self.bits)
-        group_I = parts.get(".g_idx")
-        if group_I is None or torch.equal(group_I.long(), _in_order(weight)):
-            return weight
-        if len(group_I) != weight.shape[1] or not 0 <= int(group_I.min()) <= int(group_I.max()) < len(zeros_GO):
-            raise ValueError(f"g_idx must give each of {weight.shape[1]} inputs a group below {len(zeros_GO)}")
-        index = group_I.long()
-        return torch.addcmul(weight.offset_OG[:, index], codes_OI.float(), weight.scale_OG[:, index])
+        return _grouped(codes_OI, parts[".scales"], zeros_GO, bits=self.bits, group_I=parts.get(".g_idx"))
 
     def shape(self, shapes: Mapping[str, Shape], read: Callable[[str], Tensor]) -> Shape:
         """(O, I)."""
@@ -81,14 +74,10 @@ def _awq_unpack(words_NW: Tensor) -> Tensor:
     return values_NWX[..., places].flatten(1)
 
 
-def _grouped(codes_OI: Tensor, scales_GO: Tensor, zeros_GO: Tensor, *, bits: int) -> QuantizedWeight:
-    scale_OG = scales_GO.float().t().contiguous()
-    if scales_GO.shape != zeros_GO.shape or scale_OG.shape[0] != codes_OI.shape[0]:
+def _grouped(
+    codes_OI: Tensor, scales_GO: Tensor, zeros_GO: Tensor, *, bits: int, group_I: Tensor | None = None
+) -> Weight:
+    if scales_GO.shape != zeros_GO.shape:
         raise ValueError(f"scales are {list(scales_GO.shape)}, zero points {list(zeros_GO.shape)}")
-    if codes_OI.shape[1] % scale_OG.shape[1]:
-        raise ValueError(f"{codes_OI.shape[1]} inputs in {scale_OG.shape[1]} groups")
-    return QuantizedWeight(codes_OI, scale_OG, -(zeros_GO.t().float() * scale_OG), bits)
-
-
-def _in_order(weight: QuantizedWeight) -> Tensor:
-    return torch.arange(weight.shape[1], device=weight.codes_OI.device) // weight.group_size
+    scale_OG = scales_GO.float().t().contiguous()
+    return grouped_weight(codes_OI, scale_OG, -(zeros_GO.t().float() * scale_OG), bits=bits, group_I=group_I)

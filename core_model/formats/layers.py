@@ -11,9 +11,8 @@ from typing import Protocol
 
 from torch import Tensor
 
-from core_model.quantized_weight import QuantizedWeight
+from core_model.quantized_weight import Weight
 
-Weight = Tensor | QuantizedWeight
 Shape = tuple[int, ...]
 
 

@@ -18,11 +18,11 @@ from transformers import AutoModelForCausalLM, Glm4MoeConfig, Glm4MoeForCausalLM
 from core_model.checkpoint import TensorFiles, save_checkpoint
 from core_model.config import parse_config
 from core_model.formats.compressed_tensors import PackedFormat, PlainFormat, encode, quantization_config, scheme_of
-from core_model.formats.layers import StoredLayers, Weight
+from core_model.formats.layers import StoredLayers
 from core_model.formats.quantization_config import layer_formats
 from core_model.layout import check_tensors, expected_tensors
 from core_model.model import Decoder
-from core_model.quantized_weight import QuantizedWeight
+from core_model.quantized_weight import QuantizedWeight, Weight
 from core_model.weights import Weights
 from tests.core_model.formats.quantizing import random_quantized
 from tests.oracle.families import CASES, make_oracle
