@@ -3,19 +3,17 @@
 The base stays as it is, quantized or not: a layer that some adapter wants is wrapped, and adds to its output what each
 row's adapter says. A row that decodes is one of many small products, done at once; a stretch of a prompt has its own.
 Without adapters nothing is wrapped. Ignores files and names.
-Shapes: T rows of a call, N rows with one new token each, I inputs, O outputs, P fused layers, R rank, D model dim,
-W outputs of a block, X blocks of all N rows.
+Shapes: T rows of a call, N of them, I inputs, O outputs, R rank, Q rank of all fused layers together, D model dim,
+K virtual tokens, S adapters of one rank.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from math import gcd
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F  # noqa: N812 - its usual name
 from torch import Tensor
 
 from core_model.adapters import Adapter, LowRank, read_adapter
@@ -38,7 +36,7 @@ class AdapterBank:
         self._decoder, self.max_adapters, self.max_rank = decoder, max_adapters, max_rank
         self._sites = list(_sites(decoder))
         self._prompts: dict[str, Tensor | None] = {}
-        self.rows = _NO_ROWS
+        self.rows = Rows()
 
     @property
     def ids(self) -> frozenset[str]:
@@ -85,11 +83,11 @@ class AdapterBank:
         for site in self._sites:
             site.drop(adapter_id)
         if not self._prompts:
-            self._decoder.adapters, self.rows = None, _NO_ROWS
+            self._decoder.adapters, self.rows = None, Rows()
 
     def begin(self, segments: Sequence[Segment], x_TD: Tensor) -> None:
         """Before the layers of each call: note whose rows are whose, and put learned prompts into the embeddings."""
-        singles, ids, spans, first = list[int](), list[str](), list[tuple[str, int, int]](), 0
+        singles, spans, first = list[tuple[int, str]](), list[tuple[str, int, int]](), 0
         for segment in segments:
             end = first + segment.num_tokens
             prompt_KD = None if segment.adapter is None else self._prompts[segment.adapter]
@@ -97,12 +95,11 @@ class AdapterBank:
                 virtual_KD = prompt_KD[segment.start : segment.start + segment.num_tokens]
                 x_TD[first : first + len(virtual_KD)] = virtual_KD
             elif segment.adapter is not None and segment.num_tokens == 1:
-                singles.append(first)
-                ids.append(segment.adapter)
+                singles.append((first, segment.adapter))
             elif segment.adapter is not None:
                 spans.append((segment.adapter, first, end))
             first = end
-        self.rows = Rows(_compact(singles, x_TD.device), tuple(ids), tuple(spans)) if singles or spans else _NO_ROWS
+        self.rows = Rows(tuple(singles), tuple(spans))
 
 
 @dataclass(frozen=True)
@@ -110,17 +107,12 @@ class Rows:
     """Whose rows are whose in one call; rows of no adapter are in none of these.
 
     Attributes:
-        singles: Rows that are all of their segment, and `single_ids` their adapters.
-        spans: (adapter, first row, end row) of each longer segment.
+        singles: (row, adapter) of each segment of one token.
+        spans: (adapter, first row, end row) of each longer one.
     """
 
-    singles: slice | Tensor
-    single_ids: tuple[str, ...]
-    spans: tuple[tuple[str, int, int], ...]
-
-
-_MAX_PACKED = 8  # companies of rows: a step may run in several calls
-_NO_ROWS = Rows(slice(0, 0), (), ())
+    singles: tuple[tuple[int, str], ...] = ()
+    spans: tuple[tuple[str, int, int], ...] = ()
 
 
 class AdaptedLinear:
@@ -133,108 +125,114 @@ class AdaptedLinear:
 
     def __init__(self, base: Linear, bank: AdapterBank, *, outputs: Sequence[int]) -> None:
         self.base, self._bank, self._outputs = base, bank, outputs
-        self._firsts = [sum(outputs[:i]) for i in range(len(outputs))]
-        width = gcd(*outputs)  # products of one size run at once, so outputs are cut into blocks of one width
-        self._num_blocks = [size // width for size in outputs]
-        self._layer_of_block = [i for i, num in enumerate(self._num_blocks) for _ in range(num)]
-        self.deltas: dict[str, _Delta] = {}
-        self._packed: dict[tuple[str, ...], _Packed] = {}
+        self._shelves: dict[int, _Shelf] = {}  # by rank, so that others' ranks do not change a product's shape
+        self._planned: tuple[tuple[tuple[int, str], ...], list[tuple[slice, _Shelf]]] = ((), [])
+
+    @property
+    def adapters(self) -> frozenset[str]:
+        """The adapters that add something here."""
+        return frozenset(name for shelf in self._shelves.values() for name in shelf.ids)
 
     def __call__(self, x_TI: Tensor) -> Tensor:
         y_TO, rows = self.base(x_TI), self._bank.rows
-        if rows.single_ids:
-            self._add_singles_(y_TO, x_TI, rows)
+        for part, shelf in self._runs(rows.singles):
+            hidden_N1Q = torch.bmm(x_TI[part].unsqueeze(1), shelf.down_SQI.transpose(1, 2))
+            for y_NO, hidden_N1R, up_NRO in self._by_output(y_TO[part], hidden_N1Q, shelf):
+                y_NO.add_(torch.bmm(hidden_N1R, up_NRO).squeeze(1))
         for adapter_id, first, end in rows.spans:
-            if delta := self.deltas.get(adapter_id):
-                self._add_span_(y_TO[first:end], x_TI[first:end], delta)
+            if shelf := self._only(adapter_id):
+                hidden_NQ = x_TI[first:end] @ shelf.down_SQI[0].t()
+                for y_NO, hidden_NR, up_1RO in self._by_output(y_TO[first:end], hidden_NQ, shelf):
+                    y_NO.addmm_(hidden_NR, up_1RO[0])
         return y_TO
 
     def add(self, adapter_id: str, parts: Mapping[int, LowRank]) -> None:
         """Take in an adapter: its matrices by the position of the fused layer, smaller ranks filled up with zeros."""
         like, rank = next(iter(parts.values())).down_RI, max(low.rank for low in parts.values())
-        down_PRI = like.new_zeros(len(self._outputs), rank, like.shape[1])
-        up_XRW = like.new_zeros(len(self._layer_of_block), rank, sum(self._outputs) // len(self._layer_of_block))
+        down_1QI = like.new_zeros(1, len(self._outputs) * rank, like.shape[1])
+        ups_1RO = [like.new_zeros(1, rank, size) for size in self._outputs]
         for i, low in parts.items():
-            first, num = sum(self._num_blocks[:i]), self._num_blocks[i]
-            down_PRI[i, : low.rank] = low.down_RI
-            up_XRW[first : first + num, : low.rank] = low.up_RO.view(low.rank, num, -1).transpose(0, 1)
-        self.deltas[adapter_id] = _Delta(down_PRI, up_XRW)
-        self._packed = {}
+            down_1QI[0, i * rank : i * rank + low.rank] = low.down_RI
+            ups_1RO[i][0, : low.rank] = low.up_RO
+        self._put(rank, [_Shelf((adapter_id,), down_1QI, ups_1RO)])
 
     def drop(self, adapter_id: str) -> None:
         """Forget an adapter."""
-        self.deltas.pop(adapter_id, None)
-        self._packed = {}
+        for rank, shelf in self._shelves.items():
+            if adapter_id in shelf.ids:
+                self._put(rank, [], without=adapter_id)
 
-    def _add_span_(self, y_NO: Tensor, x_NI: Tensor, delta: _Delta) -> None:
-        hidden_NPR = (x_NI @ delta.down_PRI.flatten(0, 1).t()).view(len(x_NI), len(self._outputs), -1)
-        for block, layer in enumerate(self._layer_of_block):
-            width = delta.up_XRW.shape[2]
-            y_NO.narrow(1, block * width, width).addmm_(hidden_NPR[:, layer], delta.up_XRW[block])
+    def _put(self, rank: int, more: Sequence[_Shelf], *, without: str | None = None) -> None:
+        """Set up one rank's shelf anew: a call that runs meanwhile goes on with the old one."""
+        old = self._shelves.get(rank)
+        kept = [old.part(i, 1) for i, name in enumerate(old.ids) if name != without] if old else []
+        shelves = {**self._shelves}
+        shelves.pop(rank, None)
+        if all_parts := sorted([*kept, *more], key=lambda part: part.ids):
+            shelves[rank] = _Shelf(
+                tuple(part.ids[0] for part in all_parts),
+                torch.cat([part.down_SQI for part in all_parts]),
+                [torch.cat(ups) for ups in zip(*(part.ups_SRO for part in all_parts), strict=True)],
+            )
+        self._shelves, self._planned = shelves, ((), [])
 
-    def _add_singles_(self, y_TO: Tensor, x_TI: Tensor, rows: Rows) -> None:
-        packed = self._packed.get(rows.single_ids)
-        if packed is None:
-            # Answers go on for many steps in the same company, so that packing is rare and worth its price.
-            if len(self._packed) == _MAX_PACKED:
-                self._packed.clear()
-            packed = self._packed.setdefault(rows.single_ids, self._pack(rows.single_ids))
-        if packed.down_NRI is None or packed.up_XRW is None:
-            return
-        up_XRW = packed.up_XRW
-        hidden_N1R = torch.bmm(x_TI[rows.singles].unsqueeze(1), packed.down_NRI.transpose(1, 2))
-        hidden_NPR = hidden_N1R.view(len(hidden_N1R), len(self._outputs), -1)
-        if packed.layer_of_block is not None:
-            hidden_NPR = hidden_NPR.index_select(1, packed.layer_of_block)
-        hidden_X1R = hidden_NPR.view(len(up_XRW), 1, -1)
-        y_NO = y_TO[rows.singles]
-        y_NO.view(len(up_XRW), 1, -1).baddbmm_(hidden_X1R, up_XRW)
-        if not isinstance(rows.singles, slice):  # else `y_NO` was a view
-            y_TO[rows.singles] = y_NO
+    def _only(self, adapter_id: str) -> _Shelf | None:
+        shelves = (shelf for shelf in self._shelves.values() if adapter_id in shelf.ids)
+        return next((shelf.part(shelf.ids.index(adapter_id), 1) for shelf in shelves), None)
 
-    def _pack(self, ids: tuple[str, ...]) -> _Packed:
-        """The rows' matrices one after another; of an adapter that leaves this layer alone, zeros."""
-        kept = ids[:1] if len(set(ids)) == 1 else ids  # the same for all is read once
-        deltas = [self.deltas.get(name) for name in kept]
-        present = [delta for delta in deltas if delta is not None]
-        if not present:
-            return _Packed()
-        rank = max(delta.rank for delta in present)
-        nothing = present[0].zeros()
-        padded = [(delta or nothing).padded(rank) for delta in deltas]
-        down = torch.stack([delta.down_PRI for delta in padded]).flatten(1, 2).expand(len(ids), -1, -1)
-        up = torch.stack([delta.up_XRW for delta in padded]).expand(len(ids), -1, -1, -1)
-        is_plain = len(self._layer_of_block) == len(self._outputs)
-        layer_of_block = None if is_plain else torch.tensor(self._layer_of_block, device=down.device)
-        return _Packed(down, up.flatten(0, 1), layer_of_block)
+    def _by_output(self, y_NO: Tensor, hidden: Tensor, shelf: _Shelf) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """For each fused layer its outputs, its part of `hidden` (.., Q), and the way up."""
+        outputs = torch.split(y_NO, list(self._outputs), -1)
+        yield from zip(outputs, hidden.chunk(len(outputs), -1), shelf.ups_SRO, strict=True)
+
+    def _runs(self, singles: tuple[tuple[int, str], ...]) -> list[tuple[slice, _Shelf]]:
+        """Rows side by side whose adapters are so too, or are one: their matrices are where they are, none is copied.
+
+        The runner sorts rows by adapter. Answers go on in the same company, so the last plan is kept.
+        """
+        known, runs = self._planned
+        if known != singles:
+            runs = list(_plan(singles, list(self._shelves.values())))
+            self._planned = singles, runs
+        return runs
 
 
 @dataclass(frozen=True)
-class _Delta:
-    """One adapter's part in a layer: for each fused layer P down to rank R, and up from it to each block of outputs."""
+class _Shelf:
+    """Adapters' matrices one after another, in the order of their ids.
 
-    down_PRI: Tensor
-    up_XRW: Tensor
+    Attributes:
+        down_SQI: To all fused layers' ranks, Q = P * R.
+        ups_SRO: Up from there, for each fused layer.
+    """
 
-    @property
-    def rank(self) -> int:
-        return self.up_XRW.shape[1]
+    ids: tuple[str, ...]
+    down_SQI: Tensor
+    ups_SRO: Sequence[Tensor]
 
-    def zeros(self) -> _Delta:
-        return _Delta(torch.zeros_like(self.down_PRI), torch.zeros_like(self.up_XRW))
+    def part(self, first: int, num: int) -> _Shelf:
+        """`num` of them, not copied."""
+        here = slice(first, first + num)
+        return _Shelf(self.ids[here], self.down_SQI[here], [up_SRO[here] for up_SRO in self.ups_SRO])
 
-    def padded(self, rank: int) -> _Delta:
-        missing = rank - self.rank
-        if not missing:
-            return self
-        return _Delta(F.pad(self.down_PRI, (0, 0, 0, missing)), F.pad(self.up_XRW, (0, 0, 0, missing)))
+    def repeated(self, num: int) -> _Shelf:
+        """The only one, for `num` rows, not copied."""
+        ups = [up_1RO.expand(num, -1, -1) for up_1RO in self.ups_SRO]
+        return _Shelf(self.ids * num, self.down_SQI.expand(num, -1, -1), ups)
 
 
-@dataclass(frozen=True)
-class _Packed:
-    down_NRI: Tensor | None = None  # R: of all fused layers
-    up_XRW: Tensor | None = None
-    layer_of_block: Tensor | None = None  # None: each fused layer is a block
+def _plan(singles: Sequence[tuple[int, str]], shelves: Sequence[_Shelf]) -> Iterator[tuple[slice, _Shelf]]:
+    places = {name: (number, i) for number, shelf in enumerate(shelves) for i, name in enumerate(shelf.ids)}
+    left = [(row, *places[name]) for row, name in singles if name in places]
+    while left:
+        row, number, slot = left[0]
+        one, neighbours = (
+            next((i for i, place in enumerate(left) if place != (row + i, number, slot + i * step)), len(left))
+            for step in (0, 1)
+        )
+        shelf, num = shelves[number], max(one, neighbours)
+        yield slice(row, row + num), shelf.part(slot, 1).repeated(num) if one == num else shelf.part(slot, num)
+        left = left[num:]
 
 
 @dataclass(frozen=True)
@@ -262,7 +260,7 @@ class _Site:
         layer = getattr(self.owner, self.attribute)
         if isinstance(layer, AdaptedLinear):
             layer.drop(adapter_id)
-            if not layer.deltas:
+            if not layer.adapters:
                 setattr(self.owner, self.attribute, layer.base)
 
 
@@ -298,10 +296,3 @@ def _sites(decoder: Decoder) -> Iterator[_Site]:
 def _mlp_sites(mlp: MLP, prefix: str, *, dim: int, hidden: int) -> Iterator[_Site]:
     yield _Site(mlp, "gate_up_proj", prefix, dim, (("gate_proj", hidden), ("up_proj", hidden)))
     yield _Site(mlp, "down_proj", prefix, hidden, (("down_proj", dim),))
-
-
-def _compact(rows: list[int], device: torch.device) -> slice | Tensor:
-    """A slice if the rows lie side by side: then nothing need be copied."""
-    if not rows or rows[-1] - rows[0] == len(rows) - 1:
-        return slice(rows[0], rows[-1] + 1) if rows else slice(0, 0)
-    return torch.tensor(rows, device=device)

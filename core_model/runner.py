@@ -146,11 +146,11 @@ class ModelRunner:
         """One call of the decoder; adds each tile's hidden states (N, D), and what a token is sampled from (V,)."""
         token_ids: list[int] = []
         segments, due = [], dict[Place, int]()
+        tiles = sorted(tiles, key=_adapter_id)  # products of neighbours are one; a request's tiles stay in order
         for tile in tiles:
             request, end = tile.work.request, tile.start + tile.num_tokens
             assert request.slot is not None
-            adapter_id = request.adapter.id if request.adapter else None
-            segments.append(Segment(tile.num_tokens, tile.start, request.slot, adapter_id))
+            segments.append(Segment(tile.num_tokens, tile.start, request.slot, _adapter_id(tile) or None))
             for at in range(max(tile.start, len(request.token_ids) - 1), end):
                 due[request, at] = len(token_ids) + at - tile.start
             token_ids += tile.token_ids
@@ -168,6 +168,10 @@ class ModelRunner:
             num_shared = min(num_shared, request.num_prompt)
             num_shared -= num_shared % TILE
         return request.token_ids[:num_shared]
+
+
+def _adapter_id(tile: Tile) -> str:
+    return tile.work.request.adapter.id if tile.work.request.adapter else ""
 
 
 def _is_private(request: Request) -> bool:

@@ -155,13 +155,21 @@ def test_rows_without_an_adapter_are_untouched(decoder: Decoder, tmp_path: Path)
 def test_a_decoded_row_is_the_same_bit_for_bit_whatever_runs_beside_it(tmp_path: Path) -> None:
     decoder = make_decoder("int8")
     bank = AdapterBank(decoder)
-    a, b = (bank.read(write_lora(tmp_path / str(seed), seed=seed, rank=4)).id for seed in (1, 2))
-    for folder in ("1", "2"):
-        bank.add(bank.read(tmp_path / folder))
-    alone = [decoder(torch.tensor([token]), [Segment(1, adapter=name)]) for token, name in ((5, a), (6, b))]
+    adapters = [bank.read(write_lora(tmp_path / str(rank), seed=rank, rank=rank)) for rank in (4, 7, 2)]
+    few = bank.read(write_lora(tmp_path / "few", seed=9, rank=4, targets=("k_proj", "down_proj")))
+    names = sorted(adapter.id for adapter in (*adapters, few))
+    wanted = list(zip(range(5, 9), names, strict=True))
 
-    apart = decoder(torch.tensor([5, 7, 6]), [Segment(1, adapter=a), Segment(1), Segment(1, adapter=b)])
-    same = decoder(torch.tensor([5, 8]), [Segment(1, adapter=a)] * 2)
+    def rows(wanted: list[tuple[int, str]]) -> torch.Tensor:
+        return decoder(torch.tensor([token for token, _ in wanted]), [Segment(1, adapter=name) for _, name in wanted])
 
-    assert torch.equal(apart[[0, 2]], torch.cat(alone))
-    assert torch.equal(same[:1], alone[0])
+    alone = []
+    for adapter in sorted((*adapters, few), key=lambda one: one.id):
+        bank.add(adapter)
+        alone.append(rows([wanted[len(alone)]]))
+
+    assert torch.equal(rows(wanted), torch.cat(alone))
+    assert torch.equal(rows(wanted[::-1]), torch.cat(alone[::-1]))
+    assert torch.equal(rows([wanted[0]] * 3), alone[0].expand(3, -1))
+    bank.remove(names[1])
+    assert torch.equal(rows([wanted[0], wanted[3], wanted[2]]), torch.cat([alone[0], alone[3], alone[2]]))
