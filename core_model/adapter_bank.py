@@ -140,9 +140,9 @@ class AdaptedLinear:
             for y_NO, hidden_N1R, up_NRO in self._by_output(y_TO[part], hidden_N1Q, shelf):
                 y_NO.add_(torch.bmm(hidden_N1R, up_NRO).squeeze(1))
         for adapter_id, first, end in rows.spans:
-            if shelf := self._only(adapter_id):
-                hidden_NQ = x_TI[first:end] @ shelf.down_SQI[0].t()
-                for y_NO, hidden_NR, up_1RO in self._by_output(y_TO[first:end], hidden_NQ, shelf):
+            if only := self._only(adapter_id):
+                hidden_NQ = x_TI[first:end] @ only.down_SQI[0].t()
+                for y_NO, hidden_NR, up_1RO in self._by_output(y_TO[first:end], hidden_NQ, only):
                     y_NO.addmm_(hidden_NR, up_1RO[0])
         return y_TO
 

@@ -23,6 +23,8 @@ _CHUNK_ROWS = 512  # rows that are quantized at once: small enough to stay in th
 ALIGNMENT = 16  # bytes
 FEW_ROWS = 8  # up to here the first product wins: it costs the same per row, the second has a fixed cost
 
+LARGE = 2**20
+
 Group = tuple[int, int, int]  # expert, first row, end row
 
 
@@ -88,10 +90,10 @@ class Int8Linear:
 
     def __init__(self, q_OI: Tensor, scale_O: Tensor, bias_O: Tensor | None = None, *, num_parts: int = 2) -> None:
         self._weight = _Int8Weight(q_OI, scale_O, num_parts)
-        self._bias_O = bias_O
+        self._bias_O, self._is_large = bias_O, q_OI.numel() >= LARGE
 
     def __call__(self, x_NI: Tensor) -> Tensor:
-        few = x_NI.shape[0] <= FEW_ROWS
+        few = x_NI.shape[0] <= FEW_ROWS and not self._is_large
         y_NO = (self._weight.weight_only(x_NI.bfloat16()) if few else self._weight.product(x_NI)).to(x_NI.dtype)
         return y_NO if self._bias_O is None else y_NO + self._bias_O
 
