@@ -94,8 +94,8 @@ class AdapterBank:
             if prompt_KD is not None:
                 virtual_KD = prompt_KD[segment.start : segment.start + segment.num_tokens]
                 x_TD[first : first + len(virtual_KD)] = virtual_KD
-            elif segment.adapter is not None and segment.num_tokens == 1:
-                singles.append((first, segment.adapter))
+            elif segment.adapter is not None and (segment.num_tokens == 1 or segment.context):
+                singles += [(row, segment.adapter) for row in range(first, end)]
             elif segment.adapter is not None:
                 spans.append((segment.adapter, first, end))
             first = end
@@ -107,8 +107,8 @@ class Rows:
     """Whose rows are whose in one call; rows of no adapter are in none of these.
 
     Attributes:
-        singles: (row, adapter) of each segment of one token.
-        spans: (adapter, first row, end row) of each longer one.
+        singles: (row, adapter) of each token that comes alone, or as if alone.
+        spans: (adapter, first row, end row) of each other segment.
     """
 
     singles: tuple[tuple[int, str], ...] = ()

@@ -25,19 +25,29 @@ from core_model.weights import Weights
 
 @dataclass(frozen=True)
 class Segment:
-    """`num_tokens` new tokens of one sequence, at positions `start`.. of cache slot `slot`, maybe with an adapter."""
+    """`num_tokens` new tokens of one sequence, at positions `start`.. of cache slot `slot`, maybe with an adapter.
+
+    Attributes:
+        adapter: The id of one that the decoder's `adapters` hold; None is the model as it is.
+        context: Not 0: each token attends as if it came alone, over this many entries, those behind it hidden. So its
+            bits do not depend on what comes with it. Only for a decoder that `attends_apart`.
+    """
 
     num_tokens: int
     start: int = 0
     slot: int = 0
-    adapter: str | None = None  # the id of one that the decoder's `adapters` hold; None: the model as it is
+    adapter: str | None = None
+    context: int = 0
 
 
 class Cache(Protocol):
     """What earlier tokens left in each layer (`ModelConfig.cache_entry`)."""
 
-    def append(self, layer_idx: int, slot: int, start: int, new_WNR: Tensor) -> Tensor:
-        """Store new entries from position `start`; return all of the slot's so far, (W, start + N, R)."""
+    def append(self, layer_idx: int, slot: int, start: int, new_WNR: Tensor, *, context: int = 0) -> Tensor:
+        """Store new entries from position `start`; return all of the slot's so far, (W, start + N, R).
+
+        With `context` so many: those behind the new ones are old, or zero, but never infinite.
+        """
         ...
 
 
@@ -46,12 +56,13 @@ class View:
     """What a segment's new tokens see of its context: the first `num_sinks` tokens and those from `first` on.
 
     `mask_NS` is True where a new token may look. None: a single token sees all that is left, and a whole new sequence
-    each token before its own.
+    each token before its own. Tokens that are kept apart have `hidden_N11S` instead: -inf where they may not look.
     """
 
     num_sinks: int = 0
     first: int = 0
     mask_NS: Tensor | None = None
+    hidden_N11S: Tensor | None = None
 
     def of(self, entries_WCR: Tensor) -> Tensor:
         """The visible entries, (W, S, R)."""
@@ -61,9 +72,12 @@ class View:
         return torch.cat((entries_WCR[:, : self.num_sinks], recent), 1) if self.num_sinks else recent
 
 
-def view(segment: Segment, *, window: int, num_sinks: int, device: torch.device) -> View:
+def view(segment: Segment, *, window: int, num_sinks: int, dtype: torch.dtype, device: torch.device) -> View:
     """What `segment` sees in a layer with this window (0: everything)."""
     end, first = segment.start + segment.num_tokens, 0
+    if segment.context:
+        hidden_NS = torch.full((segment.num_tokens, segment.context), -torch.inf, dtype=dtype, device=device)
+        return View(hidden_N11S=hidden_NS.triu_(segment.start + 1)[:, None, None])
     if window:
         first = segment.start + 1 - window  # what the first of the new tokens sees
         first = first if first > num_sinks else 0
@@ -130,10 +144,12 @@ class GroupedQueryAttention:
         for segment, visible in zip(batch.segments, batch.views[self.window], strict=True):
             kv = kv_WTR.narrow(1, first, segment.num_tokens)
             if batch.cache is not None:
-                kv = batch.cache.append(self.layer_idx, segment.slot, segment.start, kv)
+                kv = batch.cache.append(self.layer_idx, segment.slot, segment.start, kv, context=segment.context)
             k_MSR, v_MSR = visible.of(kv).chunk(2)
             q_NHR = q_THR.narrow(0, first, segment.num_tokens)
-            if self.lsh and segment.start == 0 and segment.num_tokens > 2 * self.lsh.chunk:
+            if visible.hidden_N11S is not None:
+                out.append(attend_apart(q_NHR, k_MSR, v_MSR, hidden_N11S=visible.hidden_N11S))
+            elif self.lsh and segment.start == 0 and segment.num_tokens > 2 * self.lsh.chunk:
                 out.append(attend_lsh(q_NHR, k_MSR, v_MSR, lsh=self.lsh))
             elif self.sinks_H is None:
                 out.append(attend(q_NHR, k_MSR, v_MSR, mask_NS=visible.mask_NS))
@@ -243,6 +259,14 @@ def attend(
         enable_gqa=num_heads != num_kv_heads,
     )
     return out[0].transpose(0, 1).reshape(num_tokens, -1)
+
+
+def attend_apart(q_NHR: Tensor, k_MSR: Tensor, v_MSR: Tensor, *, hidden_N11S: Tensor) -> Tensor:
+    """`attend`, each token a batch item of its own: its bits are those it has alone, over as many entries."""
+    num_tokens, _, head_dim = q_NHR.shape
+    q = q_NHR.reshape(num_tokens, len(k_MSR), -1, head_dim)  # the heads that share a key head become its rows
+    k, v = (part_MSR.expand(num_tokens, -1, -1, -1) for part_MSR in (k_MSR, v_MSR))
+    return F.scaled_dot_product_attention(q, k, v, attn_mask=hidden_N11S).reshape(num_tokens, -1)
 
 
 def attend_with_sinks(

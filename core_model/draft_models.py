@@ -134,7 +134,7 @@ class NextTokenHead:
         embedded_ND = decoder.embed_tokens_VD[next_ids_N].to(decoder.dtype)
         x_ND = self.eh_proj(torch.cat((self.enorm(embedded_ND), self.hnorm(hidden_ND)), -1))
         positions = torch.arange(segment.start, segment.start + segment.num_tokens, device=decoder.device)
-        views = {0: [view(segment, window=0, num_sinks=0, device=decoder.device)]}
+        views = {0: [view(segment, window=0, num_sinks=0, dtype=decoder.dtype, device=decoder.device)]}
         return self.layer(x_ND, Batch([segment], decoder.rope(positions, decoder.dtype), views, cache))
 
     def logits(self, hidden_ND: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from itertools import count
 
 import torch
+import torch.nn.functional as F  # noqa: N812 - its usual name
 from torch import Tensor
 
 from core_model.config import ModelConfig
@@ -41,6 +42,7 @@ class PagedCache:
         precision: KVPrecision = "same",
         host_bytes: int = 0,
     ) -> None:
+        self.page_size = page_size
         rows, width = config.cache_entry
         self._format = entry_format(precision, dtype)
         self._layers = [
@@ -59,7 +61,7 @@ class PagedCache:
     @property
     def capacity(self) -> int:
         """How many tokens all pages hold together."""
-        return self._pages.num_pages * self._pages.page_size
+        return self._pages.num_pages * self.page_size
 
     def begin(self, token_ids: Sequence[int], *, root: bytes = b"", num_expected: int = 0) -> tuple[int, int] | None:
         """A slot with room for `token_ids`, and how many of them it holds already; None if too few pages are free.
@@ -97,12 +99,14 @@ class PagedCache:
         del self._runs[slot]
         self._pages.close(self._tables.pop(slot), token_ids)
 
-    def append(self, layer_idx: int, slot: int, start: int, new_WNR: Tensor) -> Tensor:
-        """Store new entries from position `start`; return all of the slot's so far, (W, start + N, R)."""
-        runs = self._runs[slot]
-        new_parts = self._format.encode(new_WNR)
-        parts = self._layers[layer_idx]
-        return self._format.decode([_write(*pair, runs, start) for pair in zip(parts, new_parts, strict=True)])
+    def append(self, layer_idx: int, slot: int, start: int, new_WNR: Tensor, *, context: int = 0) -> Tensor:
+        """As in `core_model.attention.Cache`; `context` is at most what is reserved, rounded up to whole pages."""
+        end = start + new_WNR.shape[1]
+        if 0 < end % self.page_size <= end - start:  # begins a page, behind the new ones in it is anything
+            new_WNR = F.pad(new_WNR, (0, 0, 0, -end % self.page_size))
+        new_parts, runs, stop = self._format.encode(new_WNR), self._runs[slot], max(end, context)
+        pairs = zip(self._layers[layer_idx], new_parts, strict=True)
+        return self._format.decode([_write(*pair, runs, start=start, stop=stop) for pair in pairs])
 
     def stats(self) -> CacheStats:
         """How full it is; may be called from another thread."""
@@ -110,27 +114,24 @@ class PagedCache:
         return CacheStats(pages.num_pages, pages.num_free, pages.num_cached, self._store.num_host_pages)
 
     def _lay_out(self, slot: int) -> None:
-        size = self._pages.page_size
+        size = self.page_size
         self._runs[slot] = [(page * size, num * size) for page, num in self._tables[slot].runs()]
 
 
-def _write(all_WSR: Tensor, new_WNR: Tensor, runs: Sequence[tuple[int, int]], start: int) -> Tensor:
-    """Write after the first `start` entries of these runs; all up to the end of the new ones, (W, start + N, R)."""
-    stop = start + new_WNR.shape[1]
+def _write(all_WSR: Tensor, new_WNR: Tensor, runs: Sequence[tuple[int, int]], *, start: int, stop: int) -> Tensor:
+    """Write from entry `start` of these runs on; return the first `stop` entries, (W, stop, R)."""
+    num_new = new_WNR.shape[1]
     if len(runs) == 1:
-        found_WCR = all_WSR.narrow(1, runs[0][0], stop)
-        found_WCR.narrow(1, start, stop - start).copy_(new_WNR)
-        return found_WCR
+        all_WSR.narrow(1, runs[0][0] + start, num_new).copy_(new_WNR)
+        return all_WSR.narrow(1, runs[0][0], stop)
     found, at = [], 0
     for first, length in runs:
-        length = min(length, stop - at)
-        if length <= 0:
-            break
-        part_WCR = all_WSR.narrow(1, first, length)
-        begin = max(start - at, 0)
-        if begin < length:
-            part_WCR.narrow(1, begin, length - begin).copy_(new_WNR.narrow(1, at + begin - start, length - begin))
-        found.append(part_WCR)
+        begin, end = max(start - at, 0), min(start + num_new - at, length)  # what of this run is written
+        if begin < end:
+            new_part_WNR = new_WNR.narrow(1, at + begin - start, end - begin)
+            all_WSR.narrow(1, first + begin, end - begin).copy_(new_part_WNR)
+        if at < stop:
+            found.append(all_WSR.narrow(1, first, min(length, stop - at)))
         at += length
     return torch.cat(found, dim=1)
 

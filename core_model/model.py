@@ -7,7 +7,7 @@ Shapes: T new tokens of all sequences, D model dim, V vocabulary.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - its usual name
@@ -36,6 +36,7 @@ class Decoder:
     Attributes:
         has_exact_rows: Tokens come out the same, bit for bit, whatever other segments run with theirs, as long as few
             rows stay few and many rows many (`quantize.FEW_ROWS`).
+        attends_apart: Whether segments may have a `context`: grouped queries that see everything.
 
     Args:
         layers: Stand in for those that would be built from `weights`; calibration builds them one at a time.
@@ -51,6 +52,7 @@ class Decoder:
         self.has_exact_rows = weights.has_exact_rows
         self.adapters: Adapters | None = None
         self._windows = {config.window(i) for i in range(config.num_hidden_layers)}
+        self.attends_apart = self._windows == {0} and not (config.is_latent or config.attention_sinks or config.lsh)
 
     @torch.inference_mode()
     def __call__(self, token_ids_T: Tensor, segments: Sequence[Segment], cache: Cache | None = None) -> Tensor:
@@ -83,8 +85,8 @@ class Decoder:
 
     def _batch(self, segments: Sequence[Segment], cache: Cache | None) -> Batch:
         spans = [torch.arange(s.start, s.start + s.num_tokens, device=self.device) for s in segments]
-        sinks, device = self.config.sink_tokens, self.device
-        views = {w: [view(s, window=w, num_sinks=sinks, device=device) for s in segments] for w in self._windows}
+        how: Any = {"num_sinks": self.config.sink_tokens, "dtype": self.dtype, "device": self.device}
+        views = {window: [view(segment, window=window, **how) for segment in segments] for window in self._windows}
         return Batch(segments, self.rope(torch.cat(spans), self.dtype), views, cache)
 
 

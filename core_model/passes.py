@@ -3,8 +3,9 @@
 Matrix products round differently for different numbers of rows, so an answer may depend on what else runs, on what was
 cached and on where a prompt was cut ("Defeating nondeterminism in LLM inference", Thinking Machines, 2025). Batch
 invariance makes the shape of every product a function of the request alone:
-- A prompt is computed in tiles that begin at multiples of `TILE`; a generated or guessed token is a tile of its own.
-  Attention runs tile by tile. Only whole tiles of prompts are shared between requests.
+- A prompt is computed in tiles that begin at multiples of `TILE`; a generated or guessed token is a tile of its own,
+  or shares one with its neighbours where the decoder attends to each apart (`Decoder.attends_apart`). Attention runs
+  tile by tile. Only whole tiles of prompts are shared between requests.
 - Where a row of a linear layer comes out the same whatever rows are beside it (`Decoder.has_exact_rows`), the tiles of
   all requests share a call: prompts one, and generated tokens others, because few rows use another kernel than many.
 - Elsewhere each tile is a call of its own, which costs what batching gains.
@@ -25,11 +26,21 @@ Invariance = Literal["off", "exact_rows", "alone"]
 
 @dataclass(frozen=True)
 class Tile:
-    """`num_tokens` of a work's tokens from position `start` on, in the order of its request; guesses come last."""
+    """`num_tokens` of a work's tokens from position `start` on, in the order of its request; guesses come last.
+
+    Attributes:
+        context: As in `core_model.attention.Segment`.
+    """
 
     work: Work
     start: int
     num_tokens: int
+    context: int = 0
+
+    @property
+    def is_generated(self) -> bool:
+        """Whether these are tokens of the answer, or guesses."""
+        return self.start >= self.work.request.num_prompt
 
     @property
     def token_ids(self) -> list[int]:
@@ -39,38 +50,43 @@ class Tile:
         return [*known[self.start : end], *draft]
 
 
-def passes(batch: Sequence[Work], invariance: Invariance, *, few_rows: int) -> Iterator[list[Tile]]:
+def passes(batch: Sequence[Work], invariance: Invariance, *, few_rows: int, apart: int = 1) -> Iterator[list[Tile]]:
     """The calls of a step, in order.
 
     Args:
         few_rows: Up to so many rows use the kernel for few rows; calls of prompts have more.
+        apart: Not 1: generated tokens attend apart, over the pages of so many entries up to their own.
     """
     if invariance == "off":
         yield [Tile(work, work.request.num_computed, work.num_tokens + len(work.draft)) for work in batch]
         return
-    tiles = [tile for work in batch for tile in _tiles(work)]
+    tiles = [tile for work in batch for tile in _tiles(work, apart=apart, few_rows=few_rows)]
     if invariance == "alone":
         yield from ([tile] for tile in tiles)
         return
-    prompts = [tile for tile in tiles if _is_prompt(tile)]
+    prompts = [tile for tile in tiles if not tile.is_generated]
     if prompts:
         while sum(tile.num_tokens for tile in prompts) <= few_rows:
             prompts.append(prompts[-1])  # again: what it writes to the cache is the same
         yield prompts
-    generated = [tile for tile in tiles if not _is_prompt(tile)]
-    for first in range(0, len(generated), few_rows):
-        yield generated[first : first + few_rows]
+    some = list[Tile]()
+    for tile in (tile for tile in tiles if tile.is_generated):
+        if sum(other.num_tokens for other in some) + tile.num_tokens > few_rows:
+            yield some
+            some = []
+        some.append(tile)
+    if some:
+        yield some
 
 
-def _tiles(work: Work) -> Iterator[Tile]:
-    at = work.request.num_computed
+def _tiles(work: Work, *, apart: int, few_rows: int) -> Iterator[Tile]:
+    at, num_prompt = work.request.num_computed, work.request.num_prompt
     end = at + work.num_tokens + len(work.draft)
     while at < end:
-        prompt_end = min(end, work.request.num_prompt, at + TILE - at % TILE)
-        stop = prompt_end if at < work.request.num_prompt else at + 1
-        yield Tile(work, at, stop - at)
+        if at < num_prompt:
+            stop, context = min(end, num_prompt, at + TILE - at % TILE), 0
+        else:
+            page_end = at + apart - at % apart
+            stop, context = min(end, page_end, at + few_rows), page_end if apart > 1 else 0
+        yield Tile(work, at, stop - at, context)
         at = stop
-
-
-def _is_prompt(tile: Tile) -> bool:
-    return tile.start < tile.work.request.num_prompt

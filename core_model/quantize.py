@@ -22,8 +22,7 @@ from torch import Tensor
 _CHUNK_ROWS = 512  # rows that are quantized at once: small enough to stay in the CPU's cache
 ALIGNMENT = 16  # bytes
 FEW_ROWS = 8  # up to here the first product wins: it costs the same per row, the second has a fixed cost
-
-LARGE = 2**20
+_LARGE = 2**22  # weights of a matrix beside which that cost does not count: the second product for any rows
 
 Group = tuple[int, int, int]  # expert, first row, end row
 
@@ -90,10 +89,12 @@ class Int8Linear:
 
     def __init__(self, q_OI: Tensor, scale_O: Tensor, bias_O: Tensor | None = None, *, num_parts: int = 2) -> None:
         self._weight = _Int8Weight(q_OI, scale_O, num_parts)
-        self._bias_O, self._is_large = bias_O, q_OI.numel() >= LARGE
+        self._bias_O = bias_O
+        is_large = q_OI.numel() >= _LARGE and num_parts == 2 and has_integer_product(q_OI.device)
+        self._max_few = 0 if is_large else FEW_ROWS
 
     def __call__(self, x_NI: Tensor) -> Tensor:
-        few = x_NI.shape[0] <= FEW_ROWS and not self._is_large
+        few = x_NI.shape[0] <= self._max_few
         y_NO = (self._weight.weight_only(x_NI.bfloat16()) if few else self._weight.product(x_NI)).to(x_NI.dtype)
         return y_NO if self._bias_O is None else y_NO + self._bias_O
 

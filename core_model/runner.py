@@ -48,6 +48,8 @@ class ModelRunner:
         self._invariance: Invariance = "off"
         if is_batch_invariant:
             self._invariance = "exact_rows" if decoder.has_exact_rows else "alone"
+        is_apart = self._invariance == "exact_rows" and decoder.attends_apart
+        self._apart = cache.page_size if is_apart else 1
 
     @property
     def decoder(self) -> Decoder:
@@ -132,7 +134,7 @@ class ModelRunner:
         """Run the batch's tokens through the decoder and sample where a request's last token is among them."""
         works = [_possible(work) for work in batch]
         hidden, logits = dict[Place, Tensor](), dict[Place, Tensor]()
-        for tiles in passes(works, self._invariance, few_rows=FEW_ROWS):
+        for tiles in passes(works, self._invariance, few_rows=FEW_ROWS, apart=self._apart):
             self._run(tiles, hidden, logits)
         results = [_sample(work, logits) if work.samples else [] for work in works]
         for work, sampled in zip(works, results, strict=True):
@@ -150,7 +152,8 @@ class ModelRunner:
         for tile in tiles:
             request, end = tile.work.request, tile.start + tile.num_tokens
             assert request.slot is not None
-            segments.append(Segment(tile.num_tokens, tile.start, request.slot, _adapter_id(tile) or None))
+            adapter_id = _adapter_id(tile) or None
+            segments.append(Segment(tile.num_tokens, tile.start, request.slot, adapter_id, tile.context))
             for at in range(max(tile.start, len(request.token_ids) - 1), end):
                 due[request, at] = len(token_ids) + at - tile.start
             token_ids += tile.token_ids

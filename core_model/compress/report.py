@@ -169,12 +169,12 @@ class _OneSequence:
     def __init__(self, decoder: Decoder, context: int) -> None:
         (rows, width), num_layers = decoder.config.cache_entry, decoder.config.num_hidden_layers
         shape = (num_layers, rows, context, width)
-        self._entries_LWCR = torch.empty(shape, dtype=decoder.dtype, device=decoder.device)
+        self._entries_LWCR = torch.zeros(shape, dtype=decoder.dtype, device=decoder.device)
 
-    def append(self, layer_idx: int, slot: int, start: int, new_WNR: Tensor) -> Tensor:
+    def append(self, layer_idx: int, slot: int, start: int, new_WNR: Tensor, *, context: int = 0) -> Tensor:
         end = start + new_WNR.shape[1]
         self._entries_LWCR[layer_idx, :, start:end] = new_WNR
-        return self._entries_LWCR[layer_idx, :, :end]
+        return self._entries_LWCR[layer_idx, :, : max(end, context)]
 
 
 def _change(

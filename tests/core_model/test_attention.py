@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from core_model.attention import View, attend, attend_with_sinks, view
+from core_model.attention import View, attend, attend_apart, attend_with_sinks, view
 from core_model.config import ModelConfig, parse_config
 from core_model.model import Decoder, Segment
 from core_model.weights import Weights
@@ -17,7 +17,7 @@ CPU = torch.device("cpu")
 
 def _seen(segment: Segment, *, window: int = 0, num_sinks: int = 0) -> list[list[int]]:
     """The positions that each new token sees."""
-    visible = view(segment, window=window, num_sinks=num_sinks, device=CPU)
+    visible = view(segment, window=window, num_sinks=num_sinks, dtype=torch.float32, device=CPU)
     end = segment.start + segment.num_tokens
     position_S = visible.of(torch.arange(end).view(1, -1, 1)).flatten()
     mask = visible.mask_NS
@@ -44,8 +44,8 @@ def test_a_token_sees_the_window_and_the_first_tokens(segment: Segment, window: 
 def test_full_attention_needs_no_mask_and_no_copy() -> None:
     entries = torch.randn(2, 9, 4)
 
-    assert view(Segment(9), window=0, num_sinks=0, device=CPU) == View()
-    assert view(Segment(1, 8), window=0, num_sinks=4, device=CPU).of(entries) is entries
+    assert view(Segment(9), window=0, num_sinks=0, dtype=torch.float32, device=CPU) == View()
+    assert view(Segment(1, 8), window=0, num_sinks=4, dtype=torch.float32, device=CPU).of(entries) is entries
 
 
 def _states(config: ModelConfig, tensors: dict[str, Tensor], spans: list[int]) -> Tensor:
@@ -63,6 +63,28 @@ def test_a_window_gives_the_same_in_pieces_as_at_once(spans: list[int]) -> None:
     config, tensors = parse_config(LLAMA).with_window(6, sinks=2), random_llama()
 
     assert torch.allclose(_states(config, tensors, spans), _states(config, tensors, [40]), atol=1e-5)
+
+
+def test_tokens_that_attend_apart_have_the_bits_that_each_has_alone() -> None:
+    q_NHR, (k_MSR, v_MSR) = torch.randn(5, 4, 8), torch.randn(2, 2, 32, 8)
+    hidden_N11S = view(Segment(5, 20, context=32), window=0, num_sinks=0, dtype=torch.float32, device=CPU).hidden_N11S
+    assert hidden_N11S is not None
+
+    together = attend_apart(q_NHR, k_MSR, v_MSR, hidden_N11S=hidden_N11S)
+
+    for i in range(5):
+        row, end = slice(i, i + 1), 21 + i
+        assert torch.equal(together[row], attend_apart(q_NHR[row], k_MSR, v_MSR, hidden_N11S=hidden_N11S[row]))
+        assert torch.allclose(
+            together[row], attend(q_NHR[row], k_MSR[:, :end], v_MSR[:, :end], mask_NS=None), atol=1e-6
+        )
+
+
+def test_a_decoder_with_a_window_does_not_attend_apart() -> None:
+    config, weights = parse_config(LLAMA), Weights(random_llama(), precision="fp32")
+
+    assert Decoder(config, weights).attends_apart
+    assert not Decoder(config.with_window(6), weights).attends_apart
 
 
 def test_a_window_wider_than_the_text_changes_nothing_and_a_narrow_one_does() -> None:

@@ -209,3 +209,19 @@ def test_eight_bits_are_close_and_smaller(precision: Any, largest_error: float) 
 def test_an_unknown_precision_is_refused() -> None:
     with pytest.raises(ValueError, match=r"kv_precision: must be one of same, int8, fp8 \(got 'int4'\)"):
         make_cache(precision="int4")
+
+
+@pytest.mark.parametrize("precision", ["same", "int8", "fp8"])
+def test_what_a_context_shows_behind_the_new_entries_is_finite(precision: Any) -> None:
+    cache = make_cache(num_pages=3, precision=precision)
+    earlier, _ = begin(cache, list(range(12)))
+    cache.append(0, earlier, 0, torch.full((4, 12, 8), torch.nan))
+    cache.end(earlier, [])
+    slot, _ = begin(cache, [1, 2, 3, 4, 5, 6])
+    new = torch.randn(4, 6, 8)
+
+    found = cache.append(0, slot, 0, new, context=8)
+
+    assert torch.allclose(found[:, :6], new, atol=0.1)
+    assert found.shape == (4, 8, 8)
+    assert not found[:, 6:].any()

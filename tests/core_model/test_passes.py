@@ -95,13 +95,14 @@ def test_what_was_preempted_and_computed_again_equals_the_first_time(decoder: De
     assert found == expected
 
 
-def spans(batch: Sequence[tuple[int, int, int]], invariance: Any) -> list[list[tuple[int, int]]]:
+def spans(batch: Sequence[tuple[int, int, int]], invariance: Any, *, apart: int = 1) -> list[list[tuple[int, int]]]:
     """(prompt length, computed, tokens of the step) of each request -> (start, tokens) of each tile of each call."""
     works: list[Any] = [
         Work(SimpleNamespace(num_prompt=prompt, num_computed=computed), tokens)  # type: ignore[arg-type]
         for prompt, computed, tokens in batch
     ]
-    return [[(tile.start, tile.num_tokens) for tile in tiles] for tiles in passes(works, invariance, few_rows=8)]
+    calls = passes(works, invariance, few_rows=8, apart=apart)
+    return [[(tile.start, tile.num_tokens) for tile in tiles] for tiles in calls]
 
 
 def test_prompts_are_cut_at_fixed_places_and_kept_apart_from_answers() -> None:
@@ -115,3 +116,9 @@ def test_prompts_are_cut_at_fixed_places_and_kept_apart_from_answers() -> None:
 def test_a_call_of_prompts_never_has_few_rows_and_one_of_answers_always() -> None:
     assert spans([(3, 0, 3)], "exact_rows") == [[(0, 3)] * 3]
     assert [len(tiles) for tiles in spans([(1, 1, 1)] * 20, "exact_rows")] == [8, 8, 4]
+
+
+def test_tokens_that_attend_apart_share_a_tile_as_far_as_a_page_and_a_call_go() -> None:
+    batch = [(20, 29, 5), (20, 20, 12)]  # a guess over the end of a page, and an answer that is computed again
+
+    assert spans(batch, "exact_rows", apart=32) == [[(29, 3), (32, 2)], [(20, 8)], [(28, 4)]]

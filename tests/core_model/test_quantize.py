@@ -13,6 +13,7 @@ from core_model.quantize import (
     DenseLinear,
     Int8GroupedLinear,
     Int8Linear,
+    has_integer_product,
     quantize_int8,
 )
 
@@ -96,3 +97,11 @@ def test_weights_may_lie_anywhere_in_memory(offset: int, num_rows: int) -> None:
     x_NI = torch.randn(num_rows, 64)
 
     assert torch.equal(Int8Linear(elsewhere_OI, scale_O)(x_NI), Int8Linear(q_OI, scale_O)(x_NI))
+
+
+@pytest.mark.skipif(not has_integer_product(torch.device("cpu")), reason="needs AVX-512 VNNI")
+def test_a_row_of_a_large_layer_comes_out_the_same_among_few_and_many() -> None:
+    torch.manual_seed(0)
+    linear, x = Int8Linear(*quantize_int8([torch.randn(8192, 512)])), torch.randn(FEW_ROWS + 1, 512)
+
+    assert torch.equal(linear(x)[:1], linear(x[:1]))
