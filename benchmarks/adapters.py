@@ -11,8 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import random
 import statistics
 import tempfile
@@ -22,6 +20,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
+from benchmarks.setting import MODELS, THREADS, machine
 from core_model.config import load_config
 from core_model.embedded import load_engine, prepare_default_model
 from core_model.engine import Engine
@@ -53,7 +52,7 @@ def main() -> None:
         name: [statistics.median(values) for values in zip(*runs, strict=True)] for name, runs in figures.items()
     }
     base_prefill, base_rate = medians["base"]
-    print(f"{_machine()}; {args.threads} threads; rank {args.rank}, medians of {args.runs}")
+    print(f"{machine()}; {args.threads} threads; rank {args.rank}, medians of {args.runs}")
     print(f"{'':20}{'prefill s':>12}{'speed':>8}{'tokens/s':>12}{'speed':>8}")
     for name, (prefill, rate) in medians.items():
         print(f"{name:20}{prefill:12.2f}{base_prefill / prefill:8.2f}{rate:12.1f}{rate / base_rate:8.2f}")
@@ -100,20 +99,13 @@ def _write_adapter(folder: Path, model: Path, *, rank: int, seed: int) -> Path:
     return folder
 
 
-def _machine() -> str:
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text(encoding="utf-8").splitlines() if info.is_file() else []
-    name = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())
-    return f"{name}, {os.cpu_count()} cores, torch {torch.__version__}"
-
-
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--models", type=Path, default=Path(tempfile.gettempdir()) / "trivium-benchmark-models")
+    parser.add_argument("--models", type=Path, default=MODELS)
     parser.add_argument("--tokens", type=int, default=32, help="new tokens of each request")
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--rank", type=int, default=8)
-    parser.add_argument("--threads", type=int, default=max(1, (os.cpu_count() or 1) - 1))
+    parser.add_argument("--threads", type=int, default=THREADS)
     return parser.parse_args()
 
 

@@ -13,7 +13,6 @@ import argparse
 import json
 import os
 import sys
-import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -23,7 +22,8 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - its usual name
 from torch import Tensor
 
-from benchmarks.shipped_text import processor, read_corpus
+from benchmarks.setting import MODELS, processor
+from benchmarks.shipped_text import read_corpus
 from core_model.checkpoint import TensorFiles
 from core_model.compress.importance import head_importance, layer_importance
 from core_model.compress.prune import keep_experts, keep_heads, keep_layers, keep_shared_experts, prune_weights
@@ -152,7 +152,7 @@ def _read(folder: Path) -> Checkpoint:
 
 def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--models", type=Path, default=Path(tempfile.gettempdir()) / "trivium-benchmark-models")
+    parser.add_argument("--models", type=Path, default=MODELS)
     parser.add_argument("--data", type=Path, help="a folder of further .md and .txt files")
     parser.add_argument("--tokens", type=int, default=1024, help="held-out tokens to judge on (256 or more)")
     parser.add_argument("--distil-steps", type=int, default=40)

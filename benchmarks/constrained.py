@@ -11,18 +11,14 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import statistics
 import sys
-import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-
+from benchmarks.setting import MODELS, THREADS, machine
 from core_model.embedded import load_engine, prepare_default_model
 from core_model.engine import Engine
 from core_model.generation import Grammar, SamplingParams
@@ -94,7 +90,7 @@ def _report(results: dict[str, list[float]], args: argparse.Namespace) -> dict[s
         baseline = results[f"unconstrained, {name.split(', ')[1]}"]
         ratios[name] = statistics.median(mine / theirs for mine, theirs in zip(values, baseline, strict=True))
     return {
-        "machine": _machine(),
+        "machine": machine(),
         "threads": args.threads,
         "new_tokens": args.tokens,
         "runs": args.runs,
@@ -103,16 +99,6 @@ def _report(results: dict[str, list[float]], args: argparse.Namespace) -> dict[s
         "limit": LIMIT,
         "all": results,
     }
-
-
-def _machine() -> str:
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text(encoding="utf-8").splitlines() if info.is_file() else []
-    name = next(
-        (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.processor()
-    )
-    load = f", load {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else ""
-    return f"{name}, {os.cpu_count()} cores{load}, {torch.backends.cpu.get_cpu_capability()}, torch {torch.__version__}"
 
 
 def _print_table(report: dict[str, Any]) -> None:
@@ -128,12 +114,10 @@ def _print_table(report: dict[str, Any]) -> None:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--models", type=Path, default=Path(tempfile.gettempdir()) / "trivium-benchmark-models")
+    parser.add_argument("--models", type=Path, default=MODELS)
     parser.add_argument("--tokens", type=int, default=48, help="new tokens a request (2 or more)")
     parser.add_argument("--runs", type=int, default=5)
-    parser.add_argument(
-        "--threads", type=int, default=max(1, (os.cpu_count() or 1) - 1), help="default: all cores but one"
-    )
+    parser.add_argument("--threads", type=int, default=THREADS, help="default: all cores but one")
     parser.add_argument("--json", type=Path, help="write all figures here")
     args = parser.parse_args()
     if args.tokens < 2 or args.runs < 1 or args.threads < 1:

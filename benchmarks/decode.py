@@ -10,11 +10,8 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import statistics
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -22,6 +19,7 @@ from typing import Any
 
 import torch
 
+from benchmarks.setting import MODELS, THREADS, machine
 from core_model.embedded import load_engine, prepare_default_model
 from core_model.engine import Engine
 from core_model.generation import SamplingParams
@@ -132,16 +130,6 @@ def _report(
     }
 
 
-def machine() -> str:
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text(encoding="utf-8").splitlines() if info.is_file() else []
-    name = next(
-        (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.processor()
-    )
-    load = f", load {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else ""
-    return f"{name}, {os.cpu_count()} cores{load}, {torch.backends.cpu.get_cpu_capability()}, torch {torch.__version__}"
-
-
 def _print_table(report: dict[str, Any]) -> None:
     print(f"{report['machine']}; {report['threads']} threads")
     print(f"prompt {report['prompt_tokens']} tokens, {report['new_tokens']} new, medians of {report['runs']}")
@@ -155,12 +143,10 @@ def _print_table(report: dict[str, Any]) -> None:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--models", type=Path, default=Path(tempfile.gettempdir()) / "trivium-benchmark-models")
+    parser.add_argument("--models", type=Path, default=MODELS)
     parser.add_argument("--tokens", type=int, default=64, help="new tokens a run (2 or more)")
     parser.add_argument("--runs", type=int, default=5)
-    parser.add_argument(
-        "--threads", type=int, default=max(1, (os.cpu_count() or 1) - 1), help="default: all cores but one"
-    )
+    parser.add_argument("--threads", type=int, default=THREADS, help="default: all cores but one")
     parser.add_argument("--json", type=Path, help="write all figures here")
     args = parser.parse_args()
     if args.tokens < 2 or args.runs < 1 or args.threads < 1:

@@ -14,11 +14,10 @@ import json
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 
-from benchmarks.decode import machine
+from benchmarks.setting import MODELS, machine
 from core_model.checkpoint import TensorFiles
 from core_model.embedded import PACKED, load_engine, prepare_default_model
 from core_model.generation import SamplingParams
@@ -75,7 +74,7 @@ def _resident_mib(field: str = "VmRSS") -> float:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--models", type=Path, default=Path(tempfile.gettempdir()) / "trivium-benchmark-models")
+    parser.add_argument("--models", type=Path, default=MODELS)
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
     return parser.parse_args()

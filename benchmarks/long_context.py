@@ -11,9 +11,7 @@ own documentation, unless told.
 from __future__ import annotations
 
 import argparse
-import os
 import statistics
-import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -23,6 +21,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - its usual name
 from torch import Tensor
 
+from benchmarks.setting import MODELS, machine
 from core_model.attention import Segment, attend, view
 from core_model.checkpoint import TensorFiles
 from core_model.config import LSH, ModelConfig, load_config
@@ -44,7 +43,7 @@ def main() -> None:
     torch.set_num_threads(args.threads)
     folder = prepare_default_model(args.models, lambda what, done: None)
     config = load_config(folder)
-    print(f"{_machine()}, torch {torch.__version__}, {args.threads} thread(s), fp32")
+    print(f"{machine()}, torch {torch.__version__}, {args.threads} thread(s), fp32")
     if args.only != "quality":
         _time(config, args)
     if args.only != "time":
@@ -124,16 +123,9 @@ def _text(path: Path | None) -> str:
     return "\n\n".join(p.read_text(encoding="utf-8") for p in [root / "README.md", *sorted(root.glob("docs/**/*.md"))])
 
 
-def _machine() -> str:
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text(encoding="utf-8").splitlines() if info.is_file() else []
-    name = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "unknown CPU")
-    return f"{name}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}"
-
-
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--models", type=Path, default=Path(tempfile.gettempdir()) / "trivium-benchmark-models")
+    parser.add_argument("--models", type=Path, default=MODELS)
     parser.add_argument("--text", type=Path, help="a text file")
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--threads", type=int, default=1)

@@ -10,13 +10,11 @@ not make them slower.
 from __future__ import annotations
 
 import argparse
-import os
 import statistics
-import tempfile
 import time
 from pathlib import Path
 
-from benchmarks.decode import machine
+from benchmarks.setting import MODELS, THREADS, machine
 from core_model.embedded import load_engine, prepare_default_model
 from core_model.generation import SamplingParams, TextEngine
 from core_model.tokenizer import Tokenizer
@@ -68,11 +66,11 @@ def _print_table(rows: dict[str, list[tuple[float, float]]], args: argparse.Name
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--models", type=Path, default=Path(tempfile.gettempdir()) / "trivium-benchmark-models")
+    parser.add_argument("--models", type=Path, default=MODELS)
     parser.add_argument("--prefix", type=int, default=1000, choices=range(100, 1501), metavar="100..1500")
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--kv", choices=["same", "int8", "fp8"], default="same")
-    parser.add_argument("--threads", type=int, default=max(1, (os.cpu_count() or 1) - 1))
+    parser.add_argument("--threads", type=int, default=THREADS)
     return parser.parse_args()
 
 

@@ -16,9 +16,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
-import tempfile
 import time
 import warnings
 from collections.abc import Callable, Mapping
@@ -27,6 +24,7 @@ from typing import Any
 
 import torch
 
+from benchmarks.setting import MODELS, THREADS, machine
 from core_model.checkpoint import TensorFiles
 from core_model.compress.coverage import linear_names
 from core_model.compress.plan import choose_bits, measure_parts
@@ -51,6 +49,8 @@ RECIPES: Mapping[str, Recipe] = {
     "int4 free g64 gptq": Recipe("gptq", Scheme(4, 64, "free")),
     "int4 integer g32 rtn": Recipe("rtn", INTEGER),
     "int4 integer g32 gptq": Recipe("gptq", INTEGER),
+    "int4 integer g32 gptq act-order": Recipe("gptq", INTEGER, act_order=True),
+    "int4 integer g32 awq+gptq": Recipe("awq+gptq", INTEGER),
     "int4 sym g64 rtn": Recipe("rtn", SYMMETRIC),
     "int4 sym g64 awq": Recipe("awq", SYMMETRIC),
     "int4 sym g64 gptq": Recipe("gptq", SYMMETRIC),
@@ -95,7 +95,7 @@ def main() -> None:
         over = found.over(tensors)
         judge(name, lambda over=over: Decoder(config, Weights(over, precision="int4")), stored_bytes(over))
     reports = [
-        Report("smollm2-135m-moe", f"held-out {text}", judges[text].num_tokens, _machine(), tuple(found))
+        Report("smollm2-135m-moe", f"held-out {text}", judges[text].num_tokens, machine(), tuple(found))
         for text, found in rows.items()
     ]
     print("\n\n".join(report.to_markdown() for report in reports))
@@ -127,20 +127,13 @@ def _windows(tokenizer: Tokenizer, texts: list[str]) -> list[list[int]]:
     return [token_ids[first : first + WINDOW] for first in range(0, len(token_ids), WINDOW)]
 
 
-def _machine() -> str:
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text(encoding="utf-8").splitlines() if info.is_file() else []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return f"{(names or [platform.processor()])[0]}, {os.cpu_count()} cores, torch {torch.__version__}"
-
-
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--models", type=Path, default=Path(tempfile.gettempdir()) / "trivium-benchmark-models")
+    parser.add_argument("--models", type=Path, default=MODELS)
     parser.add_argument("--only", nargs="+", choices=[*RECIPES, MIXED], default=[*RECIPES, MIXED])
     parser.add_argument("--windows", type=int, default=6, help="of 512 tokens, judged of each text")
     parser.add_argument("--speed", action="store_true", help="measure prefill and decode, too")
-    parser.add_argument("--threads", type=int, default=max(1, (os.cpu_count() or 1) - 1))
+    parser.add_argument("--threads", type=int, default=THREADS)
     parser.add_argument("--json", type=Path, help="write all figures here")
     return parser.parse_args()
 

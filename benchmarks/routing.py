@@ -20,7 +20,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.shipped_text import processor, read_corpus, to_bytes
+from benchmarks.setting import processor
+from benchmarks.shipped_text import read_corpus, to_bytes
 from core_model.expert_stats import LoadStats, describe_load
 from core_model.train.language_model import LanguageModel, Strategy
 from core_model.train.pretrain import Budget, evaluate, pretrain

@@ -1,8 +1,7 @@
-"""The text that ships with the project, split by document, and the machine's name: for studies that run anywhere."""
+"""The text that ships with the project, split by document: for studies that run anywhere."""
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,10 +45,3 @@ def read_corpus(extra: Path | None = None) -> Corpus:
 def to_bytes(texts: Sequence[str]) -> list[int]:
     """Documents as byte ids, 0-255, a zero byte between them."""
     return list("\0".join(texts).encode())
-
-
-def processor() -> str:
-    """The CPU's name, for the head of a table."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text(encoding="utf-8").splitlines() if info.is_file() else []
-    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())

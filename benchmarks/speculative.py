@@ -14,20 +14,17 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import statistics
 import sys
-import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import torch
 from langchain_core.messages import convert_to_openai_messages
 
+from benchmarks.setting import MODELS, THREADS, machine
 from core_model.embedded import load_engine, prepare_default_model
 from core_model.engine import Engine
 from core_model.generation import RequestOptions, SamplingParams
@@ -158,7 +155,7 @@ def _report(
 ) -> dict[str, Any]:
     medians = {name: {kind: statistics.median(v) for kind, v in row.items()} for name, row in rows.items()}
     return {
-        "machine": _machine(),
+        "machine": machine(),
         "threads": args.threads,
         "precision": args.precision,
         "batch": args.batch,
@@ -169,16 +166,6 @@ def _report(
         "limit": LIMIT,
         "all": rows,
     }
-
-
-def _machine() -> str:
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text(encoding="utf-8").splitlines() if info.is_file() else []
-    name = next(
-        (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.processor()
-    )
-    load = f", load {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else ""
-    return f"{name}, {os.cpu_count()} cores{load}, {torch.backends.cpu.get_cpu_capability()}, torch {torch.__version__}"
 
 
 def _print_table(report: Mapping[str, Any]) -> None:
@@ -198,15 +185,13 @@ def _print_table(report: Mapping[str, Any]) -> None:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--models", type=Path, default=Path(tempfile.gettempdir()) / "trivium-benchmark-models")
+    parser.add_argument("--models", type=Path, default=MODELS)
     parser.add_argument("--precision", choices=("int8", "bf16", "fp32"), default="int8")
     parser.add_argument("--tokens", type=int, default=96, help="most tokens of an answer (2 or more)")
     parser.add_argument("--prompts", type=int, default=6, help=f"of each set (1 to {len(FREE)})")
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--batch", type=int, default=1, help="requests at once")
-    parser.add_argument(
-        "--threads", type=int, default=max(1, (os.cpu_count() or 1) - 1), help="default: all cores but one"
-    )
+    parser.add_argument("--threads", type=int, default=THREADS, help="default: all cores but one")
     parser.add_argument("--json", type=Path, help="write all figures here")
     args = parser.parse_args()
     if args.tokens < 2 or min(args.runs, args.threads, args.batch) < 1 or not 1 <= args.prompts <= len(FREE):
