@@ -1,10 +1,10 @@
 """Many adapters over one base model, mixed in one batch (Punica, arXiv:2310.18547; S-LoRA, arXiv:2311.03285).
 
 The base stays as it is, quantized or not: a layer that some adapter wants is wrapped, and adds to its output what each
-row's adapter says. A row that decodes is one of many small products, done at once; a stretch of a prompt has its own.
+row's adapter says: a batch of small products, one for each row that decodes or stretch of a prompt.
 Without adapters nothing is wrapped. Ignores files and names.
 Shapes: T rows of a call, N of them, I inputs, O outputs, R rank, Q rank of all fused layers together, D model dim,
-K virtual tokens, S adapters of one rank.
+K virtual tokens, S adapters of one kind.
 """
 
 from __future__ import annotations
@@ -12,8 +12,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F  # noqa: N812 - its usual name
 from torch import Tensor
 
 from core_model.adapters import Adapter, LowRank, read_adapter
@@ -36,7 +38,7 @@ class AdapterBank:
         self._decoder, self.max_adapters, self.max_rank = decoder, max_adapters, max_rank
         self._sites = list(_sites(decoder))
         self._prompts: dict[str, Tensor | None] = {}
-        self.rows = Rows()
+        self.rows: tuple[Rows, ...] = ()
 
     @property
     def ids(self) -> frozenset[str]:
@@ -83,36 +85,32 @@ class AdapterBank:
         for site in self._sites:
             site.drop(adapter_id)
         if not self._prompts:
-            self._decoder.adapters, self.rows = None, Rows()
+            self._decoder.adapters, self.rows = None, ()
 
     def begin(self, segments: Sequence[Segment], x_TD: Tensor) -> None:
         """Before the layers of each call: note whose rows are whose, and put learned prompts into the embeddings."""
-        singles, spans, first = list[tuple[int, str]](), list[tuple[str, int, int]](), 0
+        rows, first = list[Rows](), 0
         for segment in segments:
-            end = first + segment.num_tokens
             prompt_KD = None if segment.adapter is None else self._prompts[segment.adapter]
             if prompt_KD is not None:
                 virtual_KD = prompt_KD[segment.start : segment.start + segment.num_tokens]
                 x_TD[first : first + len(virtual_KD)] = virtual_KD
-            elif segment.adapter is not None and (segment.num_tokens == 1 or segment.context):
-                singles += [(row, segment.adapter) for row in range(first, end)]
             elif segment.adapter is not None:
-                spans.append((segment.adapter, first, end))
-            first = end
-        self.rows = Rows(tuple(singles), tuple(spans))
+                size = 1 if segment.context else segment.num_tokens
+                rows += [Rows(first + i, size, segment.adapter) for i in range(0, segment.num_tokens, size)]
+            first += segment.num_tokens
+        self.rows = tuple(rows)
 
 
-@dataclass(frozen=True)
-class Rows:
-    """Whose rows are whose in one call; rows of no adapter are in none of these.
+class Rows(NamedTuple):
+    """`size` rows of one call, from `first` on, that are multiplied together: a segment, or a token kept apart."""
 
-    Attributes:
-        singles: (row, adapter) of each token that comes alone, or as if alone.
-        spans: (adapter, first row, end row) of each other segment.
-    """
+    first: int
+    size: int
+    adapter: str
 
-    singles: tuple[tuple[int, str], ...] = ()
-    spans: tuple[tuple[str, int, int], ...] = ()
+
+_Kind = tuple[int, tuple[int, ...]]  # rank, and which of the fused layers it adapts
 
 
 class AdaptedLinear:
@@ -124,9 +122,10 @@ class AdaptedLinear:
     """
 
     def __init__(self, base: Linear, bank: AdapterBank, *, outputs: Sequence[int]) -> None:
-        self.base, self._bank, self._outputs = base, bank, outputs
-        self._shelves: dict[int, _Shelf] = {}  # by rank, so that others' ranks do not change a product's shape
-        self._planned: tuple[tuple[tuple[int, str], ...], list[tuple[slice, _Shelf]]] = ((), [])
+        self.base, self._bank, self._outputs = base, bank, list(outputs)
+        self._firsts = [sum(outputs[:i]) for i in range(len(outputs))]
+        self._shelves: dict[_Kind, _Shelf] = {}  # so that other adapters do not change a product's shape
+        self._planned: tuple[tuple[Rows, ...], list[_Run]] = ((), [])
 
     @property
     def adapters(self) -> frozenset[str]:
@@ -134,66 +133,52 @@ class AdaptedLinear:
         return frozenset(name for shelf in self._shelves.values() for name in shelf.ids)
 
     def __call__(self, x_TI: Tensor) -> Tensor:
-        y_TO, rows = self.base(x_TI), self._bank.rows
-        for part, shelf in self._runs(rows.singles):
-            hidden_N1Q = torch.bmm(x_TI[part].unsqueeze(1), shelf.down_SQI.transpose(1, 2))
-            for y_NO, hidden_N1R, up_NRO in self._by_output(y_TO[part], hidden_N1Q, shelf):
-                y_NO.add_(torch.bmm(hidden_N1R, up_NRO).squeeze(1))
-        for adapter_id, first, end in rows.spans:
-            if only := self._only(adapter_id):
-                hidden_NQ = x_TI[first:end] @ only.down_SQI[0].t()
-                for y_NO, hidden_NR, up_1RO in self._by_output(y_TO[first:end], hidden_NQ, only):
-                    y_NO.addmm_(hidden_NR, up_1RO[0])
+        y_TO = self.base(x_TI)
+        for run in self._runs(self._bank.rows):
+            x_SNI = x_TI.narrow(0, run.first, run.num_rows).view(run.num_items, -1, x_TI.shape[1])
+            y_SNO = y_TO.narrow(0, run.first, run.num_rows).view(run.num_items, -1, y_TO.shape[1])
+            hidden_SNQ = torch.bmm(x_SNI, run.down_SIQ)
+            if len(self._outputs) == 1:
+                y_SNO.baddbmm_(hidden_SNQ, run.ups_SRO[0])
+                continue
+            hidden = hidden_SNQ.chunk(len(run.layers), -1)
+            for layer, hidden_SNR, up_SRO in zip(run.layers, hidden, run.ups_SRO, strict=True):
+                part_SNO = y_SNO.narrow(-1, self._firsts[layer], self._outputs[layer])
+                part_SNO.add_(torch.bmm(hidden_SNR, up_SRO))
         return y_TO
 
     def add(self, adapter_id: str, parts: Mapping[int, LowRank]) -> None:
         """Take in an adapter: its matrices by the position of the fused layer, smaller ranks filled up with zeros."""
-        like, rank = next(iter(parts.values())).down_RI, max(low.rank for low in parts.values())
-        down_1QI = like.new_zeros(1, len(self._outputs) * rank, like.shape[1])
-        ups_1RO = [like.new_zeros(1, rank, size) for size in self._outputs]
-        for i, low in parts.items():
-            down_1QI[0, i * rank : i * rank + low.rank] = low.down_RI
-            ups_1RO[i][0, : low.rank] = low.up_RO
-        self._put(rank, [_Shelf((adapter_id,), down_1QI, ups_1RO)])
+        rank, layers = max(low.rank for low in parts.values()), tuple(sorted(parts))
+        filled = [_filled(parts[layer], rank) for layer in layers]
+        down_1QI = torch.cat([low.down_RI for low in filled]).unsqueeze(0)
+        self._put((rank, layers), [_Shelf((adapter_id,), down_1QI, [low.up_RO.unsqueeze(0) for low in filled])])
 
     def drop(self, adapter_id: str) -> None:
         """Forget an adapter."""
-        for rank, shelf in self._shelves.items():
+        for kind, shelf in self._shelves.items():
             if adapter_id in shelf.ids:
-                self._put(rank, [], without=adapter_id)
+                self._put(kind, [], without=adapter_id)
 
-    def _put(self, rank: int, more: Sequence[_Shelf], *, without: str | None = None) -> None:
-        """Set up one rank's shelf anew: a call that runs meanwhile goes on with the old one."""
-        old = self._shelves.get(rank)
-        kept = [old.part(i, 1) for i, name in enumerate(old.ids) if name != without] if old else []
+    def _put(self, kind: _Kind, more: Sequence[_Shelf], *, without: str | None = None) -> None:
+        """Set up one shelf anew: a call that runs meanwhile goes on with the old one."""
         shelves = {**self._shelves}
-        shelves.pop(rank, None)
-        if all_parts := sorted([*kept, *more], key=lambda part: part.ids):
-            shelves[rank] = _Shelf(
-                tuple(part.ids[0] for part in all_parts),
-                torch.cat([part.down_SQI for part in all_parts]),
-                [torch.cat(ups) for ups in zip(*(part.ups_SRO for part in all_parts), strict=True)],
+        old = shelves.pop(kind, None)
+        kept = [old.part(i, 1) for i, name in enumerate(old.ids) if name != without] if old else []
+        if parts := sorted([*kept, *more], key=lambda part: part.ids):
+            shelves[kind] = _Shelf(
+                tuple(part.ids[0] for part in parts),
+                torch.cat([part.down_SQI for part in parts]),
+                [torch.cat(ups) for ups in zip(*(part.ups_SRO for part in parts), strict=True)],
             )
         self._shelves, self._planned = shelves, ((), [])
 
-    def _only(self, adapter_id: str) -> _Shelf | None:
-        shelves = (shelf for shelf in self._shelves.values() if adapter_id in shelf.ids)
-        return next((shelf.part(shelf.ids.index(adapter_id), 1) for shelf in shelves), None)
-
-    def _by_output(self, y_NO: Tensor, hidden: Tensor, shelf: _Shelf) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        """For each fused layer its outputs, its part of `hidden` (.., Q), and the way up."""
-        outputs = torch.split(y_NO, list(self._outputs), -1)
-        yield from zip(outputs, hidden.chunk(len(outputs), -1), shelf.ups_SRO, strict=True)
-
-    def _runs(self, singles: tuple[tuple[int, str], ...]) -> list[tuple[slice, _Shelf]]:
-        """Rows side by side whose adapters are so too, or are one: their matrices are where they are, none is copied.
-
-        The runner sorts rows by adapter. Answers go on in the same company, so the last plan is kept.
-        """
+    def _runs(self, rows: tuple[Rows, ...]) -> list[_Run]:
+        """Answers go on in the same company, so the last plan is kept."""
         known, runs = self._planned
-        if known != singles:
-            runs = list(_plan(singles, list(self._shelves.values())))
-            self._planned = singles, runs
+        if known != rows:
+            runs = list(_plan(rows, self._shelves))
+            self._planned = rows, runs
         return runs
 
 
@@ -202,8 +187,8 @@ class _Shelf:
     """Adapters' matrices one after another, in the order of their ids.
 
     Attributes:
-        down_SQI: To all fused layers' ranks, Q = P * R.
-        ups_SRO: Up from there, for each fused layer.
+        down_SQI: To the ranks of all layers of its kind, one after another.
+        ups_SRO: Up from there, for each of these layers.
     """
 
     ids: tuple[str, ...]
@@ -215,23 +200,40 @@ class _Shelf:
         here = slice(first, first + num)
         return _Shelf(self.ids[here], self.down_SQI[here], [up_SRO[here] for up_SRO in self.ups_SRO])
 
-    def repeated(self, num: int) -> _Shelf:
-        """The only one, for `num` rows, not copied."""
-        ups = [up_1RO.expand(num, -1, -1) for up_1RO in self.ups_SRO]
-        return _Shelf(self.ids * num, self.down_SQI.expand(num, -1, -1), ups)
+
+class _Run(NamedTuple):
+    """Rows side by side, as many for each of `num_items` matrices."""
+
+    first: int
+    num_rows: int
+    num_items: int
+    layers: tuple[int, ...]
+    down_SIQ: Tensor
+    ups_SRO: Sequence[Tensor]
 
 
-def _plan(singles: Sequence[tuple[int, str]], shelves: Sequence[_Shelf]) -> Iterator[tuple[slice, _Shelf]]:
-    places = {name: (number, i) for number, shelf in enumerate(shelves) for i, name in enumerate(shelf.ids)}
-    left = [(row, *places[name]) for row, name in singles if name in places]
+def _filled(low: LowRank, rank: int) -> LowRank:
+    missing = rank - low.rank
+    return LowRank(F.pad(low.down_RI, (0, 0, 0, missing)), F.pad(low.up_RO, (0, 0, 0, missing)))
+
+
+def _plan(rows: Sequence[Rows], shelves: Mapping[_Kind, _Shelf]) -> Iterator[_Run]:
+    """Runs of rows whose adapters are neighbours, or one: their matrices are used where they are, none is copied.
+
+    The runner sorts rows by adapter, as shelves do.
+    """
+    places = {name: (kind, i) for kind, shelf in shelves.items() for i, name in enumerate(shelf.ids)}
+    left = [(first, size, *places[name]) for first, size, name in rows if name in places]
     while left:
-        row, number, slot = left[0]
+        first, size, kind, slot = left[0]
         one, neighbours = (
-            next((i for i, place in enumerate(left) if place != (row + i, number, slot + i * step)), len(left))
+            next((i for i, at in enumerate(left) if at != (first + i * size, size, kind, slot + i * step)), len(left))
             for step in (0, 1)
         )
-        shelf, num = shelves[number], max(one, neighbours)
-        yield slice(row, row + num), shelf.part(slot, 1).repeated(num) if one == num else shelf.part(slot, num)
+        num = max(one, neighbours)
+        part = shelves[kind].part(slot, neighbours)  # one adapter's is repeated, but not copied
+        down, *ups = (tensor.expand(num, -1, -1) for tensor in (part.down_SQI, *part.ups_SRO))
+        yield _Run(first, num * size, num, kind[1], down.transpose(1, 2), ups)
         left = left[num:]
 
 
