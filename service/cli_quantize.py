@@ -56,7 +56,7 @@ def quantize(
     if precision not in PRECISIONS:
         raise InvalidInput("is not offered", field="precision", value=precision, remedy="Use int4 or int8.")
     try:
-        bits = Plan.from_json(_read_text(plan)).bits if plan else {}
+        bits = Plan.from_json(_read_text(plan, field="plan")).bits if plan else {}
         scheme = Scheme(PRECISIONS[precision], group_size or None, offset)  # type: ignore[arg-type]
         recipe = Recipe(method, scheme, bits=bits)  # type: ignore[arg-type]
         windows = [] if method == "rtn" else calibration_windows(Tokenizer.from_folder(model), text or [], max_tokens)
@@ -77,7 +77,7 @@ def quantize(
 
 def calibration_windows(tokenizer: Tokenizer, paths: list[Path], max_tokens: int) -> list[list[int]]:
     """Token ids in windows: of the given files, else of shipped articles and chats about them."""
-    texts = [_read_text(path) for path in paths] or shipped_texts(tokenizer)
+    texts = [_read_text(path, field="text") for path in paths] or shipped_texts(tokenizer)
     token_ids = tokenizer.encode("\n\n".join(texts))[:max_tokens]
     return [token_ids[first : first + _WINDOW] for first in range(0, len(token_ids), _WINDOW)]
 
@@ -97,9 +97,9 @@ def shipped_texts(tokenizer: Tokenizer) -> list[str]:
     return texts
 
 
-def _read_text(path: Path) -> str:
+def _read_text(path: Path, *, field: str) -> str:
     if not path.is_file():
-        raise NotFound("must be a file that can be read", field="text", value=str(path))
+        raise NotFound("must be a file that can be read", field=field, value=str(path))
     return path.read_text(encoding="utf-8")
 
 

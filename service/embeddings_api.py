@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, cast
 from fastapi import APIRouter, Request
 
 from core_model.generation import RequestOptions
-from service.kit import Kit
 from service.openai_schemas import EmbeddingRequest
-from service.routes import Authenticated
+from service.problems import named_rule
+from service.routes import Authenticated, kit_of
 from verticals.contract import InvalidInput, NotFound, Unavailable
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ router = APIRouter(prefix="/v1", tags=["openai"])
 @router.post("/embeddings", summary="Vectors of texts, as OpenAI's clients speak it")
 def embed(request: Request, asked: EmbeddingRequest, caller: Authenticated) -> dict[str, Any]:
     """One vector of length 1 for each input, in order: the mean of its tokens' last hidden states."""
-    kit = cast(Kit, request.app.state.kit)
+    kit = kit_of(request)
     if asked.model != MODEL:
         raise NotFound(f"must be {MODEL}", field="model", value=asked.model)
     caller.require("core.embed")
@@ -44,7 +44,7 @@ def embed(request: Request, asked: EmbeddingRequest, caller: Authenticated) -> d
     try:
         vectors_ND, num_tokens = engine.call(run)
     except ValueError as error:
-        raise InvalidInput(str(error).partition(": ")[2].removesuffix("."), field="input") from error
+        raise InvalidInput(named_rule(error)[1], field="input") from error
     data = [
         {"object": "embedding", "index": i, "embedding": _encoded(row_D, asked.encoding_format)}
         for i, row_D in enumerate(vectors_ND)

@@ -10,15 +10,15 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field
 
 from service.auth import Caller
 from service.kit import Kit
-from service.problems import request_id_of
-from service.routes import Authenticated
+from service.problems import named_rule, request_id_of
+from service.routes import Authenticated, kit_of
 from verticals.contract import Decision, InvalidInput, NotFound, Unavailable
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class RebalanceRequest(BaseModel):
 def list_models(request: Request, caller: Authenticated) -> dict[str, Any]:
     """Version, folder, swaps and load of each."""
     caller.require_operator("models.read")
-    found = _pool(_kit(request)).stats()
+    found = _pool(kit_of(request)).stats()
     return {
         name: {
             "model_version": stats.model_version,
@@ -66,7 +66,7 @@ def list_models(request: Request, caller: Authenticated) -> dict[str, Any]:
 def swap(name: str, asked: SwapRequest, request: Request, caller: Authenticated) -> dict[str, str]:
     """Both models are in memory until the old one has finished what it has. On failure the old one stays."""
     caller.require_operator("models.swap")
-    kit = _kit(request)
+    kit = kit_of(request)
     pool, folder = _pool(kit), _find(kit.settings.home / "models", asked.folder)
     return _change(request, caller, "models.swap", name, lambda: pool.swap(name, folder))
 
@@ -75,7 +75,7 @@ def swap(name: str, asked: SwapRequest, request: Request, caller: Authenticated)
 def roll_back(name: str, request: Request, caller: Authenticated) -> dict[str, str]:
     """It is loaded and verified as in a swap."""
     caller.require_operator("models.swap")
-    pool = _pool(_kit(request))
+    pool = _pool(kit_of(request))
     return _change(request, caller, "models.rollback", name, lambda: pool.roll_back(name))
 
 
@@ -85,7 +85,7 @@ def rebalance(name: str, asked: RebalanceRequest, request: Request, caller: Auth
     from core_model.rebalance import rebalance_engine
 
     caller.require_operator("models.rebalance")
-    pool = _pool(_kit(request))
+    pool = _pool(kit_of(request))
 
     def run() -> str:
         engine = pool.engine(name)
@@ -97,14 +97,14 @@ def rebalance(name: str, asked: RebalanceRequest, request: Request, caller: Auth
 
 def _change(request: Request, caller: Caller, kind: str, name: str, run: Callable[[], str]) -> dict[str, str]:
     """Run a change, and put it into the audit trail."""
-    kit = _kit(request)
+    kit = kit_of(request)
     before = _pool(kit).stats().get(name)
     if before is None:
         raise NotFound("no model is loaded under this name", field="name", value=name)
     try:
         version = run()
     except ValueError as error:
-        raise InvalidInput(str(error).partition(": ")[2].removesuffix("."), field="folder") from error
+        raise InvalidInput(named_rule(error)[1], field="folder") from error
     versions = {"before": before.model_version, "after": version}
     digest = hashlib.sha256(f"{kind} {name} {version}".encode()).hexdigest()
     who = {"tenant": caller.tenant, "actor": caller.key_id, "request_id": request_id_of(request)}
@@ -120,10 +120,6 @@ def _find(models: Path, wanted: str) -> Path:
         there = sorted(found.name for found in models.glob("[!.]*"))
         raise NotFound(f"must be one of {', '.join(there) or 'none yet'}", field="folder", value=wanted)
     return path
-
-
-def _kit(request: Request) -> Kit:
-    return cast(Kit, request.app.state.kit)
 
 
 def _pool(kit: Kit) -> ModelPool:

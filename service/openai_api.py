@@ -21,7 +21,7 @@ from service import problems
 from service.auth import Caller
 from service.kit import Kit
 from service.openai_schemas import EXTENSIONS, OPENAI_SAMPLING, CompletionRequest
-from service.routes import Authenticated
+from service.routes import Authenticated, kit_of
 from service.sse import event_stream, open_stream
 from verticals.contract import InvalidInput, NotFound
 from verticals.support.schemas import ChatRequest, Message
@@ -47,14 +47,14 @@ class Piece:
 @router.get("/models", summary="The models that this server offers")
 def list_models(request: Request, caller: Authenticated) -> dict[str, Any]:
     """OpenAI's model list."""
-    names = _models(cast(Kit, request.app.state.kit))
+    names = _models(kit_of(request))
     return {"object": "list", "data": [{"id": name, "object": "model", "owned_by": "trivium"} for name in names]}
 
 
 @router.post("/chat/completions", summary="Chat, as OpenAI's clients speak it", response_model=None)
 async def complete(request: Request, asked: CompletionRequest, caller: Authenticated) -> Any:
     """One completion, whole or as a stream of chunks."""
-    kit, request_id = cast(Kit, request.app.state.kit), problems.request_id_of(request)
+    kit, request_id = kit_of(request), problems.request_id_of(request)
     if asked.model not in (models := _models(kit)):
         raise NotFound(f"must be one of {', '.join(models)}", field="model", value=asked.model)
     caller.require("support.chat" if asked.model == "trivium-support" else "core.generate")
@@ -108,7 +108,9 @@ def _ask_model(kit: Kit, asked: CompletionRequest, caller: Caller) -> Iterator[P
     messages = [message.as_openai() for message in asked.messages]
     stop = [asked.stop] if isinstance(asked.stop, str) else asked.stop
     adapter = asked.model.partition(":")[2]
-    options = {**asked.sampling(), "user": caller.tenant, **({"adapter": adapter} if adapter else {})}
+    options = asked.sampling() | ({"adapter": adapter} if adapter else {})
+    if kit.models is not None:  # tenants share no cached beginning; a remote server is not told who they are
+        options["user"] = caller.tenant
     try:
         for chunk in kit.resources.chat_model.stream(messages, stop=stop, **options):
             yield _piece(chunk)
@@ -118,11 +120,11 @@ def _ask_model(kit: Kit, asked: CompletionRequest, caller: Caller) -> Iterator[P
 
 def _invalid(error: ValueError) -> InvalidInput:
     """The engine's "field: rule", with the field as this API calls it."""
-    name, _, rule = str(error).partition(": ")
+    name, rule = problems.named_rule(error)
     name = {"prompt_ids": "messages", "grammar": "response_format"}.get(name, name)
     if name not in CompletionRequest.model_fields:
         return InvalidInput(str(error).removesuffix("."))
-    return InvalidInput(rule.removesuffix("."), field=name)
+    return InvalidInput(rule, field=name)
 
 
 def _piece(chunk: AIMessageChunk) -> Piece:

@@ -74,6 +74,12 @@ def as_ours(error: Exception, *, request_id: str) -> TriviumError:
     return TriviumError("an unexpected failure; the log has it under this request_id")
 
 
+def named_rule(error: ValueError) -> tuple[str, str]:
+    """The core's "field: rule.", apart; a message of another form is a rule of no field."""
+    name, colon, rule = str(error).partition(": ")
+    return (name, rule.removesuffix(".")) if colon else ("", str(error).removesuffix("."))
+
+
 def answer(request: Request, body: dict[str, Any], *, headers: dict[str, str] | None = None) -> Response:
     """`body` as the client of this route expects it."""
     if request.url.path.startswith(OPENAI_ROUTES):

@@ -34,7 +34,12 @@ def authenticate(
         raise Unauthenticated(
             "an API key is needed", field="Authorization", remedy="Send `Authorization: Bearer <key>`."
         )
-    return cast(Kit, request.app.state.kit).keys.authenticate(credentials.credentials)
+    return kit_of(request).keys.authenticate(credentials.credentials)
+
+
+def kit_of(request: Request) -> Kit:
+    """The kit that serves this request."""
+    return cast(Kit, request.app.state.kit)
 
 
 Authenticated = Annotated[Caller, Depends(authenticate)]

@@ -90,7 +90,8 @@ def _open_engine(
         remote = OpenAIEngine(settings.openai_base_url, settings.openai_model, api_key=key)
         return remote, _remote_chat_model(settings), None, remote.close
     from core_model.chat_model import EngineChatModel
-    from core_model.embedded import load_engine, prepare_default_model
+    from core_model.embedded import prepare_default_model
+    from core_model.loading import load_engine
     from core_model.models import ModelPool
 
     pool = ModelPool(load_engine, keep_free_bytes=KEEP_FREE_BYTES)

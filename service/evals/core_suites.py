@@ -107,8 +107,8 @@ def _run_perplexity(settings: Settings, progress: Progress) -> list[Metric]:
 
 
 def _losses(settings: Settings, folder: Path, precision: Precision, progress: Progress) -> list[PassageLoss]:
-    from core_model.embedded import load_decoder
     from core_model.evaluate import token_nll
+    from core_model.loading import load_decoder
     from core_model.tokenizer import Tokenizer
 
     tokenizer = Tokenizer.from_folder(folder)
@@ -133,8 +133,8 @@ def _run_drift(settings: Settings, progress: Progress) -> list[Metric]:
 def _drifts(
     settings: Settings, folder: Path, exact: Precision, precision: Precision, progress: Progress
 ) -> list[PassageDrift]:
-    from core_model.embedded import load_decoder
     from core_model.evaluate import logits_kl
+    from core_model.loading import load_decoder
     from core_model.tokenizer import Tokenizer
 
     tokenizer = Tokenizer.from_folder(folder)

@@ -9,8 +9,7 @@ from fastapi import APIRouter, Path, Query, Request
 from sqlalchemy import select
 
 from service.evals.tables import EvalRun
-from service.kit import Kit
-from service.routes import Authenticated
+from service.routes import Authenticated, kit_of
 from verticals.contract import NotFound
 
 router = APIRouter(prefix="/v1/evals", tags=["service"])
@@ -25,7 +24,7 @@ def list_runs(
     """Runs of this tenant; one that never finished has status `running`."""
     caller.require("evals.read")
     query = select(EvalRun).where(EvalRun.tenant == caller.tenant).order_by(EvalRun.started_at.desc()).limit(limit)
-    with _kit(request).sessions() as session:
+    with kit_of(request).sessions() as session:
         return [
             {
                 "run_id": run.id,
@@ -42,14 +41,10 @@ def list_runs(
 def get_run(request: Request, caller: Authenticated, run_id: RunId) -> dict[str, Any]:
     """The JSON report that was written beside the HTML one."""
     caller.require("evals.read")
-    kit = _kit(request)
+    kit = kit_of(request)
     with kit.sessions() as session:
         run = session.get(EvalRun, run_id)
     path = kit.settings.reports / f"{run_id}.json"
     if run is None or run.tenant != caller.tenant or not path.exists():
         raise NotFound("no report of such a run", field="run_id", value=run_id, remedy="GET /v1/evals/runs lists them.")
     return cast(dict[str, Any], json.loads(path.read_text(encoding="utf-8")))
-
-
-def _kit(request: Request) -> Kit:
-    return cast(Kit, request.app.state.kit)

@@ -80,6 +80,24 @@ def test_a_swap_serves_the_new_model_everywhere_and_is_audited(kit: Kit, ask: As
     )
 
 
+def test_two_tenants_share_no_cached_beginning(kit: Kit, serve: Callable[[Kit], str]) -> None:
+    url, message = serve(kit), {"role": "user", "content": "hello " * 10}
+    body = {"model": "trivium-core", "messages": [message], "max_tokens": 1}
+
+    def cached_tokens(tenant: str) -> int:
+        before = kit.resources.engine.stats().cached_prompt_tokens_total  # type: ignore[attr-defined]
+        headers = {"Authorization": f"Bearer {kit.keys.issue(tenant=tenant, label='chat')}"}
+        answer = httpx.post(
+            f"{url}/v1/chat/completions", json={**body, "max_tokens": 1}, headers=headers, trust_env=False
+        )
+        assert answer.status_code == 200
+        return int(kit.resources.engine.stats().cached_prompt_tokens_total - before)  # type: ignore[attr-defined]
+
+    assert cached_tokens("acme") == 0
+    assert cached_tokens("other") == 0
+    assert cached_tokens("acme") > 0
+
+
 def test_a_rollback_returns(ask: Ask) -> None:
     ask("/v1/admin/models/core", {"folder": "b"})
 

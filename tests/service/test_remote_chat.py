@@ -48,6 +48,24 @@ def test_it_says_what_our_own_server_says(tmp_path: Path, serve: Callable[[Kit],
         assert usage["output_tokens"] == 8
 
 
+def test_it_is_not_told_whose_request_it_is(tmp_path: Path, serve: Callable[[Kit], str]) -> None:
+    sent: list[bytes] = []
+
+    def refuse(request: httpx.Request) -> httpx.Response:
+        sent.append(request.content)
+        return httpx.Response(503)
+
+    kit = make_kit(tmp_path, {"parcels": PARCELS}, chat_model=remote(refuse))
+    headers = {"Authorization": f"Bearer {kit.keys.issue(tenant='acme-bank', label='chat')}"}
+    body = {"model": "trivium-core", "messages": [{"role": "user", "content": "Hi"}]}
+
+    answer = httpx.post(f"{serve(kit)}/v1/chat/completions", json=body, headers=headers, trust_env=False)
+
+    assert answer.status_code == 503
+    assert b"Hi" in sent[0]
+    assert b"acme-bank" not in sent[0]
+
+
 @pytest.mark.parametrize(
     ("status", "error", "message"),
     [
