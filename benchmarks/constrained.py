@@ -19,9 +19,10 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.setting import MODELS, THREADS, machine
-from core_model.embedded import load_engine, prepare_default_model
+from core_model.embedded import prepare_default_model
 from core_model.engine import Engine
 from core_model.generation import Grammar, SamplingParams
+from core_model.loading import load_engine
 from core_model.tokenizer import Tokenizer
 
 BATCHES = (1, 8)

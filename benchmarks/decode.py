@@ -20,9 +20,10 @@ from typing import Any
 import torch
 
 from benchmarks.setting import MODELS, THREADS, machine
-from core_model.embedded import load_engine, prepare_default_model
+from core_model.embedded import prepare_default_model
 from core_model.engine import Engine
 from core_model.generation import SamplingParams
+from core_model.loading import load_engine
 from core_model.tokenizer import Tokenizer
 from core_model.weights import Precision
 

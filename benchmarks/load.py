@@ -19,8 +19,9 @@ from pathlib import Path
 
 from benchmarks.setting import MODELS, machine
 from core_model.checkpoint import TensorFiles
-from core_model.embedded import PACKED, load_engine, prepare_default_model
+from core_model.embedded import prepare_default_model
 from core_model.generation import SamplingParams
+from core_model.loading import PACKED, load_engine
 
 
 def main() -> None:

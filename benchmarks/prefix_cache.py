@@ -15,8 +15,9 @@ import time
 from pathlib import Path
 
 from benchmarks.setting import MODELS, THREADS, machine
-from core_model.embedded import load_engine, prepare_default_model
+from core_model.embedded import prepare_default_model
 from core_model.generation import SamplingParams, TextEngine
+from core_model.loading import load_engine
 from core_model.tokenizer import Tokenizer
 
 NUM_TOKENS = 33

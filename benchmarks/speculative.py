@@ -25,9 +25,10 @@ from typing import Any
 from langchain_core.messages import convert_to_openai_messages
 
 from benchmarks.setting import MODELS, THREADS, machine
-from core_model.embedded import load_engine, prepare_default_model
+from core_model.embedded import prepare_default_model
 from core_model.engine import Engine
 from core_model.generation import RequestOptions, SamplingParams
+from core_model.loading import load_engine
 from core_model.tokenizer import Tokenizer
 from retrieval.chunking import split_markdown
 from retrieval.grounding import Evidence, split_sentences

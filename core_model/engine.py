@@ -281,14 +281,12 @@ class Engine:
                 for version in self._changes.apply(self._runner, check=self._must_run):
                     self.model_version = version
                     self._scheduler.start_over(self._runner, version)
-                is_idle = not (self._scheduler.running or self._scheduler.waiting)
-                if not self._running or (self._draining and is_idle):
+                if not self._running or (self._draining and self._scheduler.is_idle):
                     self._running = False
                     break
                 batch = self._plan()
                 if not batch:
-                    is_idle = not (self._scheduler.running or self._scheduler.waiting)
-                    self._wake.wait(timeout=None if is_idle else _LOOK_AGAIN_S)
+                    self._wake.wait(timeout=None if self._scheduler.is_idle else _LOOK_AGAIN_S)
                     continue
             for work, sampled in zip(batch, self._step(batch), strict=True):
                 self._deliver(work, sampled)

@@ -53,9 +53,14 @@ def perplexity(decoder: Decoder, token_ids: Sequence[int], *, window: int = 512)
     return float(token_nll(decoder, token_ids, window=window).mean().exp())
 
 
+def token_kl(expected_TV: Tensor, found_TV: Tensor) -> Tensor:
+    """KL(expected || found) of each token's log-probabilities, nats, (T,)."""
+    return F.kl_div(found_TV, expected_TV, log_target=True, reduction="none").sum(-1)
+
+
 def logits_kl(reference: Decoder, quantized: Decoder, token_ids: Sequence[int]) -> Drift:
     """How far `quantized` predicts differently from `reference` after each of `token_ids`."""
     p, q = token_logits(reference, token_ids), token_logits(quantized, token_ids)
-    kl_T = F.kl_div(q.log_softmax(-1), p.log_softmax(-1), log_target=True, reduction="none").sum(-1)
+    kl_T = token_kl(p.log_softmax(-1), q.log_softmax(-1))
     agreement = (p.argmax(-1) == q.argmax(-1)).float().mean()
     return Drift(float(kl_T.mean()), float(kl_T.max()), float(agreement), len(token_ids))

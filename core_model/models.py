@@ -35,7 +35,7 @@ class Model(NamedTuple):
     tokenizer: Tokenizer
 
 
-OpenModel = Callable[..., tuple[Engine, "Tokenizer"]]  # as `core_model.embedded.load_engine`
+OpenModel = Callable[..., tuple[Engine, "Tokenizer"]]  # as `core_model.loading.load_engine`
 
 
 @dataclass(frozen=True)
@@ -141,7 +141,7 @@ class ModelPool:
 
     Args:
         open_model: Makes a started engine and its tokenizer from a folder and options, and verifies it:
-            `core_model.embedded.load_engine`.
+            `core_model.loading.load_engine`.
         keep_free_bytes: Refuse a swap if less main memory than this would be left beside both models, the new one taken
             to be as large as its files. None swaps whatever happens.
         free_bytes: How much is available now; None if that cannot be told, and then nothing is refused.

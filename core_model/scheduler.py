@@ -191,6 +191,11 @@ class Scheduler:
         return [work for work in batch if work.request.slot is not None]  # without those that gave up their pages
 
     @property
+    def is_idle(self) -> bool:
+        """Whether there is no request."""
+        return not (self.running or self.waiting)
+
+    @property
     def max_draft(self) -> int:
         """Guessed tokens that each running request may add to a step."""
         num_running = sum(not request.paused for request in self.running)

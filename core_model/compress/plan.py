@@ -13,12 +13,12 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
-import torch.nn.functional as F  # noqa: N812 - its usual name
 from torch import Tensor
 
 from core_model.compress.coverage import linear_names
 from core_model.compress.rounding import Scheme, round_to_nearest
 from core_model.config import ModelConfig
+from core_model.evaluate import token_kl
 from core_model.model import Decoder, DecoderLayer, Segment
 from core_model.weights import INT8, Weights
 
@@ -128,7 +128,7 @@ def measure_parts(
         for later in layers[layer_idx + 1 :]:
             x_TD = later(x_TD, *context)
         found_TV = decoder.logits(decoder.norm(x_TD)).log_softmax(-1)
-        harm = float(F.kl_div(found_TV, expected_TV, log_target=True, reduction="none").sum(-1).mean())
+        harm = float(token_kl(expected_TV, found_TV).mean())
         sizes = [tensors[weight].shape for weight in part]
         found.append(
             Part(

@@ -15,6 +15,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from core_model.compress.coverage import linear_names
 from core_model.config import parse_config
 
 Config = dict[str, Any]
@@ -31,7 +32,9 @@ def prune_weights(
     sparsity: float = 0.5,
     pattern: Literal["unstructured", "2:4"] = "unstructured",
 ) -> Tensors:
-    """Zero the smallest weights of every projection; router, norms and embeddings stay (Han et al. 2015, 1506.02626).
+    """Zero the smallest weights of every linear layer (Han et al. 2015, arXiv:1506.02626).
+
+    What `coverage.linear_names` leaves out stays: router, norms, embeddings, absorbed projections.
 
     Shapes stay, so the file shrinks only when it is compressed, and only hardware with sparse products is faster: 2:4,
     two zeros in each four neighbours, is the pattern that NVIDIA's tensor cores use (arXiv:2104.08378).
@@ -46,18 +49,8 @@ def prune_weights(
         raise ValueError(f"pattern: must be unstructured or 2:4 (got {pattern!r}).")
     if not 0 <= sparsity < 1 or (pattern == "2:4" and sparsity != 0.5):
         raise ValueError(f"sparsity: must be 0 to under 1, and 0.5 for 2:4 (got {sparsity}).")
-    return {name: _pruned(w, sparsity, pattern) if is_projection(name) else w for name, w in tensors.items()}
-
-
-def is_projection(name: str) -> bool:
-    """Whether a tensor is the weight of a projection in a layer: what weight pruning may touch."""
-    return bool(_LAYER.match(name)) and name.endswith("_proj.weight")
-
-
-def sparsity_of(tensors: Mapping[str, Tensor]) -> float:
-    """Share of zeros in all projections, 0-1."""
-    weights = [tensors[name] for name in tensors if is_projection(name)]
-    return sum(int((w == 0).sum()) for w in weights) / max(1, sum(w.numel() for w in weights))
+    pruned = set(linear_names(tensors))
+    return {name: _pruned(w, sparsity, pattern) if name in pruned else w for name, w in tensors.items()}
 
 
 def keep_experts(

@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - its usual name
 from torch import Tensor
 
-from core_model.evaluate import token_logits
+from core_model.evaluate import token_kl, token_logits
 from core_model.model import Decoder, Segment
 from core_model.quantized_weight import Weight
 
@@ -114,7 +114,7 @@ class Judge:
         for window, expected_TV in zip(self._windows, self._expected_TV, strict=True):
             found_TV = token_logits(decoder, window).log_softmax(-1)
             found.append(self._nll([found_TV], [window])[0])
-            kl.append(F.kl_div(found_TV, expected_TV, log_target=True, reduction="none").sum(-1))
+            kl.append(token_kl(expected_TV, found_TV))
             agree.append(found_TV.argmax(-1) == expected_TV.argmax(-1))
         kl_T = torch.cat(kl).clamp(min=0)
         change, low, high = _change(found, self._expected_nll)

@@ -3,7 +3,7 @@
 Reads like the paper and keeps the checkpoint's names: its state dict is a checkpoint in the Llama or GLM-4-MoE layout.
 Ignores caches, precision and speed; `core_model.model` serves.
 Shapes: B sequences of N tokens, T = B * N, D model dim, H query heads, M key-value heads, R head dim, V vocabulary,
-E experts, K experts per token, G groups.
+E experts, K experts per token, G groups, P rotated dims.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import torch.nn.functional as F  # noqa: N812 - its usual name
 from torch import Tensor, nn
 
 from core_model.config import ModelConfig, parse_config
+from core_model.rope import Rope
 from core_model.routing import expert_scores, group_limited, hierarchical, routing_weights, top_k
 from core_model.train.balance import NOBODY, assign, capacities, expert_choice
 
@@ -175,24 +176,20 @@ class Attention(nn.Module):
             projection(x_BND).unflatten(-1, (-1, self.config.head_dim)).transpose(1, 2)
             for projection in (self.q_proj, self.k_proj, self.v_proj)
         )
-        cos, sin = self._angles(x_BND)
+        positions_N = torch.arange(x_BND.shape[1], device=x_BND.device)
+        cos_N1P, signed_sin_N1P = Rope(self.config, x_BND.device)(positions_N, x_BND.dtype)
+        angles = cos_N1P.squeeze(1), signed_sin_N1P.squeeze(1)
         out_BHNR = F.scaled_dot_product_attention(
-            self._rotate(q_BHNR, cos, sin), self._rotate(k_BMNR, cos, sin), v_BMNR, is_causal=True, enable_gqa=True
+            self._rotated(q_BHNR, *angles), self._rotated(k_BMNR, *angles), v_BMNR, is_causal=True, enable_gqa=True
         )
         y_BND: Tensor = self.o_proj(out_BHNR.transpose(1, 2).flatten(2))
         return y_BND
 
-    def _angles(self, x_BND: Tensor) -> tuple[Tensor, Tensor]:
-        rotated = self.config.rotary_dim
-        exponent = torch.arange(0, rotated, 2, device=x_BND.device).float() / rotated
-        angle = torch.arange(x_BND.shape[1], device=x_BND.device)[:, None] / self.config.rope_theta**exponent
-        return angle.cos().to(x_BND.dtype), angle.sin().to(x_BND.dtype)
-
-    def _rotate(self, x_BHNR: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-        """Turn each pair (i, i + rotary_dim / 2) by its angle (RoFormer, arXiv:2104.09864)."""
-        rotated, kept = x_BHNR[..., : self.config.rotary_dim], x_BHNR[..., self.config.rotary_dim :]
-        a, b = rotated.chunk(2, dim=-1)
-        return torch.cat((a * cos - b * sin, b * cos + a * sin, kept), dim=-1)
+    def _rotated(self, x_BHNR: Tensor, cos_NP: Tensor, signed_sin_NP: Tensor) -> Tensor:
+        """As `rope.rotate_`, which works in place and so has no gradient."""
+        turned, kept = x_BHNR[..., : self.config.rotary_dim], x_BHNR[..., self.config.rotary_dim :]
+        half = self.config.rotary_dim // 2
+        return torch.cat((turned * cos_NP + turned.roll(half, -1) * signed_sin_NP, kept), dim=-1)
 
 
 class MLP(nn.Module):

@@ -19,20 +19,13 @@ from core_model.generation import (
     SamplingParams,
 )
 from tests.core_model.fake_runner import BAD_SAMPLE, NO_SLOT, POISON, FakeRunner
-from tests.core_model.tiny import make_tokenizer, text_of
+from tests.core_model.tiny import make_tokenizer, text_of, wait_until
 
 TOKENIZER = make_tokenizer()
 EOS = min(TOKENIZER.eos_ids)
 HELLO = TOKENIZER.encode("hello")
 
 Start = Callable[..., Engine]
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    for _ in range(2_000_000):
-        if condition():
-            return
-    raise AssertionError("the engine did not get there")
 
 
 def test_an_answer_ends_at_the_end_of_text_token(start: Start) -> None:

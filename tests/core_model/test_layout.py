@@ -12,8 +12,8 @@ from torch import Tensor
 
 from core_model.checkpoint import write_json, write_tensors
 from core_model.config import parse_config
-from core_model.embedded import load_decoder
 from core_model.layout import check_tensors, expected_tensors
+from core_model.loading import load_decoder
 
 
 def write(folder: Path, config: dict[str, Any], tensors: dict[str, Tensor]) -> Path:

@@ -32,7 +32,7 @@ CONFIG: dict[str, Any] = {
 PROGRAM = """
 import resource, sys, torch
 from pathlib import Path
-from core_model.embedded import load_decoder
+from core_model.loading import load_decoder
 
 torch.set_num_threads(1)
 torch.ones(64, 64) @ torch.ones(64, 64)

@@ -24,7 +24,7 @@ from core_model.runner import ModelRunner
 from core_model.tokenizer import Tokenizer
 from core_model.weights import Weights
 from tests.core_model.fake_runner import FakeRunner
-from tests.core_model.tiny import LLAMA, make_tokenizer, random_llama, text_of
+from tests.core_model.tiny import LLAMA, make_tokenizer, random_llama, text_of, wait_until
 
 A, B = Path("a"), Path("b")
 FIVE = SamplingParams(max_tokens=5)
@@ -67,14 +67,6 @@ def pool(shop: Shop) -> Iterator[ModelPool]:
         yield pool
         for runner in shop.runners.values():
             runner.gate.set()
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    for _ in range(1000):
-        if condition():
-            return
-        threading.Event().wait(0.005)
-    raise AssertionError("never")
 
 
 def engine_threads() -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -18,18 +17,10 @@ from core_model.model import Decoder
 from core_model.pooled import FloatArray, Pooling
 from core_model.runner import ModelRunner
 from tests.core_model.fake_runner import POISON, FakeRunner
-from tests.core_model.tiny import LLAMA, random_llama, text_of
+from tests.core_model.tiny import LLAMA, random_llama, text_of, wait_until
 
 Start = Callable[..., Engine]
 PROMPTS = [[5, 6, 7], [*range(40)], [9], [*range(20), 3], [*range(40)]]
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    for _ in range(1000):
-        if condition():
-            return
-        threading.Event().wait(0.005)
-    raise AssertionError("never")
 
 
 def real_runner(decoder: Decoder, *, num_pages: int = 32) -> ModelRunner:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import threading
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import tokenizers
@@ -115,3 +116,12 @@ def text_of(chunks: Iterable[TokenChunk]) -> tuple[str, str | None]:
     chunks = list(chunks)
     assert all(chunk.finish_reason is None for chunk in chunks[:-1])
     return "".join(chunk.text for chunk in chunks), chunks[-1].finish_reason
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    """Return once it holds, which another thread brings about; fail after ten seconds."""
+    for _ in range(5000):
+        if condition():
+            return
+        threading.Event().wait(0.002)
+    raise AssertionError("never")

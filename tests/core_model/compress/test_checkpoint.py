@@ -12,8 +12,8 @@ from core_model.compress.checkpoint import quantize_checkpoint
 from core_model.compress.recipe import Recipe
 from core_model.compress.rounding import Scheme
 from core_model.config import parse_config
-from core_model.embedded import load_decoder
 from core_model.evaluate import token_logits
+from core_model.loading import load_decoder
 from core_model.model import Decoder
 from core_model.weights import Weights
 from tests.core_model.compress.tiny_moe import HELD_OUT, IDS, random_moe

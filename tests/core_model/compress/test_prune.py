@@ -17,7 +17,6 @@ from core_model.compress.prune import (
     keep_layers,
     keep_shared_experts,
     prune_weights,
-    sparsity_of,
 )
 from core_model.config import parse_config
 from core_model.evaluate import token_logits
@@ -55,11 +54,16 @@ def require_same_in_transformers(config: dict[str, Any], tensors: dict[str, Tens
     assert (their_logits(theirs, IDS) - our_logits(config, tensors, IDS)).abs().max() < 1e-4
 
 
+def share_of_zeros(tensors: dict[str, Tensor], ending: str) -> float:
+    weights = [tensors[name] for name in tensors if name.endswith(ending)]
+    return sum(int((w == 0).sum()) for w in weights) / sum(w.numel() for w in weights)
+
+
 def test_magnitude_pruning_zeroes_the_smallest_weights_of_projections_only() -> None:
     _, tensors = make_checkpoint(MOE)
     pruned = prune_weights(tensors, sparsity=0.3)
 
-    assert sparsity_of(pruned) == pytest.approx(0.3, abs=0.01)
+    assert share_of_zeros(pruned, "_proj.weight") == pytest.approx(0.3, abs=0.01)
     name = "model.layers.0.self_attn.q_proj.weight"
     kept = pruned[name] != 0
     assert tensors[name][~kept].abs().max() <= tensors[name][kept].abs().min()
@@ -73,7 +77,17 @@ def test_two_of_four_neighbours_are_zero() -> None:
 
     zeros = (pruned["model.layers.1.mlp.down_proj.weight"] == 0).unflatten(1, (-1, 4)).sum(-1)
     assert (zeros == 2).all()
-    assert sparsity_of(pruned) == 0.5
+    assert share_of_zeros(pruned, "_proj.weight") == 0.5
+
+
+def test_experts_are_pruned_whatever_their_family_calls_them() -> None:
+    name = "model.layers.0.block_sparse_moe.experts.3.w2.weight"
+    router = "model.layers.0.block_sparse_moe.gate.weight"
+
+    pruned = prune_weights({name: torch.randn(8, 8), router: torch.randn(8, 8)}, sparsity=0.5)
+
+    assert share_of_zeros(pruned, "w2.weight") == 0.5
+    assert share_of_zeros(pruned, "gate.weight") == 0
 
 
 @pytest.mark.parametrize("raw", [MOE, GROUPED], ids=["flat", "groups, first layer dense"])

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from core_model.config import parse_config
-from core_model.embedded import load_decoder
 from core_model.formats.gguf_file import GGUFFile
 from core_model.layout import check_tensors, expected_tensors
+from core_model.loading import load_decoder
 from core_model.model import Decoder, Segment
 from core_model.quantized_weight import QuantizedWeight
 from core_model.weights import Weights

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from core_model.checkpoint import open_checkpoint, write_json, write_tensors
 from core_model.config import parse_config
-from core_model.embedded import load_decoder
 from core_model.formats.bits import pack
+from core_model.loading import load_decoder
 from core_model.model import Decoder, Segment
 from core_model.quantized_weight import QuantizedWeight
 from core_model.weights import Precision, Weights

@@ -13,7 +13,8 @@ from sqlalchemy import create_engine
 from sqlalchemy.orm import sessionmaker
 
 from core_model.chat_model import EngineChatModel
-from core_model.embedded import load_engine, prepare_default_model
+from core_model.embedded import prepare_default_model
+from core_model.loading import load_engine
 from retrieval import tables as retrieval_tables
 from retrieval.embed import MiniLMEmbedder
 from retrieval.store import KnowledgeBase
