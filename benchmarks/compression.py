@@ -25,20 +25,25 @@ from torch import Tensor
 from benchmarks.setting import MODELS, processor
 from benchmarks.shipped_text import read_corpus
 from core_model.checkpoint import TensorFiles
+from core_model.compress.coverage import linear_names
 from core_model.compress.importance import head_importance, layer_importance
 from core_model.compress.prune import keep_experts, keep_heads, keep_layers, keep_shared_experts, prune_weights
 from core_model.compress.report import Judge, Report, measure_speed, stored_bytes
+from core_model.compress.rounding import Scheme, round_to_nearest
 from core_model.config import load_config, parse_config
 from core_model.embedded import prepare_default_model
 from core_model.evaluate import token_logits
 from core_model.model import Decoder
 from core_model.tokenizer import Tokenizer
 from core_model.train.distil import Distillation, distil, make_student
+from core_model.train.language_model import LanguageModel
 from core_model.train.pretrain import Budget
+from core_model.train.qat import finish_qat, prepare_qat
 from core_model.weights import Weights
 
 WINDOW = 256
-Checkpoint = tuple[dict[str, Any], dict[str, Tensor]]
+INT4 = Scheme(4, 64)  # symmetric: what every server reads
+Checkpoint = tuple[dict[str, Any], dict[str, Any]]
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -101,11 +106,24 @@ def variants(
     for num_layers in (24,) if args.quick else (27, 24, 18):
         yield f"{num_layers} of 30 layers, by influence", keep_layers(*dense, _best(influence, num_layers))
     student = make_student(*keep_layers(*dense, _best(influence, 24)))
-    budget = Budget(steps=args.distil_steps, batch_size=2, sequence_length=128, learning_rate=1e-4, weight_decay=0.0)
-    start = time.monotonic()
-    distil(student, reference, train, budget=budget, how=Distillation(teacher_weight=1.0))
-    print(f"distilled in {time.monotonic() - start:.0f} s", file=sys.stderr)
+    _distil(student, reference, train, steps=args.distil_steps, learning_rate=1e-4)
     yield f"24 of 30 layers, distilled {args.distil_steps} steps", student.checkpoint()
+    linear = set(linear_names(dense[1]))
+    yield "int4, rounded", (dense[0], {n: round_to_nearest(w, INT4) if n in linear else w for n, w in dense[1].items()})
+    student = make_student(*dense)
+    prepare_qat(student, INT4, wanted=linear.__contains__)
+    _distil(student, reference, train, steps=args.distil_steps, learning_rate=3e-5)
+    codes = finish_qat(student)
+    yield f"int4, distilled {args.distil_steps} steps through rounding", (dense[0], student.checkpoint()[1] | codes)
+
+
+def _distil(
+    student: LanguageModel, teacher: Decoder, train: list[int], args: argparse.Namespace, **rate: float
+) -> None:
+    start = time.monotonic()
+    budget = Budget(steps=args.distil_steps, batch_size=2, sequence_length=128, weight_decay=0.0, **rate)
+    distil(student, teacher, train, budget=budget, how=Distillation(teacher_weight=1.0))
+    print(f"distilled in {time.monotonic() - start:.0f} s", file=sys.stderr)
 
 
 def fused_against_parts(dense: Checkpoint, *, runs: int) -> str:

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
+from core_model.compress.coverage import linear_names
 from core_model.compress.prune import keep_layers
+from core_model.compress.rounding import Scheme, round_to_nearest
 from core_model.config import parse_config
 from core_model.evaluate import logits_kl, token_logits
 from core_model.model import Decoder
 from core_model.train.distil import Distillation, distil, divergence, make_student
 from core_model.train.language_model import LanguageModel
 from core_model.train.pretrain import Budget, pretrain
+from core_model.train.qat import finish_qat, prepare_qat
 from core_model.weights import Weights
 from tests.core_model.train.tiny_training import LLAMA, MOE, make_ids
 
@@ -23,7 +27,7 @@ IDS = make_ids(300)
 HELD_OUT = make_ids(20, seed=1)[:64]
 
 
-def open_decoder(config: dict[str, Any], tensors: dict[str, Tensor]) -> Decoder:
+def open_decoder(config: dict[str, Any], tensors: Mapping[str, Any]) -> Decoder:
     return Decoder(parse_config(config), Weights(tensors, precision="fp32"))
 
 
@@ -56,6 +60,23 @@ def test_a_pruned_teacher_is_healed(teacher: Any) -> None:
 
     after = logits_kl(decoder, open_decoder(*student.checkpoint()), HELD_OUT).mean_kl
     assert after < before / 2
+
+
+def test_codes_learned_from_the_teacher_serve_better_than_rounded_ones(teacher: Any) -> None:
+    config, tensors = teacher
+    scheme, linear, decoder = Scheme(2, 16), set(linear_names(tensors)), open_decoder(*teacher)
+    rounded = {name: round_to_nearest(w, scheme) if name in linear else w for name, w in tensors.items()}
+    student = make_student(*teacher)
+    prepare_qat(student, scheme, wanted=linear.__contains__)
+    distil(student, decoder, IDS, budget=BUDGET)
+
+    codes = finish_qat(student)
+
+    assert set(codes) == linear
+    learned = open_decoder(config, student.checkpoint()[1] | codes)
+    assert torch.allclose(token_logits(learned, HELD_OUT), student(torch.tensor([HELD_OUT]))[0][0], atol=1e-4)
+    found, before = (logits_kl(decoder, one, HELD_OUT).mean_kl for one in (learned, open_decoder(config, rounded)))
+    assert found < before / 2
 
 
 def test_a_student_starts_as_its_checkpoint(teacher: Any) -> None:
