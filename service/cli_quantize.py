@@ -30,7 +30,7 @@ def quantize(
     model: Annotated[Path, typer.Option(help="A checkpoint folder that is not quantized.")],
     out: Annotated[Path, typer.Option(help="The folder to make.")],
     precision: Annotated[str, typer.Option(help="int4 or int8.")] = "int4",
-    method: Annotated[str, typer.Option(help="rtn, awq, gptq or awq+gptq.")] = "gptq",
+    method: Annotated[str, typer.Option(help="rtn, awq, gptq or awq+gptq.")] = "awq+gptq",
     group_size: Annotated[
         int,
         typer.Option(
