@@ -90,7 +90,7 @@ def test_guesses_that_are_never_right_end_soon() -> None:
         if guess:
             speculation.learn(num_drafted=len(guess), num_accepted=0)
 
-    assert 0 < num_drafted <= 2 + 1000 * 0.01 / 0.2
+    assert 0 < num_drafted <= (1 + 1000 * 0.02) / 0.12  # tokens of credit, of so many passes each
 
 
 def test_good_guesses_do_not_pay_for_bad_ones_forever() -> None:
@@ -103,13 +103,13 @@ def test_good_guesses_do_not_pay_for_bad_ones_forever() -> None:
         num_wasted += len(guess)
         speculation.learn(num_drafted=len(guess), num_accepted=0)
 
-    assert num_wasted <= 26
+    assert num_wasted <= (4 + 100 * 0.02) / 0.12
 
 
 def test_a_costly_drafter_is_asked_less() -> None:
     free, costly = Speculation(Always()), Speculation(Always(price=0.3))
 
-    assert len(free.propose([0], limit=9)) > len(costly.propose([0], limit=9)) == 1
+    assert len(free.propose([0], limit=9)) > len(costly.propose([0], limit=9)) > 0
 
 
 def test_a_guess_is_no_longer_than_the_answer_may_be() -> None:

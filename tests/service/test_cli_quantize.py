@@ -41,7 +41,7 @@ def test_a_model_is_written_in_int4(model: Path, tmp_path: Path) -> None:
 
     weights = open_checkpoint(tmp_path / "int4").weights
     assert isinstance(weights["model.layers.0.mlp.experts.3.down_proj.weight"], QuantizedWeight)
-    assert json.loads((tmp_path / "int4" / "quantization.json").read_text())["method"] == "gptq"
+    assert json.loads((tmp_path / "int4" / "quantization.json").read_text())["method"] == "awq+gptq"
     assert "100.0% of the bytes of linear layers, 100.0% of the experts'" in output
     assert Tokenizer.from_folder(tmp_path / "int4").eos_ids == {258}
 
