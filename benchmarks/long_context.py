@@ -77,7 +77,7 @@ def _windowed(window: int) -> Attend:
         parts, device = [], q.device
         for start in range(0, len(q), CHUNK):
             end = min(start + CHUNK, len(q))
-            seen = view(Segment(end - start, start), window=window, num_sinks=SINKS, device=device)
+            seen = view(Segment(end - start, start), window=window, num_sinks=SINKS, dtype=q.dtype, device=device)
             parts.append(attend(q[start:end], seen.of(k[:, :end]), seen.of(v[:, :end]), mask_NS=seen.mask_NS))
         return torch.cat(parts)
 
