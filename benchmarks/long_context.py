@@ -43,7 +43,7 @@ def main() -> None:
     torch.set_num_threads(args.threads)
     folder = prepare_default_model(args.models, lambda what, done: None)
     config = load_config(folder)
-    print(f"{machine()}, torch {torch.__version__}, {args.threads} thread(s), fp32")
+    print(f"{machine()}, {args.threads} thread(s), fp32")
     if args.only != "quality":
         _time(config, args)
     if args.only != "time":
