@@ -117,11 +117,9 @@ def variants(
     yield f"int4, distilled {args.distil_steps} steps through rounding", (dense[0], student.checkpoint()[1] | codes)
 
 
-def _distil(
-    student: LanguageModel, teacher: Decoder, train: list[int], args: argparse.Namespace, **rate: float
-) -> None:
+def _distil(student: LanguageModel, teacher: Decoder, train: list[int], *, steps: int, learning_rate: float) -> None:
     start = time.monotonic()
-    budget = Budget(steps=args.distil_steps, batch_size=2, sequence_length=128, weight_decay=0.0, **rate)
+    budget = Budget(steps, batch_size=2, sequence_length=128, learning_rate=learning_rate, weight_decay=0.0)
     distil(student, teacher, train, budget=budget, how=Distillation(teacher_weight=1.0))
     print(f"distilled in {time.monotonic() - start:.0f} s", file=sys.stderr)
 

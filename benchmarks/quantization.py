@@ -19,7 +19,7 @@ import argparse
 import json
 import time
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -75,8 +75,7 @@ def main() -> None:
     prompt = calibration[0][:256]
     rows: dict[str, list[Row]] = {name: [] for name in judges}
 
-    def judge(name: str, make: Callable[[], Decoder], num_bytes: int) -> None:
-        decoder = make()
+    def judge(name: str, decoder: Decoder, num_bytes: int) -> None:
         speed = measure_speed(decoder, prompt) if args.speed else None
         for text, one in judges.items():
             rows[text].append(one.judge(name, decoder, num_bytes=num_bytes, speed=speed))
@@ -84,7 +83,7 @@ def main() -> None:
             change = f"{row.change:+.2%} ({row.low:+.2%} to {row.high:+.2%})"
             print(f"{name:30}{text:10}{row.perplexity:9.3f}  {change}  KL {row.mean_kl:.4f}", flush=True)
 
-    judge("bf16", lambda: bf16, stored_bytes(tensors))
+    judge("bf16", bf16, stored_bytes(tensors))
     plan = _mixed(config, tensors, calibration) if MIXED in args.only else None
     for name in args.only:
         recipe = Recipe("gptq", SYMMETRIC, bits=plan.bits) if plan and name == MIXED else RECIPES[name]
@@ -93,7 +92,7 @@ def main() -> None:
             found = quantize_model(config, tensors, recipe, windows=calibration)
         print(f"{name}: {time.perf_counter() - start:.0f} s, quantized {found.coverage.linear:.1%}", flush=True)
         over = found.over(tensors)
-        judge(name, lambda over=over: Decoder(config, Weights(over, precision="int4")), stored_bytes(over))
+        judge(name, Decoder(config, Weights(over, precision="int4")), stored_bytes(over))
     reports = [
         Report("smollm2-135m-moe", f"held-out {text}", judges[text].num_tokens, machine(), tuple(found))
         for text, found in rows.items()
