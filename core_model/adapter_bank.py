@@ -152,20 +152,21 @@ class AdaptedLinear:
         rank, layers = max(low.rank for low in parts.values()), tuple(sorted(parts))
         filled = [_filled(parts[layer], rank) for layer in layers]
         down_1QI = torch.cat([low.down_RI for low in filled]).unsqueeze(0)
-        self._put((rank, layers), [_Shelf((adapter_id,), down_1QI, [low.up_RO.unsqueeze(0) for low in filled])])
+        new = _Shelf((adapter_id,), down_1QI, [low.up_RO.unsqueeze(0) for low in filled])
+        old = self._shelves.get((rank, layers))
+        self._set_up((rank, layers), [*(old.parts() if old else ()), new])
 
     def drop(self, adapter_id: str) -> None:
         """Forget an adapter."""
         for kind, shelf in self._shelves.items():
             if adapter_id in shelf.ids:
-                self._put(kind, [], without=adapter_id)
+                self._set_up(kind, [part for part in shelf.parts() if part.ids != (adapter_id,)])
 
-    def _put(self, kind: _Kind, more: Sequence[_Shelf], *, without: str | None = None) -> None:
-        """Set up one shelf anew: a call that runs meanwhile goes on with the old one."""
-        shelves = {**self._shelves}
-        old = shelves.pop(kind, None)
-        kept = [old.part(i, 1) for i, name in enumerate(old.ids) if name != without] if old else []
-        if parts := sorted([*kept, *more], key=lambda part: part.ids):
+    def _set_up(self, kind: _Kind, parts: Sequence[_Shelf]) -> None:
+        """One shelf anew, in order, from parts of one adapter; a call that runs meanwhile goes on with the old one."""
+        shelves, parts = {**self._shelves}, sorted(parts, key=lambda part: part.ids)
+        shelves.pop(kind, None)
+        if parts:
             shelves[kind] = _Shelf(
                 tuple(part.ids[0] for part in parts),
                 torch.cat([part.down_SQI for part in parts]),
@@ -194,6 +195,10 @@ class _Shelf:
     ids: tuple[str, ...]
     down_SQI: Tensor
     ups_SRO: Sequence[Tensor]
+
+    def parts(self) -> list[_Shelf]:
+        """One for each adapter."""
+        return [self.part(i, 1) for i in range(len(self.ids))]
 
     def part(self, first: int, num: int) -> _Shelf:
         """`num` of them, not copied."""

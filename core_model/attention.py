@@ -244,29 +244,29 @@ def attend(
     q_NHR: Tensor, k_MSR: Tensor, v_MSV: Tensor, *, mask_NS: Tensor | None, scale: float | None = None
 ) -> Tensor:
     """softmax(scale q k^T) v, (N, H * V); `scale` None is 1 / sqrt(R), `mask_NS` None as in `View`."""
-    (num_tokens, num_heads, head_dim), num_kv_heads = q_NHR.shape, k_MSR.shape[0]
-    k, v = k_MSR[None], v_MSV[None]
-    if num_tokens == 1:  # the heads that share a key head become its rows: no repeated keys, no mask
-        q = q_NHR.reshape(1, num_kv_heads, -1, head_dim)
-        return F.scaled_dot_product_attention(q, k, v, scale=scale).reshape(1, -1)
+    num_tokens, num_heads, _ = q_NHR.shape
+    if num_tokens == 1:
+        return attend_apart(q_NHR, k_MSR, v_MSV, hidden_N11S=None, scale=scale)
     out = F.scaled_dot_product_attention(
         q_NHR.transpose(0, 1)[None],
-        k,
-        v,
+        k_MSR[None],
+        v_MSV[None],
         attn_mask=mask_NS,
         is_causal=mask_NS is None,
         scale=scale,
-        enable_gqa=num_heads != num_kv_heads,
+        enable_gqa=num_heads != len(k_MSR),
     )
     return out[0].transpose(0, 1).reshape(num_tokens, -1)
 
 
-def attend_apart(q_NHR: Tensor, k_MSR: Tensor, v_MSR: Tensor, *, hidden_N11S: Tensor) -> Tensor:
+def attend_apart(
+    q_NHR: Tensor, k_MSR: Tensor, v_MSV: Tensor, *, hidden_N11S: Tensor | None, scale: float | None = None
+) -> Tensor:
     """`attend`, each token a batch item of its own: its bits are those it has alone, over as many entries."""
     num_tokens, _, head_dim = q_NHR.shape
-    q = q_NHR.reshape(num_tokens, len(k_MSR), -1, head_dim)  # the heads that share a key head become its rows
-    k, v = (part_MSR.expand(num_tokens, -1, -1, -1) for part_MSR in (k_MSR, v_MSR))
-    return F.scaled_dot_product_attention(q, k, v, attn_mask=hidden_N11S).reshape(num_tokens, -1)
+    q = q_NHR.reshape(num_tokens, len(k_MSR), -1, head_dim)  # the heads that share a key head are its rows: no copies
+    k, v = (part.expand(num_tokens, -1, -1, -1) for part in (k_MSR, v_MSV))
+    return F.scaled_dot_product_attention(q, k, v, attn_mask=hidden_N11S, scale=scale).reshape(num_tokens, -1)
 
 
 def attend_with_sinks(

@@ -7,7 +7,8 @@ Shapes: T new tokens of all sequences, D model dim, V vocabulary.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from functools import partial
+from typing import Protocol
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - its usual name
@@ -85,8 +86,8 @@ class Decoder:
 
     def _batch(self, segments: Sequence[Segment], cache: Cache | None) -> Batch:
         spans = [torch.arange(s.start, s.start + s.num_tokens, device=self.device) for s in segments]
-        how: Any = {"num_sinks": self.config.sink_tokens, "dtype": self.dtype, "device": self.device}
-        views = {window: [view(segment, window=window, **how) for segment in segments] for window in self._windows}
+        seen = partial(view, num_sinks=self.config.sink_tokens, dtype=self.dtype, device=self.device)
+        views = {window: [seen(segment, window=window) for segment in segments] for window in self._windows}
         return Batch(segments, self.rope(torch.cat(spans), self.dtype), views, cache)
 
 
