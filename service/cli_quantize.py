@@ -63,7 +63,7 @@ def quantize(
         with _caught(UndertrainedExperts) as told, show_progress() as on_progress:
             found = quantize_checkpoint(model, out, recipe, windows=windows, on_progress=on_progress)
     except ValueError as error:
-        raise InvalidInput(str(error).rstrip(".")) from error
+        raise InvalidInput(str(error)) from error
     console = Console()
     for warning in told:
         console.print(f"[yellow]warning[/yellow] {plain(str(warning.message))}", highlight=False, soft_wrap=True)

@@ -123,7 +123,7 @@ def _invalid(error: ValueError) -> InvalidInput:
     name, rule = problems.named_rule(error)
     name = {"prompt_ids": "messages", "grammar": "response_format"}.get(name, name)
     if name not in CompletionRequest.model_fields:
-        return InvalidInput(str(error).removesuffix("."))
+        return InvalidInput(str(error))
     return InvalidInput(rule, field=name)
 
 

@@ -77,7 +77,7 @@ def as_ours(error: Exception, *, request_id: str) -> TriviumError:
 def named_rule(error: ValueError) -> tuple[str, str]:
     """The core's "field: rule.", apart; a message of another form is a rule of no field."""
     name, colon, rule = str(error).partition(": ")
-    return (name, rule.removesuffix(".")) if colon else ("", str(error).removesuffix("."))
+    return (name, rule) if colon else ("", str(error))
 
 
 def answer(request: Request, body: dict[str, Any], *, headers: dict[str, str] | None = None) -> Response:

@@ -102,16 +102,14 @@ def _open_engine(
         )
     except (ValueError, OSError) as error:
         remedy = "`trivium doctor` tells which part is missing."
-        raise Unavailable(
-            str(error).removesuffix("."), field="TRIVIUM_MODEL" if settings.model else "model", remedy=remedy
-        ) from error
+        raise Unavailable(str(error), field="TRIVIUM_MODEL" if settings.model else "model", remedy=remedy) from error
     try:
         for name, adapter in settings.adapter_folders.items():
             pool.load_adapter(CORE, name, adapter)
     except ValueError as error:
         pool.close()
         raise Unavailable(
-            str(error).removesuffix("."), field="TRIVIUM_ADAPTERS", remedy="Correct the folder, or leave it out."
+            str(error), field="TRIVIUM_ADAPTERS", remedy="Correct the folder, or leave it out."
         ) from error
     return core, EngineChatModel(engine=core), pool, pool.close
 

@@ -44,6 +44,7 @@ class TriviumError(Exception):
     title: ClassVar[str] = "Internal error"
 
     def __init__(self, rule: str, *, field: str | None = None, value: object = None, remedy: str | None = None) -> None:
+        rule = rule.removesuffix(".")  # often the text of another error
         self.field, self.value, self.rule, self.remedy = field, value, rule, remedy
         where = f"{field}: " if field else ""
         got = f" (got {value!r})" if value is not None else ""
