@@ -18,7 +18,7 @@ from sqlalchemy import text
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service import embeddings_api, models_api, openai_api, problems
+from service import customer_keys_api, embeddings_api, models_api, openai_api, problems
 from service.evals.routes import router as evals_router
 from service.kit import Kit
 from service.monitoring import Metrics
@@ -53,6 +53,7 @@ def create_app(kit: Kit) -> FastAPI:
         app.include_router(vertical_router(kit, vertical))
     app.include_router(openai_api.router)
     app.include_router(embeddings_api.router)
+    app.include_router(customer_keys_api.router)
     app.include_router(models_api.router)
     app.include_router(evals_router)
     _add_service_routes(app, kit, metrics)

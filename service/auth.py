@@ -35,6 +35,7 @@ class ApiKey(Base):
     label: Mapped[str] = mapped_column(String(128))
     secret_sha256: Mapped[str] = mapped_column(String(64))
     scopes: Mapped[list[str]] = mapped_column(JSON)
+    customer: Mapped[str | None] = mapped_column(String(128))
     created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
     expires_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     revoked_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
@@ -42,11 +43,15 @@ class ApiKey(Base):
 
 @dataclass(frozen=True)
 class Caller:
-    """Who a request comes from. `scopes` are `vertical.operation`, `vertical.*` or `*`."""
+    """Who a request comes from. `scopes` are `vertical.operation`, `vertical.*` or `*`.
+
+    With a `customer`, the key is that customer's own: it has no scopes, and operations for customers are open to it.
+    """
 
     tenant: str
     key_id: str
     scopes: tuple[str, ...]
+    customer: str | None = None
 
     def require(self, scope: str) -> None:
         """Check that the key covers `scope`.
@@ -80,9 +85,15 @@ class KeyRing:
         self._sessions = sessions
 
     def issue(
-        self, *, tenant: str, label: str, scopes: Sequence[str] = ("*",), lifetime: timedelta | None = None
+        self,
+        *,
+        tenant: str,
+        label: str,
+        scopes: Sequence[str] = ("*",),
+        lifetime: timedelta | None = None,
+        customer: str | None = None,
     ) -> str:
-        """A new key, shown this once: only its hash is stored."""
+        """A new key, shown this once: only its hash is stored. A customer's has no scopes."""
         key_id, secret = secrets.token_hex(6), secrets.token_urlsafe(32)
         now = datetime.now(UTC)
         with self._sessions.begin() as session:
@@ -92,7 +103,8 @@ class KeyRing:
                     tenant=tenant,
                     label=label,
                     secret_sha256=_digest(secret),
-                    scopes=list(scopes),
+                    scopes=list(scopes) if customer is None else [],
+                    customer=customer,
                     created_at=now,
                     expires_at=now + lifetime if lifetime else None,
                 )
@@ -116,7 +128,7 @@ class KeyRing:
                 field="Authorization",
                 remedy="Send `Authorization: Bearer <key>`; `trivium keys issue` makes a key.",
             )
-        return Caller(tenant=row.tenant, key_id=row.key_id, scopes=tuple(row.scopes))
+        return Caller(tenant=row.tenant, key_id=row.key_id, scopes=tuple(row.scopes), customer=row.customer)
 
     def revoke(self, key_id: str) -> bool:
         """End a key now; False when there is no such key."""

@@ -75,23 +75,23 @@ def keys_issue(
         list[str] | None, typer.Option(help="vertical.operation, vertical.* or *; may be repeated.")
     ] = None,
     days: Annotated[int | None, typer.Option(min=1, help="Lifetime; without it the key does not expire.")] = None,
+    customer: Annotated[str | None, typer.Option(help="Make it that customer's own: no --scope.")] = None,
 ) -> None:
     """Make a key and show it this once."""
+    if customer and scope:
+        raise InvalidInput("a customer's key has its own scopes", field="--scope", remedy="Leave it out.")
+    who = {"tenant": tenant, "label": label, "customer": customer}
     lifetime = timedelta(days=days) if days else None
-    print(
-        _with_database(
-            lambda _audit, keys: keys.issue(tenant=tenant, label=label, scopes=scope or ["*"], lifetime=lifetime)
-        )
-    )
+    print(_with_database(lambda _audit, keys: keys.issue(**who, scopes=scope or ["*"], lifetime=lifetime)))
 
 
 @keys_app.command("list")
 def keys_list(tenant: Annotated[str | None, typer.Option(help="One tenant only.")] = None) -> None:
     """Keys without their secrets."""
-    table = Table("key id", "tenant", "label", "scopes", "created", "expires", "revoked")
+    table = Table("key id", "tenant", "customer", "label", "scopes", "created", "expires", "revoked")
     for row in _with_database(lambda _audit, keys: keys.list(tenant)):
         dates = (str(when or "")[:16] for when in (row.created_at, row.expires_at, row.revoked_at))
-        table.add_row(row.key_id, row.tenant, row.label, " ".join(row.scopes), *dates)
+        table.add_row(row.key_id, row.tenant, row.customer or "", row.label, " ".join(row.scopes), *dates)
     Console().print(table)
 
 

@@ -18,7 +18,7 @@ from service.audit import AuditLog
 from service.auth import Caller, KeyRing
 from service.registry import FileRegistry
 from service.settings import Settings
-from verticals.contract import Artifact, Context, Handler, NotFound, Operation, Resources, Vertical
+from verticals.contract import Artifact, Context, Handler, NotFound, Operation, PermissionDenied, Resources, Vertical
 
 if TYPE_CHECKING:
     from core_model.models import ModelPool
@@ -62,7 +62,10 @@ class Kit:
             TriviumError: as the operation's handler says; `PermissionDenied` when the key does not cover it.
         """
         operation = self.operation(vertical, name)
-        caller.require(f"{vertical}.{name}")
+        if caller.customer is None:
+            caller.require(f"{vertical}.{name}")
+        elif not operation.for_customers:
+            raise PermissionDenied("a customer's key does not cover the operation", field="operation", value=name)
         who = {"tenant": caller.tenant, "actor": caller.key_id, "request_id": request_id}
-        context = Context(**who, record=partial(self.audit.record, who=who))
+        context = Context(**who, record=partial(self.audit.record, who=who), customer=caller.customer)
         return self.handlers[vertical][operation.name](request, context)

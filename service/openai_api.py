@@ -57,7 +57,8 @@ async def complete(request: Request, asked: CompletionRequest, caller: Authentic
     kit, request_id = kit_of(request), problems.request_id_of(request)
     if asked.model not in (models := _models(kit)):
         raise NotFound(f"must be one of {', '.join(models)}", field="model", value=asked.model)
-    caller.require("support.chat" if asked.model == "trivium-support" else "core.generate")
+    if asked.model != "trivium-support":  # the agent's operation is checked where it is invoked
+        caller.require("core.generate")
 
     def start() -> Iterator[Piece]:
         if asked.model == "trivium-support":

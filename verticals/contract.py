@@ -128,12 +128,13 @@ class Recorder(Protocol):
 
 @dataclass(frozen=True)
 class Context:
-    """Who asks. The tenant comes from the authenticated key, never from the request body."""
+    """Who asks. Tenant and customer come from the authenticated key, never from the request body."""
 
     tenant: str
     actor: str  # id of the key or person
     request_id: str
     record: Recorder
+    customer: str | None = None  # whose key it is; None: the tenant's staff or system
 
 
 @dataclass(frozen=True)
@@ -164,6 +165,7 @@ class Operation:
     path: str
     method: Method = "POST"
     streaming: bool = False
+    for_customers: bool = False  # whether a customer's key may call it; it then answers for that customer alone
     examples: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # name -> request body, shown in OpenAPI
 
 

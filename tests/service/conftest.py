@@ -48,6 +48,10 @@ class Price(BaseModel):
     tenant: str
 
 
+class Parcel(Price):
+    customer: str | None
+
+
 class ParcelById(BaseModel):
     parcel_id: str
     note: str = ""
@@ -87,14 +91,15 @@ def handlers(_resources: Resources) -> Mapping[str, Handler]:
         )
         return Price(amount_cent=amount_cent, tenant=context.tenant)
 
-    def get(request: ParcelById, _context: Context) -> Price:
+    def get(request: ParcelById, context: Context) -> Parcel:
         if request.parcel_id == "lost":
             raise NotFound("no such parcel", field="parcel_id", value="lost", remedy="List the parcels.")
         if request.parcel_id == "busy":
             raise EngineBusy("engine: 64 requests wait already. Try again later.")
         if request.parcel_id == "boom":
             raise RuntimeError("Jane Doe's secret")
-        return Price(amount_cent=len(request.parcel_id + request.note), tenant="t")
+        amount_cent = len(request.parcel_id + request.note)
+        return Parcel(amount_cent=amount_cent, tenant="t", customer=context.customer)
 
     def label(request: Label, _context: Context) -> Artifact:
         return Artifact(request.file.content * request.copies, "text/plain", 'label "x".txt')
@@ -120,7 +125,7 @@ PARCELS = Vertical(
     summary="A made-up vertical.",
     operations=(
         Operation("weigh", Weigh, Price, "Price of a weight", "/weigh", examples={"light": {"weight_kg": 1}}),
-        Operation("get", ParcelById, Price, "A parcel", "/parcels/{parcel_id}", method="GET"),
+        Operation("get", ParcelById, Parcel, "A parcel", "/parcels/{parcel_id}", method="GET", for_customers=True),
         Operation("label", Label, Artifact, "Print a label", "/label"),
         Operation("count", Count, Counted, "Count", "/count", streaming=True),
     ),

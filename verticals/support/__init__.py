@@ -40,6 +40,7 @@ VERTICAL = Vertical(
             response=schemas.ChatEvent,
             summary="Answer the customer's last message as a stream of events, with cited sources.",
             path="/chat",
+            for_customers=True,
             streaming=True,
             examples={"question": _ASK, "hand-over": _COMPLAIN},
         ),
@@ -49,6 +50,7 @@ VERTICAL = Vertical(
             response=schemas.SearchResponse,
             summary="Search the knowledge base.",
             path="/search",
+            for_customers=True,
             examples={"question": {"query": "return period", "k": 5}},
         ),
         Operation(
