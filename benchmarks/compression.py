@@ -34,6 +34,7 @@ from core_model.config import load_config, parse_config
 from core_model.embedded import prepare_default_model
 from core_model.evaluate import token_logits
 from core_model.model import Decoder
+from core_model.quantized_weight import QuantizedWeight, Weight
 from core_model.tokenizer import Tokenizer
 from core_model.train.distil import Distillation, distil, make_student
 from core_model.train.language_model import LanguageModel
@@ -72,9 +73,10 @@ def main(argv: list[str] | None = None) -> None:
     print(fused_against_parts(dense, runs=args.runs))
 
 
-def _describe(name: str, tensors: Mapping[str, Tensor]) -> str:
-    total = sum(w.numel() for w in tensors.values())
-    zero = sum(int((w == 0).sum()) for w in tensors.values()) / total
+def _describe(name: str, tensors: Mapping[str, Weight]) -> str:
+    dense = [w.dequantize() if isinstance(w, QuantizedWeight) else w for w in tensors.values()]
+    total = sum(w.numel() for w in dense)
+    zero = sum(int((w == 0).sum()) for w in dense) / total
     return f"{name} ({total / 1e6:.0f} M parameters, {zero:.0%} zero)"
 
 
