@@ -1,4 +1,4 @@
-"""What the customer wants done: the seam between a conversation and the shop's tools. Ignores who reads the conversation.
+"""What the customer wants done: the seam between a conversation and the shop's tools. Ignores who reads it.
 
 A planner only proposes. What it proposes counts after `policy.py` has checked it: the tool is one of the shop's, its
 arguments are valid, the customer said them, the rules of the shop allow it, and the customer has confirmed it.
@@ -24,10 +24,11 @@ class Proposal:
 class Planner(Protocol):
     """Reads what to do from a conversation."""
 
-    def propose(self, window: Sequence[Message], pending: Proposal | None) -> Proposal | None:
+    def propose(self, window: Sequence[Message], pending: Proposal | None, *, tenant: str) -> Proposal | None:
         """What the last message asks for, completed by earlier ones; None if nothing that a tool does.
 
         Args:
             window: The last five turns; the last message is the customer's.
             pending: What is being talked about, with the arguments so far; the last message may add to it.
+            tenant: Whose shop it is; tenants share no prompt cache.
         """

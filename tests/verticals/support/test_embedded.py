@@ -26,7 +26,7 @@ from verticals.support.demo import DEMO_TENANT
 from verticals.support.evals import choose_threshold, load_questions, says
 from verticals.support.schemas import ChatEvent, ChatRequest, DeltaEvent, IngestRequest, Message, SourcesEvent
 from verticals.support.tables import TicketRow
-from verticals.support.tickets import ticket_schema
+from verticals.support.ticket_writing import ticket_schema
 
 pytestmark = pytest.mark.slow
 
