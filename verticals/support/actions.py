@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, TypedDict
 
@@ -93,28 +94,26 @@ class ActionDesk:
         """
         if tool not in CHANGES:
             raise NotFound(f"must be one of {', '.join(CHANGES)}", field="tool", value=tool)
-        plan = self._executor.plan(tool, args, Shopper(context.tenant, customer, asked_at))
-        waits = find_tool(tool).needs_approval and not is_approved
-        row = ActionRow(
-            tenant=context.tenant,
-            action_id=action_id,
-            customer=customer,
-            session_id=session_id,
-            ticket_id=ticket_id,
-            tool=tool,
-            args=parse_args(find_tool(tool), args).model_dump(mode="json"),
-            words=plan.words,
-            status=(ActionStatus.WAITING if waits else ActionStatus.APPROVED).value,
-            asked_at=asked_at,
-            decided_by=context.actor if is_approved else None,
-            decided_at=datetime.now(UTC) if is_approved else None,
-            note="",
-        )
-        try:
-            with self._sessions.begin() as db:
+        if self._find(action_id, context.tenant) is None:  # else it was asked before: go on from there
+            plan = self._executor.plan(tool, args, Shopper(context.tenant, customer, asked_at))
+            waits = find_tool(tool).needs_approval and not is_approved
+            row = ActionRow(
+                tenant=context.tenant,
+                action_id=action_id,
+                customer=customer,
+                session_id=session_id,
+                ticket_id=ticket_id,
+                tool=tool,
+                args=parse_args(find_tool(tool), args).model_dump(mode="json"),
+                words=plan.words,
+                status=(ActionStatus.WAITING if waits else ActionStatus.APPROVED).value,
+                asked_at=asked_at,
+                decided_by=context.actor if is_approved else None,
+                decided_at=datetime.now(UTC) if is_approved else None,
+                note="",
+            )
+            with suppress(IntegrityError), self._sessions.begin() as db:  # or just now, by another process
                 db.add(row)
-        except IntegrityError:  # asked before: go on from there
-            pass
         return self._advance(action_id, context)
 
     def decide(self, request: DecideApprovalRequest, context: Context) -> Action:
@@ -166,10 +165,15 @@ class ActionDesk:
             db.commit()
         return self._advance(request.action_id, context)
 
-    def get(self, action_id: str, tenant: str) -> Action:
-        """One action, which there must be."""
+    def _find(self, action_id: str, tenant: str) -> Action | None:
         with self._sessions() as db:
-            return to_action(db.get_one(ActionRow, (tenant, action_id)))
+            row = db.get(ActionRow, (tenant, action_id))
+            return to_action(row) if row else None
+
+    def _get(self, action_id: str, tenant: str) -> Action:
+        action = self._find(action_id, tenant)
+        assert action is not None, "an action's row is written before its thread begins"
+        return action
 
     def failures(self, ticket_id: str, tenant: str) -> int:
         """How often a ticket's action was tried and forbidden by the shop's rules."""
@@ -218,26 +222,26 @@ class ActionDesk:
     def _advance(self, action_id: str, context: Context) -> Action:
         """Run the action's thread to its end, or to the person it waits for."""
         config = {"configurable": {"thread_id": f"{context.tenant}/{action_id}"}}
-        action = self.get(action_id, context.tenant)
+        action = self._get(action_id, context.tenant)
         if action.outcome is None:
             is_interrupted = bool(self._graph.get_state(config).interrupts)
             start: Any = Command(resume=action.status.value) if is_interrupted else State(action_id=action_id)
             self._graph.invoke(start, config, context=context, durability="exit")
-        return self.get(action_id, context.tenant)
+        return self._get(action_id, context.tenant)
 
     def _wait(self, state: State, runtime: Runtime[Context]) -> State:
         """Until a person has decided; the row says what, whoever resumes the thread with whatever value."""
-        while self.get(state["action_id"], runtime.context.tenant).status == ActionStatus.WAITING:
+        while self._get(state["action_id"], runtime.context.tenant).status == ActionStatus.WAITING:
             interrupt({"action_id": state["action_id"]})
         return {}
 
     def _route_decided(self, state: State, runtime: Runtime[Context]) -> str:
-        action = self.get(state["action_id"], runtime.context.tenant)
+        action = self._get(state["action_id"], runtime.context.tenant)
         return "_execute" if action.status == ActionStatus.APPROVED else "_report"
 
     def _execute(self, state: State, runtime: Runtime[Context]) -> State:
         """The side effect, alone in its node; it happens once, however often this runs."""
-        context, action = runtime.context, self.get(state["action_id"], runtime.context.tenant)
+        context, action = runtime.context, self._get(state["action_id"], runtime.context.tenant)
         who = Shopper(context.tenant, action.customer, action.asked_at)
         try:
             done = self._executor.execute(action.action_id, action.tool, action.args, who, record=context.record)
@@ -247,7 +251,7 @@ class ActionDesk:
 
     def _report(self, state: State, runtime: Runtime[Context]) -> State:
         """Tell the outcome where the change was asked for."""
-        action = self.get(state["action_id"], runtime.context.tenant)
+        action = self._get(state["action_id"], runtime.context.tenant)
         if action.status == ActionStatus.REJECTED:
             why = f": {action.note}" if action.note else "."
             self._finish(action, ActionStatus.REJECTED, f"{DECLINED} {action.words}{why}", runtime.context.tenant)

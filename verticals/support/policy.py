@@ -19,13 +19,12 @@ from verticals.support.rule_planner import ORDER_ID, REASONS
 from verticals.support.schemas import Message, TicketAction
 from verticals.support.shop.executor import Executor
 from verticals.support.shop.tool import AddressArgs, RefundArgs, Shopper
-from verticals.support.shop.tools import TOOLS, parse_args
+from verticals.support.shop.tools import TOOLS
 
 CONFIRM = "Shall I do this? Please answer yes or no."
 LEFT = "All right, I have changed nothing."
 QUESTIONS = {
     "order_id": "Which order is it? Please give me its number, such as MP-10001.",
-    "item": "Which item of the order is it?",
     "reason": "Why does it go back: is it damaged, faulty, the wrong item, or do you no longer want it?",
     "street": "What is the new address? Please write it as: 12 Elm Street, Springfield, IL 62704.",
 }
@@ -96,7 +95,10 @@ class Policy:
         args = {n: v for n, v in proposal.args.items() if supported(n, v, said)}
         variants = [args]
         if TOOLS[proposal.tool].args is RefundArgs and "order_id" in args:
-            variants = [{**args, "item": item} for item in self._items(args["order_id"], said, who)]
+            try:
+                variants = [{**args, "item": item} for item in self._items(args["order_id"], said, who)]
+            except NotFound:
+                return []
         return [TicketAction(tool=proposal.tool, args=v) for v in variants if self.allows(proposal.tool, v, who)]
 
     def allows(self, tool: str, args: Mapping[str, Any], who: Shopper) -> bool:
@@ -109,28 +111,24 @@ class Policy:
 
     def _complete(self, proposal: Proposal, said: Sequence[str], who: Shopper) -> Step:
         tool, args = TOOLS[proposal.tool], dict(proposal.args)
-        if tool.args is RefundArgs and "order_id" in args and "item" not in args:
-            items = self._items(args["order_id"], said, who)
-            args |= {"item": items[0]} if len(items) == 1 else {}
-        proposal = Proposal(proposal.tool, args)
-        for name in tool.args.model_fields:
-            if name not in args and (name != "item" or "order_id" in args):
-                words = QUESTIONS[name]
-                if name == "item":
-                    words = self._which_item(args["order_id"], who) or words
-                return Step("ask", words, proposal)
         try:
-            parse_args(tool, args)
+            if tool.args is RefundArgs and "order_id" in args and "item" not in args:
+                items = self._items(args["order_id"], said, who)
+                args |= {"item": items[0]} if len(items) == 1 else {}
+            missing = next((name for name in tool.args.model_fields if name not in args), None)
+            if missing:
+                words = self._which_item(args["order_id"], who) if missing == "item" else QUESTIONS[missing]
+                return Step("ask", words, Proposal(tool.name, args))
             plan = self._executor.plan(tool.name, args, who)
         except InvalidInput as error:
             field = (error.field or "").removeprefix("args.")
             kept = {name: value for name, value in args.items() if name != field}
-            return Step("ask", QUESTIONS.get(field, CONFIRM), Proposal(tool.name, kept))
+            return Step("ask", QUESTIONS[field], Proposal(tool.name, kept))
         except (NotFound, Conflict) as error:
             return Step("tell", sorry(error))
         if tool.apply is None:
             return Step("tell", plan.done)
-        return Step("confirm", f"I can {plan.words}. {CONFIRM}", proposal)
+        return Step("confirm", f"I can {plan.words}. {CONFIRM}", Proposal(tool.name, args))
 
     def _items(self, order_id: str, said: Sequence[str], who: Shopper) -> list[int]:
         """Items of the order that the customer names, by number or by words of the title; its only item otherwise."""
@@ -144,10 +142,10 @@ class Policy:
                 named.append(number)
         return sorted(set(named)) if named else [1] if len(titles) == 1 else []
 
-    def _which_item(self, order_id: str, who: Shopper) -> str | None:
+    def _which_item(self, order_id: str, who: Shopper) -> str:
         titles = self._executor.titles(order_id, who)
         listed = ", ".join(f"item {number}: {title}" for number, title in enumerate(titles, start=1))
-        return f"Which one is it ({listed})?" if titles else None
+        return f"Which one is it ({listed})?"
 
 
 def supported(name: str, value: Any, said: Sequence[str]) -> bool:

@@ -43,7 +43,7 @@ class SessionStore:
         )
         with self._sessions.begin() as db:
             db.add(row)
-        return to_session(row)
+            return to_session(row)
 
     def get(self, session_id: str, context: Context) -> Session:
         """One session.

@@ -17,7 +17,7 @@ from typing import Any
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, sessionmaker
 
-from verticals.contract import Conflict, Decision, NotFound, Recorder
+from verticals.contract import Conflict, Decision, Recorder
 from verticals.support.shop.orders import find_lines, find_order
 from verticals.support.shop.tables import ExecutionRow
 from verticals.support.shop.tool import Plan, Shopper
@@ -53,13 +53,13 @@ class Executor:
             return chosen.plan(session, who, parse_args(chosen, args))
 
     def titles(self, order_id: str, who: Shopper) -> list[str]:
-        """Titles of an order's items, in order; none if the customer has no such order."""
+        """Titles of an order's items, in order.
+
+        Raises:
+            NotFound: the customer has no such order.
+        """
         with self._sessions() as session:
-            try:
-                order = find_order(session, who, order_id)
-            except NotFound:
-                return []
-            return [line.title for line in find_lines(session, order)]
+            return [line.title for line in find_lines(session, find_order(session, who, order_id))]
 
     def execute(self, key: str, tool: str, args: Mapping[str, Any], who: Shopper, *, record: Recorder) -> Execution:
         """Make a change; the same key again gives the outcome of the first time.
