@@ -69,16 +69,16 @@ def main() -> None:
     args = _arguments()
     sessions = _fresh_shop()
     cases = make_cases(sessions, args.tickets)
+    acting = sum(bool(case.actions) for case in cases)
+    print(f"# {machine()}; {len(cases)} tickets, {acting} with an action, {args.batch} at once")
     folder = prepare_default_model(args.models, lambda what, done: None)
     engine, tokenizer = load_engine(folder, device="cpu", max_batch=args.batch, num_threads=args.threads)
     with engine:
         model = EngineChatModel(engine=engine, tokenizer=tokenizer)
-        rows = _measure(model, cases, batch=args.batch, constrained=True)
         free = _measure(model, cases[: args.free], batch=args.batch, constrained=False)
-    acting = sum(bool(case.actions) for case in cases)
-    print(f"# {machine()}; {len(cases)} tickets, {acting} with an action, {args.batch} at once")
-    for name, found in (("grammar", rows), ("no grammar", free)):
-        _print(name, found)
+        _print("no grammar", free)
+        rows = _measure(model, cases, batch=args.batch, constrained=True)
+    _print("grammar", rows)
     if args.json:
         args.json.write_text(json.dumps({"machine": machine(), "grammar": rows, "free": free}, indent=1), "utf-8")
     sys.exit(0 if all(row["valid"] and row["executable"] is not False for row in rows) else 1)

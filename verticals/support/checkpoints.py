@@ -42,8 +42,13 @@ def _postgres(url: URL) -> BaseCheckpointSaver[Any]:
 
     address = url.set(drivername="postgresql").render_as_string(hide_password=False)
     options = {"autocommit": True, "prepare_threshold": 0, "row_factory": dict_row}
-    pool: ConnectionPool[Connection[DictRow]] = ConnectionPool(
-        address, min_size=1, max_size=MAX_CONNECTIONS, kwargs=options, open=True
+    pool: ConnectionPool[Connection[DictRow]] = ConnectionPool(  # opens connections when they are needed
+        address,
+        min_size=0,
+        max_size=MAX_CONNECTIONS,
+        kwargs=options,
+        check=ConnectionPool.check_connection,
+        open=True,
     )
     saver = PostgresSaver(pool, serde=_plain_data_only())
     saver.setup()

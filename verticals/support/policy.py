@@ -134,18 +134,22 @@ class Policy:
         """Items of the order that the customer names, by number or by words of the title; its only item otherwise."""
         titles = self._executor.titles(order_id, who)
         text = " ".join(said).lower()
-        named = [i for i in range(1, len(titles) + 1) if re.search(rf"\bitem {i}\b", text)]
-        for number, title in enumerate(titles, start=1):
-            if any(
-                re.search(rf"\b{re.escape(word)}s?\b", text) for word in title.lower().split()[-2:] if len(word) > 3
-            ):
-                named.append(number)
-        return sorted(set(named)) if named else [1] if len(titles) == 1 else []
+        named = [
+            number
+            for number, title in enumerate(titles, start=1)
+            if any(re.search(rf"\b{re.escape(name.removesuffix('s'))}s?\b", text) for name in _names(number, title))
+        ]
+        return named or ([1] if len(titles) == 1 else [])
 
     def _which_item(self, order_id: str, who: Shopper) -> str:
         titles = self._executor.titles(order_id, who)
         listed = ", ".join(f"item {number}: {title}" for number, title in enumerate(titles, start=1))
         return f"Which one is it ({listed})?"
+
+
+def _names(number: int, title: str) -> list[str]:
+    """How a customer may call an item: "item 2", "rug" or "wool" for "Rowan wool rug"."""
+    return [f"item {number}", *(word for word in title.lower().split()[-2:] if len(word) > 2)]
 
 
 def supported(name: str, value: Any, said: Sequence[str]) -> bool:

@@ -48,8 +48,8 @@ _TASKS: tuple[tuple[str, str], ...] = (  # the first that fits
     ),
     ("change_address", r"(?:change|update|correct).{0,30}address|(?:i have|i've|i) moved\b|my new address"),
     ("list_orders", r"(?:list|show|what are|which are|see).{0,20}my (?:\w+ )?orders"),
-    ("look_up_order", r"(?:what(?:'s| is| did i| was)|details|contents?|items|total|cost).{0,30}order"),
     ("order_status", r"(?:where(?:'s| is| are)|status|track|arriv\w*|when will).{0,40}(?:order|parcel|package)"),
+    ("look_up_order", r"(?:what(?:'s| is| did i| was)|details|contents?|items|total|cost).{0,30}order"),
 )
 _WISH = re.compile(
     r"\b(?:i|we)(?:'d| would)? (?:really )?(?:like|want|need|wish|have to|am|'m)\b|\bplease\b|"
