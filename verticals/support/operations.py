@@ -8,6 +8,9 @@ from verticals.support import schemas
 _ASK = {"messages": [{"role": "user", "content": "How long do I have to return a lamp?"}]}
 _COMPLAIN = {"messages": [{"role": "user", "content": "My parcel arrived broken and I want to speak to a person."}]}
 
+_SESSION = {"session_id": "s-1"}
+_HANDOFF = {"handoff_id": "H-1"}
+
 _CHAT = (
     Operation(
         name="chat",
@@ -67,6 +70,7 @@ _TICKETS = (
         response=schemas.Ticket,
         summary="Approve a ticket's action and run it, once.",
         path="/tickets/{ticket_id}/run",
+        examples={"run": {"ticket_id": "T-1"}},
     ),
 )
 _KNOWLEDGE = (
@@ -108,6 +112,7 @@ _SESSIONS = (
         response=schemas.Session,
         summary="Begin a session that is kept, for the customer of the key.",
         path="/sessions",
+        examples={"begin": {}},
     ),
     Operation(
         name="list_sessions",
@@ -132,7 +137,7 @@ _SESSIONS = (
         summary="Send the customer's message; the answer is a stream of events.",
         path="/sessions/{session_id}/messages",
         streaming=True,
-        examples={"order": {"session_id": "s-1", "content": "Where is my order MP-10002?"}},
+        examples={"order": {**_SESSION, "content": "Where is my order MP-10002?"}},
     ),
     Operation(
         name="resume_session",
@@ -141,6 +146,7 @@ _SESSIONS = (
         summary="Answer the last message if a crash or a hang-up cut its answer off.",
         path="/sessions/{session_id}/resume",
         streaming=True,
+        examples={"again": _SESSION},
     ),
     Operation(
         name="close_session",
@@ -148,6 +154,7 @@ _SESSIONS = (
         response=schemas.Session,
         summary="End a session; its messages stay readable.",
         path="/sessions/{session_id}/close",
+        examples={"end": _SESSION},
     ),
 )
 _CONSOLE = (
@@ -181,6 +188,7 @@ _CONSOLE = (
         response=schemas.Handoff,
         summary="Take a session over; the bot stays silent.",
         path="/handoffs/{handoff_id}/take-over",
+        examples={"take": _HANDOFF},
     ),
     Operation(
         name="reply_as_person",
@@ -188,6 +196,7 @@ _CONSOLE = (
         response=schemas.SessionMessage,
         summary="Write to the customer as a person.",
         path="/handoffs/{handoff_id}/messages",
+        examples={"hello": {**_HANDOFF, "content": "Hello, this is Sam. I am looking at your order."}},
     ),
     Operation(
         name="hand_back",
@@ -195,6 +204,7 @@ _CONSOLE = (
         response=schemas.Handoff,
         summary="Give the session back to the bot, or close it.",
         path="/handoffs/{handoff_id}/hand-back",
+        examples={"back": _HANDOFF, "close": {**_HANDOFF, "close": True}},
     ),
 )
 
