@@ -18,6 +18,7 @@ _CHAT = (
         response=schemas.ChatEvent,
         summary="Answer the customer's last message as a stream of events, with cited sources.",
         path="/chat",
+        for_customers=True,
         streaming=True,
         examples={"question": _ASK, "hand-over": _COMPLAIN},
     ),
@@ -27,6 +28,7 @@ _CHAT = (
         response=schemas.SearchResponse,
         summary="Search the knowledge base.",
         path="/search",
+        for_customers=True,
         examples={"question": {"query": "return period", "k": 5}},
     ),
 )
@@ -37,6 +39,7 @@ _TICKETS = (
         response=schemas.Ticket,
         summary="Write and store a ticket about a conversation.",
         path="/tickets",
+        for_customers=True,
         examples={"complaint": _COMPLAIN},
     ),
     Operation(
@@ -45,6 +48,7 @@ _TICKETS = (
         response=schemas.TicketPage,
         summary="List tickets, newest first.",
         path="/tickets",
+        for_customers=True,
         method="GET",
     ),
     Operation(
@@ -53,6 +57,7 @@ _TICKETS = (
         response=schemas.Ticket,
         summary="Read one ticket.",
         path="/tickets/{ticket_id}",
+        for_customers=True,
         method="GET",
     ),
     Operation(
@@ -112,6 +117,7 @@ _SESSIONS = (
         response=schemas.Session,
         summary="Begin a session that is kept, for the customer of the key.",
         path="/sessions",
+        for_customers=True,
         examples={"begin": {}},
     ),
     Operation(
@@ -120,6 +126,7 @@ _SESSIONS = (
         response=schemas.SessionPage,
         summary="List sessions, the latest first.",
         path="/sessions",
+        for_customers=True,
         method="GET",
     ),
     Operation(
@@ -128,6 +135,7 @@ _SESSIONS = (
         response=schemas.SessionHistory,
         summary="Read a session: messages, actions, hand-offs.",
         path="/sessions/{session_id}",
+        for_customers=True,
         method="GET",
     ),
     Operation(
@@ -136,6 +144,7 @@ _SESSIONS = (
         response=schemas.ChatEvent,
         summary="Send the customer's message; the answer is a stream of events.",
         path="/sessions/{session_id}/messages",
+        for_customers=True,
         streaming=True,
         examples={"order": {**_SESSION, "content": "Where is my order MP-10002?"}},
     ),
@@ -145,6 +154,7 @@ _SESSIONS = (
         response=schemas.ChatEvent,
         summary="Answer the last message if a crash or a hang-up cut its answer off.",
         path="/sessions/{session_id}/resume",
+        for_customers=True,
         streaming=True,
         examples={"again": _SESSION},
     ),
@@ -154,6 +164,7 @@ _SESSIONS = (
         response=schemas.Session,
         summary="End a session; its messages stay readable.",
         path="/sessions/{session_id}/close",
+        for_customers=True,
         examples={"end": _SESSION},
     ),
 )

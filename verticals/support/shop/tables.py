@@ -54,7 +54,7 @@ class CustomerRow(Base):
     __tablename__ = "support_shop_customers"
 
     tenant: Mapped[str] = mapped_column(String(200), primary_key=True)
-    customer_id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    customer_id: Mapped[str] = mapped_column(String(128), primary_key=True)
     name: Mapped[str] = mapped_column(String(200))
     email: Mapped[str] = mapped_column(String(200))
     street: Mapped[str] = mapped_column(String(120))
@@ -71,7 +71,7 @@ class OrderRow(Base):
 
     tenant: Mapped[str] = mapped_column(String(200), primary_key=True)
     order_id: Mapped[str] = mapped_column(String(64), primary_key=True)
-    customer_id: Mapped[str] = mapped_column(String(64))
+    customer_id: Mapped[str] = mapped_column(String(128))
     status: Mapped[str] = mapped_column(String(20))
     service: Mapped[str] = mapped_column(String(20))
     payment: Mapped[str] = mapped_column(String(40))
@@ -111,7 +111,7 @@ class RefundRow(Base):
     tenant: Mapped[str] = mapped_column(String(200), primary_key=True)
     order_id: Mapped[str] = mapped_column(String(64), primary_key=True)
     item: Mapped[int] = mapped_column(Integer, primary_key=True)
-    customer_id: Mapped[str] = mapped_column(String(64))
+    customer_id: Mapped[str] = mapped_column(String(128))
     reason: Mapped[str] = mapped_column(String(20))
     amount: Mapped[Decimal] = mapped_column(Money)
     created_at: Mapped[datetime] = mapped_column(Time)
@@ -123,7 +123,7 @@ class MembershipRow(Base):
     __tablename__ = "support_shop_memberships"
 
     tenant: Mapped[str] = mapped_column(String(200), primary_key=True)
-    customer_id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    customer_id: Mapped[str] = mapped_column(String(128), primary_key=True)
     status: Mapped[str] = mapped_column(String(20))  # active, paused (does not renew) or cancelled
     price: Mapped[Decimal] = mapped_column(Money)
     saved: Mapped[Decimal] = mapped_column(Money)
@@ -139,7 +139,7 @@ class ExecutionRow(Base):
 
     tenant: Mapped[str] = mapped_column(String(200), primary_key=True)
     key: Mapped[str] = mapped_column(String(128), primary_key=True)
-    customer_id: Mapped[str] = mapped_column(String(64))
+    customer_id: Mapped[str] = mapped_column(String(128))
     tool: Mapped[str] = mapped_column(String(64))
     args: Mapped[dict[str, Any]] = mapped_column(JSON)
     outcome: Mapped[str] = mapped_column(Text)

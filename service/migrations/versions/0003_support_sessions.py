@@ -5,8 +5,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0002"
-down_revision = "0001"
+revision = "0003"
+down_revision = "0002"
 branch_labels = None
 depends_on = None
 
@@ -17,7 +17,7 @@ def upgrade() -> None:
         "support_actions",
         sa.Column("tenant", sa.String(length=200), nullable=False),
         sa.Column("action_id", sa.String(length=64), nullable=False),
-        sa.Column("customer", sa.String(length=64), nullable=False),
+        sa.Column("customer", sa.String(length=128), nullable=False),
         sa.Column("session_id", sa.String(length=64), nullable=True),
         sa.Column("ticket_id", sa.String(length=128), nullable=True),
         sa.Column("tool", sa.String(length=64), nullable=False),
@@ -38,7 +38,7 @@ def upgrade() -> None:
         "support_executions",
         sa.Column("tenant", sa.String(length=200), nullable=False),
         sa.Column("key", sa.String(length=128), nullable=False),
-        sa.Column("customer_id", sa.String(length=64), nullable=False),
+        sa.Column("customer_id", sa.String(length=128), nullable=False),
         sa.Column("tool", sa.String(length=64), nullable=False),
         sa.Column("args", sa.JSON(), nullable=False),
         sa.Column("outcome", sa.Text(), nullable=False),
@@ -50,7 +50,7 @@ def upgrade() -> None:
         sa.Column("tenant", sa.String(length=200), nullable=False),
         sa.Column("handoff_id", sa.String(length=64), nullable=False),
         sa.Column("session_id", sa.String(length=64), nullable=False),
-        sa.Column("customer", sa.String(length=64), nullable=True),
+        sa.Column("customer", sa.String(length=128), nullable=True),
         sa.Column("status", sa.String(length=20), nullable=False),
         sa.Column("reason", sa.String(length=20), nullable=False),
         sa.Column("summary", sa.Text(), nullable=False),
@@ -80,7 +80,7 @@ def upgrade() -> None:
         "support_sessions",
         sa.Column("tenant", sa.String(length=200), nullable=False),
         sa.Column("session_id", sa.String(length=64), nullable=False),
-        sa.Column("customer", sa.String(length=64), nullable=True),
+        sa.Column("customer", sa.String(length=128), nullable=True),
         sa.Column("state", sa.String(length=20), nullable=False),
         sa.Column("num_messages", sa.Integer(), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
@@ -93,7 +93,7 @@ def upgrade() -> None:
     op.create_table(
         "support_shop_customers",
         sa.Column("tenant", sa.String(length=200), nullable=False),
-        sa.Column("customer_id", sa.String(length=64), nullable=False),
+        sa.Column("customer_id", sa.String(length=128), nullable=False),
         sa.Column("name", sa.String(length=200), nullable=False),
         sa.Column("email", sa.String(length=200), nullable=False),
         sa.Column("street", sa.String(length=120), nullable=False),
@@ -105,7 +105,7 @@ def upgrade() -> None:
     op.create_table(
         "support_shop_memberships",
         sa.Column("tenant", sa.String(length=200), nullable=False),
-        sa.Column("customer_id", sa.String(length=64), nullable=False),
+        sa.Column("customer_id", sa.String(length=128), nullable=False),
         sa.Column("status", sa.String(length=20), nullable=False),
         sa.Column("price", sa.Integer(), nullable=False),
         sa.Column("saved", sa.Integer(), nullable=False),
@@ -118,7 +118,7 @@ def upgrade() -> None:
         "support_shop_orders",
         sa.Column("tenant", sa.String(length=200), nullable=False),
         sa.Column("order_id", sa.String(length=64), nullable=False),
-        sa.Column("customer_id", sa.String(length=64), nullable=False),
+        sa.Column("customer_id", sa.String(length=128), nullable=False),
         sa.Column("status", sa.String(length=20), nullable=False),
         sa.Column("service", sa.String(length=20), nullable=False),
         sa.Column("payment", sa.String(length=40), nullable=False),
@@ -140,7 +140,7 @@ def upgrade() -> None:
         sa.Column("tenant", sa.String(length=200), nullable=False),
         sa.Column("order_id", sa.String(length=64), nullable=False),
         sa.Column("item", sa.Integer(), nullable=False),
-        sa.Column("customer_id", sa.String(length=64), nullable=False),
+        sa.Column("customer_id", sa.String(length=128), nullable=False),
         sa.Column("reason", sa.String(length=20), nullable=False),
         sa.Column("amount", sa.Integer(), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
@@ -163,7 +163,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("tenant", "order_id", "item"),
     )
     with op.batch_alter_table("support_tickets", schema=None) as batch_op:
-        batch_op.add_column(sa.Column("customer", sa.String(length=64), nullable=True))
+        batch_op.add_column(sa.Column("customer", sa.String(length=128), nullable=True))
         batch_op.add_column(sa.Column("action", sa.JSON(), nullable=True))
         batch_op.add_column(sa.Column("outcome", sa.Text(), nullable=True))
 
