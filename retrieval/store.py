@@ -134,6 +134,11 @@ class KnowledgeBase:
             if (p := visible.get(found.passage_id)) is not None
         ][:k]
 
+    @property
+    def embedder(self) -> Embedder:
+        """What turns its texts into vectors."""
+        return self._embedder
+
     def similarities(self, query: str, texts: Sequence[str]) -> NDArray[np.float32]:
         """Cosine of the query and each text, shape (texts,): what `Hit.similarity` is to a passage."""
         query_D, *rows = self._embedder.embed([query, *texts])

@@ -29,13 +29,14 @@ from verticals.contract import Retriever, TriviumError
 from verticals.support.actions import action_id_of
 from verticals.support.answering import is_instruction, write_answer
 from verticals.support.conversation import OFFER, Intent, read_intent, read_window, standalone_query
+from verticals.support.memory.store import Owner, Recollection
 from verticals.support.planning import Proposal
 from verticals.support.policy import Step, sorry
 from verticals.support.prompting import tenant_option
 from verticals.support.schemas import ActionEvent, ActionStatus, ChatEvent, DoneEvent, HandoffEvent, TicketEvent
 from verticals.support.shop.tool import Shopper
 from verticals.support.tickets import TicketDesk
-from verticals.support.turn import Desks, Memory, State, Turn, say, show_sources
+from verticals.support.turn import Desks, Memory, State, Turn, say, show_memory, show_sources
 
 # Best cosine of a retrieved passage from which a question counts as answerable: `evals.choose_threshold` on the dev
 # half of knowledge/questions.jsonl (there it answers 76 % of 78 answerable questions and declines 85 % of 20 others);
@@ -137,13 +138,18 @@ class SupportAgent:
     # --- nodes -----------------------------------------------------------------------------------------------------
 
     def read(self, state: State, runtime: Runtime[Turn]) -> State:
-        """Window and intent."""
-        window = read_window(runtime.context.messages)
-        return {"window": window, "intent": read_intent(window), "query": standalone_query(window), "step": None}
+        """Window and intent, and what is remembered of the customer."""
+        turn = runtime.context
+        window = read_window(turn.messages)
+        query = standalone_query(window)
+        recalled = self._recall(turn, query)
+        return {"window": window, "intent": read_intent(window), "query": query, "step": None, "recalled": recalled}
 
     def reply(self, state: State, runtime: Runtime[Turn]) -> State:
         """Small talk: a fixed sentence, no model."""
-        say(runtime, REPLIES[state["intent"]])
+        reply = REPLIES[state["intent"]]
+        names = [kept.value for kept in state["recalled"] if kept.attribute == "preferred_name"]
+        say(runtime, reply.replace("Hello,", f"Hello {names[0]},") if names else reply)
         return {}
 
     def open_ticket(self, state: State, runtime: Runtime[Turn]) -> State:
@@ -224,12 +230,14 @@ class SupportAgent:
     def answer(self, state: State, runtime: Runtime[Turn]) -> State:
         """Cited sentences, each as soon as it is checked."""
         turn = runtime.context
+        show_memory(runtime, state["recalled"])
         show_sources(runtime, state["hits"])
         drafter = self._chat_model if self._may_draft() else None
         model = drafter and drafter.bind(**turn.model_settings, **tenant_option(drafter, turn.context.tenant))
         gap = ""
+        known = [kept.text for kept in state["recalled"]]
         for sentence in write_answer(
-            model, state["query"], state["evidence"], draft=turn.draft, cancelled=turn.cancelled.is_set
+            model, state["query"], state["evidence"], known=known, draft=turn.draft, cancelled=turn.cancelled.is_set
         ):
             say(runtime, f"{gap}{sentence.text} [{sentence.evidence.source + 1}]")
             gap = " "
@@ -258,6 +266,12 @@ class SupportAgent:
         )
         sources = [source.model_dump(mode="json") for source in turn.sources]
         return {"replied": {"number": turn.number, "text": "".join(turn.said), "sources": sources}}
+
+    def _recall(self, turn: Turn, query: str) -> list[Recollection]:
+        if self._desks is None or turn.number is None or turn.context.customer is None:
+            return []
+        owner = Owner(turn.context.tenant, turn.context.customer)
+        return self._desks.memory.recall(owner, query)
 
     def _route_known(self, state: State) -> str:
         best = max((hit.similarity for hit in state["hits"]), default=-1.0)

@@ -70,10 +70,13 @@ def is_instruction(text: str) -> bool:
     return bool(_INSTRUCTION.search(text))
 
 
-def answer_messages(question: str, evidence: Sequence[Evidence]) -> list[BaseMessage]:
-    """The prompt: role, task, examples, then the evidence as data and the question."""
+def answer_messages(question: str, evidence: Sequence[Evidence], known: Sequence[str] = ()) -> list[BaseMessage]:
+    """The prompt: role, task, examples, then the evidence and what the customer said of themselves as data."""
     facts = "\n".join(f"- {as_data(e.text)}" for e in evidence)
-    return [*load_prompt("answer"), HumanMessage(f"<facts>\n{facts}\n</facts>\nQuestion: {as_data(question)}")]
+    said = "\n".join(f"- {as_data(text)}" for text in known)
+    customer = f"<customer>\n{said}\n</customer>\n" if known else ""
+    asked = f"<facts>\n{facts}\n</facts>\n{customer}Question: {as_data(question)}"
+    return [*load_prompt("answer"), HumanMessage(asked)]
 
 
 def write_answer(
@@ -81,6 +84,7 @@ def write_answer(
     question: str,
     evidence: Sequence[Evidence],
     *,
+    known: Sequence[str] = (),
     draft: Draft,
     cancelled: Callable[[], bool] = lambda: False,
 ) -> Iterator[Sentence]:
@@ -90,12 +94,14 @@ def write_answer(
         model: Drafts the answer; the best article is quoted at once if None. Closed as soon as its text is not wanted.
         question: The customer's question in self-contained words.
         evidence: As `choose_evidence` gives it, at least one sentence; the best comes first.
+        known: What the customer said of themselves, for the model's tone; it supports no sentence.
         draft: Filled in while the answer is written.
         cancelled: Asked before each piece; true stops generation and the answer.
     """
     said: list[Evidence] = []
     if model is not None:
-        for text, support in _checked_sentences(model, question, evidence, draft, cancelled):
+        prompt = answer_messages(question, evidence, known)
+        for text, support in _checked_sentences(model, prompt, evidence, draft, cancelled):
             said.append(support)
             yield Sentence(text, support, quoted=False)
     if said and not draft.rejected:
@@ -108,14 +114,14 @@ def write_answer(
 
 def _checked_sentences(
     model: Runnable[LanguageModelInput, BaseMessage],
-    question: str,
+    prompt: list[BaseMessage],
     evidence: Sequence[Evidence],
     draft: Draft,
     cancelled: Callable[[], bool],
 ) -> Iterator[tuple[str, Evidence]]:
     """The model's sentences with what says them, up to the first that nothing says or that repeats another."""
     said: list[Evidence] = []
-    with closing(_stream_text(model, answer_messages(question, evidence), draft)) as pieces:
+    with closing(_stream_text(model, prompt, draft)) as pieces:
         for raw in stream_sentences(takewhile(lambda _: not cancelled(), pieces)):
             text = _OPENING.sub("", raw)
             if not content_stems(text) and not quantities(text):

@@ -77,7 +77,10 @@ class Heard:
 
 
 class Dialogue:
-    """Sends messages and reads sessions back; one answer at a time a session in this process."""
+    """Sends messages and reads sessions back; one answer at a time a session in this process.
+
+    `after` is called when an answer is stored, and returns at once.
+    """
 
     def __init__(
         self,
@@ -86,9 +89,11 @@ class Dialogue:
         actions: ActionDesk,
         handoffs: HandoffDesk,
         model_version: Callable[[], str],
+        *,
+        after: Callable[[], None] = lambda: None,
     ) -> None:
         self._store, self._agent, self._model_version = store, agent, model_version
-        self._actions, self._handoffs = actions, handoffs
+        self._actions, self._handoffs, self._after = actions, handoffs, after
         self._busy: set[tuple[str, str]] = set()
         self._lock = threading.Lock()
 
@@ -188,6 +193,7 @@ class Dialogue:
                 policy_version=POLICY_VERSION,
             ),
         )
+        self._after()
         yield ChatEvent(heard.done.model_copy(update={"session_state": state}))
 
     @contextmanager

@@ -16,7 +16,11 @@ from verticals.support.answering import can_draft
 from verticals.support.checkpoints import open_checkpointer
 from verticals.support.conversation import read_window, standalone_query
 from verticals.support.dialogue import Dialogue
+from verticals.support.feedback import FeedbackDesk
 from verticals.support.handoffs import HandoffDesk
+from verticals.support.memory.background import BackgroundReader
+from verticals.support.memory.handlers import MemoryHandlers
+from verticals.support.memory.store import CustomerMemory
 from verticals.support.model_planner import FirstOf, ModelPlanner
 from verticals.support.operations import OPERATIONS
 from verticals.support.policy import Policy
@@ -45,19 +49,22 @@ def build(resources: Resources) -> Mapping[str, Handler]:
     planner = FirstOf((RulePlanner(), ModelPlanner(resources.chat_model, may_propose=may_draft)))
     policy, actions = Policy(planner, executor), ActionDesk(sessions, executor, checkpointer)
     desk = TicketDesk(sessions, resources.chat_model, version, policy)
+    memory = CustomerMemory(sessions, knowledge.embedder)
     agent = SupportAgent(
         resources.chat_model,
         knowledge,
         desk,
-        desks=Desks(policy, actions, handoffs, checkpointer),
+        desks=Desks(policy, actions, handoffs, memory, checkpointer),
         similarity=knowledge.similarities,
         may_draft=may_draft,
     )
-    store = SessionStore(sessions)
-    dialogue = Dialogue(store, agent, actions, handoffs, version)
+    store = SessionStore(sessions, memory)
+    dialogue = Dialogue(store, agent, actions, handoffs, version, after=BackgroundReader(memory))
     parts = (
         SupportHandlers(agent, desk, knowledge, version),
-        SessionHandlers(store, dialogue, actions, handoffs, desk),
+        SessionHandlers(store, dialogue, actions, handoffs, desk, memory),
+        MemoryHandlers(memory),
+        FeedbackDesk(sessions),
     )
     return {
         operation.name: next(getattr(part, operation.name) for part in parts if hasattr(part, operation.name))

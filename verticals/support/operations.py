@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from verticals.contract import Operation
+from verticals.contract import Artifact, Operation
 from verticals.support import schemas
 
 _ASK = {"messages": [{"role": "user", "content": "How long do I have to return a lamp?"}]}
@@ -218,5 +218,61 @@ _CONSOLE = (
         examples={"back": _HANDOFF, "close": {**_HANDOFF, "close": True}},
     ),
 )
+_MEMORY = (
+    Operation(
+        name="get_memory",
+        request=schemas.CustomerRequest,
+        response=schemas.MemoryView,
+        summary="Show all that is kept of a customer.",
+        path="/memory",
+        for_customers=True,
+        method="GET",
+    ),
+    Operation(
+        name="export_memory",
+        request=schemas.CustomerRequest,
+        response=Artifact,
+        summary="The same as a JSON file.",
+        path="/memory/export",
+        for_customers=True,
+        method="GET",
+    ),
+    Operation(
+        name="forget_memory",
+        request=schemas.ForgetMemoryRequest,
+        response=schemas.ForgetMemoryResponse,
+        summary="Forget one memory of a customer, or all.",
+        path="/memory",
+        for_customers=True,
+        method="DELETE",
+    ),
+)
+_QUALITY = (
+    Operation(
+        name="rate_answer",
+        request=schemas.RateAnswerRequest,
+        response=schemas.RatedAnswer,
+        summary="Give an answer a thumb up or down.",
+        path="/sessions/{session_id}/messages/{number}/feedback",
+        for_customers=True,
+        examples={"down": {**_SESSION, "number": 2, "rating": "down", "comment": "That is the old price."}},
+    ),
+    Operation(
+        name="list_feedback",
+        request=schemas.ListFeedbackRequest,
+        response=schemas.FeedbackPage,
+        summary="List rated answers with their questions, the latest first: what to review.",
+        path="/feedback",
+        method="GET",
+    ),
+    Operation(
+        name="quality",
+        request=schemas.QualityRequest,
+        response=schemas.Quality,
+        summary="How the desk did in the last days, with intervals.",
+        path="/quality",
+        method="GET",
+    ),
+)
 
-OPERATIONS = (*_CHAT, *_SESSIONS, *_CONSOLE, *_TICKETS, *_KNOWLEDGE)
+OPERATIONS = (*_CHAT, *_SESSIONS, *_CONSOLE, *_TICKETS, *_KNOWLEDGE, *_MEMORY, *_QUALITY)

@@ -10,6 +10,8 @@ from verticals.support import schemas as s
 from verticals.support.actions import ActionDesk, action_id_of
 from verticals.support.dialogue import Dialogue
 from verticals.support.handoffs import HandoffDesk
+from verticals.support.memory.store import CustomerMemory, Owner
+from verticals.support.memory.summary import summarize
 from verticals.support.sessions import SessionStore
 from verticals.support.tickets import TicketDesk
 
@@ -24,8 +26,9 @@ class SessionHandlers:
         actions: ActionDesk,
         handoffs: HandoffDesk,
         desk: TicketDesk,
+        memory: CustomerMemory,
     ) -> None:
-        self._store, self._dialogue, self._desk = store, dialogue, desk
+        self._store, self._dialogue, self._desk, self._memory = store, dialogue, desk, memory
         self._actions, self._handoffs = actions, handoffs
 
     def create_session(self, request: s.CreateSessionRequest, context: Context) -> s.Session:
@@ -49,8 +52,14 @@ class SessionHandlers:
         return self._dialogue.resume(request.session_id, context)
 
     def close_session(self, request: s.SessionRequest, context: Context) -> s.Session:
-        """End a session."""
-        return self._store.close(request.session_id, context)
+        """End a session; of a known customer's it is remembered what it was about."""
+        session = self._store.close(request.session_id, context)
+        messages = self._store.messages(session.session_id, context.tenant)
+        text = summarize([message.content for message in messages if message.role == "customer"])
+        if session.customer is not None and text:
+            owner = Owner(context.tenant, session.customer)
+            self._memory.close_episode(owner, session_id=session.session_id, text=text, ended_at=session.updated_at)
+        return session
 
     def list_approvals(self, request: s.ListApprovalsRequest, context: Context) -> s.ApprovalPage:
         """A page of actions that need a person."""

@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session as Database
 from sqlalchemy.orm import sessionmaker
 
 from verticals.contract import Conflict, Context, Decision, NotFound
+from verticals.support.memory.store import CustomerMemory, Owner
 from verticals.support.schemas import ListSessionsRequest, Message, Session, SessionMessage, SessionPage, SessionState
 from verticals.support.schemas import Source as SourceSchema
 from verticals.support.tables import HandoffRow, MessageRow, SessionRow
@@ -24,10 +25,15 @@ _READ_BACK = 16  # messages that can hold the last five turns
 
 
 class SessionStore:
-    """Sessions of one database; a customer's key sees that customer's, another one does not exist."""
+    """Sessions of one database; a customer's key sees that customer's, another one does not exist.
 
-    def __init__(self, sessions: sessionmaker[Database]) -> None:
-        self._sessions = sessions
+    Args:
+        sessions: Sessions on a database with the tables of `tables.py`.
+        memory: Is given each message of a known customer, in the transaction that stores it.
+    """
+
+    def __init__(self, sessions: sessionmaker[Database], memory: CustomerMemory | None = None) -> None:
+        self._sessions, self._memory = sessions, memory
 
     def create(self, context: Context) -> Session:
         """A new session of the key's customer."""
@@ -90,7 +96,11 @@ class SessionStore:
             if row.state == SessionState.CLOSED:
                 raise Conflict("the session is closed", field="session_id", remedy="Begin a new one.")
             is_bots = row.state == SessionState.BOT
-            return SessionState(row.state), add_message(db, row, role="customer", content=content, wants_answer=is_bots)
+            number = add_message(db, row, role="customer", content=content, wants_answer=is_bots)
+            if self._memory is not None and row.customer is not None:
+                owner, now = Owner(row.tenant, row.customer), datetime.now(UTC)
+                self._memory.note(owner, session=db, session_id=session_id, turn=number, text=content, said_at=now)
+            return SessionState(row.state), number
 
     def unanswered(self, session_id: str, tenant: str) -> list[int]:
         """Numbers of the messages that want an answer, oldest first."""

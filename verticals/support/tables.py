@@ -8,7 +8,8 @@ from typing import Any
 from sqlalchemy import JSON, Boolean, DateTime, Index, Integer, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
-import verticals.support.shop.tables  # noqa: F401  (registers the shop's tables on the shared metadata)
+import verticals.support.memory.tables
+import verticals.support.shop.tables  # noqa: F401  (both register their tables on the shared metadata)
 from verticals.contract import Base
 from verticals.support.shop.tables import Time
 
@@ -106,3 +107,18 @@ class HandoffRow(Base):
     created_at: Mapped[datetime] = mapped_column(Time)
     taken_at: Mapped[datetime | None] = mapped_column(Time)
     returned_at: Mapped[datetime | None] = mapped_column(Time)
+
+
+class FeedbackRow(Base):
+    """A thumb for an answer, the message `number` of its session."""
+
+    __tablename__ = "support_feedback"
+    __table_args__ = (Index("ix_support_feedback_created", "tenant", "created_at"),)
+
+    tenant: Mapped[str] = mapped_column(String(200), primary_key=True)
+    session_id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    number: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    rating: Mapped[str] = mapped_column(String(8))
+    comment: Mapped[str] = mapped_column(Text)
+    actor: Mapped[str] = mapped_column(String(200))
+    created_at: Mapped[datetime] = mapped_column(Time)

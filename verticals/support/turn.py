@@ -18,8 +18,17 @@ from verticals.support.actions import ActionDesk
 from verticals.support.answering import Draft
 from verticals.support.conversation import Intent
 from verticals.support.handoffs import HandoffDesk
+from verticals.support.memory.store import CustomerMemory, Recollection
 from verticals.support.policy import Policy, Step
-from verticals.support.schemas import ChatEvent, DeltaEvent, Message, Source, SourcesEvent
+from verticals.support.schemas import (
+    ChatEvent,
+    DeltaEvent,
+    MemoryEvent,
+    MemoryItem,
+    Message,
+    Source,
+    SourcesEvent,
+)
 
 
 class Memory(TypedDict, total=False):
@@ -39,6 +48,7 @@ class State(Memory, total=False):
     step: Annotated[Step | None, UntrackedValue]
     hits: Annotated[list[Hit], UntrackedValue]
     evidence: Annotated[list[Evidence], UntrackedValue]
+    recalled: Annotated[list[Recollection], UntrackedValue]
 
 
 @dataclass
@@ -63,6 +73,7 @@ class Desks:
     policy: Policy
     actions: ActionDesk
     handoffs: HandoffDesk
+    memory: CustomerMemory
     checkpointer: BaseCheckpointSaver[Any]
 
 
@@ -92,3 +103,10 @@ def show_sources(runtime: Runtime[Turn], hits: Sequence[Hit]) -> None:
     """Stream what the answer may cite."""
     runtime.context.sources = to_sources(hits)
     runtime.stream_writer(ChatEvent(SourcesEvent(sources=runtime.context.sources)))
+
+
+def show_memory(runtime: Runtime[Turn], recalled: Sequence[Recollection]) -> None:
+    """Stream what is remembered, if anything."""
+    if recalled:
+        items = [MemoryItem(**vars(kept)) for kept in recalled]
+        runtime.stream_writer(ChatEvent(MemoryEvent(memories=items)))

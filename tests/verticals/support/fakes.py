@@ -14,6 +14,7 @@ from pydantic import Field
 from sqlalchemy.orm import Session
 
 from retrieval.documents import Hit
+from tests.retrieval.conftest import WordEmbedder
 from verticals.contract import Context, Decision
 
 
@@ -66,6 +67,7 @@ class ListRetriever:
     def __init__(self, hits: Sequence[Hit] = (), *, tenant: str = "demo") -> None:
         self.hits, self.tenant = list(hits), tenant
         self.queries: list[str] = []
+        self.embedder = WordEmbedder()
 
     def search(self, query: str, *, tenant: str, acl: Sequence[str] = (), k: int = 5) -> list[Hit]:
         self.queries.append(query)

@@ -38,7 +38,7 @@ class Owner:
 
 
 @dataclass(frozen=True)
-class Memory:
+class Recollection:
     """A kept statement or past conversation, with its source. `attribute` is "episode" for a conversation."""
 
     attribute: str
@@ -82,11 +82,13 @@ class CustomerMemory:
                 facts = self._read(row.text)
                 vectors = self._embedder.embed([fact.text for fact in facts]) if facts else np.zeros((0, 1), np.float32)
                 with self._sessions.begin() as session:
-                    if session.get(UnreadTurnRow, (row.tenant, row.session_id, row.turn), with_for_update=True) is None:
-                        continue  # another process has read it, or it was forgotten meanwhile
+                    # Taking the row away first makes it ours: another reader, or a customer who had all forgotten,
+                    # may have been faster.
+                    taken = session.execute(delete(UnreadTurnRow).where(*_same_turn(row)))
+                    if cast("CursorResult[Any]", taken).rowcount == 0:
+                        continue
                     for fact, vector in zip(facts, vectors, strict=True):
                         self._add(session, row, fact, vector)
-                    session.execute(delete(UnreadTurnRow).where(*_same_turn(row)))
                 num_read += 1
         return num_read
 
@@ -145,7 +147,7 @@ class CustomerMemory:
 
     def recall(
         self, owner: Owner, query: str, *, at: datetime | None = None, k: int = 4, related: float = RELATED
-    ) -> list[Memory]:
+    ) -> list[Recollection]:
         """What bears on a question at a time, best first, after the facts that matter to every answer.
 
         Args:
@@ -158,7 +160,7 @@ class CustomerMemory:
         with self._sessions() as session:
             facts = [row for row in session.scalars(select(FactRow).where(*_owned(FactRow, owner))) if _holds(row, at)]
             episodes = session.scalars(select(EpisodeRow).where(*_owned(EpisodeRow, owner))).all()
-        always = [_memory(row) for row in facts if BY_NAME[row.attribute].always]
+        always = [_recollection(row) for row in facts if BY_NAME[row.attribute].always]
         candidates: list[_Kept] = [row for row in facts if not BY_NAME[row.attribute].always]
         candidates += [row for row in episodes if _utc(row.ended_at) <= at]
         candidates = [row for row in candidates if row.embedder == self._embedder.name]
@@ -168,11 +170,11 @@ class CustomerMemory:
         ages = np.array([(at - _utc(_since(row))) / HALF_LIFE for row in candidates])
         scores = cosines * (_FLOOR + (1 - _FLOOR) * 0.5**ages)
         best = [i for i in np.argsort(-scores, kind="stable") if cosines[i] >= related][:k]
-        return always + [_memory(candidates[i]) for i in best]
+        return always + [_recollection(candidates[i]) for i in best]
 
     # --- for the customer ---------------------------------------------------------------------------------------------
 
-    def everything(self, owner: Owner) -> list[Memory]:
+    def everything(self, owner: Owner) -> list[Recollection]:
         """All that is kept of a customer, facts that no longer hold too, the oldest first."""
         self.digest(owner)  # what is still unread is theirs too
         with self._sessions() as session:
@@ -180,7 +182,7 @@ class CustomerMemory:
                 *session.scalars(select(FactRow).where(*_owned(FactRow, owner))),
                 *session.scalars(select(EpisodeRow).where(*_owned(EpisodeRow, owner))),
             ]
-        return sorted((_memory(row) for row in rows), key=lambda memory: memory.valid_from)
+        return sorted((_recollection(row) for row in rows), key=lambda memory: memory.valid_from)
 
     def forget(self, owner: Owner, *, memory_id: str | None = None) -> int:
         """Remove one memory, or all of a customer's with what was not read yet; how many memories went."""
@@ -217,13 +219,13 @@ def _since(row: _Kept) -> datetime:
     return row.valid_from if isinstance(row, FactRow) else row.ended_at
 
 
-def _memory(row: _Kept) -> Memory:
+def _recollection(row: _Kept) -> Recollection:
     if isinstance(row, EpisodeRow):
         ended = _utc(row.ended_at)
-        return Memory("episode", row.text, row.text, row.session_id, None, ended, None, row.session_id)
+        return Recollection("episode", row.text, row.text, row.session_id, None, ended, None, row.session_id)
     until = None if row.valid_to is None else _utc(row.valid_to)
     since = _utc(row.valid_from)
-    return Memory(row.attribute, row.value, row.text, row.session_id, row.turn, since, until, row.fact_id)
+    return Recollection(row.attribute, row.value, row.text, row.session_id, row.turn, since, until, row.fact_id)
 
 
 def _utc(when: datetime) -> datetime:

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, Field, RootModel
 
 from verticals.support.schemas.base import MAX_MESSAGES, Identifier, Strict
+from verticals.support.schemas.memory import MemoryItem
 from verticals.support.schemas.messages import Message, Source, Usage
 from verticals.support.schemas.sessions import Action, Handoff, SessionState
 from verticals.support.schemas.tickets import Ticket
@@ -57,6 +58,13 @@ class HandoffEvent(BaseModel):
     handoff: Handoff
 
 
+class MemoryEvent(BaseModel):
+    """What is remembered of the customer that bears on their message."""
+
+    type: Literal["memory"] = "memory"
+    memories: list[MemoryItem]
+
+
 class DoneEvent(BaseModel):
     """The last event. `answered` is false when the knowledge base does not hold the answer or a person takes over."""
 
@@ -68,11 +76,12 @@ class DoneEvent(BaseModel):
     session_state: SessionState | None = None  # None for a chat without a session
 
 
-AnyEvent = SourcesEvent | DeltaEvent | TicketEvent | ActionEvent | HandoffEvent | DoneEvent
+AnyEvent = MemoryEvent | SourcesEvent | DeltaEvent | TicketEvent | ActionEvent | HandoffEvent | DoneEvent
 
 
 class ChatEvent(RootModel[Annotated[AnyEvent, Field(discriminator="type")]]):
     """One event of a streamed answer; read it through `.root`.
 
-    Sources, deltas, at most one each of action, ticket and hand-off, then done. Actions and hand-offs are of sessions.
+    Memory, sources, deltas, at most one each of action, ticket and hand-off, then done. Memory, actions and hand-offs
+    are of sessions.
     """

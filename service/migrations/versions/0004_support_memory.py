@@ -1,12 +1,12 @@
-"""what is kept of customers"""
+"""what is kept of customers, and what people think of answers"""
 
 from __future__ import annotations
 
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0003"
-down_revision = "0002"
+revision = "0004"
+down_revision = "0003"
 branch_labels = None
 depends_on = None
 
@@ -52,8 +52,20 @@ def upgrade() -> None:
         sa.Column("said_at", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("tenant", "session_id", "turn"),
     )
+    op.create_table(
+        "support_feedback",
+        sa.Column("tenant", sa.String(length=200), nullable=False),
+        sa.Column("session_id", sa.String(length=64), nullable=False),
+        sa.Column("number", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("rating", sa.String(length=8), nullable=False),
+        sa.Column("comment", sa.Text(), nullable=False),
+        sa.Column("actor", sa.String(length=200), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("tenant", "session_id", "number"),
+    )
+    op.create_index("ix_support_feedback_created", "support_feedback", ["tenant", "created_at"])
 
 
 def downgrade() -> None:
-    for table in ("support_unread_turns", "support_episodes", "support_facts"):
+    for table in ("support_feedback", "support_unread_turns", "support_episodes", "support_facts"):
         op.drop_table(table)
