@@ -12,6 +12,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, sessionmaker
 
 from retrieval.documents import Document, DocumentInfo, Passage
+from retrieval.duplicates import signature
 from retrieval.passages import content_hash
 from retrieval.tables import DocumentRow, PassageRow, VersionRow
 
@@ -52,6 +53,22 @@ class Catalog:
                         DocumentRow.tenant == tenant, DocumentRow.doc_id.in_(batch)
                     )
                 )
+            }
+
+    def signatures(self, tenant: str) -> dict[str, bytes]:
+        """What `retrieval.duplicates.signature` gave for each document, by id."""
+        statement = select(DocumentRow.doc_id, DocumentRow.signature).where(DocumentRow.tenant == tenant)
+        with self._sessions() as session:
+            return {doc_id: content or b"" for doc_id, content in session.execute(statement)}
+
+    def get_documents(self, tenant: str, doc_ids: Sequence[str]) -> dict[str, Document]:
+        """Those of the documents that are stored, restricted ones too, by id."""
+        statement = select(DocumentRow).where(DocumentRow.tenant == tenant)
+        with self._sessions() as session:
+            return {
+                row.doc_id: Document(row.doc_id, row.title, row.text, row.meta, tuple(row.acl))
+                for batch in _batches(doc_ids)
+                for row in session.scalars(statement.where(DocumentRow.doc_id.in_(batch)))
             }
 
     def documents(self, tenant: str) -> list[DocumentInfo]:
@@ -170,6 +187,7 @@ def _document_row(tenant: str, document: Document) -> DocumentRow:
         meta=document.metadata,
         acl=sorted(document.acl),
         content_hash=content_hash(document),
+        signature=signature(document),
         updated_at=datetime.now(UTC),
     )
 

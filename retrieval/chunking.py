@@ -18,7 +18,7 @@ _LIST_ITEM = re.compile(r"^\s*(?:[-*+]|\d{1,9}[.)])\s+")
 _RULE_CELL = re.compile(r":?-+:?")
 _SENTENCE = re.compile(r".+?(?:[.!?]\s+(?=[A-Z0-9\"'(])|[。！？]|$)")
 _HAN = r"\u3040-\u30ff\u3400-\u9fff"  # Han and kana, written without spaces: a sign is a word
-_WORD = re.compile(rf"[{_HAN}]|[^\W{_HAN}]+")
+WORD = re.compile(rf"[{_HAN}]|[^\W{_HAN}]+")
 _UNBROKEN = re.compile(rf"[{_HAN}]\s*|[^\s{_HAN}]+\s*")
 
 Kind = Literal["heading", "paragraph", "item", "table", "code"]
@@ -43,7 +43,7 @@ class Chunk:
 
 def count_words(text: str) -> int:
     """Words in `text`; each Han or kana sign counts as one."""
-    return sum(1 for _ in _WORD.finditer(text))
+    return sum(1 for _ in WORD.finditer(text))
 
 
 def split_markdown(text: str, *, title: str = "", max_words: int = MAX_WORDS) -> list[Chunk]:

@@ -7,14 +7,32 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from retrieval.documents import Document
-from verticals.contract import Context, Decision, Handler, InvalidInput, NotFound, Resources
+from retrieval.documents import Document, IngestReport
+from retrieval.ingest import read_file
+from retrieval.language import detect_language
+from retrieval.readers.reading import FileTooLarge, UnknownFormat, UnreadableFile
+from verticals.contract import (
+    Context,
+    Decision,
+    Handler,
+    InvalidInput,
+    NotFound,
+    Resources,
+    TooLarge,
+    TriviumError,
+    UnsupportedMedia,
+)
 from verticals.support import schemas as s
 from verticals.support.agent import NUM_PASSAGES, SupportAgent, to_sources
 from verticals.support.answering import can_draft
 from verticals.support.conversation import read_window, standalone_query
 from verticals.support.tickets import TicketDesk, messages_sha256
 
+UPLOAD_ERRORS: Mapping[type[UnreadableFile], type[TriviumError]] = {
+    UnknownFormat: UnsupportedMedia,
+    FileTooLarge: TooLarge,
+    UnreadableFile: InvalidInput,
+}
 POLICY_VERSION = "support-agent-1"
 
 
@@ -43,6 +61,7 @@ def build(resources: Resources) -> Mapping[str, Handler]:
             "list_tickets",
             "get_ticket",
             "ingest",
+            "upload",
             "list_documents",
             "delete_document",
         )
@@ -130,13 +149,24 @@ class SupportHandlers:
 
     def ingest(self, request: s.IngestRequest, context: Context) -> s.IngestResponse:
         """Add or replace documents."""
-        documents = [Document(d.doc_id, d.title, d.text, d.metadata) for d in request.documents]
-        report = self._knowledge.ingest(documents, tenant=context.tenant)
-        return s.IngestResponse(
-            added=report.added,
-            replaced=report.replaced,
-            unchanged=report.unchanged,
-            skipped=[s.SkippedDocument(doc_id=p.source, reason=p.reason) for p in report.skipped],
+        documents = [
+            Document(d.doc_id, d.title, d.text, {"language": detect_language(d.text)} | d.metadata)
+            for d in request.documents
+        ]
+        return s.IngestResponse(**_counts(self._knowledge.ingest(documents, tenant=context.tenant)))
+
+    def upload(self, request: s.UploadRequest, context: Context) -> s.UploadResponse:
+        """Add or replace the document that a file holds."""
+        name = request.file.filename.replace("\\", "/").rpartition("/")[2]
+        try:
+            document = read_file(name, request.file.content)
+        except UnreadableFile as error:
+            raise UPLOAD_ERRORS[type(error)](error.rule, field="file", remedy=error.remedy or None) from None
+        return s.UploadResponse(
+            doc_id=document.doc_id,
+            title=document.title,
+            language=document.metadata["language"],
+            **_counts(self._knowledge.ingest([document], tenant=context.tenant)),
         )
 
     def list_documents(self, request: s.ListDocumentsRequest, context: Context) -> s.DocumentPage:
@@ -155,3 +185,13 @@ class SupportHandlers:
         if not self._knowledge.delete(request.doc_id, context.tenant):
             raise NotFound("no such document", field="doc_id", value=request.doc_id, remedy="List documents first.")
         return s.DeleteDocumentResponse(doc_id=request.doc_id)
+
+
+def _counts(report: IngestReport) -> dict[str, Any]:
+    return {
+        "added": report.added,
+        "replaced": report.replaced,
+        "unchanged": report.unchanged,
+        "skipped": [s.SkippedDocument(doc_id=p.source, reason=p.reason) for p in report.skipped],
+        "duplicates": [s.DuplicateDocument(doc_id=d.doc_id, kept=d.kept) for d in report.duplicates],
+    }

@@ -9,7 +9,7 @@ import pytest
 
 from retrieval.documents import Document, DocumentInfo, IngestReport, Problem
 from tests.verticals.support.fakes import ListRetriever, ScriptedModel, context, hit
-from verticals.contract import InvalidInput, NotFound
+from verticals.contract import InvalidInput, NotFound, TooLarge, UnsupportedMedia, UploadedFile
 from verticals.support import VERTICAL
 from verticals.support.handlers import SupportHandlers
 from verticals.support.schemas import (
@@ -18,6 +18,7 @@ from verticals.support.schemas import (
     IngestRequest,
     ListDocumentsRequest,
     SearchRequest,
+    UploadRequest,
 )
 
 Make = Callable[[ScriptedModel, ListRetriever], SupportHandlers]
@@ -64,6 +65,36 @@ def test_search_returns_numbered_hits_with_scores(make_handlers: Make) -> None:
 def test_a_blank_search_is_refused(make_handlers: Make) -> None:
     with pytest.raises(InvalidInput, match="must not be blank"):
         make_handlers(ScriptedModel(), Shelf()).search(SearchRequest(query="  "), context())
+
+
+def _upload(filename: str, content: bytes) -> UploadRequest:
+    return UploadRequest(file=UploadedFile(filename=filename, content=content))
+
+
+def test_an_uploaded_file_becomes_a_document(make_handlers: Make) -> None:
+    shelf = Shelf()
+    request = _upload("C:\\shop\\returns.html", "<h1>退货</h1><p>您可以在三十天内退货。</p>".encode())
+
+    done = make_handlers(ScriptedModel(), shelf).upload(request, context())
+
+    assert (done.doc_id, done.title, done.language, done.added) == ("returns.html", "退货", "zh", 1)
+    assert [document.text for document in shelf.documents.values()] == ["# 退货\n\n您可以在三十天内退货。"]
+
+
+@pytest.mark.parametrize(
+    ("filename", "content", "error", "message"),
+    [
+        ("a.exe", b"MZ", UnsupportedMedia, r"file: files of type \.exe are not read\. Send one of \.md"),
+        ("a.csv", b"x" * 2_000_001, TooLarge, r"file: larger than 2,000,000 bytes\. Split it\."),
+        ("a.json", b"{", InvalidInput, r"file: line 1: not JSON\. Export it again\."),
+        ("a.md", b"", InvalidInput, r"file: empty file\."),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_refused_with_rule_and_remedy(
+    make_handlers: Make, filename: str, content: bytes, error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        make_handlers(ScriptedModel(), Shelf()).upload(_upload(filename, content), context())
 
 
 def test_what_was_left_out_of_an_ingest_is_said(make_handlers: Make) -> None:

@@ -1,0 +1,120 @@
+"""Documents that say nearly the same: found by MinHash, then compared word by word. Ignores meaning, and short texts.
+
+Broder 1997, doi:10.1109/SEQUEN.1997.666900.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from retrieval.chunking import WORD
+from retrieval.documents import Document
+
+THRESHOLD = 0.9  # Jaccard similarity of the sets of three neighbouring words
+MIN_WORDS = 30  # in a shorter text, one other word is another statement
+_SHINGLE = 3
+_NUM_HASHES = 64
+_SLACK = 0.15  # four standard errors of the estimate at the threshold
+_SEEDS = np.array(
+    [int.from_bytes(hashlib.blake2b(bytes([i]), digest_size=8).digest(), "little") for i in range(2 * _NUM_HASHES)],
+    np.uint64,
+).reshape(2, _NUM_HASHES)
+_NUMBER = re.compile(r"\w*\d\w*")
+
+
+def signature(document: Document) -> bytes:
+    """MinHash of title and text: 64 hashes, uint32, little-endian; empty for a document below `MIN_WORDS`."""
+    shingles = _shingles(document)
+    if not shingles:
+        return b""
+    hashes = np.array([zlib.crc32(" ".join(shingle).encode("utf-8", "replace")) for shingle in shingles], np.uint64)
+    least = [((hashes * (a | np.uint64(1)) + b) >> np.uint64(32)).min() for a, b in _SEEDS.T]  # multiply-shift hashing
+    return np.array(least, "<u4").tobytes()
+
+
+def find_duplicates(
+    new: Sequence[Document],
+    *,
+    beside: Sequence[Document],
+    stored: Mapping[str, bytes],
+    load: Callable[[Sequence[str]], Mapping[str, Document]],
+) -> dict[str, str]:
+    """Which new documents to leave out, and for which document that is kept.
+
+    A duplicate has nearly the same words, exactly the same numbers (another price or model is another statement) and
+    the same groups of readers as the document that is kept. What is stored, or takes the place of what is, is kept
+    before what is new; of new documents, the one whose id sorts first.
+
+    Args:
+        new: Documents whose ids are not stored.
+        beside: Documents of the same ingest that replace stored ones.
+        stored: Signatures of all stored documents, by id.
+        load: Stored documents by id; those that are gone are missing.
+    Returns:
+        Id of the document left out -> id of the one kept.
+    """
+    if not new:
+        return {}
+    kept = {document.doc_id: document for document in beside}
+    signatures = dict(stored) | {document.doc_id: signature(document) for document in beside}
+    known = _Signatures(signatures)
+    duplicates: dict[str, str] = {}
+    for document in sorted(new, key=lambda document: document.doc_id):
+        own = signature(document)
+        if not own:
+            continue
+        near = known.near(own)
+        kept.update(load([doc_id for doc_id in near if doc_id not in kept]))
+        same = next((doc_id for doc_id in near if doc_id in kept and _is_same(document, kept[doc_id])), None)
+        if same is None:
+            kept[document.doc_id] = document
+            known.add(document.doc_id, own)
+        else:
+            duplicates[document.doc_id] = same
+    return duplicates
+
+
+class _Signatures:
+    """Signatures in one array, which grows by doubling."""
+
+    def __init__(self, signatures: Mapping[str, bytes]) -> None:
+        signatures = {doc_id: content for doc_id, content in signatures.items() if content}
+        self._ids = list(signatures)
+        rows = np.frombuffer(b"".join(signatures.values()), "<u4").reshape(-1, _NUM_HASHES)
+        self._rows_NH: NDArray[np.uint32] = rows.copy()
+
+    def near(self, own: bytes) -> list[str]:
+        """Ids of the documents whose estimated similarity reaches the threshold, less its error; in order of id."""
+        rows_NH = self._rows_NH[: len(self._ids)]
+        share_N = (rows_NH == np.frombuffer(own, "<u4")).mean(1)
+        return sorted(self._ids[i] for i in np.flatnonzero(share_N >= THRESHOLD - _SLACK))
+
+    def add(self, doc_id: str, own: bytes) -> None:
+        if len(self._ids) == len(self._rows_NH):
+            self._rows_NH = np.resize(self._rows_NH, (max(16, 2 * len(self._ids)), _NUM_HASHES))
+        self._rows_NH[len(self._ids)] = np.frombuffer(own, "<u4")
+        self._ids.append(doc_id)
+
+
+def _is_same(one: Document, other: Document) -> bool:
+    if sorted(one.acl) != sorted(other.acl) or _numbers(one) != _numbers(other):
+        return False
+    a, b = _shingles(one), _shingles(other)
+    return len(a & b) >= THRESHOLD * len(a | b)
+
+
+def _numbers(document: Document) -> frozenset[str]:
+    return frozenset(_NUMBER.findall(f"{document.title}\n{document.text}"))
+
+
+def _shingles(document: Document) -> frozenset[tuple[str, ...]]:
+    words = WORD.findall(f"{document.title}\n{document.text}".lower())
+    if len(words) < MIN_WORDS:
+        return frozenset()
+    return frozenset(zip(*(words[i:] for i in range(_SHINGLE)), strict=False))
