@@ -12,8 +12,8 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, sessionmaker
 
 from retrieval.documents import Document, DocumentInfo, Passage
-from retrieval.duplicates import signature
 from retrieval.passages import content_hash
+from retrieval.signatures import read_signatures, write_signatures
 from retrieval.tables import DocumentRow, PassageRow, VersionRow
 
 _BATCH = 500  # values in one IN (...)
@@ -56,10 +56,9 @@ class Catalog:
             }
 
     def signatures(self, tenant: str) -> dict[str, bytes]:
-        """What `retrieval.duplicates.signature` gave for each document, by id."""
-        statement = select(DocumentRow.doc_id, DocumentRow.signature).where(DocumentRow.tenant == tenant)
+        """Signature of each document that has one, by id; see `retrieval.duplicates`."""
         with self._sessions() as session:
-            return {doc_id: content or b"" for doc_id, content in session.execute(statement)}
+            return read_signatures(session, tenant)
 
     def get_documents(self, tenant: str, doc_ids: Sequence[str]) -> dict[str, Document]:
         """Those of the documents that are stored, restricted ones too, by id."""
@@ -149,6 +148,7 @@ class Catalog:
             for batch in _batches(list(documents)):
                 for table in (PassageRow, DocumentRow):
                     session.execute(delete(table).where(table.tenant == tenant, table.doc_id.in_(batch)))
+            write_signatures(session, tenant, {i: content and content[0] for i, content in documents.items()})
             contents = [content for content in documents.values() if content is not None]
             session.add_all(_document_row(tenant, document) for document, _ in contents)
             session.flush()  # documents before the passages that refer to them
@@ -187,7 +187,6 @@ def _document_row(tenant: str, document: Document) -> DocumentRow:
         meta=document.metadata,
         acl=sorted(document.acl),
         content_hash=content_hash(document),
-        signature=signature(document),
         updated_at=datetime.now(UTC),
     )
 

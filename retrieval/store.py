@@ -136,7 +136,7 @@ class KnowledgeBase:
         snapshot = self._snapshot(tenant)
         if snapshot is None or not snapshot.passage_ids:
             return []
-        query_D = self._embedder.embed([query])[0]
+        query_D = self._embedder.embed_query(query)
         candidates = snapshot.search(query, query_D, groups=acl, depth=max(_CANDIDATES, 4 * k))
         visible = self._catalog.visible(tenant, [candidate.passage_id for candidate in candidates], acl)
         return [
@@ -147,8 +147,8 @@ class KnowledgeBase:
 
     def similarities(self, query: str, texts: Sequence[str]) -> NDArray[np.float32]:
         """Cosine of the query and each text, shape (texts,): what `Hit.similarity` is to a passage."""
-        query_D, *rows = self._embedder.embed([query, *texts])
-        return np.array([row @ query_D for row in rows], np.float32)
+        cosines: NDArray[np.float32] = self._embedder.embed(texts) @ self._embedder.embed_query(query)
+        return cosines
 
     def _vectors(self, tenant: str, passages: Sequence[Passage], on_progress: Progress) -> dict[str, bytes]:
         """Vector of each passage; what is stored under the same id, and so of the same words, is not computed again."""

@@ -25,7 +25,6 @@ class DocumentRow(Base):
     meta: Mapped[dict[str, Any]] = mapped_column("metadata", JSON)
     acl: Mapped[list[str]] = mapped_column(JSON)
     content_hash: Mapped[str] = mapped_column(String(64))
-    signature: Mapped[bytes | None] = mapped_column(LargeBinary)  # of retrieval.duplicates
     updated_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
 
 
