@@ -6,7 +6,6 @@ Broder 1997, doi:10.1109/SEQUEN.1997.666900.
 from __future__ import annotations
 
 import hashlib
-import re
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 
@@ -25,7 +24,6 @@ _SEEDS = np.array(
     [int.from_bytes(hashlib.blake2b(bytes([i]), digest_size=8).digest(), "little") for i in range(2 * _NUM_HASHES)],
     np.uint64,
 ).reshape(2, _NUM_HASHES)
-_NUMBER = re.compile(r"\w*\d\w*")
 
 
 def signature(document: Document) -> bytes:
@@ -110,7 +108,8 @@ def _is_same(one: Document, other: Document) -> bool:
 
 
 def _numbers(document: Document) -> frozenset[str]:
-    return frozenset(_NUMBER.findall(f"{document.title}\n{document.text}"))
+    words = WORD.findall(f"{document.title}\n{document.text}")
+    return frozenset(word for word in words if any(sign.isdigit() for sign in word))
 
 
 def _shingles(document: Document) -> frozenset[tuple[str, ...]]:

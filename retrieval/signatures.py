@@ -27,7 +27,7 @@ class SignatureRow(Base):
 def read_signatures(session: Session, tenant: str) -> dict[str, bytes]:
     """Signature of each document of the tenant that has one, by id."""
     statement = select(SignatureRow.doc_id, SignatureRow.content).where(SignatureRow.tenant == tenant)
-    return dict(session.execute(statement).tuples().all())
+    return dict(session.execute(statement).all())
 
 
 def write_signatures(session: Session, tenant: str, documents: Mapping[str, Document | None]) -> None:

@@ -17,6 +17,7 @@ from retrieval.readers.text import decode, escape, one_line, table
 
 QUESTION = ("question", "q", "问题", "问")
 ANSWER = ("answer", "a", "答案", "回答", "答")
+MAX_COLUMNS = 50
 _SHAPE = "Give a list of objects with the fields question and answer, or of flat objects with one set of fields."
 
 
@@ -39,7 +40,8 @@ def read_csv(content: bytes) -> Reading:
         if len(record) > len(names):
             remedy = "Put cells that hold the separator in quotes."
             raise UnreadableFile(f"row {number}: has {len(record)} cells, the header {len(names)}", remedy)
-    return _to_reading(names, [record + [""] * (len(names) - len(record)) for record in records])
+    _check_columns(names)
+    return _to_reading(names, records)
 
 
 def read_json(content: bytes) -> Reading:
@@ -84,7 +86,13 @@ def _from_objects(found: Any) -> Reading:
         if any(isinstance(value, dict | list) for value in item.values()):
             raise UnreadableFile(f"object {number}: holds nested values", _SHAPE)
     names = list(dict.fromkeys(name for item in found for name in item))
+    _check_columns(names)
     return _to_reading(names, [[_plain(item.get(name)) for name in names] for item in found])
+
+
+def _check_columns(names: Sequence[str]) -> None:
+    if len(names) > MAX_COLUMNS:
+        raise UnreadableFile(f"more than {MAX_COLUMNS} columns", _SHAPE)
 
 
 def _plain(value: Any) -> str:
@@ -97,10 +105,10 @@ def _to_reading(names: Sequence[str], rows: Sequence[Sequence[str]]) -> Reading:
         return Reading(table([names, *rows]) if rows else "")
     parts = []
     for number, row in enumerate(rows, start=1):
-        asked, said = one_line(row[question]), row[answer].strip()
+        asked, said = (row[i].strip() if i < len(row) else "" for i in (question, answer))
         if not asked or not said:
             raise UnreadableFile(f"row {number}: question or answer is empty", "Fill it in, or take the row out.")
-        parts.append(f"## {asked}\n\n{escape(said)}")
+        parts.append(f"## {one_line(asked)}\n\n{escape(said)}")
     return Reading("\n\n".join(parts))
 
 

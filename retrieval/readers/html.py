@@ -31,7 +31,8 @@ _HIDING = re.compile(
 )
 _SIMPLE_SELECTOR = re.compile(r"[\w-]*([.#][\w-]+)")
 _CHARSET = re.compile(rb"""<meta[^>]{0,200}?charset\s{0,20}=\s{0,20}["']?([\w-]{1,40})""", re.IGNORECASE)
-_MAX_SPAN = 20
+_MAX_SPAN = 20  # rows or columns that a cell fills
+_MAX_REPEATED_CHARS = 200  # of a cell that fills several
 _XML_HEAD = re.compile(r"^\s*<\?xml[^>]*>")
 
 
@@ -211,9 +212,10 @@ def _rows(element: Any) -> list[list[str]]:
                 below[len(cells)] = (over[0] - 1, over[1])
                 cells.append(over[1])
             text = one_line(" ".join(cell.itertext()))
-            for _ in range(_span(cell, "colspan")):
-                below[len(cells)] = (_span(cell, "rowspan") - 1, text)
-                cells.append(text)
+            repeated = text if len(text) <= _MAX_REPEATED_CHARS else ""
+            for i in range(_span(cell, "colspan")):
+                below[len(cells)] = (_span(cell, "rowspan") - 1, repeated)
+                cells.append(repeated if i else text)
         rows.append(cells)
     rows = [row for row in rows if any(row)]
     return rows if any(len(row) > 1 for row in rows) else []

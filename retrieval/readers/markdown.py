@@ -39,13 +39,12 @@ def read(content: bytes) -> Reading:
 
 def _without_comments(text: str) -> str:
     """Cut out `<!-- ... -->`; a comment that is never closed runs to the end."""
-    kept = []
-    while True:
-        before, opened, rest = text.partition("<!--")
-        kept.append(before)
-        if not opened:
-            return "".join(kept)
-        text = rest.partition("-->")[2]
+    kept, end = [], 0
+    while (start := text.find("<!--", end)) >= 0:
+        kept.append(text[end:start])
+        closed = text.find("-->", start)
+        end = closed + 3 if closed >= 0 else len(text)
+    return "".join([*kept, text[end:]])
 
 
 def _split_front_matter(lines: list[str]) -> tuple[dict[str, str], str]:

@@ -10,12 +10,14 @@ import importlib
 import json
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 from retrieval.readers.reading import FileTooLarge, Reading, UnreadableFile
 
 TIME_LIMIT_S = 60
 MEMORY_LIMIT_BYTES = 2 * 2**30
+_SLOTS = threading.BoundedSemaphore(2)  # children at a time; other callers wait
 _ROOT = Path(__file__).parents[2]
 
 
@@ -28,7 +30,10 @@ def read_apart(reader: str, content: bytes) -> Reading:
     """
     command = [sys.executable, "-m", "retrieval.readers.sandbox", reader]
     try:
-        done = subprocess.run(command, input=content, capture_output=True, timeout=TIME_LIMIT_S, cwd=_ROOT)  # noqa: S603
+        with _SLOTS:
+            done = subprocess.run(  # noqa: S603
+                command, input=content, capture_output=True, timeout=TIME_LIMIT_S, cwd=_ROOT
+            )
         answer = json.loads(done.stdout)
     except subprocess.TimeoutExpired:
         raise FileTooLarge(f"takes more than {TIME_LIMIT_S} seconds to read", "Split it.") from None

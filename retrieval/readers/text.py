@@ -80,10 +80,11 @@ def escape(text: str) -> str:
 
 
 def table(rows: Sequence[Sequence[str]]) -> str:
-    """Rows as a Markdown table, the first as its header; short rows are filled up. Empty without a cell."""
+    """Rows as a Markdown table, the first as its header, as wide as the widest. Empty without a cell."""
     width = max((len(row) for row in rows), default=0)
     if not width:
         return ""
-    filled = [[one_line(cell).replace("|", "\\|") for cell in row] + [""] * (width - len(row)) for row in rows]
-    lines = ["| " + " | ".join(row) + " |" for row in filled]
+    header = [*rows[0], *[""] * (width - len(rows[0]))]
+    cells = [[one_line(cell).replace("|", "\\|") for cell in row] for row in (header, *rows[1:])]
+    lines = ["| " + " | ".join(row) + " |" for row in cells]
     return "\n".join([lines[0], "|" + "---|" * width, *lines[1:]])

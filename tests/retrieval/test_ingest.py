@@ -156,6 +156,24 @@ def test_the_id_of_a_file_is_its_name_where_it_can_be() -> None:
     assert all(re.fullmatch("[A-Za-z0-9._:-]{1,128}", id_of(name)) for name in ("退货.md", "a b.md", "x" * 300))
 
 
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.md", b"<!---->x" * 200_000),
+        ("a.md", b"# " + b" #" * 500_000),
+        ("a.html", b"<table>" + b"<tr><td rowspan=20 colspan=20>" + b"x" * 1_000_000),
+        ("a.html", b"<style>" + b".a{" * 300_000),
+        ("a.html", b"<ul><li>" * 100_000 + b"x"),
+        ("a.csv", b"a," * 49 + b"\n" + b"1\n" * 5_000),
+    ],
+)
+def test_no_file_takes_much_more_work_than_its_size(name: str, content: bytes) -> None:
+    """With a quadratic step, each of these would take hours."""
+    with suppress(UnreadableFile):
+        size = len(read_file(name, content).text)
+        assert size < 5 * len(content)
+
+
 def test_limits_are_kept() -> None:
     with pytest.raises(FileTooLarge, match="larger than 50,000,000 bytes"):
         read_file("a.pdf", b"x" * 50_000_001)

@@ -44,7 +44,7 @@ def test_question_and_answer_are_one_passage() -> None:
 
 
 def test_other_rows_become_a_table() -> None:
-    expected = "| Model | Model | Price |\n|---|---|---|\n| A | B \\| C | 5 |\n| D |  |  |"
+    expected = "| Model | Model | Price |\n|---|---|---|\n| A | B \\| C | 5 |\n| D |"
 
     assert read_csv(b"Model,Model,Price\nA,B | C,5\nD\n").text == expected
     assert read_json(b'[{"a": 1, "b": true}, {"a": null, "c": "x"}]').text == (
@@ -60,6 +60,8 @@ def test_other_rows_become_a_table() -> None:
         (read_csv, 'a,b\n"x"y,2', "line 2: not CSV"),
         (read_csv, "a\n" + "x" * 200_000, "line 2: not CSV"),
         (read_csv, "\n\n", "no row"),
+        (read_csv, "a," * 300 + "\n1", "more than 50 columns"),
+        (read_json, str([{f"k{i}": 1} for i in range(300)]).replace("'", '"'), "more than 50 columns"),
         (read_json, "{", "line 1: not JSON"),
         (read_json, "[" * 100_000, "not JSON"),
         (read_json, "9" * 10_000, "not JSON"),
