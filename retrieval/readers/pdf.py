@@ -1,7 +1,8 @@
 """PDF to Markdown from the places and sizes of its letters. Ignores images, annotations and what a scan shows.
 
-Larger or bold lines are headings, ruled grids are tables, lines that many pages share at their edges are left out. Text
-outside the page, tiny text, and white text on nothing are not read: nobody sees them, but a language model would.
+Larger or bold lines are headings, ruled grids are tables; lines that many pages share at their edges, and the lines of
+a table of contents, are left out. Text outside the page, tiny text, and white text on nothing are not read: nobody sees
+them, but a language model would.
 """
 
 from __future__ import annotations
@@ -16,13 +17,16 @@ from typing import Any
 from retrieval.readers.reading import FileTooLarge, Reading, UnreadableFile
 from retrieval.readers.text import escape, one_line, table
 
-MAX_PAGES = 300
+MAX_PAGES = 200  # at about 0.15 s of processor time each, half of what the sandbox allows
 _MIN_SIZE_PT = 3.0
 _MARGIN = 0.1  # of a page's height: where running heads and page numbers are
+_SPACE_RATIO = 0.15  # of a letter's size: a wider gap parts words where the file has no space, as TeX's have none
 _HEADING_SCALE = 1.12  # a heading's size over the body's, at least
 _MAX_HEADING_WORDS = 20
 _BULLET = re.compile(r"^[•◦▪‣●○■–·*-]\s+")
 _ITEM = re.compile(r"^(?:[•◦▪‣●○■–·*-]|\(?\d{1,3}[.)])\s+\S")
+_LEADER = re.compile(r"(?:\. ?){6}[ivxl\d]*$")  # "Fees . . . . . . 12"
+_UNNAMED = re.compile(r"\(cid:\d+\)")  # what pdfminer writes for a sign that the font does not name
 _HAN = re.compile(r"[\u3000-\u30ff\u3400-\u9fff\uff00-\uffef]")
 
 
@@ -44,7 +48,7 @@ def read(content: bytes) -> Reading:
     """Read a document. The title is the first of its largest headings, else what its properties say.
 
     Raises:
-        FileTooLarge: more than 300 pages.
+        FileTooLarge: more than 200 pages.
         UnreadableFile: encrypted with a password, not a PDF, or without text (a scan).
     """
     import pdfplumber
@@ -81,7 +85,8 @@ def _lines(page: Any) -> Iterator[Line]:
     tables = [(found.bbox, rows) for found in _find_tables(seen) if (rows := _cells(found))]
     told: set[int] = set()
     held: list[dict[str, Any]] = []
-    for word in seen.extract_words(use_text_flow=True, extra_attrs=["size", "fontname"]):
+    words = seen.extract_words(use_text_flow=True, x_tolerance_ratio=_SPACE_RATIO, extra_attrs=["size", "fontname"])
+    for word in words:
         inside = next((i for i, (box, _) in enumerate(tables) if _is_inside(word, box)), None)
         if held and (inside is not None or not _continues(held[-1], word)):
             yield _to_line(held, page)
@@ -140,7 +145,7 @@ def _to_line(words: Sequence[dict[str, Any]], page: Any) -> Line:
     top, bottom = min(word["top"] for word in words), max(word["bottom"] for word in words)
     height = page.height
     return Line(
-        one_line(" ".join(word["text"] for word in words)),
+        one_line(_UNNAMED.sub("", " ".join(word["text"] for word in words))),
         size=round(2 * max(word["size"] for word in words)) / 2,
         bold=all(re.search("bold|black|heavy", word["fontname"], re.IGNORECASE) for word in words),
         page=page.page_number,
@@ -159,7 +164,11 @@ def _without_running_lines(lines: Sequence[Line]) -> list[Line]:
     for line in lines:
         if line.in_margin:
             pages.setdefault(_unnumbered(line.text), set()).add(line.page)
-    return [line for line in lines if not (line.in_margin and len(pages[_unnumbered(line.text)]) >= 3)]
+    return [
+        line
+        for line in lines
+        if not (line.in_margin and len(pages[_unnumbered(line.text)]) >= 3) and not _LEADER.search(line.text)
+    ]
 
 
 def _unnumbered(text: str) -> str:

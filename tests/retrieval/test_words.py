@@ -18,8 +18,12 @@ def test_english_words_are_stemmed_lower_case_and_without_stop_words() -> None:
     assert tokenize(["The REFUNDS were delivered in ２ days"]) == [["refund", "deliv", "day"]]
 
 
-def test_chinese_is_cut_into_words_and_the_words_inside_them() -> None:
-    assert tokenize(["空气净化器的滤网"]) == [["空气", "净化", "化器", "净化器", "滤网"]]
+def test_chinese_is_cut_into_words_the_words_inside_them_and_signs() -> None:
+    assert tokenize(["净化器滤网"]) == [["净化", "化器", "净化器", "滤网", "净", "化", "器", "滤", "网"]]
+
+
+def test_another_word_for_the_same_thing_shares_a_sign() -> None:
+    assert set(tokenize(["货到了"])[0]) & set(tokenize(["到货"])[0]) == {"货", "到"}
 
 
 def test_words_of_grammar_are_left_out_and_single_signs_that_name_things_stay() -> None:
@@ -28,7 +32,7 @@ def test_words_of_grammar_are_left_out_and_single_signs_that_name_things_stay() 
 
 def test_mixed_text_gives_the_words_of_both_and_full_width_signs_are_folded() -> None:
     assert tokenize(["Pine Air ２００滤芯 returns", "Returns"]) == [
-        ["滤芯", "pine", "air", "200", "return"],
+        ["滤芯", "滤", "芯", "pine", "air", "200", "return"],
         ["return"],
     ]
 

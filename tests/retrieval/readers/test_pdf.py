@@ -66,10 +66,17 @@ def test_columns_are_read_one_after_the_other(draw: Draw, make_pdf: MakePdf) -> 
     assert read(make_pdf([left + right])).text == "One two three.\n\nFour five six."
 
 
-def test_running_heads_and_page_numbers_are_left_out(draw: Draw, make_pdf: MakePdf) -> None:
+def test_gaps_part_words_where_the_file_has_no_space(make_pdf: MakePdf) -> None:
+    page = "BT /F1 11 Tf 50 700 Td [(Thirty) -300 (da) 20 (ys) -300 (only.)] TJ ET\n"
+
+    assert read(make_pdf([page])).text == "Thirty days only."
+
+
+def test_running_heads_page_numbers_and_tables_of_contents_are_left_out(draw: Draw, make_pdf: MakePdf) -> None:
     pages = [
         draw("Maple & Pine", at=(50, 815), size=9)
         + draw(f"Words of page {number}.", at=(50, 700))
+        + draw("Fees . . . . . . . . 12", at=(50, 600))
         + draw(f"Page {number}", at=(280, 30), size=9)
         for number in (1, 2, 3)
     ]
@@ -97,7 +104,7 @@ def test_what_cannot_be_read_is_refused_with_the_remedy(draw: Draw, make_pdf: Ma
         read(make_pdf([""]))
     with pytest.raises(UnreadableFile, match="not a PDF that can be read"):
         read(b"%PDF-1.7")
-    with pytest.raises(FileTooLarge, match="more than 300 pages"):
+    with pytest.raises(FileTooLarge, match="more than 200 pages"):
         read(make_pdf([""] * (pdf.MAX_PAGES + 1)))
 
 

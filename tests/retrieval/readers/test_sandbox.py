@@ -20,8 +20,8 @@ def test_a_child_reads_as_the_reader_does(draw: Callable[..., str], make_pdf: Ca
 def test_a_childs_error_is_raised_here(make_pdf: Callable[..., bytes]) -> None:
     with pytest.raises(UnreadableFile, match=r"^not a Word document that can be read\. Save it again as \.docx\.$"):
         read_apart("docx", b"x")
-    with pytest.raises(FileTooLarge, match="more than 300 pages"):
-        read_apart("pdf", make_pdf([""] * 301))
+    with pytest.raises(FileTooLarge, match="more than 200 pages"):
+        read_apart("pdf", make_pdf([""] * 201))
 
 
 def test_a_child_that_dies_is_a_reported_error() -> None:
