@@ -31,6 +31,7 @@ from retrieval.words import english_words, quiet_bm25s, tokenize
 
 SUPPORT = Path(__file__).parents[1] / "verticals" / "support"
 _HAN = re.compile(r"[\u3400-\u9fff]")
+_HAN_RUN = re.compile(r"[\u3400-\u9fff]+")
 SYSTEMS = (
     *(
         "BM25, signs",
@@ -49,8 +50,11 @@ def signs(texts: Sequence[str]) -> list[list[str]]:
 
 
 def dictionary_words(texts: Sequence[str]) -> list[list[str]]:
-    """The words of `tokenize` without the single signs."""
-    return [[word for word in words if not _HAN.fullmatch(word)] for words in tokenize(texts)]
+    """The baseline of a dictionary alone: jieba's words, whatever their length, and the English words."""
+    import rjieba
+
+    chinese = [[word for run in _HAN_RUN.findall(text) for word in rjieba.cut_for_search(run)] for text in texts]
+    return [words + others for words, others in zip(chinese, english_words(texts), strict=True)]
 
 
 def rank_by_words(
