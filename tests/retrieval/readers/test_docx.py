@@ -5,12 +5,15 @@ from __future__ import annotations
 import io
 import zipfile
 from collections.abc import Callable
+from contextlib import suppress
 
 import pytest
 from docx import Document
 from docx.oxml import OxmlElement
 from docx.oxml.ns import qn
 from docx.shared import Pt, RGBColor
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from retrieval.readers import docx as reader
 from retrieval.readers.docx import read
@@ -27,6 +30,15 @@ def saved(fill: Callable[..., object]) -> bytes:
 
 def read_filled(fill: Callable[..., object]) -> Reading:
     return read(saved(fill))
+
+
+def with_part(whole: bytes, part: str, content: bytes) -> bytes:
+    """The document with another content of one part."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(whole)) as archive, zipfile.ZipFile(file, "w") as changed:
+        for name in archive.namelist():
+            changed.writestr(name, content if name == part else archive.read(name))
+    return file.getvalue()
 
 
 def test_styles_become_headings_lists_and_paragraphs() -> None:
@@ -130,9 +142,22 @@ def test_entities_are_not_expanded() -> None:
         '"http://schemas.openxmlformats.org/wordprocessingml/2006/main"><w:body><w:p><w:r><w:t>x&a;&b;</w:t></w:r></w:p>'
         "</w:body></w:document>"
     )
-    file = io.BytesIO()
-    with zipfile.ZipFile(io.BytesIO(saved(lambda document: None))) as whole, zipfile.ZipFile(file, "w") as archive:
-        for name in whole.namelist():
-            archive.writestr(name, bomb if name == "word/document.xml" else whole.read(name))
+    empty = saved(lambda document: None)
 
-    assert read(file.getvalue()).text == "x"
+    assert read(with_part(empty, "word/document.xml", bomb.encode())).text == "x"
+
+
+@settings(deadline=None, max_examples=25)
+@given(data=st.data())
+def test_no_bytes_raise_anything_but_the_reported_error(data: st.DataObject) -> None:
+    whole = saved(lambda document: document.add_table(2, 2).cell(0, 0).add_paragraph("x", style="List Bullet"))
+    part = data.draw(st.sampled_from(["word/document.xml", "word/styles.xml", "[Content_Types].xml", "_rels/.rels"]))
+    with zipfile.ZipFile(io.BytesIO(whole)) as archive:
+        content = archive.read(part)
+    start, length = data.draw(st.integers(0, len(content))), data.draw(st.integers(0, 40))
+    damage = data.draw(st.sampled_from([b"", b'w:val="\xc2\xb2"', b"</w:p>", b"9999999999"]) | st.binary(max_size=9))
+
+    with suppress(UnreadableFile):
+        assert isinstance(read(with_part(whole, part, content[:start] + damage + content[start + length :])), Reading)
+    with suppress(UnreadableFile):
+        assert isinstance(read(whole[:start] + damage + whole[start + length :]), Reading)
