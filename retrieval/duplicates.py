@@ -19,6 +19,9 @@ THRESHOLD = 0.9  # Jaccard similarity of the sets of three neighbouring words
 MIN_WORDS = 30  # in a shorter text, one other word is another statement
 _SHINGLE = 3
 _NUM_HASHES = 64
+_KEY = 2  # uint32 before the hashes, from the document's numbers
+_WIDTH = _KEY + _NUM_HASHES
+_MAX_CANDIDATES = 10  # compared word by word, most similar first: pages of one pattern must not cost their square
 _SLACK = 0.15  # four standard errors of the estimate at the threshold
 _SEEDS = np.array(
     [int.from_bytes(hashlib.blake2b(bytes([i]), digest_size=8).digest(), "little") for i in range(2 * _NUM_HASHES)],
@@ -27,13 +30,16 @@ _SEEDS = np.array(
 
 
 def signature(document: Document) -> bytes:
-    """MinHash of title and text: 64 hashes, uint32, little-endian; empty for a document below `MIN_WORDS`."""
+    """A hash of its numbers and the MinHash of its words, 66 little-endian uint32; empty below `MIN_WORDS`."""
     shingles = _shingles(document)
     if not shingles:
         return b""
+    key = hashlib.blake2b(
+        " ".join(sorted(_numbers(document))).encode("utf-8", "replace"), digest_size=4 * _KEY
+    ).digest()
     hashes = np.array([zlib.crc32(" ".join(shingle).encode("utf-8", "replace")) for shingle in shingles], np.uint64)
     least = [((hashes * (a | np.uint64(1)) + b) >> np.uint64(32)).min() for a, b in _SEEDS.T]  # multiply-shift hashing
-    return np.array(least, "<u4").tobytes()
+    return key + np.array(least, "<u4").tobytes()
 
 
 def find_duplicates(
@@ -84,24 +90,25 @@ class _Signatures:
     def __init__(self, signatures: Mapping[str, bytes]) -> None:
         signatures = {doc_id: content for doc_id, content in signatures.items() if content}
         self._ids = list(signatures)
-        rows = np.frombuffer(b"".join(signatures.values()), "<u4").reshape(-1, _NUM_HASHES)
-        self._rows_NH: NDArray[np.uint32] = rows.copy()
+        rows = np.frombuffer(b"".join(signatures.values()), "<u4").reshape(-1, _WIDTH)
+        self._rows_NW: NDArray[np.uint32] = rows.copy()
 
     def near(self, own: bytes) -> list[str]:
-        """Ids of the documents whose estimated similarity reaches the threshold, less its error; in order of id."""
-        rows_NH = self._rows_NH[: len(self._ids)]
-        share_N = (rows_NH == np.frombuffer(own, "<u4")).mean(1)
-        return sorted(self._ids[i] for i in np.flatnonzero(share_N >= THRESHOLD - _SLACK))
+        """Ids of documents with the same numbers that may be over the threshold, most similar first, ties by id."""
+        equal_NW = self._rows_NW[: len(self._ids)] == np.frombuffer(own, "<u4")
+        share_N = equal_NW[:, _KEY:].mean(1) * equal_NW[:, :_KEY].all(1)
+        found = sorted((-share_N[i], self._ids[i]) for i in np.flatnonzero(share_N >= THRESHOLD - _SLACK))
+        return [doc_id for _, doc_id in found[:_MAX_CANDIDATES]]
 
     def add(self, doc_id: str, own: bytes) -> None:
-        if len(self._ids) == len(self._rows_NH):
-            self._rows_NH = np.resize(self._rows_NH, (max(16, 2 * len(self._ids)), _NUM_HASHES))
-        self._rows_NH[len(self._ids)] = np.frombuffer(own, "<u4")
+        if len(self._ids) == len(self._rows_NW):
+            self._rows_NW = np.resize(self._rows_NW, (max(16, 2 * len(self._ids)), _WIDTH))
+        self._rows_NW[len(self._ids)] = np.frombuffer(own, "<u4")
         self._ids.append(doc_id)
 
 
 def _is_same(one: Document, other: Document) -> bool:
-    if sorted(one.acl) != sorted(other.acl) or _numbers(one) != _numbers(other):
+    if set(one.acl) != set(other.acl) or _numbers(one) != _numbers(other):
         return False
     a, b = _shingles(one), _shingles(other)
     return len(a & b) >= THRESHOLD * len(a | b)

@@ -39,7 +39,7 @@ class MultilingualEmbedder:
     They wait for each other. Texts beyond 512 word pieces are read in windows.
 
     Args:
-        engine: The model; `open_engine` makes it.
+        engine: The model; `open_multilingual` opens it.
         name: Identity of its weights.
     """
 

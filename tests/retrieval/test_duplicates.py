@@ -58,6 +58,21 @@ def test_other_words_numbers_or_readers_make_another_document(other: Document) -
     assert found(ARTICLE, other) == {}
 
 
+def test_pages_of_one_pattern_are_not_compared_with_each_other() -> None:
+    """Pages that differ in a number alone would cost the square of their number."""
+    pages = [replace(ARTICLE, doc_id=f"p{i}", text=f"{ARTICLE.text} P{i}") for i in range(100)]
+    loaded: list[str] = []
+
+    def load(doc_ids: Sequence[str]) -> Mapping[str, Document]:
+        loaded.extend(doc_ids)
+        return {}
+
+    stored = {page.doc_id: signature(page) for page in pages[1:]}
+
+    assert find_duplicates(pages[:1], beside=[], stored=stored, load=load) == {}
+    assert loaded == []
+
+
 def test_short_texts_are_never_duplicates() -> None:
     assert found(Document("a", "T", "Delivery is free."), Document("b", "T", "Delivery is free.")) == {}
 
@@ -84,7 +99,7 @@ def test_the_share_of_equal_hashes_estimates_the_jaccard_similarity(num_shared: 
         {words[i : i + 3] for i in range(199)}
         for words in (("returns", *WORDS), tuple(f"Returns {other.text}".lower().split()))
     )
-    rows = [np.frombuffer(signature(document), "<u4") for document in (ARTICLE, other)]
+    rows = [np.frombuffer(signature(document), "<u4")[2:] for document in (ARTICLE, other)]
 
     assert np.mean(rows[0] == rows[1]) == pytest.approx(len(a & b) / len(a | b), abs=0.3)
 
