@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from retrieval.documents import Document, DocumentInfo, Passage
 from retrieval.passages import content_hash
+from retrieval.signatures import read_signatures, write_signatures
 from retrieval.tables import DocumentRow, PassageRow, VersionRow
 
 _BATCH = 500  # values in one IN (...)
@@ -52,6 +53,21 @@ class Catalog:
                         DocumentRow.tenant == tenant, DocumentRow.doc_id.in_(batch)
                     )
                 )
+            }
+
+    def signatures(self, tenant: str) -> dict[str, bytes]:
+        """Signature of each document that has one, by id; see `retrieval.duplicates`."""
+        with self._sessions() as session:
+            return read_signatures(session, tenant)
+
+    def get_documents(self, tenant: str, doc_ids: Sequence[str]) -> dict[str, Document]:
+        """Those of the documents that are stored, restricted ones too, by id."""
+        statement = select(DocumentRow).where(DocumentRow.tenant == tenant)
+        with self._sessions() as session:
+            return {
+                row.doc_id: Document(row.doc_id, row.title, row.text, row.meta, tuple(row.acl))
+                for batch in _batches(doc_ids)
+                for row in session.scalars(statement.where(DocumentRow.doc_id.in_(batch)))
             }
 
     def documents(self, tenant: str) -> list[DocumentInfo]:
@@ -132,6 +148,7 @@ class Catalog:
             for batch in _batches(list(documents)):
                 for table in (PassageRow, DocumentRow):
                     session.execute(delete(table).where(table.tenant == tenant, table.doc_id.in_(batch)))
+            write_signatures(session, tenant, {i: content and content[0] for i, content in documents.items()})
             contents = [content for content in documents.values() if content is not None]
             session.add_all(_document_row(tenant, document) for document, _ in contents)
             session.flush()  # documents before the passages that refer to them

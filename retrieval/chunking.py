@@ -9,14 +9,16 @@ from itertools import pairwise
 from typing import Literal
 
 MAX_WORDS = 120  # about 160 word pieces: title, breadcrumb and text stay inside MiniLM's 256
+MAX_WHOLE_WORDS = 400  # a table or a code block up to here is one passage; a row alone says less than its neighbours
 
-_HEADING = re.compile(r"^ {0,3}(#{1,6})(?:[ \t]+(.*?))?(?:[ \t]+#+)?[ \t]*$")
+# No pattern may need more than linear time: the texts come from strangers' files.
+_HEADING = re.compile(r"^ {0,3}(#{1,6})(?:[ \t](.*))?$")
 _FENCE = re.compile(r"^ {0,3}(`{3,}|~{3,})")
 _LIST_ITEM = re.compile(r"^\s*(?:[-*+]|\d{1,9}[.)])\s+")
-_TABLE_RULE = re.compile(r"^\s*\|?\s*:?-+:?\s*(?:\|\s*:?-+:?\s*)*\|?\s*$")
+_RULE_CELL = re.compile(r":?-+:?")
 _SENTENCE = re.compile(r".+?(?:[.!?]\s+(?=[A-Z0-9\"'(])|[。！？]|$)")
 _HAN = r"\u3040-\u30ff\u3400-\u9fff"  # Han and kana, written without spaces: a sign is a word
-_WORD = re.compile(rf"[{_HAN}]|[^\W{_HAN}]+")
+WORD = re.compile(rf"[{_HAN}]|[^\W{_HAN}]+")
 _UNBROKEN = re.compile(rf"[{_HAN}]\s*|[^\s{_HAN}]+\s*")
 
 Kind = Literal["heading", "paragraph", "item", "table", "code"]
@@ -41,15 +43,17 @@ class Chunk:
 
 def count_words(text: str) -> int:
     """Words in `text`; each Han or kana sign counts as one."""
-    return sum(1 for _ in _WORD.finditer(text))
+    return sum(1 for _ in WORD.finditer(text))
 
 
 def split_markdown(text: str, *, title: str = "", max_words: int = MAX_WORDS) -> list[Chunk]:
     """Cut Markdown into passages that never cross a heading.
 
     Paragraphs and list items are packed up to `max_words`; a longer one is cut between sentences, and a sentence that
-    is still longer at its spaces. Tables, fenced code and strings without a space stay whole, whatever their size.
-    Every word of the body appears in exactly one chunk.
+    is still longer at its spaces. A list that is cut takes the sentence that announces it ("To return an item:") into
+    each part. Tables and fenced code stay whole up to `MAX_WHOLE_WORDS`; beyond, they are cut between lines into parts
+    of `max_words`, each with the table's header or the fence. Strings without a space and single lines of tables and
+    code stay whole, whatever their size. Every word of the body appears, in order; only what announces is repeated.
 
     Args:
         text: Markdown.
@@ -91,7 +95,7 @@ def _blocks(lines: list[str]) -> Iterator[Block]:
             yield Block("code", "\n".join(lines[i : end + 1]))
             i = end + 1
         elif heading := _HEADING.match(line):
-            yield Block("heading", (heading[2] or "").strip(), len(heading[1]))
+            yield Block("heading", _heading_name(heading[2] or ""), len(heading[1]))
             i += 1
         elif _starts_table(lines, i):
             end = i + 2
@@ -113,8 +117,17 @@ def _closes(line: str, fence: str) -> bool:
     return len(stripped) >= len(fence) and set(stripped) == {fence[0]}
 
 
+def _heading_name(text: str) -> str:
+    name = text.strip()
+    bare = name.rstrip("#")
+    return bare.rstrip() if bare[-1:] in ("", " ", "\t") else name
+
+
 def _starts_table(lines: list[str], i: int) -> bool:
-    return "|" in lines[i] and i + 1 < len(lines) and "|" in lines[i + 1] and bool(_TABLE_RULE.match(lines[i + 1]))
+    if i + 1 == len(lines) or "|" not in lines[i] or "|" not in lines[i + 1]:
+        return False
+    rule = lines[i + 1].strip().removeprefix("|").removesuffix("|")
+    return all(_RULE_CELL.fullmatch(cell.strip()) for cell in rule.split("|"))
 
 
 def _starts_block(lines: list[str], i: int) -> bool:
@@ -128,22 +141,61 @@ def _starts_block(lines: list[str], i: int) -> bool:
 
 def _pack(blocks: list[Block], max_words: int) -> Iterator[str]:
     """Join the blocks of a section into texts of at most `max_words`."""
-    pieces = [
-        Block(block.kind, text)
-        for block in blocks
-        for text in ([block.text] if block.kind in ("table", "code") else _split_long(block.text, max_words))
-    ]
     held: list[Block] = []
     size = 0
-    for piece in pieces:
-        words = count_words(piece.text)
-        if held and size + words > max_words:
-            yield _join(held)
-            held, size = [], 0
-        held.append(piece)
-        size += words
+    lead = ""
+    for block in blocks:
+        if block.kind != "item":
+            announces = block.kind == "paragraph" and block.text.endswith((":", "："))
+            lead = _SENTENCE.findall(block.text)[-1] if announces else ""
+        for text in _cut(block, max_words):
+            words = count_words(text)
+            if held and size + words > max_words:
+                repeat = block.kind == "item" and bool(lead) and count_words(lead) + words <= max_words
+                if repeat and held[-1].text == lead:  # it would announce nothing here
+                    held.pop()
+                if held:
+                    yield _join(held)
+                held = [Block("paragraph", lead)] if repeat else []
+                size = count_words(lead) if repeat else 0
+            held.append(Block(block.kind, text))
+            size += words
     if held:
         yield _join(held)
+
+
+def _cut(block: Block, max_words: int) -> list[str]:
+    """The parts of a block that are packed each for itself."""
+    if block.kind not in ("table", "code"):
+        return _split_long(block.text, max_words)
+    if count_words(block.text) <= max(max_words, MAX_WHOLE_WORDS):
+        return [block.text]
+    lines = block.text.split("\n")
+    if block.kind == "table":
+        return _split_lines(lines[2:], head=lines[:2], tail=[], max_words=max_words)
+    closed = len(lines) > 1 and _closes(lines[-1], lines[0].strip()[:3])
+    end = [lines[-1]] if closed else []
+    return _split_lines(lines[1 : len(lines) - len(end)], head=lines[:1], tail=end, max_words=max_words)
+
+
+def _split_lines(lines: list[str], *, head: list[str], tail: list[str], max_words: int) -> list[str]:
+    """Lines in parts of about `max_words`, each between `head` and `tail`; a head of more than half a part stands once.
+
+    A long head that was repeated over many short lines would multiply the text.
+    """
+    head_words = count_words("\n".join(head))
+    room = max_words - head_words if head_words <= max_words / 2 else max_words
+    parts: list[list[str]] = [[]]
+    size = 0
+    for line in lines:
+        words = count_words(line)
+        if parts[-1] and size + words > room:
+            parts.append([])
+            size = 0
+        parts[-1].append(line)
+        size += words
+    repeat = room < max_words
+    return ["\n".join([*(head if repeat or i == 0 else []), *part, *tail]) for i, part in enumerate(parts)]
 
 
 def _join(blocks: list[Block]) -> str:

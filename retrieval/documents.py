@@ -71,12 +71,24 @@ class Problem:
     source: str
     reason: str
 
+    def __str__(self) -> str:
+        return f"{self.source}: {self.reason}"
+
+
+@dataclass(frozen=True)
+class Duplicate:
+    """A document that was left out because it says nearly the same as another one, which is kept; both by id."""
+
+    doc_id: str
+    kept: str
+
 
 @dataclass(frozen=True)
 class IngestReport:
-    """What one ingest did, in documents. `skipped` says why; the others were committed together."""
+    """What one ingest did, in documents. `skipped` and `duplicates` say why; the others were committed together."""
 
     added: int
     replaced: int
     unchanged: int
     skipped: tuple[Problem, ...] = ()
+    duplicates: tuple[Duplicate, ...] = ()

@@ -29,10 +29,17 @@ class Embedder(Protocol):
         """Length of a vector."""
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Embed.
+        """Embed passages.
 
         Returns:
             (len(texts), dim), fp32; each row has length 1.
+        """
+
+    def embed_query(self, text: str) -> NDArray[np.float32]:
+        """Embed a question, which some models are told apart from a passage.
+
+        Returns:
+            (dim,), fp32, of length 1.
         """
 
 
@@ -86,6 +93,11 @@ class MiniLMEmbedder:
             rows = by_length[start : start + self._batch_size]
             vectors[rows] = self._embed_batch([texts[i] for i in rows])
         return vectors
+
+    def embed_query(self, text: str) -> NDArray[np.float32]:
+        """As a passage: this model was trained without the difference."""
+        vector: NDArray[np.float32] = self.embed([text])[0]
+        return vector
 
     def _embed_batch(self, texts: list[str]) -> NDArray[np.float32]:
         import torch

@@ -1,21 +1,90 @@
-"""A folder of Markdown files to documents, bad files reported and left out. Ignores storage and other formats."""
+"""Files and folders of files to documents; what cannot be read is reported and left out. Ignores storage."""
 
 from __future__ import annotations
 
-from pathlib import Path
+import hashlib
+import re
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path, PurePosixPath
 
 from retrieval.documents import Document, Problem
+from retrieval.language import detect_language
+from retrieval.readers import faq, html, markdown
+from retrieval.readers.reading import FileTooLarge, Reading, UnknownFormat, UnreadableFile
+from retrieval.readers.sandbox import read_apart
+from retrieval.readers.text import visible
 
-MAX_FILE_BYTES = 2_000_000
-_REQUIRED = ("doc_id", "title")
-_METADATA = ("category", "language", "url")
+MAX_ID_CHARS = 128  # of an id made from a file's name; what the API takes
+_MAX_TITLE_CHARS = 300
+_ID = re.compile(r"[^A-Za-z0-9._:-]+")
+
+Progress = Callable[[str, float], None]  # (what is being done, share done 0-1)
 
 
-def read_folder(path: Path) -> tuple[list[Document], list[Problem]]:
-    """Read every `*.md` below `path`, in order of name; README.md files describe their folder and are not read.
+@dataclass(frozen=True)
+class Format:
+    """How files with one ending are read, and how large they may be."""
 
-    A file opens with front matter between two `---` lines: `doc_id` and `title`, optionally `category`, `language`,
-    `url` and `acl` (groups, comma-separated), one `key: value` a line.
+    read: Callable[[bytes], Reading]
+    max_bytes: int
+
+
+_TEXT = partial(Format, max_bytes=2_000_000)
+_BINARY = partial(Format, max_bytes=50_000_000)
+FORMATS: Mapping[str, Format] = {
+    ".md": _TEXT(markdown.read),
+    ".markdown": _TEXT(markdown.read),
+    ".txt": _TEXT(markdown.read),
+    ".html": _TEXT(html.read),
+    ".htm": _TEXT(html.read),
+    ".csv": _TEXT(faq.read_csv),
+    ".tsv": _TEXT(faq.read_csv),
+    ".json": _TEXT(faq.read_json),
+    ".jsonl": _TEXT(faq.read_jsonl),
+    ".pdf": _BINARY(partial(read_apart, "pdf")),
+    ".docx": _BINARY(partial(read_apart, "docx")),
+}
+MARKDOWN = (".md",)
+
+
+def read_file(name: str, content: bytes) -> Document:
+    """One file as a document.
+
+    What the file does not state is filled in: the id from its name (so the same file again replaces the document), the
+    title from its first heading or its name, the language by `detect_language`.
+
+    Args:
+        name: File name, or path below the folder with "/".
+        content: The file.
+    Raises:
+        UnknownFormat: no reader for this ending.
+        FileTooLarge: over a limit.
+        UnreadableFile: empty, encrypted, damaged, without text, or it breaks a rule of its format.
+    """
+    suffix = PurePosixPath(name).suffix.lower()
+    if suffix not in FORMATS:
+        raise UnknownFormat(f"files of type {suffix or 'none'} are not read", f"Send one of {', '.join(FORMATS)}.")
+    _check_size(suffix, len(content))
+    if not content.strip():
+        raise UnreadableFile("empty file")
+    reading = FORMATS[suffix].read(content)
+    text = visible(reading.text).strip()
+    if not text:
+        raise UnreadableFile("no text")
+    title = " ".join(visible(reading.title).split())[:_MAX_TITLE_CHARS] or PurePosixPath(name).stem
+    metadata = {"language": detect_language(text)} | reading.metadata
+    return Document(reading.doc_id or id_of(name), title, text, metadata, reading.acl)
+
+
+def read_folder(
+    path: Path, *, suffixes: Collection[str] = MARKDOWN, on_progress: Progress = lambda what, share: None
+) -> tuple[list[Document], list[Problem]]:
+    """Read the files below `path` with one of the endings, in order of name.
+
+    README.md files describe their folder and are not read, nor are files and folders whose names begin with a dot.
+    A file with an ending that no reader knows is reported.
 
     Returns:
         The documents, and for each file that is left out its relative name and the reason.
@@ -23,66 +92,43 @@ def read_folder(path: Path) -> tuple[list[Document], list[Problem]]:
         ValueError: `path` is not a folder.
     """
     if not path.is_dir():
-        raise ValueError(f"path: not a folder (got {path.name!r}). Name a folder of Markdown files.")
+        raise ValueError(f"path: not a folder (got {path.name!r}). Name a folder of articles.")
+    names = sorted(file.relative_to(path).as_posix() for file in path.rglob("*") if _is_article(file, path, suffixes))
     documents: dict[str, Document] = {}
     problems: list[Problem] = []
-    for file in sorted(path.rglob("*.md")):
-        name = file.relative_to(path).as_posix()
-        if file.name.lower() == "readme.md":
-            continue
+    for number, name in enumerate(names):
+        on_progress("Reading files", number / len(names))
         try:
-            document = _read(file)
+            _check_size((path / name).suffix.lower(), (path / name).stat().st_size)
+            document = read_file(name, (path / name).read_bytes())
             if document.doc_id in documents:
                 raise ValueError(f"doc_id: {document.doc_id!r} is taken by an earlier file")
             documents[document.doc_id] = document
-        except UnicodeDecodeError as error:
-            problems.append(Problem(name, f"not UTF-8 text (byte {error.start})"))
         except OSError as error:
             problems.append(Problem(name, f"cannot be read ({error.strerror})"))
         except ValueError as error:
             problems.append(Problem(name, str(error)))
+    on_progress("Reading files", 1.0)
     return list(documents.values()), problems
 
 
-def _read(file: Path) -> Document:
-    if file.stat().st_size > MAX_FILE_BYTES:
-        raise ValueError(f"larger than {MAX_FILE_BYTES:,} bytes")
-    fields, body = _split_front_matter(file.read_text("utf-8-sig"))
-    for key in _REQUIRED:
-        if not fields.get(key):
-            raise ValueError(f"front matter: {key} is missing")
-    acl = tuple(group.strip() for group in fields["acl"].split(",")) if "acl" in fields else ()
-    if not all(acl):  # an empty acl means everyone, which is hardly what such a line is meant to say
-        raise ValueError("front matter: acl names no group. Leave the line out to let everyone of the tenant read it")
-    if not body:
-        raise ValueError("no text after the front matter")
-    return Document(
-        doc_id=fields["doc_id"],
-        title=fields["title"],
-        text=body,
-        metadata={key: fields[key] for key in _METADATA if fields.get(key)},
-        acl=acl,
-    )
+def id_of(name: str) -> str:
+    """A document's id from its file's name: "/" becomes ":"; a name with other signs, or a long one, gets a hash."""
+    plain = name.replace("/", ":")
+    made = _ID.sub("-", plain)
+    if made == plain and len(made) <= MAX_ID_CHARS:
+        return made
+    return f"{made[: MAX_ID_CHARS - 9]}-{hashlib.sha256(name.encode('utf-8', 'surrogateescape')).hexdigest()[:8]}"
 
 
-def _split_front_matter(text: str) -> tuple[dict[str, str], str]:
-    lines = text.splitlines()
-    if not lines or lines[0].strip() != "---":
-        raise ValueError("front matter: the first line is not ---")
-    try:
-        end = next(i for i, line in enumerate(lines[1:], start=1) if line.strip() == "---")
-    except StopIteration:
-        raise ValueError("front matter: the closing --- is missing") from None
-    fields: dict[str, str] = {}
-    for number, line in enumerate(lines[1:end], start=2):
-        if not line.strip() or line.lstrip().startswith("#"):
-            continue
-        key, colon, value = (part.strip() for part in line.partition(":"))
-        if not colon or key not in (*_REQUIRED, *_METADATA, "acl"):
-            raise ValueError(f"front matter: line {number} is not one of doc_id, title, category, language, url, acl")
-        if key in fields:
-            raise ValueError(f"front matter: {key} is given twice")
-        if len(value) > 1 and value[0] == value[-1] and value[0] in "\"'":
-            value = value[1:-1]
-        fields[key] = value
-    return fields, "\n".join(lines[end + 1 :]).strip()
+def _is_article(file: Path, root: Path, suffixes: Collection[str]) -> bool:
+    suffix, relative = file.suffix.lower(), file.relative_to(root)
+    if any(part.startswith(".") for part in relative.parts) or file.name.lower() == "readme.md":
+        return False
+    return suffix in suffixes or (suffix not in FORMATS and file.is_file())
+
+
+def _check_size(suffix: str, num_bytes: int) -> None:
+    limit = FORMATS[suffix].max_bytes if suffix in FORMATS else num_bytes
+    if num_bytes > limit:
+        raise FileTooLarge(f"larger than {limit:,} bytes", "Split it.")

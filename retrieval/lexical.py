@@ -1,8 +1,7 @@
-"""Word matching with BM25 (bm25s: Lù 2024, arXiv:2407.03618), English stems. Ignores word order and other languages."""
+"""Word matching with BM25 (bm25s: Lù 2024, arXiv:2407.03618), over `retrieval.words`. Ignores word order."""
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,16 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-
-def tokenize(texts: Sequence[str]) -> list[list[str]]:
-    """Lower-case words of two letters or more, without English stop words, stemmed (Snowball)."""
-    import Stemmer
-
-    stemmer = Stemmer.Stemmer("english")  # not thread-safe, cheap to make
-    words: list[list[str]] = _bm25s().tokenize(
-        list(texts), stopwords="en_plus", stemmer=stemmer, return_ids=False, show_progress=False
-    )
-    return words
+from retrieval.words import quiet_bm25s, tokenize
 
 
 class LexicalIndex:
@@ -34,7 +24,7 @@ class LexicalIndex:
         words = tokenize(texts)
         if not any(words):
             return cls(None)
-        bm25 = _bm25s().BM25(method="lucene", k1=1.5, b=0.75)
+        bm25 = quiet_bm25s().BM25(method="lucene", k1=1.5, b=0.75)
         bm25.index(words, show_progress=False)
         return cls(bm25)
 
@@ -47,7 +37,7 @@ class LexicalIndex:
         """
         if not any(folder.iterdir()):
             return cls(None)
-        return cls(_bm25s().BM25.load(folder, allow_pickle=False))
+        return cls(quiet_bm25s().BM25.load(folder, allow_pickle=False))
 
     def save(self, folder: Path) -> None:
         """Write arrays (npy, no pickle) and JSON into a new folder."""
@@ -73,10 +63,3 @@ class LexicalIndex:
             rows = np.intersect1d(rows, allowed, assume_unique=True)
         best = rows[np.argsort(-scores[rows], kind="stable")]
         return [int(row) for row in best[:k]]
-
-
-def _bm25s() -> Any:
-    import bm25s
-
-    logging.getLogger("bm25s").setLevel(logging.WARNING)  # it asks for DEBUG on import, whatever the service wants
-    return bm25s

@@ -12,6 +12,7 @@ import logging
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,8 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from retrieval.catalog import Catalog
 from retrieval.dense import DenseIndex
-from retrieval.documents import Document, DocumentInfo, Hit, IngestReport, Passage, Problem
+from retrieval.documents import Document, DocumentInfo, Duplicate, Hit, IngestReport, Passage, Problem
+from retrieval.duplicates import find_duplicates
 from retrieval.embed import Embedder
 from retrieval.lexical import LexicalIndex
 from retrieval.passages import check_documents, content_hash, cut, indexed_text
@@ -57,7 +59,8 @@ class KnowledgeBase:
     def ingest(self, documents: Iterable[Document], *, tenant: str, on_progress: Progress = _silent) -> IngestReport:
         """Add documents, replace those whose content changed, and leave the others alone; one transaction.
 
-        Documents that are not given stay. On return, searches find the new content.
+        A new document that says nearly the same as another one is left out (see `retrieval.duplicates`). Documents that
+        are not given stay. On return, searches find the new content.
 
         Returns:
             Counts of documents, and the ones left out with the reason.
@@ -69,8 +72,15 @@ class KnowledgeBase:
         with self._write_locks[tenant]:
             known = self._catalog.content_hashes(tenant, [document.doc_id for document in valid])
             edited = [document for document in valid if known.get(document.doc_id) != content_hash(document)]
-            changed = {document.doc_id: (document, passages) for document in edited if (passages := cut(document))}
-            skipped += [Problem(d.doc_id, "text: headings only") for d in edited if d.doc_id not in changed]
+            same = find_duplicates(
+                [document for document in edited if document.doc_id not in known],
+                beside=[document for document in edited if document.doc_id in known],
+                stored=self._catalog.signatures(tenant),
+                load=partial(self._catalog.get_documents, tenant),
+            )
+            fresh = [document for document in edited if document.doc_id not in same]
+            changed = {document.doc_id: (document, passages) for document in fresh if (passages := cut(document))}
+            skipped += [Problem(d.doc_id, "text: headings only") for d in fresh if d.doc_id not in changed]
             if changed:
                 passages = [passage for _, cuts in changed.values() for passage in cuts]
                 vectors = self._vectors(tenant, passages, on_progress)
@@ -79,7 +89,8 @@ class KnowledgeBase:
         self._snapshot(tenant, wait=True)
         on_progress("Indexing", 1.0)
         replaced = sum(doc_id in known for doc_id in changed)
-        return IngestReport(len(changed) - replaced, replaced, len(valid) - len(edited), tuple(skipped))
+        duplicates = tuple(Duplicate(doc_id, kept) for doc_id, kept in same.items())
+        return IngestReport(len(changed) - replaced, replaced, len(valid) - len(edited), tuple(skipped), duplicates)
 
     def delete(self, doc_id: str, tenant: str) -> bool:
         """Remove a document. From the return on, no search shows it.
@@ -125,7 +136,7 @@ class KnowledgeBase:
         snapshot = self._snapshot(tenant)
         if snapshot is None or not snapshot.passage_ids:
             return []
-        query_D = self._embedder.embed([query])[0]
+        query_D = self._embedder.embed_query(query)
         candidates = snapshot.search(query, query_D, groups=acl, depth=max(_CANDIDATES, 4 * k))
         visible = self._catalog.visible(tenant, [candidate.passage_id for candidate in candidates], acl)
         return [
@@ -141,8 +152,8 @@ class KnowledgeBase:
 
     def similarities(self, query: str, texts: Sequence[str]) -> NDArray[np.float32]:
         """Cosine of the query and each text, shape (texts,): what `Hit.similarity` is to a passage."""
-        query_D, *rows = self._embedder.embed([query, *texts])
-        return np.array([row @ query_D for row in rows], np.float32)
+        cosines: NDArray[np.float32] = self._embedder.embed(texts) @ self._embedder.embed_query(query)
+        return cosines
 
     def _vectors(self, tenant: str, passages: Sequence[Passage], on_progress: Progress) -> dict[str, bytes]:
         """Vector of each passage; what is stored under the same id, and so of the same words, is not computed again."""

@@ -221,19 +221,21 @@ def report(
 
 @app.command()
 def ingest(
-    folder: Annotated[Path, typer.Argument(help="A folder of Markdown articles.")],
+    folder: Annotated[Path, typer.Argument(help="A folder of articles: Markdown, HTML, PDF, DOCX, CSV, JSON.")],
     tenant: Tenant = "demo",
 ) -> None:
-    """Add a folder of articles to the knowledge base; unchanged ones are skipped, bad ones reported."""
-    from retrieval.ingest import read_folder
+    """Add a folder of articles to the knowledge base; unchanged and doubled ones are skipped, bad ones reported."""
+    from retrieval.ingest import FORMATS, read_folder
 
     if not folder.is_dir():
         raise NotFound("must be a folder", field="DIR", value=str(folder))
-    documents, problems = read_folder(folder)
     console = Console()
     with _open_kit() as kit, show_progress() as on_progress:
+        documents, problems = read_folder(folder, suffixes=FORMATS, on_progress=on_progress)
         done = kit.resources.retriever.ingest(documents, tenant=tenant, on_progress=on_progress)
     console.print(f"added {done.added}, replaced {done.replaced}, unchanged {done.unchanged}", highlight=False)
+    for same in done.duplicates:
+        console.print(f"[dim]duplicate[/dim] {plain(f'{same.doc_id} says what {same.kept} says')}", highlight=False)
     for problem in (*problems, *done.skipped):
         console.print(f"[yellow]skipped[/yellow] {plain(str(problem))}", highlight=False)
     if problems or done.skipped:

@@ -44,6 +44,7 @@ def make_sessions(engine: Engine) -> sessionmaker[Session]:
 
 def all_metadata() -> list[MetaData]:
     """Every layer's tables, for migrations and for the test that the migrations match them."""
+    import retrieval.signatures
     import retrieval.tables
     import service.audit
     import service.auth

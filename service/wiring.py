@@ -133,6 +133,11 @@ def _remote_chat_model(settings: Settings) -> BaseChatModel:
 
 def _open_knowledge(settings: Settings, sessions: sessionmaker[Session]) -> KnowledgeBase:
     from retrieval.embed import MiniLMEmbedder
+    from retrieval.embed_multilingual import open_multilingual
     from retrieval.store import KnowledgeBase
 
-    return KnowledgeBase(sessions, embedder=MiniLMEmbedder(), index_dir=settings.home / "indexes")
+    try:
+        embedder = open_multilingual() if settings.embedder == "multilingual" else MiniLMEmbedder()
+    except ValueError as error:
+        raise Unavailable(str(error), field="TRIVIUM_EMBEDDER") from error
+    return KnowledgeBase(sessions, embedder=embedder, index_dir=settings.home / "indexes")

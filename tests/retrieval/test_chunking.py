@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from retrieval.chunking import Chunk, count_words, split_markdown
+from retrieval.chunking import MAX_WORDS, Chunk, count_words, split_markdown
 
 TABLE = "| Service | Price |\n|---|---|\n| Express | $14.95 |\n| Next-day | $24.95 |"
 
@@ -34,6 +34,64 @@ def test_a_table_stays_whole_beyond_the_limit() -> None:
     chunks = split_markdown(f"Our services.\n\n{TABLE}\nMore words here.", max_words=4)
 
     assert [chunk.text for chunk in chunks] == ["Our services.", TABLE, "More words here."]
+
+
+def test_a_table_beyond_the_limit_is_cut_between_rows_and_each_part_has_the_header() -> None:
+    head = "| Code | Price |\n|---|---|"
+    rows = [f"| P{i} | {i} |" for i in range(5_000)]
+
+    texts = [chunk.text for chunk in split_markdown("\n".join([head, *rows]))]
+
+    assert [row for text in texts for row in text.split("\n")[2:]] == rows
+    assert all(text.startswith(head) for text in texts)
+    assert max(count_words(text) for text in texts) <= MAX_WORDS
+
+
+def test_a_header_as_long_as_a_part_is_not_repeated() -> None:
+    head = f"| {'word ' * 100}|\n|---|"
+
+    texts = [chunk.text for chunk in split_markdown("\n".join([head, *["| a b c |"] * 200]))]
+
+    assert [text.startswith(head) for text in texts] == [True] + [False] * (len(texts) - 1)
+
+
+def test_code_beyond_the_limit_is_cut_between_lines_and_fenced_in_each_part() -> None:
+    lines = [f"run {i}" for i in range(300)]
+
+    texts = [chunk.text for chunk in split_markdown("\n".join(["```sh", *lines, "```"]))]
+
+    assert [line for text in texts for line in text.split("\n")[1:-1]] == lines
+    assert all(text.startswith("```sh\n") and text.endswith("\n```") for text in texts)
+
+
+def test_a_list_that_is_cut_keeps_its_lead_sentence() -> None:
+    chunks = split_markdown("Read this. To return it:\n- open orders\n- pack it well\n- post it", max_words=8)
+
+    assert [chunk.text for chunk in chunks] == [
+        "Read this. To return it:\n\n- open orders",
+        "To return it:\n\n- pack it well\n- post it",
+    ]
+
+
+def test_a_lead_sentence_moves_to_the_list_that_it_announces() -> None:
+    text = "One two three four five.\n\nTo return:\n- a b c"
+
+    assert [chunk.text for chunk in split_markdown(text, max_words=8)] == [
+        "One two three four five.",
+        "To return:\n\n- a b c",
+    ]
+
+
+def test_a_lead_sentence_that_leaves_no_room_stands_once() -> None:
+    chunks = split_markdown("不包括以下各项：\n\n- 人为损坏\n- 摔落", max_words=10)
+
+    assert [chunk.text for chunk in chunks] == ["不包括以下各项：", "- 人为损坏\n- 摔落"]
+
+
+@pytest.mark.parametrize("line", ["# a{}b", "| a\n{}|{}x", ". {}b:\n- c", "- {}a", "{}#", "|a\n|-{}x"])
+def test_a_run_of_spaces_costs_no_more_than_its_length(line: str) -> None:
+    """With a pattern that backtracks, one of these would take hours."""
+    assert split_markdown(line.replace("{}", " " * 200_000)) is not None
 
 
 def test_a_line_with_a_pipe_is_no_table() -> None:

@@ -156,6 +156,9 @@ def test_a_hit_of_words_alone_has_its_cosine_too(open_kb: OpenKb) -> None:
         def embed(self, texts: list[str]) -> Any:
             return np.array([[0.6, 0.8] if text.endswith("?") else [1, 0] for text in texts], np.float32)
 
+        def embed_query(self, text: str) -> Any:
+            return self.embed([text])[0]
+
     kb = open_kb(Blind())
     kb.ingest([Document(f"d{i}", "Filler?", f"filler number {i}?") for i in range(60)] + [FEES], tenant="t")
 

@@ -7,8 +7,7 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from retrieval.documents import Document
-from verticals.contract import Context, Decision, Handler, InvalidInput, NotFound, Resources
+from verticals.contract import Context, Decision, Handler, Resources
 from verticals.support import schemas as s
 from verticals.support.actions import ActionDesk
 from verticals.support.agent import NUM_PASSAGES, SupportAgent
@@ -18,6 +17,7 @@ from verticals.support.conversation import read_window, standalone_query
 from verticals.support.dialogue import Dialogue
 from verticals.support.feedback import FeedbackDesk
 from verticals.support.handoffs import HandoffDesk
+from verticals.support.knowledge_handlers import KnowledgeHandlers
 from verticals.support.memory.background import BackgroundReader
 from verticals.support.memory.handlers import MemoryHandlers
 from verticals.support.memory.store import CustomerMemory
@@ -29,7 +29,7 @@ from verticals.support.session_handlers import SessionHandlers
 from verticals.support.sessions import SessionStore
 from verticals.support.shop.executor import Executor
 from verticals.support.tickets import TicketDesk, messages_sha256
-from verticals.support.turn import Desks, Turn, to_sources
+from verticals.support.turn import Desks, Turn
 
 POLICY_VERSION = "support-agent-1"
 
@@ -62,6 +62,7 @@ def build(resources: Resources) -> Mapping[str, Handler]:
     dialogue = Dialogue(store, agent, actions, handoffs, version, after=BackgroundReader(memory))
     parts = (
         SupportHandlers(agent, desk, knowledge, version),
+        KnowledgeHandlers(knowledge),
         SessionHandlers(store, dialogue, actions, handoffs, desk, memory),
         MemoryHandlers(memory),
         FeedbackDesk(sessions),
@@ -125,18 +126,6 @@ class SupportHandlers:
         if done:
             yield s.ChatEvent(done)
 
-    def search(self, request: s.SearchRequest, context: Context) -> s.SearchResponse:
-        """Passages for a query, best first."""
-        if not request.query.strip():
-            raise InvalidInput("must not be blank", field="query", remedy="Send some words.")
-        hits = self._knowledge.search(request.query, tenant=context.tenant, k=request.k)
-        return s.SearchResponse(
-            hits=[
-                s.SearchHit(**source.model_dump(), score=hit.score)
-                for source, hit in zip(to_sources(hits), hits, strict=True)
-            ]
-        )
-
     def create_ticket(self, request: s.CreateTicketRequest, context: Context) -> s.Ticket:
         """Write and store a ticket."""
         window = read_window(request.messages)
@@ -151,31 +140,3 @@ class SupportHandlers:
     def get_ticket(self, request: s.GetTicketRequest, context: Context) -> s.Ticket:
         """One ticket."""
         return self._desk.get(request.ticket_id, context)
-
-    def ingest(self, request: s.IngestRequest, context: Context) -> s.IngestResponse:
-        """Add or replace documents."""
-        documents = [Document(d.doc_id, d.title, d.text, d.metadata) for d in request.documents]
-        report = self._knowledge.ingest(documents, tenant=context.tenant)
-        return s.IngestResponse(
-            added=report.added,
-            replaced=report.replaced,
-            unchanged=report.unchanged,
-            skipped=[s.SkippedDocument(doc_id=p.source, reason=p.reason) for p in report.skipped],
-        )
-
-    def list_documents(self, request: s.ListDocumentsRequest, context: Context) -> s.DocumentPage:
-        """A page of the knowledge base."""
-        infos = self._knowledge.list_documents(context.tenant)
-        return s.DocumentPage(
-            documents=[
-                s.DocumentInfo(doc_id=i.doc_id, title=i.title, passages=i.num_passages, metadata=i.metadata)
-                for i in infos[request.offset : request.offset + request.limit]
-            ],
-            total=len(infos),
-        )
-
-    def delete_document(self, request: s.DeleteDocumentRequest, context: Context) -> s.DeleteDocumentResponse:
-        """Remove a document."""
-        if not self._knowledge.delete(request.doc_id, context.tenant):
-            raise NotFound("no such document", field="doc_id", value=request.doc_id, remedy="List documents first.")
-        return s.DeleteDocumentResponse(doc_id=request.doc_id)

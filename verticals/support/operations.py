@@ -94,6 +94,13 @@ _KNOWLEDGE = (
         },
     ),
     Operation(
+        name="upload",
+        request=schemas.UploadRequest,
+        response=schemas.UploadResponse,
+        summary="Add or replace the document in a file: Markdown, HTML, PDF, DOCX, or a FAQ as CSV or JSON.",
+        path="/files",
+    ),
+    Operation(
         name="list_documents",
         request=schemas.ListDocumentsRequest,
         response=schemas.DocumentPage,

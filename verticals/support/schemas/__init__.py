@@ -25,6 +25,7 @@ from verticals.support.schemas.knowledge import (
     DocumentInfo,
     DocumentInput,
     DocumentPage,
+    DuplicateDocument,
     IngestRequest,
     IngestResponse,
     ListDocumentsRequest,
@@ -32,6 +33,8 @@ from verticals.support.schemas.knowledge import (
     SearchRequest,
     SearchResponse,
     SkippedDocument,
+    UploadRequest,
+    UploadResponse,
 )
 from verticals.support.schemas.memory import (
     CustomerRequest,
@@ -113,6 +116,7 @@ __all__ = [
     "DocumentInput",
     "DocumentPage",
     "DoneEvent",
+    "DuplicateDocument",
     "EditTicketRequest",
     "FeedbackPage",
     "ForgetMemoryRequest",
@@ -165,5 +169,7 @@ __all__ = [
     "TicketPage",
     "TicketPriority",
     "TicketStatus",
+    "UploadRequest",
+    "UploadResponse",
     "Usage",
 ]

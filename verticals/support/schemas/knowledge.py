@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field
 
+from verticals.contract import UploadedFile
 from verticals.support.schemas.base import MAX_DOCUMENT_CHARS, Identifier, Strict
 from verticals.support.schemas.messages import Source
 
@@ -44,11 +45,27 @@ class IngestRequest(Strict):
     documents: Annotated[list[DocumentInput], Field(min_length=1, max_length=500)]
 
 
+class UploadRequest(Strict):
+    """A file: Markdown, text, HTML, PDF, DOCX, or CSV, JSON and JSON Lines with questions and answers.
+
+    Its name is its `doc_id`, unless its front matter states one, so that the same file again replaces the document.
+    """
+
+    file: UploadedFile
+
+
 class SkippedDocument(BaseModel):
     """A document that was left out, and why."""
 
     doc_id: str
     reason: str
+
+
+class DuplicateDocument(BaseModel):
+    """A document that was left out because it says nearly the same as `kept`."""
+
+    doc_id: str
+    kept: str
 
 
 class IngestResponse(BaseModel):
@@ -58,6 +75,15 @@ class IngestResponse(BaseModel):
     replaced: int
     unchanged: int
     skipped: list[SkippedDocument] = Field(default_factory=list)
+    duplicates: list[DuplicateDocument] = Field(default_factory=list)
+
+
+class UploadResponse(IngestResponse):
+    """What became of the one document that the file holds, and what was read of it."""
+
+    doc_id: str
+    title: str
+    language: str
 
 
 class ListDocumentsRequest(Strict):

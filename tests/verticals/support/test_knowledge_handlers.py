@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import UTC, datetime
 
 import pytest
 
 from retrieval.documents import Document, DocumentInfo, IngestReport, Problem
-from tests.verticals.support.fakes import ListRetriever, ScriptedModel, context, hit
-from tests.verticals.support.world import World
-from verticals.contract import InvalidInput, NotFound
-from verticals.support import VERTICAL
-from verticals.support.handlers import SupportHandlers
+from tests.verticals.support.fakes import ListRetriever, context, hit
+from verticals.contract import InvalidInput, NotFound, TooLarge, UnsupportedMedia, UploadedFile
+from verticals.support.knowledge_handlers import KnowledgeHandlers
 from verticals.support.schemas import (
     DeleteDocumentRequest,
     DocumentInput,
     IngestRequest,
     ListDocumentsRequest,
     SearchRequest,
+    UploadRequest,
 )
-
-Make = Callable[[ScriptedModel, ListRetriever], SupportHandlers]
 
 
 class Shelf(ListRetriever):
@@ -50,32 +46,57 @@ def _ingest(*doc_ids: str, title: str = "A title") -> IngestRequest:
     return IngestRequest(documents=[DocumentInput(doc_id=i, title=title, text="Text.") for i in doc_ids])
 
 
-def test_every_operation_has_its_handler(world: World) -> None:
-    assert set(world.handlers) == {operation.name for operation in VERTICAL.operations}
-    assert all(callable(handler) for handler in world.handlers.values())
-
-
-def test_search_returns_numbered_hits_with_scores(make_handlers: Make) -> None:
-    found = make_handlers(ScriptedModel(), Shelf()).search(SearchRequest(query="returns"), context())
+def test_search_returns_numbered_hits_with_scores() -> None:
+    found = KnowledgeHandlers(Shelf()).search(SearchRequest(query="returns"), context())
 
     assert [(h.number, h.doc_id, h.similarity, h.score) for h in found.hits] == [(1, "d1", 0.7, 1.0)]
 
 
-def test_a_blank_search_is_refused(make_handlers: Make) -> None:
+def test_a_blank_search_is_refused() -> None:
     with pytest.raises(InvalidInput, match="must not be blank"):
-        make_handlers(ScriptedModel(), Shelf()).search(SearchRequest(query="  "), context())
+        KnowledgeHandlers(Shelf()).search(SearchRequest(query="  "), context())
 
 
-def test_what_was_left_out_of_an_ingest_is_said(make_handlers: Make) -> None:
-    handlers = make_handlers(ScriptedModel(), Shelf())
+def _upload(filename: str, content: bytes) -> UploadRequest:
+    return UploadRequest(file=UploadedFile(filename=filename, content=content))
+
+
+def test_an_uploaded_file_becomes_a_document() -> None:
+    shelf = Shelf()
+    request = _upload("C:\\shop\\returns.html", "<h1>退货</h1><p>您可以在三十天内退货。</p>".encode())
+
+    done = KnowledgeHandlers(shelf).upload(request, context())
+
+    assert (done.doc_id, done.title, done.language, done.added) == ("returns.html", "退货", "zh", 1)
+    assert [document.text for document in shelf.documents.values()] == ["# 退货\n\n您可以在三十天内退货。"]
+
+
+@pytest.mark.parametrize(
+    ("filename", "content", "error", "message"),
+    [
+        ("a.exe", b"MZ", UnsupportedMedia, r"file: files of type \.exe are not read\. Send one of \.md"),
+        ("a.csv", b"x" * 2_000_001, TooLarge, r"file: larger than 2,000,000 bytes\. Split it\."),
+        ("a.json", b"{", InvalidInput, r"file: line 1: not JSON\. Export it again\."),
+        ("a.md", b"", InvalidInput, r"file: empty file\."),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_refused_with_rule_and_remedy(
+    filename: str, content: bytes, error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        KnowledgeHandlers(Shelf()).upload(_upload(filename, content), context())
+
+
+def test_what_was_left_out_of_an_ingest_is_said() -> None:
+    handlers = KnowledgeHandlers(Shelf())
 
     report = handlers.ingest(_ingest("a", title="bad"), context())
 
     assert (report.added, [(s.doc_id, s.reason) for s in report.skipped]) == (0, [("a", "title: is bad")])
 
 
-def test_documents_are_listed_in_pages_and_per_tenant(make_handlers: Make) -> None:
-    handlers = make_handlers(ScriptedModel(), Shelf())
+def test_documents_are_listed_in_pages_and_per_tenant() -> None:
+    handlers = KnowledgeHandlers(Shelf())
     handlers.ingest(_ingest("a", "b", "c"), context())
     handlers.ingest(_ingest("z"), context(tenant="other"))
 
@@ -85,8 +106,8 @@ def test_documents_are_listed_in_pages_and_per_tenant(make_handlers: Make) -> No
     assert page.documents[0].passages == 2
 
 
-def test_another_tenants_document_cannot_be_deleted(make_handlers: Make) -> None:
-    handlers = make_handlers(ScriptedModel(), Shelf())
+def test_another_tenants_document_cannot_be_deleted() -> None:
+    handlers = KnowledgeHandlers(Shelf())
     handlers.ingest(_ingest("a"), context())
 
     with pytest.raises(NotFound, match="no such document"):
