@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, cast
 from fastapi import APIRouter, Request
 
 from core_model.generation import RequestOptions
+from service.callers import Authenticated, kit_of
 from service.openai_schemas import EmbeddingRequest
 from service.problems import named_rule
-from service.routes import Authenticated, kit_of
 from verticals.contract import InvalidInput, NotFound, Unavailable
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from starlette.exceptions import HTTPException
 from core_model.generation import EngineBusy, EngineStopped, GenerationFailed
 from verticals.contract import InvalidInput, TriviumError, Unavailable
 
-OPENAI_ROUTES = ("/v1/chat/", "/v1/embeddings", "/v1/models")
+OPENAI_ROUTES = ("/v1/chat/", "/v1/responses", "/v1/embeddings", "/v1/models")
 _log = structlog.get_logger()
 
 
@@ -95,6 +95,8 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(TriviumError)
     def _ours(request: Request, error: TriviumError) -> Response:
         headers = {401: {"WWW-Authenticate": "Bearer"}, 503: {"Retry-After": "1"}}.get(error.status)
+        if (retry_after_s := getattr(error, "retry_after_s", None)) is not None:
+            headers = {"Retry-After": str(retry_after_s)}
         return answer(request, of_error(error, request_id=request_id_of(request)), headers=headers)
 
     @app.exception_handler(RequestValidationError)

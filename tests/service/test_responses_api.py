@@ -1,0 +1,276 @@
+"""The unmodified `openai` client and LangChain ask `/v1/responses`: whole, streaming, chained, resumed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import openai
+import pytest
+from langchain_openai import ChatOpenAI
+from openai.types.responses import ResponseStreamEvent
+from pydantic import TypeAdapter
+
+from core_model.chat_model import EngineChatModel
+from service.api import create_app
+from service.kit import Kit
+from tests.conftest import served, wait_for
+from tests.core_model.tiny import make_engine, make_tokenizer
+from tests.fake_kit import make_kit
+from tests.service.fake_support import FakeSupport
+
+
+@pytest.fixture
+def support() -> FakeSupport:
+    return FakeSupport()
+
+
+@pytest.fixture
+def kit(tmp_path: Path, support: FakeSupport) -> Kit:
+    return make_kit(tmp_path, {"support": support.vertical()}, settings={"stream_idle_s": 0.2})
+
+
+def connect(url: str, kit: Kit, *, tenant: str = "acme", scopes: tuple[str, ...] = ("*",)) -> openai.OpenAI:
+    key = kit.keys.issue(tenant=tenant, label="test", scopes=scopes)
+    return openai.OpenAI(base_url=f"{url}/v1", api_key=key, http_client=httpx.Client(trust_env=False), max_retries=0)
+
+
+@pytest.fixture
+def client(url: str, kit: Kit) -> openai.OpenAI:
+    return connect(url, kit)
+
+
+def ask(client: openai.OpenAI, said: Any = "hi", **options: Any) -> Any:
+    return client.responses.create(**{"model": "trivium-support", "input": said, **options})
+
+
+def test_a_whole_response(client: openai.OpenAI) -> None:
+    answer = ask(client, metadata={"channel": "web"})
+
+    assert answer.output_text == "You said: hi"
+    assert (answer.status, answer.usage.input_tokens, answer.usage.total_tokens) == ("completed", 3, 8)
+    assert answer.metadata == {"channel": "web"}
+    assert answer.model_extra["trivium"]["answered"] is True
+
+
+def test_a_streamed_response_tells_every_step_in_order(client: openai.OpenAI) -> None:
+    events = [*ask(client, stream=True)]
+
+    kinds = [event.type.removeprefix("response.") for event in events]
+    deltas = [event for event in events if event.type == "response.output_text.delta"]
+    assert [kind for kind in kinds if kind != "output_text.delta"] == [
+        *("created", "in_progress", "output_item.added", "content_part.added"),
+        *("output_text.done", "content_part.done", "output_item.done", "completed"),
+    ]
+    assert [event.sequence_number for event in events] == list(range(len(events)))
+    assert fits_openais_types(events)
+    assert "".join(event.delta for event in deltas) == "You said: hi" == events[-1].response.output_text
+
+
+def fits_openais_types(events: list[Any]) -> bool:
+    """Whether every event is valid by the schema that OpenAI's client was generated from."""
+    schema: TypeAdapter[ResponseStreamEvent] = TypeAdapter(ResponseStreamEvent)
+    return all(schema.validate_python(event.to_dict()).type == event.type for event in events)
+
+
+def test_a_response_goes_on_from_a_stored_one(client: openai.OpenAI, support: FakeSupport) -> None:
+    first = ask(client, "my name is Ada")
+
+    ask(client, "what is it?", previous_response_id=first.id)
+
+    said = [message.content for message in support.asked[-1].messages]
+    assert said == ["my name is Ada", "You said: my name is Ada", "what is it?"]
+    assert support.asked[-1].conversation_id == "conv-1"
+
+
+def test_a_stored_response_can_be_read_and_deleted(client: openai.OpenAI) -> None:
+    made = ask(client)
+
+    assert client.responses.retrieve(made.id).output_text == "You said: hi"
+    client.responses.delete(made.id)
+    with pytest.raises(openai.NotFoundError, match="no such response"):
+        client.responses.retrieve(made.id)
+
+
+def test_a_response_that_is_not_stored_is_gone(client: openai.OpenAI) -> None:
+    made = ask(client, store=False)
+
+    with pytest.raises(openai.NotFoundError):
+        client.responses.retrieve(made.id)
+
+
+def test_someone_elses_response_does_not_exist(client: openai.OpenAI, url: str, kit: Kit) -> None:
+    made = ask(client)
+    other = connect(url, kit, tenant="evil")
+
+    for attempt in (
+        lambda: other.responses.retrieve(made.id),
+        lambda: other.responses.delete(made.id),
+        lambda: ask(other, previous_response_id=made.id),
+    ):
+        with pytest.raises(openai.NotFoundError, match="no such response"):
+            attempt()
+
+
+def test_a_key_reads_only_responses_of_models_that_it_covers(client: openai.OpenAI, url: str, kit: Kit) -> None:
+    made = ask(client)
+
+    with pytest.raises(openai.PermissionDeniedError):
+        connect(url, kit, scopes=("core.generate",)).responses.retrieve(made.id)
+
+
+@pytest.mark.parametrize(
+    ("options", "param"),
+    [
+        ({"reasoning": {"effort": "low"}}, "reasoning"),
+        ({"extra_body": {"colour": "mauve"}}, "colour"),
+        ({"temperature": 3}, "temperature"),
+        ({"background": True}, "background"),
+        ({"truncation": "auto"}, "truncation"),
+        ({"tools": [{"type": "web_search"}]}, "tools.0.type"),
+        ({"top_p": 0.5}, "top_p"),
+        ({"input": []}, "input"),
+        ({"input": [{"role": "user", "content": [{"type": "input_image", "image_url": "x"}]}]}, None),
+    ],
+)
+def test_what_is_not_honoured_is_refused_by_name(
+    client: openai.OpenAI, options: dict[str, Any], param: str | None
+) -> None:
+    with pytest.raises(openai.UnprocessableEntityError) as refusal:
+        ask(client, **options)
+
+    assert refusal.value.param == param or (param is None and refusal.value.param.startswith("input.0"))
+
+
+def test_a_body_over_the_limit_is_413(client: openai.OpenAI) -> None:
+    with pytest.raises(openai.APIStatusError, match="512 KiB") as refusal:
+        ask(client, "x" * 1_000_000)
+
+    assert refusal.value.status_code == 413
+
+
+def test_langchain_asks_and_streams(url: str, kit: Kit) -> None:
+    key = kit.keys.issue(tenant="acme", label="test")
+    model = ChatOpenAI(
+        base_url=f"{url}/v1",
+        api_key=key,  # type: ignore[arg-type]
+        model="trivium-support",
+        use_responses_api=True,
+        http_client=httpx.Client(trust_env=False),
+        max_retries=0,
+    )
+
+    assert model.invoke("hello").text == "You said: hello"
+    assert "".join(chunk.text for chunk in model.stream("hello")) == "You said: hello"
+
+
+# --- connections that break ---
+
+
+def test_generation_stops_when_the_listener_leaves(client: openai.OpenAI, support: FakeSupport) -> None:
+    stream = ask(client, "endless", stream=True)
+    next(stream)
+    stream.close()
+
+    assert support.stopped.wait(10)
+
+
+def test_a_background_stream_is_taken_up_where_it_broke(client: openai.OpenAI, support: FakeSupport) -> None:
+    support.gate.clear()
+    stream = ask(client, "a b c d", stream=True, background=True)
+    seen = [next(stream) for _ in range(5)]
+    stream.close()
+    support.gate.set()
+
+    rest = [*client.responses.retrieve(seen[0].response.id, stream=True, starting_after=seen[-1].sequence_number)]
+
+    assert [event.sequence_number for event in rest] == list(range(5, 5 + len(rest)))
+    assert rest[-1].response.output_text == "You said: a b c d"
+    assert client.responses.retrieve(seen[0].response.id).output_text == "You said: a b c d"
+
+
+def test_a_background_stream_ends_when_nobody_comes_back(client: openai.OpenAI, support: FakeSupport) -> None:
+    stream = ask(client, "endless", stream=True, background=True)
+    made = next(stream).response.id
+    stream.close()
+
+    with pytest.raises(openai.ConflictError, match="is being made"):
+        client.responses.retrieve(made)
+    assert support.stopped.wait(10)
+    assert wait_for(lambda: _status(client, made)) == "cancelled"
+
+
+def test_a_stream_of_another_tenant_cannot_be_taken_up(client: openai.OpenAI, url: str, kit: Kit) -> None:
+    made = next(ask(client, stream=True, background=True)).response.id
+
+    with pytest.raises(openai.NotFoundError):
+        connect(url, kit, tenant="evil").responses.retrieve(made, stream=True)
+
+
+def _status(client: openai.OpenAI, response_id: str) -> str | None:
+    try:
+        return client.responses.retrieve(response_id).status
+    except openai.ConflictError:
+        return None
+
+
+# --- over a real engine ---
+
+CITY = {
+    "type": "object",
+    "properties": {"city": {"enum": ["Bern", "Rome"]}},
+    "required": ["city"],
+    "additionalProperties": False,
+}
+WEATHER = {"type": "function", "name": "weather", "parameters": CITY, "strict": True}
+
+
+@pytest.fixture(scope="module")
+def core(tmp_path_factory: pytest.TempPathFactory) -> Iterator[openai.OpenAI]:
+    with make_engine() as engine:
+        chat_model = EngineChatModel(engine=engine, tokenizer=make_tokenizer())
+        kit = make_kit(tmp_path_factory.mktemp("core"), {}, chat_model=chat_model, engine=engine)
+        with served(create_app(kit)) as url:
+            yield connect(url, kit)
+
+
+def test_a_demanded_function_is_called_and_its_answer_told(core: openai.OpenAI) -> None:
+    options: dict[str, Any] = {"model": "trivium-core", "tools": [WEATHER]}
+    first = ask(core, "Weather in Bern?", tool_choice={"type": "function", "name": "weather"}, **options)
+    events = [*ask(core, "Weather in Bern?", tool_choice="required", stream=True, **options)]
+
+    (call,) = first.output
+    streamed = events[-1].response.output[0]
+    deltas = [event.delta for event in events if event.type == "response.function_call_arguments.delta"]
+    output = {"type": "function_call_output", "call_id": call.call_id, "output": "sunny"}
+    told = ask(core, [output], previous_response_id=first.id, max_output_tokens=16, **options)
+    assert (call.type, call.name) == ("function_call", "weather")
+    assert json.loads(call.arguments)["city"] in ("Bern", "Rome")
+    assert fits_openais_types(events)
+    assert "".join(deltas) == streamed.arguments == call.arguments
+    assert told.usage.input_tokens > first.usage.input_tokens
+
+
+def test_a_cut_response_is_incomplete(core: openai.OpenAI) -> None:
+    events = [*ask(core, model="trivium-core", max_output_tokens=3, stream=True)]
+
+    assert events[-1].type == "response.incomplete"
+    assert events[-1].response.incomplete_details.reason == "max_output_tokens"
+
+
+def test_a_schema_is_kept(core: openai.OpenAI) -> None:
+    wanted = {"type": "json_schema", "name": "weather", "schema": CITY, "strict": True}
+
+    answer = ask(core, model="trivium-core", text={"format": wanted})
+
+    assert json.loads(answer.output_text)["city"] in ("Bern", "Rome")
+
+
+def test_a_rule_of_the_engine_names_the_field_as_it_is_called_here(core: openai.OpenAI) -> None:
+    with pytest.raises(openai.UnprocessableEntityError) as refusal:
+        ask(core, "x " * 5_000, model="trivium-core")
+
+    assert refusal.value.param == "input"
