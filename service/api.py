@@ -23,6 +23,8 @@ from service.monitoring import Metrics
 from service.rate_limits import RateLimits
 from service.routes import vertical_router
 from service.streams import LiveStreams, StreamLimits
+from service.webhooks.hub import WebhookHub
+from service.webhooks.routes import router as webhooks_router
 
 
 def create_app(kit: Kit) -> FastAPI:
@@ -30,7 +32,9 @@ def create_app(kit: Kit) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        app.state.webhooks.start()
         yield
+        app.state.webhooks.stop()
         app.state.streams.close()
         kit.close()
 
@@ -44,6 +48,7 @@ def create_app(kit: Kit) -> FastAPI:
     app.state.rate_limits = RateLimits(kit.settings.requests_per_minute)
     app.state.idempotency_keys = IdempotencyKeys(kit.sessions)
     app.state.streams = LiveStreams(StreamLimits(idle_s=kit.settings.stream_idle_s))
+    app.state.webhooks = WebhookHub(kit)
     metrics = Metrics(CollectorRegistry())
     if hasattr(kit.resources.engine, "stats"):
         metrics.watch_engine(kit.resources.engine.stats)
@@ -58,6 +63,7 @@ def create_app(kit: Kit) -> FastAPI:
     app.include_router(customer_keys_api.router)
     app.include_router(models_api.router)
     app.include_router(evals_router)
+    app.include_router(webhooks_router)
     _add_service_routes(app, kit, metrics)
     app.add_middleware(RequestEnvelope, metrics=metrics, settings=kit.settings)
     return app

@@ -92,13 +92,11 @@ def _ask_agent(
     for event in (wrapped.root for wrapped in events):
         if event.type == "delta":
             yield Piece(text=event.text)
-        elif event.type == "sources":
-            extra["sources"] = [source.model_dump(mode="json") for source in event.sources]
-        elif event.type == "ticket":
-            extra["ticket"] = event.ticket.model_dump(mode="json")
-        else:
+        elif event.type == "done":
             extra |= {"answered": event.answered, "conversation_id": event.conversation_id}
             yield Piece(finish_reason=event.finish_reason, usage=event.usage.model_dump(), extra=extra)
+        else:  # its content has its name: sources, ticket
+            extra |= event.model_dump(mode="json", exclude={"type"})
 
 
 def _ask_model(kit: Kit, asked: CompletionRequest, caller: Caller) -> Iterator[Piece]:

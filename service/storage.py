@@ -50,7 +50,8 @@ def all_metadata() -> list[MetaData]:
     import service.evals.tables
     import service.idempotency
     import service.responses_store
-    import service.webhooks.jobs  # noqa: F401  (each registers its tables on Base)
+    import service.webhooks.jobs
+    import service.webhooks.talks  # noqa: F401  (each registers its tables on Base)
     from service.discovery import discover_tables
     from verticals import contract
 

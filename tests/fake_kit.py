@@ -16,6 +16,7 @@ from service.kit import Kit
 from service.registry import FileRegistry
 from service.settings import Settings
 from service.storage import make_sessions, migrate, open_database
+from service.webhooks.events import event_outbox
 from verticals.contract import Resources, Vertical
 
 
@@ -57,7 +58,7 @@ def make_kit(
         settings=in_force,
         database=database,
         sessions=sessions,
-        audit=AuditLog(sessions),
+        audit=AuditLog(sessions, on_append=event_outbox(in_force, sessions)),
         keys=KeyRing(sessions),
         registry=registry,
         resources=resources,
