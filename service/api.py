@@ -8,10 +8,12 @@ from dataclasses import asdict
 from importlib.metadata import version
 from typing import Annotated, Any
 
+import anyio.to_thread
 from fastapi import FastAPI, Query
 from fastapi.responses import RedirectResponse, Response
 from prometheus_client import CollectorRegistry
 from sqlalchemy import text
+from starlette.routing import Route
 
 from service import customer_keys_api, embeddings_api, models_api, openai_api, problems, responses_api
 from service.callers import Authenticated
@@ -19,6 +21,7 @@ from service.envelope import RequestEnvelope
 from service.evals.routes import router as evals_router
 from service.idempotency import IdempotencyKeys
 from service.kit import Kit
+from service.mcp_http import McpEndpoint
 from service.monitoring import Metrics
 from service.rate_limits import RateLimits
 from service.routes import vertical_router
@@ -29,13 +32,15 @@ from service.webhooks.routes import router as webhooks_router
 
 def create_app(kit: Kit) -> FastAPI:
     """The application over a built kit; closing the application closes the kit."""
+    mcp = McpEndpoint(kit)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        app.state.webhooks.start()
-        yield
-        app.state.webhooks.stop()
-        app.state.streams.close()
+        async with mcp.run():
+            app.state.webhooks.start()
+            yield
+            await anyio.to_thread.run_sync(app.state.webhooks.stop)
+            app.state.streams.close()
         kit.close()
 
     app = FastAPI(
@@ -64,6 +69,7 @@ def create_app(kit: Kit) -> FastAPI:
     app.include_router(models_api.router)
     app.include_router(evals_router)
     app.include_router(webhooks_router)
+    app.router.routes.append(Route("/mcp", mcp))
     _add_service_routes(app, kit, metrics)
     app.add_middleware(RequestEnvelope, metrics=metrics, settings=kit.settings)
     return app

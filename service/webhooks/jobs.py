@@ -9,20 +9,25 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import DateTime, Index, String, Text, delete, select, update
+from sqlalchemy import DateTime, Index, String, Text, Update, delete, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped, Session, mapped_column, sessionmaker
 
 from service.storage import Base
+from verticals.contract import Conflict
 
-LEASE = timedelta(minutes=5)  # longer than any job takes
+LEASE = timedelta(minutes=5)
 REMEMBERED = timedelta(days=3)  # ids of ended jobs; senders give up sooner
 MAX_ATTEMPTS = 8
 FIRST_DELAY_S, MAX_DELAY_S = 2, 3600
+
+
+class LeaseLost(Conflict):
+    """A job's lease ran out while it was worked on."""
 
 
 class WebhookJob(Base):
@@ -105,17 +110,20 @@ class JobQueue:
                 row = session.scalar(due)
                 if row is None:
                     return None
-                job = Job(
-                    self._name, row.channel, row.job_id, row.tenant, json.loads(row.payload), attempts=row.attempts + 1
-                )
-                mine = _row(job).where(WebhookJob.attempts == row.attempts, WebhookJob.status == "waiting")
-                taken = session.execute(mine.values(attempts=job.attempts, due_at=now + LEASE))
-                if taken.rowcount:  # type: ignore[attr-defined]
-                    return job  # else another worker was quicker
+                payload = json.loads(row.payload)
+                job = Job(self._name, row.channel, row.job_id, row.tenant, payload, attempts=row.attempts)
+                taken = session.execute(_mine(job).values(attempts=job.attempts + 1, due_at=now + LEASE))
+            if taken.rowcount:  # type: ignore[attr-defined]
+                return replace(job, attempts=job.attempts + 1)  # else another worker was quicker
 
     def done(self, job: Job, *, session: Session) -> None:
-        """End a job, in the transaction of what it did."""
-        self._end(job, "done", session)
+        """End a job, in the transaction of what it did.
+
+        Raises:
+            LeaseLost: it took too long, and is another worker's now: undo what it did.
+        """
+        if not self._end(job, "done", session):
+            raise LeaseLost("the job took too long, and is another worker's now", field="job_id", value=job.job_id)
 
     def failed(self, job: Job) -> bool:
         """Try the job again later; False if it was tried often enough, and is given up."""
@@ -124,15 +132,18 @@ class JobQueue:
                 self._end(job, "dead", session)
                 return False
             delay_s = min(FIRST_DELAY_S * 4 ** (job.attempts - 1), MAX_DELAY_S)
-            session.execute(_row(job).values(due_at=self._now() + timedelta(seconds=delay_s)))
+            session.execute(_mine(job).values(due_at=self._now() + timedelta(seconds=delay_s)))
             return True
 
-    def _end(self, job: Job, status: str, session: Session) -> None:
-        session.execute(_row(job).values(status=status, payload="", due_at=self._now()))
+    def _end(self, job: Job, status: str, session: Session) -> bool:
+        ended = session.execute(_mine(job).values(status=status, payload="", due_at=self._now()))
         old = self._now() - REMEMBERED
         session.execute(delete(WebhookJob).where(WebhookJob.status != "waiting", WebhookJob.due_at < old))
+        return bool(ended.rowcount)  # type: ignore[attr-defined]
 
 
-def _row(job: Job) -> Any:
+def _mine(job: Job) -> Update:
+    """An update of the job, as long as nobody else has taken it since."""
     key = (WebhookJob.queue == job.queue, WebhookJob.channel == job.channel, WebhookJob.job_id == job.job_id)
-    return update(WebhookJob).where(*key).execution_options(synchronize_session=False)
+    unchanged = (WebhookJob.attempts == job.attempts, WebhookJob.status == "waiting")
+    return update(WebhookJob).where(*key, *unchanged).execution_options(synchronize_session=False)

@@ -15,6 +15,16 @@ from service.webhooks.hub import WebhookHub
 from service.webhooks.talks import Talks
 
 RASA_EXAMPLES: Any = {"question": {"value": {"sender": "visitor-1", "message": "How long can I return a lamp?"}}}
+GENERIC = {
+    "requestBody": {
+        "description": "As the platform sends it; this is the form of `generic`, signed as Standard Webhooks.",
+        "content": {
+            "application/json": {
+                "examples": {"generic": {"value": {"conversation_id": "c-17", "text": "Where is my parcel?"}}}
+            }
+        },
+    }
+}
 
 router = APIRouter(prefix="/webhooks", tags=["webhooks"], route_class=IdempotentRoute)
 
@@ -49,7 +59,7 @@ def ask_as_rasa(
     return [RasaReply(recipient_id=asked.sender, text=answered.text)]
 
 
-@router.post("/{channel}", summary="A platform's signed event: generic, slack or chatwoot")
+@router.post("/{channel}", summary="A platform's signed event: generic, slack or chatwoot", openapi_extra=GENERIC)
 async def receive(channel: str, request: Request) -> dict[str, str]:
     """Acknowledged at once, answered in the background; the signature is the key."""
     hub = cast(WebhookHub, request.app.state.webhooks)

@@ -12,6 +12,7 @@ from service.webhooks.jobs import Job, JobQueue
 from verticals.contract import TriviumError
 
 POLL_S = 1.0  # how soon another process's jobs, and those to be tried again, are seen
+STOP_TIMEOUT_S = 5.0
 _log = structlog.get_logger()
 
 
@@ -32,10 +33,10 @@ class Worker:
         self._wanted.set()
 
     def stop(self) -> None:
-        """Finish the job at hand, and end. What is left waits for the next start."""
+        """Finish the job at hand if that is quick, and end. What is left waits for the next start."""
         self._stopped.set()
         self._wanted.set()
-        self._thread.join()
+        self._thread.join(STOP_TIMEOUT_S)
 
     def work_one(self) -> bool:
         """Do the next job that is due; False if there is none."""

@@ -15,7 +15,7 @@ from verticals.support import schemas as s
 class FakeSupport:
     """`gate` closed, an answer waits after its first word; `stopped` is set when an answer ends, however.
 
-    The answer to "endless" has no end.
+    The answer to "endless" has no end, that to "break" breaks off.
     """
 
     def __init__(self) -> None:
@@ -31,7 +31,7 @@ class FakeSupport:
             title="Support",
             summary="A made-up support agent.",
             operations=(
-                Operation("chat", s.ChatRequest, s.ChatEvent, "Answer", "/chat", streaming=True),
+                Operation("chat", s.ChatRequest, s.ChatEvent, "Answer", "/chat", streaming=True, for_customers=True),
                 Operation("search", s.SearchRequest, s.SearchResponse, "Search", "/search"),
                 Operation("create_ticket", s.CreateTicketRequest, s.Ticket, "Open a ticket", "/tickets"),
                 Operation("get_ticket", s.GetTicketRequest, s.Ticket, "A ticket", "/tickets/{ticket_id}", method="GET"),
@@ -58,6 +58,8 @@ class FakeSupport:
             for number, word in enumerate(words):
                 yield s.ChatEvent(s.DeltaEvent(text=word if number == 0 else f" {word}"))
                 self.gate.wait(10)
+                if said == "break":
+                    raise RuntimeError("Jane Doe's secret")
             ticket = self._open(said, conversation_id, context) if wants_person else None
             if ticket:
                 yield s.ChatEvent(s.TicketEvent(ticket=ticket))

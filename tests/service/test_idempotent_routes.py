@@ -109,3 +109,7 @@ def test_the_place_to_go_on_from_is_a_number(client: httpx.Client) -> None:
     refused = client.post("/v1/support/chat", json=TICKET, headers=KEYED | {"Last-Event-ID": "second"})
 
     assert (refused.status_code, refused.json()["field"]) == (422, "Last-Event-ID")
+
+
+def test_a_field_called_as_a_place_in_the_request_is_named(client: httpx.Client) -> None:
+    assert client.post("/v1/support/search", json={}).json()["field"] == "query"

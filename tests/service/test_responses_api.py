@@ -33,8 +33,10 @@ def kit(tmp_path: Path, support: FakeSupport) -> Kit:
     return make_kit(tmp_path, {"support": support.vertical()}, settings={"stream_idle_s": 0.2})
 
 
-def connect(url: str, kit: Kit, *, tenant: str = "acme", scopes: tuple[str, ...] = ("*",)) -> openai.OpenAI:
-    key = kit.keys.issue(tenant=tenant, label="test", scopes=scopes)
+def connect(
+    url: str, kit: Kit, *, tenant: str = "acme", scopes: tuple[str, ...] = ("*",), customer: str | None = None
+) -> openai.OpenAI:
+    key = kit.keys.issue(tenant=tenant, label="test", scopes=scopes, customer=customer)
     return openai.OpenAI(base_url=f"{url}/v1", api_key=key, http_client=httpx.Client(trust_env=False), max_retries=0)
 
 
@@ -115,6 +117,18 @@ def test_someone_elses_response_does_not_exist(client: openai.OpenAI, url: str, 
             attempt()
 
 
+def test_a_customers_response_exists_for_that_customer_alone(client: openai.OpenAI, url: str, kit: Kit) -> None:
+    ada, bob = (connect(url, kit, customer=customer) for customer in ("ada", "bob"))
+    made = ask(ada)
+
+    assert ada.responses.retrieve(made.id).id == made.id
+    for other in (bob, client):
+        with pytest.raises(openai.NotFoundError, match="no such response"):
+            other.responses.retrieve(made.id)
+    with pytest.raises(openai.PermissionDeniedError):
+        ask(ada, model="trivium-core")
+
+
 def test_a_key_reads_only_responses_of_models_that_it_covers(client: openai.OpenAI, url: str, kit: Kit) -> None:
     made = ask(client)
 
@@ -152,19 +166,54 @@ def test_a_body_over_the_limit_is_413(client: openai.OpenAI) -> None:
     assert refusal.value.status_code == 413
 
 
-def test_langchain_asks_and_streams(url: str, kit: Kit) -> None:
-    key = kit.keys.issue(tenant="acme", label="test")
-    model = ChatOpenAI(
-        base_url=f"{url}/v1",
-        api_key=key,  # type: ignore[arg-type]
-        model="trivium-support",
-        use_responses_api=True,
+@pytest.mark.parametrize(
+    ("content", "status"),
+    [
+        (b'{"model": ', 422),
+        (b'{"model": "trivium-support", "input": "\xff"}', 400),
+        (b'{"model": "trivium-support", "input": "\\ud800"}', 422),
+        (b"[]", 422),
+    ],
+)
+def test_a_broken_body_is_refused_in_openais_form(client: openai.OpenAI, content: bytes, status: int) -> None:
+    headers = {"Authorization": f"Bearer {client.api_key}", "Content-Type": "application/json"}
+
+    refused = httpx.post(f"{client.base_url}responses", content=content, headers=headers, trust_env=False)
+
+    assert refused.status_code == status
+    assert refused.json()["error"]["type"] == "invalid_request_error"
+
+
+def langchain_model(client: openai.OpenAI, model: str, *, responses: bool) -> ChatOpenAI:
+    """LangChain's model over the same server."""
+    return ChatOpenAI(
+        base_url=str(client.base_url),
+        api_key=client.api_key,  # type: ignore[arg-type]
+        model=model,
+        use_responses_api=responses,
         http_client=httpx.Client(trust_env=False),
         max_retries=0,
     )
 
+
+@pytest.mark.parametrize("responses", [True, False])
+def test_langchain_asks_and_streams(client: openai.OpenAI, responses: bool) -> None:
+    model = langchain_model(client, "trivium-support", responses=responses)
+
     assert model.invoke("hello").text == "You said: hello"
     assert "".join(chunk.text for chunk in model.stream("hello")) == "You said: hello"
+
+
+def test_an_answer_that_breaks_off_fails_without_telling_why(client: openai.OpenAI) -> None:
+    events = [*ask(client, "break", stream=True)]
+
+    assert events[-1].type == "response.failed"
+    assert events[-1].response.error.code == "server_error"
+    assert "Jane" not in events[-1].response.error.message
+    assert fits_openais_types(events)
+    assert client.responses.retrieve(events[0].response.id).status == "failed"
+    with pytest.raises(openai.InternalServerError):
+        ask(client, "break")
 
 
 # --- connections that break ---
@@ -252,6 +301,16 @@ def test_a_demanded_function_is_called_and_its_answer_told(core: openai.OpenAI) 
     assert fits_openais_types(events)
     assert "".join(deltas) == streamed.arguments == call.arguments
     assert told.usage.input_tokens > first.usage.input_tokens
+
+
+@pytest.mark.parametrize("responses", [True, False])
+def test_langchain_calls_a_tool(core: openai.OpenAI, responses: bool) -> None:
+    tool = {"name": "weather", "description": "Weather", "parameters": CITY}
+    model = langchain_model(core, "trivium-core", responses=responses).bind_tools([tool], tool_choice="weather")
+
+    (call,) = model.invoke("Weather in Bern?").tool_calls
+
+    assert (call["name"], call["args"]["city"] in ("Bern", "Rome")) == ("weather", True)
 
 
 def test_a_cut_response_is_incomplete(core: openai.OpenAI) -> None:

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
 
-from service.webhooks.jobs import MAX_ATTEMPTS, Job, JobQueue, WebhookJob
+from service.webhooks.jobs import MAX_ATTEMPTS, Job, JobQueue, LeaseLost, WebhookJob
 from service.webhooks.worker import Worker
 from verticals.contract import Unavailable
 
@@ -72,6 +72,24 @@ def test_a_job_of_a_dead_worker_is_taken_again(queue: JobQueue, clock: Clock) ->
     job = queue.take()
     assert job is not None
     assert (job.payload, job.attempts) == ({"a": 1}, 2)
+
+
+def test_who_lost_the_lease_cannot_end_the_job_nor_what_went_with_it(
+    queue: JobQueue, clock: Clock, sessions: sessionmaker[Session]
+) -> None:
+    queue.put("slack", {}, tenant="acme", job_id="e1")
+    slow = queue.take()
+    clock.now += timedelta(minutes=6)
+    quick = queue.take()
+    assert slow is not None
+    assert quick is not None
+
+    with pytest.raises(LeaseLost, match="took too long"), sessions.begin() as session:
+        queue.put("slack", {}, tenant="acme", job_id="its answer", session=session)
+        queue.done(slow, session=session)
+    done(queue, sessions, quick)
+
+    assert queue.take() is None
 
 
 def test_a_failing_job_is_tried_ever_later_and_then_given_up(
