@@ -16,6 +16,7 @@ from fastapi import APIRouter, Body, Request
 
 from service import problems
 from service.callers import Authenticated, kit_of
+from service.disconnects import unless_gone
 from service.idempotent_routes import IdempotentRoute
 from service.openai_schemas import CompletionRequest
 from service.pieces import CORE, SUPPORT, Piece, answer_pieces, check_model, model_names
@@ -50,7 +51,7 @@ async def complete(
     pieces = await open_stream(partial(answer_pieces, kit, asked, caller=caller, request_id=request_id))
     if asked.stream:
         return event_stream(_chunks(pieces, asked, request_id=request_id))
-    return await _whole(pieces, asked)
+    return await unless_gone(request, _whole(pieces, asked))
 
 
 async def _whole(pieces: AsyncIterator[Any], asked: CompletionRequest) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from pydantic import TypeAdapter
 from service import problems
 from service.auth import Caller
 from service.callers import Authenticated, kit_of
+from service.disconnects import unless_gone
 from service.idempotent_routes import IdempotentRoute, last_event_id, streams_of
 from service.pieces import SUPPORT, answer_pieces, check_model, model_names
 from service.responses_events import ResponseWriter, new_response
@@ -63,7 +64,7 @@ async def create(
         if asked.stream:
             name = _stream_name(caller, asked.model, turn.writer.response["id"]) if asked.background else None
             return EventStream(turn.events(pieces), resumable_as=name)
-        return await turn.whole(pieces)
+        return await unless_gone(request, turn.whole(pieces))
     except InvalidInput as error:
         raise InvalidInput(error.rule, field=FIELDS.get(error.field or "", error.field), remedy=error.remedy) from error
 

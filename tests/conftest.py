@@ -27,7 +27,6 @@ from sqlalchemy.orm import Session, sessionmaker
 from service.monitoring import OURS, configure_logging
 from service.storage import make_sessions, migrate, open_database
 
-
 T = TypeVar("T")
 
 

@@ -227,6 +227,20 @@ def test_generation_stops_when_the_listener_leaves(client: openai.OpenAI, suppor
     assert support.stopped.wait(10)
 
 
+@pytest.mark.parametrize("route", ["responses", "chat/completions"])
+def test_generation_stops_when_who_waits_for_the_whole_leaves(
+    client: openai.OpenAI, support: FakeSupport, route: str
+) -> None:
+    headers = {"Authorization": f"Bearer {client.api_key}"}
+    message = {"role": "user", "content": "endless"}
+    body = {"model": "trivium-support", "input" if route == "responses" else "messages": [message]}
+
+    with pytest.raises(httpx.ReadTimeout, match="timed out"):
+        httpx.post(f"{client.base_url}{route}", json=body, headers=headers, timeout=0.5, trust_env=False)
+
+    assert support.stopped.wait(10)
+
+
 def test_a_background_stream_is_taken_up_where_it_broke(client: openai.OpenAI, support: FakeSupport) -> None:
     support.gate.clear()
     stream = ask(client, "a b c d", stream=True, background=True)

@@ -84,9 +84,13 @@ def test_who_lost_the_lease_cannot_end_the_job_nor_what_went_with_it(
     assert slow is not None
     assert quick is not None
 
-    with pytest.raises(LeaseLost, match="took too long"), sessions.begin() as session:
-        queue.put("slack", {}, tenant="acme", job_id="its answer", session=session)
-        queue.done(slow, session=session)
+    def end_slow(job: Job) -> None:
+        with sessions.begin() as session:
+            queue.put("slack", {}, tenant="acme", job_id="its answer", session=session)
+            queue.done(job, session=session)
+
+    with pytest.raises(LeaseLost, match="took too long"):
+        end_slow(slow)
     done(queue, sessions, quick)
 
     assert queue.take() is None
