@@ -69,7 +69,7 @@ def create_app(kit: Kit) -> FastAPI:
     app.include_router(models_api.router)
     app.include_router(evals_router)
     app.include_router(webhooks_router)
-    app.router.routes.append(Route("/mcp", mcp))
+    app.router.routes.append(Route(mcp.path, mcp))
     _add_service_routes(app, kit, metrics)
     app.add_middleware(RequestEnvelope, metrics=metrics, settings=kit.settings)
     return app

@@ -22,6 +22,8 @@ from service.mcp_server import build_mcp_server
 class McpEndpoint:
     """An ASGI endpoint; `run` it as long as the application runs."""
 
+    path = "/mcp"
+
     def __init__(self, kit: Kit) -> None:
         server = build_mcp_server(kit, _caller)
         self._manager = StreamableHTTPSessionManager(server, stateless=True, json_response=True)
@@ -31,6 +33,7 @@ class McpEndpoint:
         return self._manager.run()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        scope["route"] = self  # its path is what log and metrics call the request
         await anyio.to_thread.run_sync(caller_of, Request(scope))  # refused as everywhere, before a body is read
         await self._manager.handle_request(scope, receive, send)
 

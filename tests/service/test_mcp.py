@@ -50,6 +50,7 @@ def test_the_tools_are_typed(url: str, key: str) -> None:
     assert tools["search_knowledge"].input_schema["required"] == ["query"]
     assert "ticket_id" in tools["create_ticket"].output_schema["properties"]
     assert tools["get_ticket"].annotations.read_only_hint
+    assert 'route="/mcp",status="200"' in httpx.get(f"{url}/metrics", trust_env=False).text
 
 
 def test_a_tool_answers_for_the_tenant_of_the_key(url: str, kit: Kit, key: str) -> None:
