@@ -8,6 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from service.idempotency import IdempotencyKeys
 from service.kit import Kit
 from tests.fake_kit import make_kit
 from tests.service.conftest import PARCELS
@@ -56,6 +57,19 @@ def test_another_body_under_the_key_is_422(client: httpx.Client) -> None:
     refused = client.post("/v1/support/tickets", json={"messages": []}, headers=KEYED)
 
     assert (refused.status_code, refused.json()["field"]) == (422, "Idempotency-Key")
+
+
+def test_a_request_that_another_process_carries_out_is_409_with_the_time_to_wait(
+    client: httpx.Client, kit: Kit, key: str
+) -> None:
+    body = b'{"weight_kg": 1}'
+    key_id = kit.keys.authenticate(key).key_id
+    IdempotencyKeys(kit.sessions).begin("acme", key_id, "key-1", b"/v1/parcels/weigh?\n" + body)
+
+    refused = client.post("/v1/parcels/weigh", content=body, headers=KEYED | {"Content-Type": "application/json"})
+
+    assert (refused.status_code, refused.headers["retry-after"]) == (409, "1")
+    assert kit.audit.entries("acme") == []
 
 
 def test_a_refused_request_leaves_the_key_free(client: httpx.Client) -> None:

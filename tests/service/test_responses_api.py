@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import httpx
 import openai
 import pytest
+from langchain_core.messages import HumanMessage, ToolMessage
 from langchain_openai import ChatOpenAI
 from openai.types.responses import ResponseStreamEvent
-from pydantic import TypeAdapter
+from pydantic import BaseModel, TypeAdapter
 
 from core_model.chat_model import EngineChatModel
 from service.api import create_app
@@ -204,6 +205,21 @@ def test_langchain_asks_and_streams(client: openai.OpenAI, responses: bool) -> N
     assert "".join(chunk.text for chunk in model.stream("hello")) == "You said: hello"
 
 
+def test_langchains_whole_conversation_is_read(client: openai.OpenAI, support: FakeSupport) -> None:
+    model = langchain_model(client, "trivium-support", responses=True)
+
+    first = model.invoke("my name is Ada")
+    model.invoke([HumanMessage("my name is Ada"), first, HumanMessage("what is it?")])
+
+    said = [message.content for message in support.asked[-1].messages]
+    assert said == ["my name is Ada", "You said: my name is Ada", "what is it?"]
+
+
+def test_openais_streaming_helper_gathers_the_response(client: openai.OpenAI) -> None:
+    with client.responses.stream(model="trivium-support", input="hi") as stream:
+        assert stream.get_final_response().output_text == "You said: hi"
+
+
 def test_an_answer_that_breaks_off_fails_without_telling_why(client: openai.OpenAI) -> None:
     events = [*ask(client, "break", stream=True)]
 
@@ -325,6 +341,27 @@ def test_langchain_calls_a_tool(core: openai.OpenAI, responses: bool) -> None:
     (call,) = model.invoke("Weather in Bern?").tool_calls
 
     assert (call["name"], call["args"]["city"] in ("Bern", "Rome")) == ("weather", True)
+
+
+def test_langchain_tells_a_tools_answer(core: openai.OpenAI) -> None:
+    tool = {"name": "weather", "description": "Weather", "parameters": CITY}
+    model = langchain_model(core, "trivium-core", responses=True).bind_tools([tool])
+    asked = HumanMessage("Weather in Bern?")
+    call = model.invoke([asked], tool_choice={"type": "function", "name": "weather"})
+
+    told = model.invoke([asked, call, ToolMessage("sunny", tool_call_id=call.tool_calls[0]["id"])])
+
+    assert told.usage_metadata["input_tokens"] > call.usage_metadata["input_tokens"]
+
+
+def test_openais_parser_gets_what_it_asked_for(core: openai.OpenAI) -> None:
+    class Weather(BaseModel):
+        city: Literal["Bern", "Rome"]
+
+    answer = core.responses.parse(model="trivium-core", input="Weather in Bern?", text_format=Weather)
+
+    assert answer.output_parsed is not None
+    assert answer.output_parsed.city in ("Bern", "Rome")
 
 
 def test_a_cut_response_is_incomplete(core: openai.OpenAI) -> None:
