@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +15,11 @@ from mcp import Client
 from mcp.client.stdio import StdioServerParameters, stdio_client
 from mcp.client.streamable_http import streamable_http_client
 
+from service.api import create_app
 from service.cli_mcp import serve_mcp
 from service.kit import Kit
 from service.mcp_server import build_mcp_server
+from tests.conftest import served
 from tests.fake_kit import make_kit
 from tests.service.fake_support import FakeSupport
 from verticals.contract import TriviumError
@@ -25,9 +27,20 @@ from verticals.contract import TriviumError
 MESSAGES = [{"role": "user", "content": "a person please"}]
 
 
-@pytest.fixture
-def kit(tmp_path: Path) -> Kit:
-    return make_kit(tmp_path, {"support": FakeSupport().vertical()})
+@pytest.fixture(scope="module")
+def kit(tmp_path_factory: pytest.TempPathFactory) -> Kit:
+    return make_kit(tmp_path_factory.mktemp("mcp"), {"support": FakeSupport().vertical()})
+
+
+@pytest.fixture(scope="module")
+def url(kit: Kit) -> Iterator[str]:
+    with served(create_app(kit)) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def key(kit: Kit) -> str:
+    return kit.keys.issue(tenant="acme", label="test")
 
 
 def over_http(url: str, key: str, use: Callable[[Client], Awaitable[Any]]) -> Any:
