@@ -13,6 +13,8 @@ from dataclasses import dataclass
 
 from verticals.contract import TriviumError
 
+MAX_BUCKETS = 10_000  # then those that are full again are forgotten; customers' keys are many and short-lived
+
 
 class RateLimited(TriviumError):
     """The key sent too many requests; it may try again in `retry_after_s` seconds."""
@@ -56,6 +58,8 @@ class RateLimits:
         """
         now, rate = self._clock(), self._per_minute / 60
         with self._lock:
+            if len(self._buckets) >= MAX_BUCKETS:
+                self._buckets = {key: old for key, old in self._buckets.items() if now - old.filled_at < 60}
             bucket = self._buckets.setdefault(key_id, _Bucket(self._per_minute, now))
             bucket.tokens = min(self._per_minute, bucket.tokens + (now - bucket.filled_at) * rate)
             bucket.filled_at = now

@@ -46,7 +46,7 @@ class Settings(BaseSettings):
     openai_api_key: SecretStr = Field(SecretStr(""), description="Key for that server; empty if it asks for none.")
     max_upload_mb: int = Field(64, ge=1, le=4096, description="Largest request body, MiB.")
     max_chat_kb: int = Field(512, ge=1, description="Largest body of chat, response, webhook and MCP requests, KiB.")
-    requests_per_minute: int = Field(1200, ge=1, description="Requests of one API key; each process counts its own.")
+    requests_per_minute: int = Field(6000, ge=1, description="Requests of one API key; each process counts its own.")
     stream_idle_s: float = Field(30, gt=0, description="How long a resumable stream goes on without a listener.")
     channel_tenant: str = Field("demo", description="Tenant that webhooks and events belong to.")
     webhook_secret: SecretStr = Field(

@@ -27,7 +27,7 @@ class StreamLimits:
 
     idle_s: float = 30.0  # without a listener, before the work is stopped
     kept_s: float = 300.0  # after the end
-    stream_bytes: int = 2 * 2**20  # of the newest events
+    stream_bytes: int = 2**20  # of the newest events
     num_per_tenant: int = 16  # each running one holds a worker thread
 
 

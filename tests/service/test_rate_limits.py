@@ -9,7 +9,7 @@ import openai
 import pytest
 
 from service.kit import Kit
-from service.rate_limits import RateLimited, RateLimits
+from service.rate_limits import MAX_BUCKETS, RateLimited, RateLimits
 from tests.fake_kit import make_kit
 
 
@@ -39,6 +39,20 @@ def test_a_bucket_empties_and_fills_again() -> None:
     limits.take("b")
     clock.now_s = 30
     limits.take("a")
+
+
+def test_a_forgotten_key_has_a_full_bucket_and_a_busy_one_is_not_forgotten() -> None:
+    clock = Clock()
+    limits = RateLimits(1, clock=clock)
+    for number in range(MAX_BUCKETS - 1):
+        limits.take(str(number))
+    clock.now_s = 59
+    limits.take("busy")
+    clock.now_s = 61
+
+    assert limits.take("0")["x-ratelimit-remaining-requests"] == "0"
+    with pytest.raises(RateLimited, match="1 requests a minute"):
+        limits.take("busy")
 
 
 def test_the_limit_is_told_before_and_when_it_is_reached(url: str, key: str) -> None:
