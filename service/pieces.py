@@ -93,7 +93,7 @@ def _ask_agent(
         if event.type == "delta":
             yield Piece(text=event.text)
         elif event.type == "done":
-            extra |= {"answered": event.answered, "conversation_id": event.conversation_id}
+            extra |= event.model_dump(mode="json", exclude={"type", "finish_reason", "usage"})
             yield Piece(finish_reason=event.finish_reason, usage=event.usage.model_dump(), extra=extra)
         else:  # its content has its name: sources, ticket
             extra |= event.model_dump(mode="json", exclude={"type"})
