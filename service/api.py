@@ -2,38 +2,45 @@
 
 from __future__ import annotations
 
-import time
-import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import asdict
 from importlib.metadata import version
 from typing import Annotated, Any
 
-import structlog
+import anyio.to_thread
 from fastapi import FastAPI, Query
 from fastapi.responses import RedirectResponse, Response
 from prometheus_client import CollectorRegistry
 from sqlalchemy import text
-from starlette.exceptions import HTTPException
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.routing import Route
 
-from service import customer_keys_api, embeddings_api, models_api, openai_api, problems
+from service import customer_keys_api, embeddings_api, models_api, openai_api, problems, responses_api
+from service.callers import Authenticated
+from service.envelope import RequestEnvelope
 from service.evals.routes import router as evals_router
+from service.idempotency import IdempotencyKeys
 from service.kit import Kit
+from service.mcp_http import McpEndpoint
 from service.monitoring import Metrics
-from service.routes import Authenticated, vertical_router
-
-MIB = 1024 * 1024
-_log = structlog.get_logger()
+from service.rate_limits import RateLimits
+from service.routes import vertical_router
+from service.streams import LiveStreams, StreamLimits
+from service.webhooks.hub import WebhookHub
+from service.webhooks.routes import router as webhooks_router
 
 
 def create_app(kit: Kit) -> FastAPI:
     """The application over a built kit; closing the application closes the kit."""
+    mcp = McpEndpoint(kit)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        yield
+        async with mcp.run():
+            app.state.webhooks.start()
+            yield
+            await anyio.to_thread.run_sync(app.state.webhooks.stop)
+            app.state.streams.close()
         kit.close()
 
     app = FastAPI(
@@ -43,6 +50,10 @@ def create_app(kit: Kit) -> FastAPI:
         lifespan=lifespan,
     )
     app.state.kit = kit
+    app.state.rate_limits = RateLimits(kit.settings.requests_per_minute)
+    app.state.idempotency_keys = IdempotencyKeys(kit.sessions)
+    app.state.streams = LiveStreams(StreamLimits(idle_s=kit.settings.stream_idle_s))
+    app.state.webhooks = WebhookHub(kit)
     metrics = Metrics(CollectorRegistry())
     if hasattr(kit.resources.engine, "stats"):
         metrics.watch_engine(kit.resources.engine.stats)
@@ -52,12 +63,15 @@ def create_app(kit: Kit) -> FastAPI:
     for vertical in kit.verticals.values():
         app.include_router(vertical_router(kit, vertical))
     app.include_router(openai_api.router)
+    app.include_router(responses_api.router)
     app.include_router(embeddings_api.router)
     app.include_router(customer_keys_api.router)
     app.include_router(models_api.router)
     app.include_router(evals_router)
+    app.include_router(webhooks_router)
+    app.router.routes.append(Route(mcp.path, mcp))
     _add_service_routes(app, kit, metrics)
-    app.add_middleware(RequestEnvelope, metrics=metrics, max_body_bytes=kit.settings.max_upload_mb * MIB)
+    app.add_middleware(RequestEnvelope, metrics=metrics, settings=kit.settings)
     return app
 
 
@@ -122,60 +136,3 @@ def _add_service_routes(app: FastAPI, kit: Kit, metrics: Metrics) -> None:
     ) -> list[dict[str, Any]]:
         caller.require("audit.read")
         return kit.audit.entries(caller.tenant, limit=limit, before=before)
-
-
-class RequestEnvelope:
-    """Around every request: an id, a body limit, one log line and the metrics. Bodies are never logged."""
-
-    def __init__(self, app: ASGIApp, *, metrics: Metrics, max_body_bytes: int) -> None:
-        self._app = app
-        self._metrics = metrics
-        self._max_body_bytes = max_body_bytes
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        request_id = uuid.uuid4().hex
-        scope.setdefault("state", {})["request_id"] = request_id
-        started, status = time.perf_counter(), 500
-
-        async def tagged(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-                message["headers"] = [*message.get("headers", ()), (b"x-request-id", request_id.encode())]
-            await send(message)
-
-        with structlog.contextvars.bound_contextvars(request_id=request_id):
-            try:
-                await self._app(scope, self._limited(receive), tagged)
-            finally:
-                duration_s = time.perf_counter() - started
-                route = getattr(scope.get("route"), "path", "unmatched")
-                self._metrics.observe_request(route=route, method=scope["method"], status=status, duration_s=duration_s)
-                if route not in ("/healthz", "/metrics"):
-                    _log.info(
-                        "request",
-                        method=scope["method"],
-                        route=route,
-                        status=status,
-                        duration_ms=round(duration_s * 1e3, 1),
-                    )
-
-    def _limited(self, receive: Receive) -> Receive:
-        """`receive` that refuses a body over the limit as it arrives, whatever Content-Length says.
-
-        FastAPI's own `max_body_size` answers in plain text; ours must be a problem like every other.
-        """
-        seen = 0
-
-        async def counted() -> Message:
-            nonlocal seen
-            message = await receive()
-            seen += len(message.get("body", b""))
-            if seen > self._max_body_bytes:
-                raise HTTPException(413, f"body: may hold {self._max_body_bytes // MIB} MiB (TRIVIUM_MAX_UPLOAD_MB)")
-            return message
-
-        return counted

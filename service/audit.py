@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -21,6 +21,7 @@ from service.storage import Base
 from verticals.contract import Decision
 
 GENESIS = "0" * 64
+OnAppend = Callable[[Session, str, Sequence[Decision]], None]
 
 
 class AuditEntry(Base):
@@ -63,10 +64,15 @@ def chain_hash(previous: str, content: str) -> str:
 
 
 class AuditLog:
-    """Appends to and verifies the chains."""
+    """Appends to and verifies the chains.
 
-    def __init__(self, sessions: sessionmaker[Session]) -> None:
-        self._sessions = sessions
+    Args:
+        sessions: Of the database that holds them.
+        on_append: Called with each tenant's new decisions, in their transaction.
+    """
+
+    def __init__(self, sessions: sessionmaker[Session], on_append: OnAppend = lambda *_: None) -> None:
+        self._sessions, self._on_append = sessions, on_append
 
     def append(self, session: Session, decisions: tuple[Decision, ...], *, who: Mapping[str, str]) -> None:
         """Add `decisions` within `session`'s transaction; `who` holds tenant, actor and request_id."""
@@ -90,6 +96,7 @@ class AuditLog:
                 )
             )
         head.sequence, head.sha256 = sequence, previous
+        self._on_append(session, tenant, decisions)
         session.flush()
 
     def record(self, *decisions: Decision, who: Mapping[str, str], session: Session | None = None) -> None:

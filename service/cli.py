@@ -302,6 +302,15 @@ def evaluate(
 
 
 @app.command()
+def mcp() -> None:
+    """Offer search and tickets to one agent over the Model Context Protocol, on standard input and output."""
+    from service.cli_mcp import serve_mcp
+
+    with _open_kit() as kit:
+        serve_mcp(kit)
+
+
+@app.command()
 def models() -> None:
     """The models in force: version, data, licence, limits."""
     table = Table("model", "version", "trained on", "licence", "limits", title="Models in force")

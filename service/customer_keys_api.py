@@ -12,7 +12,7 @@ from typing import Annotated
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field
 
-from service.routes import Authenticated, kit_of
+from service.callers import Authenticated, kit_of
 from verticals.support.schemas import Identifier
 
 router = APIRouter(prefix="/v1/customer-keys", tags=["keys"])

@@ -6,31 +6,34 @@ They come from a model that was trained to continue text: features for classifie
 from __future__ import annotations
 
 import base64
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Body, Request
 
 from core_model.generation import RequestOptions
+from service.callers import Authenticated, kit_of
 from service.openai_schemas import EmbeddingRequest
+from service.pieces import CORE
 from service.problems import named_rule
-from service.routes import Authenticated, kit_of
 from verticals.contract import InvalidInput, NotFound, Unavailable
 
 if TYPE_CHECKING:
     from core_model.models import Model
     from core_model.pooled import FloatArray
 
-MODEL = "trivium-core"
+EXAMPLES: Any = {"two texts": {"value": {"model": CORE, "input": ["a lamp", "a chair"]}}}
 
 router = APIRouter(prefix="/v1", tags=["openai"])
 
 
 @router.post("/embeddings", summary="Vectors of texts, as OpenAI's clients speak it")
-def embed(request: Request, asked: EmbeddingRequest, caller: Authenticated) -> dict[str, Any]:
+def embed(
+    request: Request, asked: Annotated[EmbeddingRequest, Body(openapi_examples=EXAMPLES)], caller: Authenticated
+) -> dict[str, Any]:
     """One vector of length 1 for each input, in order: the mean of its tokens' last hidden states."""
     kit = kit_of(request)
-    if asked.model != MODEL:
-        raise NotFound(f"must be {MODEL}", field="model", value=asked.model)
+    if asked.model != CORE:
+        raise NotFound(f"must be {CORE}", field="model", value=asked.model)
     caller.require("core.embed")
     if kit.models is None:
         raise Unavailable("a remote engine gives no hidden states", remedy="Ask that server for embeddings.")

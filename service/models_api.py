@@ -16,9 +16,9 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field
 
 from service.auth import Caller
+from service.callers import Authenticated, kit_of
 from service.kit import Kit
 from service.problems import named_rule, request_id_of
-from service.routes import Authenticated, kit_of
 from verticals.contract import Decision, InvalidInput, NotFound, Unavailable
 
 if TYPE_CHECKING:

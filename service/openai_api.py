@@ -1,8 +1,6 @@
 """`/v1/chat/completions` and `/v1/models` as OpenAI's client speaks them. Ignores how an answer is found.
 
-Two models are served: `trivium-support`, the support agent, whose answers carry their sources in the extension member
-`trivium`; and `trivium-core`, the bare language model, with an adapter as `trivium-core:NAME`. An option that we do not
-honour is refused, not dropped.
+What the support agent adds to its text (sources, ticket) travels in the extension member `trivium`.
 """
 
 from __future__ import annotations
@@ -10,142 +8,50 @@ from __future__ import annotations
 import json
 import time
 import uuid
-from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass, field
-from typing import Any, cast
+from collections.abc import AsyncIterator
+from functools import partial
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Request
-from langchain_core.messages import AIMessageChunk
+from fastapi import APIRouter, Body, Request
 
 from service import problems
-from service.auth import Caller
-from service.kit import Kit
-from service.openai_schemas import EXTENSIONS, OPENAI_SAMPLING, CompletionRequest
-from service.routes import Authenticated, kit_of
+from service.callers import Authenticated, kit_of
+from service.disconnects import unless_gone
+from service.idempotent_routes import IdempotentRoute
+from service.openai_schemas import CompletionRequest
+from service.pieces import CORE, SUPPORT, Piece, answer_pieces, check_model, model_names
 from service.sse import event_stream, open_stream
-from verticals.contract import InvalidInput, NotFound
-from verticals.support.schemas import ChatRequest, Message
 
-CORE = "trivium-core"
-MODELS = ("trivium-support", CORE)
+EXAMPLES: Any = {
+    "question": {
+        "value": {"model": SUPPORT, "messages": [{"role": "user", "content": "How long can I return a lamp?"}]}
+    },
+    "stream": {
+        "value": {"model": CORE, "messages": [{"role": "user", "content": "Hello"}], "stream": True, "max_tokens": 32}
+    },
+}
 
-router = APIRouter(prefix="/v1", tags=["openai"])
-
-
-@dataclass
-class Piece:
-    """A step of an answer: text or part of a call, and at the end why it stopped, token counts, what the agent adds."""
-
-    text: str = ""
-    tool_calls: list[dict[str, Any]] = field(default_factory=list)  # with "index", as OpenAI streams them
-    logprobs: list[dict[str, Any]] = field(default_factory=list)
-    finish_reason: str | None = None
-    usage: dict[str, int] = field(default_factory=dict)
-    extra: dict[str, Any] = field(default_factory=dict)
+router = APIRouter(prefix="/v1", tags=["openai"], route_class=IdempotentRoute)
 
 
 @router.get("/models", summary="The models that this server offers")
 def list_models(request: Request, caller: Authenticated) -> dict[str, Any]:
     """OpenAI's model list."""
-    names = _models(kit_of(request))
+    names = model_names(kit_of(request))
     return {"object": "list", "data": [{"id": name, "object": "model", "owned_by": "trivium"} for name in names]}
 
 
 @router.post("/chat/completions", summary="Chat, as OpenAI's clients speak it", response_model=None)
-async def complete(request: Request, asked: CompletionRequest, caller: Authenticated) -> Any:
+async def complete(
+    request: Request, asked: Annotated[CompletionRequest, Body(openapi_examples=EXAMPLES)], caller: Authenticated
+) -> Any:
     """One completion, whole or as a stream of chunks."""
     kit, request_id = kit_of(request), problems.request_id_of(request)
-    if asked.model not in (models := _models(kit)):
-        raise NotFound(f"must be one of {', '.join(models)}", field="model", value=asked.model)
-    if asked.model != "trivium-support":  # the agent's operation is checked where it is invoked
-        caller.require("core.generate")
-
-    def start() -> Iterator[Piece]:
-        if asked.model == "trivium-support":
-            return _ask_agent(kit, asked, caller, request_id)
-        return _ask_model(kit, asked, caller)
-
-    pieces = await open_stream(start)
+    check_model(kit, asked.model, caller)
+    pieces = await open_stream(partial(answer_pieces, kit, asked, caller=caller, request_id=request_id))
     if asked.stream:
         return event_stream(_chunks(pieces, asked, request_id=request_id))
-    return await _whole(pieces, asked)
-
-
-def _models(kit: Kit) -> tuple[str, ...]:
-    """All that can be asked for; a remote engine has no adapters."""
-    adapters: tuple[str, ...] = getattr(kit.resources.engine, "adapters", ())
-    return (*MODELS, *(f"{CORE}:{name}" for name in adapters))
-
-
-def _ask_agent(kit: Kit, asked: CompletionRequest, caller: Caller, request_id: str) -> Iterator[Piece]:
-    """The support agent's events as pieces; sources and ticket travel in the extension member."""
-    for name in ("stop", *OPENAI_SAMPLING, *EXTENSIONS):
-        if getattr(asked, name) is not None:
-            raise InvalidInput("is not honoured by the support agent", field=name, remedy="Leave it out.")
-    roles = {"developer": "system"}
-    messages = [
-        Message.model_validate({"role": roles.get(item.role, item.role), "content": item.text})
-        for item in asked.messages
-    ]
-    chat = ChatRequest(
-        messages=messages, max_tokens=asked.token_limit, temperature=asked.temperature or 0.0, seed=asked.seed
-    )
-    events = cast(Iterator[Any], kit.invoke("support", "chat", chat, caller=caller, request_id=request_id))
-    extra: dict[str, Any] = {}
-    for event in (wrapped.root for wrapped in events):
-        if event.type == "delta":
-            yield Piece(text=event.text)
-        elif event.type == "sources":
-            extra["sources"] = [source.model_dump(mode="json") for source in event.sources]
-        elif event.type == "ticket":
-            extra["ticket"] = event.ticket.model_dump(mode="json")
-        else:
-            extra |= {"answered": event.answered, "conversation_id": event.conversation_id}
-            yield Piece(finish_reason=event.finish_reason, usage=event.usage.model_dump(), extra=extra)
-
-
-def _ask_model(kit: Kit, asked: CompletionRequest, caller: Caller) -> Iterator[Piece]:
-    """The bare model's tokens as pieces."""
-    messages = [message.as_openai() for message in asked.messages]
-    stop = [asked.stop] if isinstance(asked.stop, str) else asked.stop
-    adapter = asked.model.partition(":")[2]
-    options = asked.sampling() | ({"adapter": adapter} if adapter else {})
-    if kit.models is not None:  # tenants share no cached beginning; a remote server is not told who they are
-        options["user"] = caller.tenant
-    try:
-        for chunk in kit.resources.chat_model.stream(messages, stop=stop, **options):
-            yield _piece(chunk)
-    except ValueError as error:  # the engine's own rules: context length, sampling values, grammars
-        raise _invalid(error) from error
-
-
-def _invalid(error: ValueError) -> InvalidInput:
-    """The engine's "field: rule", with the field as this API calls it."""
-    name, rule = problems.named_rule(error)
-    name = {"prompt_ids": "messages", "grammar": "response_format"}.get(name, name)
-    if name not in CompletionRequest.model_fields:
-        return InvalidInput(str(error))
-    return InvalidInput(rule, field=name)
-
-
-def _piece(chunk: AIMessageChunk) -> Piece:
-    counts = chunk.usage_metadata
-    usage = {"prompt_tokens": counts["input_tokens"], "completion_tokens": counts["output_tokens"]} if counts else {}
-    calls = [
-        {
-            "index": part["index"],
-            **({"id": part["id"], "type": "function"} if part["id"] else {}),
-            "function": {"arguments": part["args"] or "", **({"name": part["name"]} if part["name"] else {})},
-        }
-        for part in chunk.tool_call_chunks
-    ]
-    return Piece(
-        text=str(chunk.content),
-        tool_calls=calls,
-        logprobs=(chunk.response_metadata.get("logprobs") or {}).get("content") or [],
-        finish_reason=chunk.response_metadata.get("finish_reason"),
-        usage=usage,
-    )
+    return await unless_gone(request, _whole(pieces, asked))
 
 
 async def _whole(pieces: AsyncIterator[Any], asked: CompletionRequest) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from starlette.exceptions import HTTPException
 from core_model.generation import EngineBusy, EngineStopped, GenerationFailed
 from verticals.contract import InvalidInput, TriviumError, Unavailable
 
-OPENAI_ROUTES = ("/v1/chat/", "/v1/embeddings", "/v1/models")
+OPENAI_ROUTES = ("/v1/chat/", "/v1/responses", "/v1/embeddings", "/v1/models")
 _log = structlog.get_logger()
 
 
@@ -48,9 +48,15 @@ def of_error(error: TriviumError, *, request_id: str) -> dict[str, Any]:
     )
 
 
-def of_validation(errors: Sequence[Any], *, request_id: str) -> dict[str, Any]:
-    """Problem details of pydantic's findings: one entry a field, without the values."""
-    listed = [{"field": _field(error), "rule": error["msg"]} for error in errors]
+def of_validation(errors: Sequence[Any], *, request_id: str, of_request: bool = False) -> dict[str, Any]:
+    """Problem details of pydantic's findings: one entry a field, without the values.
+
+    Args:
+        errors: The findings.
+        request_id: Of the request.
+        of_request: Whether FastAPI found them: its locations begin with body, query, path or header.
+    """
+    listed = [{"field": _field(error, skip=1 if of_request else 0), "rule": error["msg"]} for error in errors]
     detail = "; ".join(f"{entry['field']}: {entry['rule']}" for entry in listed)
     return problem(
         status=422,
@@ -70,6 +76,8 @@ def as_ours(error: Exception, *, request_id: str) -> TriviumError:
         return error
     if isinstance(error, EngineBusy | EngineStopped | GenerationFailed):
         return Unavailable(str(error))
+    if isinstance(error, UnicodeEncodeError):  # JSON can write what UTF-8 cannot
+        return InvalidInput("a text holds half a character (a lone surrogate)", remedy="Send whole characters.")
     _log.error("unexpected failure", error=type(error).__name__, request_id=request_id, exc_info=error)
     return TriviumError("an unexpected failure; the log has it under this request_id")
 
@@ -95,11 +103,13 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(TriviumError)
     def _ours(request: Request, error: TriviumError) -> Response:
         headers = {401: {"WWW-Authenticate": "Bearer"}, 503: {"Retry-After": "1"}}.get(error.status)
+        if (retry_after_s := getattr(error, "retry_after_s", None)) is not None:
+            headers = {"Retry-After": str(retry_after_s)}
         return answer(request, of_error(error, request_id=request_id_of(request)), headers=headers)
 
     @app.exception_handler(RequestValidationError)
     def _validation(request: Request, error: RequestValidationError) -> Response:
-        return answer(request, of_validation(error.errors(), request_id=request_id_of(request)))
+        return answer(request, of_validation(error.errors(), request_id=request_id_of(request), of_request=True))
 
     @app.exception_handler(ValidationError)
     def _model(request: Request, error: ValidationError) -> Response:
@@ -131,6 +141,7 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(EngineBusy)
     @app.exception_handler(EngineStopped)
     @app.exception_handler(GenerationFailed)
+    @app.exception_handler(UnicodeEncodeError)
     @app.exception_handler(Exception)
     def _others(request: Request, error: Exception) -> Response:
         return _ours(request, as_ours(error, request_id=request_id_of(request)))
@@ -141,8 +152,7 @@ def request_id_of(request: Request) -> str:
     return str(getattr(request.state, "request_id", ""))
 
 
-def _field(error: Any) -> str:
+def _field(error: Any, *, skip: int) -> str:
     if error["type"] == "json_invalid":  # its location is a position in the text, not a field
         return "body"
-    parts = [str(part) for part in error["loc"] if part not in ("body", "query", "path")]
-    return ".".join(parts) or "body"
+    return ".".join(str(part) for part in error["loc"][skip:]) or "body"

@@ -5,49 +5,26 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import AsyncIterator, Callable, Iterator
-from typing import Annotated, Any, cast
+from typing import Any, cast
 
-from fastapi import APIRouter, Body, Depends, File, Form, Path, Query, Request, UploadFile
+from fastapi import APIRouter, Body, File, Form, Path, Query, Request, UploadFile
 from fastapi.responses import Response
-from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from pydantic import BaseModel, create_model
 
 from service import problems
-from service.auth import Caller, Unauthenticated
+from service.auth import Caller
+from service.callers import Authenticated
+from service.idempotent_routes import IdempotentRoute
 from service.kit import Kit
 from service.sse import event_stream, open_stream
 from verticals.contract import Artifact, Operation, UploadedFile, Vertical
 
 _REQUIRED = inspect.Parameter.empty
-_bearer = HTTPBearer(auto_error=False, description="An API key, as `trivium up` prints or `trivium keys issue` makes.")
-
-
-def authenticate(
-    request: Request, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
-) -> Caller:
-    """The caller behind the request's key.
-
-    Raises:
-        Unauthenticated: no key, or a bad one.
-    """
-    if credentials is None:
-        raise Unauthenticated(
-            "an API key is needed", field="Authorization", remedy="Send `Authorization: Bearer <key>`."
-        )
-    return kit_of(request).keys.authenticate(credentials.credentials)
-
-
-def kit_of(request: Request) -> Kit:
-    """The kit that serves this request."""
-    return cast(Kit, request.app.state.kit)
-
-
-Authenticated = Annotated[Caller, Depends(authenticate)]
 
 
 def vertical_router(kit: Kit, vertical: Vertical) -> APIRouter:
     """Routes `/v1/<vertical>/...`, one an operation."""
-    router = APIRouter(prefix=f"/v1/{vertical.name}", tags=[vertical.name])
+    router = APIRouter(prefix=f"/v1/{vertical.name}", tags=[vertical.name], route_class=IdempotentRoute)
     for operation in vertical.operations:
         endpoint = (
             _streaming_endpoint(kit, vertical, operation)

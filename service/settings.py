@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Literal, Self
 
@@ -12,6 +13,12 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from verticals.contract import InvalidInput
 
 PREFIX = "TRIVIUM_"
+CHANNEL_SETTINGS = (  # a channel needs all of its group
+    ("events_url", "events_secret"),
+    ("slack_signing_secret", "slack_bot_token"),
+    ("chatwoot_url", "chatwoot_secret", "chatwoot_token"),
+)
+WEBHOOK_SECRET = re.compile(r"whsec_[A-Za-z0-9+/]{32,86}={0,2}")
 
 
 class Settings(BaseSettings):
@@ -41,6 +48,22 @@ class Settings(BaseSettings):
         "english", description="`multilingual` also finds Chinese and other languages; needs the extra of that name."
     )
     max_upload_mb: int = Field(64, ge=1, le=4096, description="Largest request body, MiB.")
+    max_chat_kb: int = Field(512, ge=1, description="Largest body of chat, response, webhook and MCP requests, KiB.")
+    requests_per_minute: int = Field(6000, ge=1, description="Requests of one API key; each process counts its own.")
+    stream_idle_s: float = Field(30, gt=0, description="How long a resumable stream goes on without a listener.")
+    channel_tenant: str = Field("demo", description="Tenant that webhooks and events belong to.")
+    webhook_secret: SecretStr = Field(
+        SecretStr(""), description="Of inbound webhooks; whsec_ and 24 to 64 bytes, base64."
+    )
+    events_url: str = Field("", description="Where signed events go; empty: nowhere.")
+    events_secret: SecretStr = Field(SecretStr(""), description="Signs events; whsec_ and 24 to 64 bytes, base64.")
+    slack_signing_secret: SecretStr = Field(SecretStr(""), description="Slack's secret of this app's requests.")
+    slack_bot_token: SecretStr = Field(SecretStr(""), description="Token with chat:write, to answer in Slack.")
+    slack_api_url: str = Field("https://slack.com/api", description="Slack's Web API.")
+    chatwoot_url: str = Field("", description="Address of the Chatwoot server, without a path.")
+    chatwoot_secret: SecretStr = Field(SecretStr(""), description="Secret of the Chatwoot agent bot's webhook.")
+    chatwoot_token: SecretStr = Field(SecretStr(""), description="Access token of the Chatwoot agent bot.")
+    mcp_key: SecretStr = Field(SecretStr(""), description="API key that `trivium mcp` speaks for.")
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_json: bool = Field(False, description="One JSON object a line instead of readable text.")
 
@@ -60,11 +83,30 @@ class Settings(BaseSettings):
                 raise ValueError(f"adapters: must be name=folder,name=folder (got {pair!r})")
         return self
 
+    @model_validator(mode="after")
+    def _channels_are_whole(self) -> Self:
+        for group in CHANNEL_SETTINGS:
+            given = [name for name in group if _text(getattr(self, name))]
+            if given and len(given) < len(group):
+                missing = ", ".join(PREFIX + name.upper() for name in group if name not in given)
+                raise ValueError(f"{given[0]}: needs {missing} beside it")
+        if _text(self.webhook_secret) and not self.events_url:
+            raise ValueError("webhook_secret: needs TRIVIUM_EVENTS_URL, where its answers go")
+        for name in ("webhook_secret", "events_secret"):
+            if (secret := _text(getattr(self, name))) and not WEBHOOK_SECRET.fullmatch(secret):
+                raise ValueError(f"{name}: must be whsec_ and 24 to 64 bytes in base64")
+        return self
+
     @property
     def adapter_folders(self) -> dict[str, Path]:
         """`adapters`, by name."""
         pairs = (pair.partition("=") for pair in filter(None, self.adapters.split(",")))
         return {name.strip(): Path(folder.strip()) for name, _, folder in pairs}
+
+    @property
+    def has_channels(self) -> bool:
+        """Whether any webhook channel or receiver of events is set up."""
+        return bool(self.events_url or self.chatwoot_url or _text(self.slack_signing_secret))
 
     @property
     def reports(self) -> Path:
@@ -75,6 +117,10 @@ class Settings(BaseSettings):
     def sqlalchemy_url(self) -> str:
         """The database in force; SQLite under `home` unless a URL is set."""
         return self.database_url.get_secret_value() or f"sqlite:///{self.home.resolve() / 'trivium.db'}"
+
+
+def _text(value: str | SecretStr) -> str:
+    return value.get_secret_value() if isinstance(value, SecretStr) else value
 
 
 def read_settings() -> Settings:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import anyio
@@ -66,14 +67,46 @@ async def open_stream(start: Callable[[], Iterator[Any]]) -> AsyncIterator[Any]:
 _running: set[asyncio.Task[None]] = set()  # asyncio keeps only weak references to tasks
 
 
-def event_stream(items: AsyncIterator[str]) -> StreamingResponse:
+@dataclass(frozen=True)
+class Event:
+    """One server-sent event; `name` is its `event:` line, left out if empty."""
+
+    data: str  # one line: JSON
+    name: str = ""
+
+    def encode(self, number: int | None = None) -> str:
+        """The event as it is sent; with `number` as its id, if it has one."""
+        head = (f"event: {self.name}\n" if self.name else "") + ("" if number is None else f"id: {number}\n")
+        return f"{head}data: {self.data}\n\n"
+
+
+class EventStream(StreamingResponse):
+    """An answer of events. They lie open, so that `service.streams` can keep them for clients that come back.
+
+    Args:
+        events: What is sent.
+        resumable_as: The name under which a client may come back for the rest; None if the connection is all there is.
+    """
+
+    def __init__(self, events: AsyncIterator[Event], *, resumable_as: str | None = None) -> None:
+        self.events, self.resumable_as = events, resumable_as
+        super().__init__(_encoded(events), media_type="text/event-stream", headers=NOT_KEPT)
+
+
+NOT_KEPT = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}  # not by a cache, nor held back by nginx
+
+
+async def _encoded(events: AsyncIterator[Event]) -> AsyncIterator[str]:
+    async for event in events:
+        yield event.encode()
+
+
+def event_stream(items: AsyncIterator[str]) -> EventStream:
     """`items` (already JSON) as `text/event-stream`, ended by `[DONE]`."""
 
-    async def lines() -> AsyncIterator[str]:
+    async def events() -> AsyncIterator[Event]:
         async for item in items:
-            yield f"data: {item}\n\n"
-        yield "data: [DONE]\n\n"
+            yield Event(item)
+        yield Event("[DONE]")
 
-    return StreamingResponse(
-        lines(), media_type="text/event-stream", headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    )
+    return EventStream(events())

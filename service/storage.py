@@ -48,7 +48,11 @@ def all_metadata() -> list[MetaData]:
     import retrieval.tables
     import service.audit
     import service.auth
-    import service.evals.tables  # noqa: F401  (registers its tables on Base)
+    import service.evals.tables
+    import service.idempotency
+    import service.responses_store
+    import service.webhooks.jobs
+    import service.webhooks.talks  # noqa: F401  (each registers its tables on Base)
     from service.discovery import discover_tables
     from verticals import contract
 

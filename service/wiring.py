@@ -14,6 +14,7 @@ from service.kit import Kit
 from service.registry import FileRegistry
 from service.settings import Settings
 from service.storage import make_sessions, migrate, open_database
+from service.webhooks.events import event_outbox
 from verticals.contract import Progress, Resources, Unavailable
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ def build(settings: Settings, *, on_progress: Progress) -> Kit:
         settings=settings,
         database=database,
         sessions=sessions,
-        audit=AuditLog(sessions),
+        audit=AuditLog(sessions, on_append=event_outbox(settings, sessions)),
         keys=KeyRing(sessions),
         registry=registry,
         resources=resources,

@@ -51,6 +51,7 @@ THIRD_PARTY: Mapping[str, frozenset[str]] = {
             "langchain_core",
             "langchain_openai",
             "openai",
+            "mcp",
         }
     ),
     "dashboards": frozenset({"streamlit", "altair", "pandas", "numpy", "PIL", "pydantic"}),

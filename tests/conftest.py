@@ -12,9 +12,10 @@ import tempfile
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 import structlog
@@ -25,6 +26,8 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from service.monitoring import OURS, configure_logging
 from service.storage import make_sessions, migrate, open_database
+
+T = TypeVar("T")
 
 
 def free_port() -> int:
@@ -47,6 +50,14 @@ def served(app: FastAPI) -> Iterator[str]:
     yield f"http://127.0.0.1:{port}"
     server.should_exit = True
     thread.join(10)
+
+
+def wait_for(find: Callable[[], T], *, timeout_s: float = 10) -> T:
+    """What `find` gives once it gives something; its last answer after `timeout_s`."""
+    until = time.monotonic() + timeout_s
+    while not (found := find()) and time.monotonic() < until:
+        time.sleep(0.01)
+    return found
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from service.kit import Kit
 from service.registry import FileRegistry
 from service.settings import Settings
 from service.storage import make_sessions, migrate, open_database
+from service.webhooks.events import event_outbox
 from verticals.contract import Resources, Vertical
 
 
@@ -36,11 +37,12 @@ def make_kit(
     chat_model: BaseChatModel | None = None,
     engine: TextEngine | None = None,
     models: ModelPool | None = None,
+    settings: Mapping[str, Any] | None = None,
 ) -> Kit:
     """A kit on a fresh SQLite database with fakes for the models; `models` serves its "core"."""
-    settings = Settings(home=home, max_upload_mb=1)
-    migrate(settings.sqlalchemy_url)
-    database = open_database(settings.sqlalchemy_url)
+    in_force = Settings(home=home, max_upload_mb=1, **(settings or {}))
+    migrate(in_force.sqlalchemy_url)
+    database = open_database(in_force.sqlalchemy_url)
     sessions = make_sessions(database)
     registry = FileRegistry(home / "registry")
     fake: Any = GenericFakeChatModel(messages=iter(replies))
@@ -53,10 +55,10 @@ def make_kit(
         data_dir=None,
     )
     return Kit(
-        settings=settings,
+        settings=in_force,
         database=database,
         sessions=sessions,
-        audit=AuditLog(sessions),
+        audit=AuditLog(sessions, on_append=event_outbox(in_force, sessions)),
         keys=KeyRing(sessions),
         registry=registry,
         resources=resources,

@@ -8,8 +8,8 @@ from typing import Annotated, Any, cast
 from fastapi import APIRouter, Path, Query, Request
 from sqlalchemy import select
 
+from service.callers import Authenticated, kit_of
 from service.evals.tables import EvalRun
-from service.routes import Authenticated, kit_of
 from verticals.contract import NotFound
 
 router = APIRouter(prefix="/v1/evals", tags=["service"])

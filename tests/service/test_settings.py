@@ -33,6 +33,9 @@ def test_a_value_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
         ("TRIVIUM_ADAPTERS", "polite", "must be name=folder,name=folder \\(got 'polite'\\)"),
         ("TRIVIUM_PROT", "1", "TRIVIUM_PROT: is not a setting"),
         ("TRIVIUM_ENGINE", "openai", "TRIVIUM_OPENAI_BASE_URL"),
+        ("TRIVIUM_SLACK_BOT_TOKEN", "xoxb", "slack_bot_token: needs TRIVIUM_SLACK_SIGNING_SECRET"),
+        ("TRIVIUM_CHATWOOT_URL", "http://c", "needs TRIVIUM_CHATWOOT_SECRET, TRIVIUM_CHATWOOT_TOKEN"),
+        ("TRIVIUM_WEBHOOK_SECRET", "whsec_" + "a" * 32, "needs TRIVIUM_EVENTS_URL"),
     ],
 )
 def test_a_wrong_setting_is_named(monkeypatch: pytest.MonkeyPatch, name: str, value: str, message: str) -> None:
@@ -40,6 +43,15 @@ def test_a_wrong_setting_is_named(monkeypatch: pytest.MonkeyPatch, name: str, va
 
     with pytest.raises(InvalidInput, match=message):
         read_settings()
+
+
+def test_a_weak_webhook_secret_is_refused_and_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRIVIUM_EVENTS_URL", "http://shop/events")
+    monkeypatch.setenv("TRIVIUM_EVENTS_SECRET", "hunter2")
+
+    with pytest.raises(InvalidInput, match="events_secret: must be whsec_") as refusal:
+        read_settings()
+    assert "hunter2" not in str(refusal.value)
 
 
 def test_adapters_are_named_folders(monkeypatch: pytest.MonkeyPatch) -> None:

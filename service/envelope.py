@@ -1,0 +1,82 @@
+"""What is done around every request: id, body limit, log line, metrics. Ignores what is asked."""
+
+from __future__ import annotations
+
+import time
+import uuid
+
+import structlog
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from service.monitoring import Metrics
+from service.settings import Settings
+
+KIB = 1024
+CHAT_ROUTES = ("/v1/chat/", "/v1/responses", "/webhooks/", "/mcp")  # words, no files: their bodies are small
+_log = structlog.get_logger()
+
+
+class RequestEnvelope:
+    """Around every request: an id, a body limit, one log line and the metrics. Bodies are never logged."""
+
+    def __init__(self, app: ASGIApp, *, metrics: Metrics, settings: Settings) -> None:
+        self._app, self._metrics, self._settings = app, metrics, settings
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request_id = uuid.uuid4().hex
+        state = scope.setdefault("state", {})
+        state["request_id"] = request_id
+        started, status = time.perf_counter(), 500
+
+        async def tagged(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                added = {"x-request-id": request_id, **state.get("rate_limit_headers", {})}
+                headers = [(name.encode(), value.encode()) for name, value in added.items()]
+                message["headers"] = [*message.get("headers", ()), *headers]
+            await send(message)
+
+        with structlog.contextvars.bound_contextvars(request_id=request_id):
+            try:
+                await self._app(scope, self._limited(receive, path=scope["path"]), tagged)
+            finally:
+                duration_s = time.perf_counter() - started
+                route = getattr(scope.get("route"), "path", "unmatched")
+                self._metrics.observe_request(route=route, method=scope["method"], status=status, duration_s=duration_s)
+                if route not in ("/healthz", "/metrics"):
+                    _log.info(
+                        "request",
+                        method=scope["method"],
+                        route=route,
+                        status=status,
+                        duration_ms=round(duration_s * 1e3, 1),
+                    )
+
+    def _limited(self, receive: Receive, *, path: str) -> Receive:
+        """`receive` that refuses a body over the limit as it arrives, whatever Content-Length says.
+
+        FastAPI's own `max_body_size` answers in plain text; ours must be a problem like every other.
+        """
+        is_chat = path.startswith(CHAT_ROUTES)
+        limit = self._settings.max_chat_kb * KIB if is_chat else self._settings.max_upload_mb * KIB * KIB
+        rule = (
+            f"{limit // KIB} KiB (TRIVIUM_MAX_CHAT_KB)"
+            if is_chat
+            else f"{limit // KIB // KIB} MiB (TRIVIUM_MAX_UPLOAD_MB)"
+        )
+        seen = 0
+
+        async def counted() -> Message:
+            nonlocal seen
+            message = await receive()
+            seen += len(message.get("body", b""))
+            if seen > limit:
+                raise HTTPException(413, f"body: may hold {rule}")
+            return message
+
+        return counted

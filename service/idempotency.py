@@ -1,0 +1,134 @@
+"""Keys under which a request is carried out once: its answer is kept for a day and given again. Ignores HTTP.
+
+Follows draft-ietf-httpapi-idempotency-key-header-07. The row is inserted before the work begins and its primary key is
+the lock, so two processes cannot both begin. A request that fails leaves no row: it may be sent again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from sqlalchemy import DateTime, String, Text, delete
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Mapped, Session, mapped_column, sessionmaker
+
+from service.storage import Base
+from verticals.contract import Conflict, InvalidInput
+
+FIELD = "Idempotency-Key"
+MAX_KEY_CHARS = 255
+MAX_ANSWER_CHARS = 2**20
+KEPT = timedelta(days=1)
+ABANDONED = timedelta(minutes=10)  # after this a request whose process died may be sent again
+
+
+class InProgress(Conflict):
+    """A request with this key is being carried out."""
+
+    retry_after_s = 1
+
+
+class IdempotentRequest(Base):
+    """A request that was begun. Key and body are kept as hashes; the answer as it was sent, if it can be sent again."""
+
+    __tablename__ = "idempotent_requests"
+
+    tenant: Mapped[str] = mapped_column(String(64), primary_key=True)
+    key_sha256: Mapped[str] = mapped_column(String(64), primary_key=True)
+    request_sha256: Mapped[str] = mapped_column(String(64))
+    status: Mapped[int | None]  # None while in progress
+    media_type: Mapped[str | None] = mapped_column(String(128))
+    answer: Mapped[str | None] = mapped_column(Text)
+    expires_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), index=True)
+
+
+@dataclass(frozen=True)
+class StoredAnswer:
+    """An answer as it was sent."""
+
+    status: int
+    media_type: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Claim:
+    """The right to carry out a request; it must be finished or released."""
+
+    tenant: str
+    key_sha256: str
+
+
+class IdempotencyKeys:
+    """Begins, ends and repeats requests. A key means nothing to other API keys, which may open other scopes."""
+
+    def __init__(
+        self, sessions: sessionmaker[Session], *, now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    ) -> None:
+        self._sessions, self._now = sessions, now
+
+    def begin(self, tenant: str, key_id: str, key: str, request: bytes) -> StoredAnswer | Claim:
+        """The answer that `request` got under this key, or the right to carry it out.
+
+        Raises:
+            InvalidInput: the key is too long, or was used for another request.
+            InProgress: it is being carried out.
+            Conflict: it was carried out, and its answer was not kept (a stream, a file, or too long).
+        """
+        if not 0 < len(key) <= MAX_KEY_CHARS:
+            raise InvalidInput(f"must have 1 to {MAX_KEY_CHARS} characters", field=FIELD, value=len(key))
+        claim = Claim(tenant, _sha256(f"{key_id}\n{key}".encode()))
+        found = self._insert(claim, _sha256(request))
+        if found is None:
+            return claim
+        if found.request_sha256 != _sha256(request):
+            raise InvalidInput("was used for another request", field=FIELD, remedy="Take a new key.")
+        if found.status is None:
+            raise InProgress("a request with this key is in progress", field=FIELD, remedy="Ask again in a moment.")
+        if found.answer is None:
+            raise Conflict("the request was carried out; its answer is not kept", field=FIELD)
+        return StoredAnswer(found.status, found.media_type or "", found.answer)
+
+    def _insert(self, claim: Claim, request_sha256: str) -> IdempotentRequest | None:
+        """Insert the row; the one that is there if it is."""
+        now = self._now()
+        row = IdempotentRequest(
+            tenant=claim.tenant,
+            key_sha256=claim.key_sha256,
+            request_sha256=request_sha256,
+            expires_at=now + ABANDONED,
+        )
+        try:
+            with self._sessions.begin() as session:
+                session.execute(delete(IdempotentRequest).where(IdempotentRequest.expires_at < now))
+                session.add(row)
+        except IntegrityError:
+            with self._sessions() as session:
+                found = session.get(IdempotentRequest, (claim.tenant, claim.key_sha256))
+            return found or self._insert(claim, request_sha256)  # gone meanwhile: it failed
+        return None
+
+    def finish(self, claim: Claim, answer: StoredAnswer | None) -> None:
+        """Keep the answer; None if it cannot be given again."""
+        kept = answer if answer and len(answer.text) <= MAX_ANSWER_CHARS else None
+        with self._sessions.begin() as session:
+            row = session.get(IdempotentRequest, (claim.tenant, claim.key_sha256))
+            if row is not None:
+                row.status, row.expires_at = (answer.status if answer else 200), self._now() + KEPT
+                row.media_type, row.answer = (kept.media_type, kept.text) if kept else (None, None)
+
+    def release(self, claim: Claim) -> None:
+        """Forget a request that failed."""
+        with self._sessions.begin() as session:
+            session.execute(
+                delete(IdempotentRequest).where(
+                    IdempotentRequest.tenant == claim.tenant, IdempotentRequest.key_sha256 == claim.key_sha256
+                )
+            )
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()

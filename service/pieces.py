@@ -1,0 +1,143 @@
+"""An answer as a run of pieces, from the support agent or from the bare model. Ignores how a client is told.
+
+Two models are served: `trivium-support`, the support agent, which adds its sources; and `trivium-core`, the bare
+language model, with an adapter as `trivium-core:NAME`. An option that we do not honour is refused, not dropped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+from langchain_core.messages import AIMessageChunk
+
+from service import problems
+from service.auth import Caller
+from service.kit import Kit
+from service.openai_schemas import EXTENSIONS, OPENAI_SAMPLING, CompletionRequest
+from verticals.contract import InvalidInput, NotFound
+from verticals.support.schemas import ChatRequest, Message
+
+SUPPORT, CORE = "trivium-support", "trivium-core"
+
+
+@dataclass
+class Piece:
+    """A step of an answer: text or part of a call, and at the end why it stopped, token counts, what the agent adds."""
+
+    text: str = ""
+    tool_calls: list[dict[str, Any]] = field(default_factory=list)  # with "index", as OpenAI streams them
+    logprobs: list[dict[str, Any]] = field(default_factory=list)
+    finish_reason: str | None = None
+    usage: dict[str, int] = field(default_factory=dict)
+    extra: dict[str, Any] = field(default_factory=dict)
+
+
+def model_names(kit: Kit) -> tuple[str, ...]:
+    """All that can be asked for; a remote engine has no adapters."""
+    adapters: tuple[str, ...] = getattr(kit.resources.engine, "adapters", ())
+    return (SUPPORT, CORE, *(f"{CORE}:{name}" for name in adapters))
+
+
+def check_model(kit: Kit, model: str, caller: Caller) -> None:
+    """Refuse a model that is not there, or not for this caller. Customers' keys open the support agent alone.
+
+    Raises:
+        NotFound: no model has this name.
+        PermissionDenied: the key does not cover it.
+    """
+    if model not in (names := model_names(kit)):
+        raise NotFound(f"must be one of {', '.join(names)}", field="model", value=model)
+    if model != SUPPORT:
+        caller.require("core.generate")
+    elif caller.customer is None:
+        caller.require("support.chat")
+
+
+def answer_pieces(
+    kit: Kit, asked: CompletionRequest, *, caller: Caller, request_id: str, conversation_id: str | None = None
+) -> Iterator[Piece]:
+    """The answer's pieces; closing the iterator stops the model.
+
+    Raises:
+        InvalidInput: a value breaks a rule of agent or engine.
+    """
+    if asked.model == SUPPORT:
+        return _ask_agent(kit, asked, caller=caller, request_id=request_id, conversation_id=conversation_id)
+    return _ask_model(kit, asked, caller)
+
+
+def _ask_agent(
+    kit: Kit, asked: CompletionRequest, *, caller: Caller, request_id: str, conversation_id: str | None
+) -> Iterator[Piece]:
+    """The support agent's events as pieces; sources and ticket travel in `extra`."""
+    for name in ("stop", *OPENAI_SAMPLING, *EXTENSIONS):
+        if getattr(asked, name) is not None:
+            raise InvalidInput("is not honoured by the support agent", field=name, remedy="Leave it out.")
+    roles = {"developer": "system"}
+    messages = [
+        Message.model_validate({"role": roles.get(item.role, item.role), "content": item.text})
+        for item in asked.messages
+    ]
+    chat = ChatRequest(
+        messages=messages,
+        max_tokens=asked.token_limit,
+        temperature=asked.temperature or 0.0,
+        seed=asked.seed,
+        conversation_id=conversation_id,
+    )
+    events = cast(Iterator[Any], kit.invoke("support", "chat", chat, caller=caller, request_id=request_id))
+    extra: dict[str, Any] = {}
+    for event in (wrapped.root for wrapped in events):
+        if event.type == "delta":
+            yield Piece(text=event.text)
+        elif event.type == "done":
+            extra |= event.model_dump(mode="json", exclude={"type", "finish_reason", "usage"})
+            yield Piece(finish_reason=event.finish_reason, usage=event.usage.model_dump(), extra=extra)
+        else:  # its content has its name: sources, ticket
+            extra |= event.model_dump(mode="json", exclude={"type"})
+
+
+def _ask_model(kit: Kit, asked: CompletionRequest, caller: Caller) -> Iterator[Piece]:
+    """The bare model's tokens as pieces."""
+    messages = [message.as_openai() for message in asked.messages]
+    stop = [asked.stop] if isinstance(asked.stop, str) else asked.stop
+    adapter = asked.model.partition(":")[2]
+    options = asked.sampling() | ({"adapter": adapter} if adapter else {})
+    if kit.models is not None:  # tenants share no cached beginning; a remote server is not told who they are
+        options["user"] = caller.tenant
+    try:
+        for chunk in kit.resources.chat_model.stream(messages, stop=stop, **options):
+            yield _piece(chunk)
+    except ValueError as error:  # the engine's own rules: context length, sampling values, grammars
+        raise _invalid(error) from error
+
+
+def _invalid(error: ValueError) -> InvalidInput:
+    """The engine's "field: rule", with the field as chat completions call it."""
+    name, rule = problems.named_rule(error)
+    name = {"prompt_ids": "messages", "grammar": "response_format"}.get(name, name)
+    if name not in CompletionRequest.model_fields:
+        return InvalidInput(str(error))
+    return InvalidInput(rule, field=name)
+
+
+def _piece(chunk: AIMessageChunk) -> Piece:
+    counts = chunk.usage_metadata
+    usage = {"prompt_tokens": counts["input_tokens"], "completion_tokens": counts["output_tokens"]} if counts else {}
+    calls = [
+        {
+            "index": part["index"],
+            **({"id": part["id"], "type": "function"} if part["id"] else {}),
+            "function": {"arguments": part["args"] or "", **({"name": part["name"]} if part["name"] else {})},
+        }
+        for part in chunk.tool_call_chunks
+    ]
+    return Piece(
+        text=str(chunk.content),
+        tool_calls=calls,
+        logprobs=(chunk.response_metadata.get("logprobs") or {}).get("content") or [],
+        finish_reason=chunk.response_metadata.get("finish_reason"),
+        usage=usage,
+    )

@@ -1,0 +1,120 @@
+"""A key carries a request out once, also for two processes; the answer is kept for a day and no longer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from sqlalchemy import select
+from sqlalchemy.orm import Session, sessionmaker
+
+from service.idempotency import Claim, IdempotencyKeys, IdempotentRequest, InProgress, StoredAnswer
+from verticals.contract import Conflict, InvalidInput
+
+ANSWER = StoredAnswer(200, "application/json", '{"a":1}')
+
+
+class Clock:
+    """A day and a time that a test sets."""
+
+    def __init__(self) -> None:
+        self.now = datetime(2026, 1, 1, tzinfo=UTC)
+
+    def __call__(self) -> datetime:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def keys(sessions: sessionmaker[Session], clock: Callable[[], datetime]) -> IdempotencyKeys:
+    return IdempotencyKeys(sessions, now=clock)
+
+
+def claim(keys: IdempotencyKeys, request: bytes = b"x", *, tenant: str = "acme", key_id: str = "k") -> Claim:
+    found = keys.begin(tenant, key_id, "key-1", request)
+    assert isinstance(found, Claim)
+    return found
+
+
+def test_the_same_request_again_gets_the_stored_answer(keys: IdempotencyKeys) -> None:
+    keys.finish(claim(keys), ANSWER)
+
+    assert keys.begin("acme", "k", "key-1", b"x") == ANSWER
+
+
+def test_another_request_under_the_key_is_refused(keys: IdempotencyKeys) -> None:
+    claim(keys)
+
+    with pytest.raises(InvalidInput, match="was used for another request"):
+        keys.begin("acme", "k", "key-1", b"y")
+
+
+def test_a_request_in_progress_says_when_to_ask_again(keys: IdempotencyKeys) -> None:
+    claim(keys)
+
+    with pytest.raises(InProgress, match="in progress") as conflict:
+        keys.begin("acme", "k", "key-1", b"x")
+    assert conflict.value.retry_after_s == 1
+
+
+def test_of_two_at_once_one_carries_it_out(keys: IdempotencyKeys) -> None:
+    def begin(_: int) -> bool:
+        try:
+            return isinstance(keys.begin("acme", "k", "key-1", b"x"), Claim)
+        except InProgress:
+            return False
+
+    with ThreadPoolExecutor(8) as pool:
+        assert sum(pool.map(begin, range(8))) == 1
+
+
+def test_a_failed_request_may_be_sent_again(keys: IdempotencyKeys) -> None:
+    keys.release(claim(keys))
+
+    claim(keys)
+
+
+def test_keys_of_another_tenant_or_api_key_are_others(keys: IdempotencyKeys) -> None:
+    keys.finish(claim(keys), ANSWER)
+
+    claim(keys, tenant="other")
+    claim(keys, key_id="narrow")
+
+
+def test_a_key_is_forgotten_after_a_day_and_one_of_a_dead_process_sooner(
+    keys: IdempotencyKeys, clock: Clock, sessions: sessionmaker[Session]
+) -> None:
+    keys.finish(claim(keys), ANSWER)
+    claim(keys, key_id="of a process that dies")
+    clock.now += timedelta(minutes=11)
+    claim(keys, key_id="of a process that dies")
+    assert keys.begin("acme", "k", "key-1", b"x") == ANSWER
+
+    clock.now += timedelta(days=1)
+    claim(keys)
+
+    with sessions() as session:
+        assert len([*session.scalars(select(IdempotentRequest))]) == 1
+
+
+def test_what_cannot_be_given_again_is_not_kept(keys: IdempotencyKeys, sessions: sessionmaker[Session]) -> None:
+    keys.finish(claim(keys), StoredAnswer(200, "application/json", "x" * 2**20 + "x"))
+
+    with pytest.raises(Conflict, match="its answer is not kept"):
+        keys.begin("acme", "k", "key-1", b"x")
+    with sessions() as session:
+        row = session.scalars(select(IdempotentRequest)).one()
+        assert row.answer is None
+        assert "key-1" not in row.key_sha256
+
+
+@pytest.mark.parametrize("key", ["", "x" * 256])
+def test_a_key_has_a_length(keys: IdempotencyKeys, key: str) -> None:
+    with pytest.raises(InvalidInput, match="1 to 255 characters"):
+        keys.begin("acme", "k", key, b"x")

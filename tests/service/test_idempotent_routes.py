@@ -1,0 +1,129 @@
+"""Requests with an `Idempotency-Key` over HTTP: effects happen once, streams are taken up where they broke."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from service.idempotency import IdempotencyKeys
+from service.kit import Kit
+from tests.fake_kit import make_kit
+from tests.service.conftest import PARCELS
+from tests.service.fake_support import FakeSupport
+
+TICKET = {"messages": [{"role": "user", "content": "a person please"}]}
+KEYED = {"Idempotency-Key": "key-1"}
+
+
+@pytest.fixture
+def support() -> FakeSupport:
+    return FakeSupport()
+
+
+@pytest.fixture
+def kit(tmp_path: Path, support: FakeSupport) -> Kit:
+    verticals = {"support": support.vertical(), "parcels": PARCELS}
+    return make_kit(tmp_path, verticals, settings={"stream_idle_s": 0.2}, replies=["one", "two"])
+
+
+@pytest.fixture
+def client(url: str, key: str) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=url, headers={"Authorization": f"Bearer {key}"}, trust_env=False) as opened:
+        yield opened
+
+
+def test_a_ticket_is_opened_once(client: httpx.Client, support: FakeSupport) -> None:
+    first, second = (client.post("/v1/support/tickets", json=TICKET, headers=KEYED) for _ in range(2))
+
+    assert first.json() == second.json()
+    assert len(support.tickets) == 1
+    assert second.headers["idempotent-replayed"] == "true"
+
+
+def test_a_chat_completion_is_generated_once(client: httpx.Client) -> None:
+    body = {"model": "trivium-core", "messages": [{"role": "user", "content": "hi"}]}
+
+    answers = [client.post("/v1/chat/completions", json=body, headers=KEYED).json() for _ in range(2)]
+
+    assert [answer["choices"][0]["message"]["content"] for answer in answers] == ["one", "one"]
+
+
+def test_another_body_under_the_key_is_422(client: httpx.Client) -> None:
+    client.post("/v1/support/tickets", json=TICKET, headers=KEYED)
+
+    refused = client.post("/v1/support/tickets", json={"messages": []}, headers=KEYED)
+
+    assert (refused.status_code, refused.json()["field"]) == (422, "Idempotency-Key")
+
+
+def test_a_request_that_another_process_carries_out_is_409_with_the_time_to_wait(
+    client: httpx.Client, kit: Kit, key: str
+) -> None:
+    body = b'{"weight_kg": 1}'
+    key_id = kit.keys.authenticate(key).key_id
+    IdempotencyKeys(kit.sessions).begin("acme", key_id, "key-1", b"/v1/parcels/weigh?\n" + body)
+
+    refused = client.post("/v1/parcels/weigh", content=body, headers=KEYED | {"Content-Type": "application/json"})
+
+    assert (refused.status_code, refused.headers["retry-after"]) == (409, "1")
+    assert kit.audit.entries("acme") == []
+
+
+def test_a_refused_request_leaves_the_key_free(client: httpx.Client) -> None:
+    assert client.post("/v1/parcels/weigh", json={"weight_kg": -1}, headers=KEYED).status_code == 422
+    assert client.post("/v1/parcels/weigh", json={"weight_kg": 1}, headers=KEYED).status_code == 200
+
+
+def test_no_key_opens_a_route_by_way_of_anothers_answer(client: httpx.Client, url: str, kit: Kit) -> None:
+    client.post("/v1/support/tickets", json=TICKET, headers=KEYED)
+    narrow = {"Authorization": f"Bearer {kit.keys.issue(tenant='acme', label='n', scopes=['parcels.*'])}"}
+
+    refused = httpx.post(f"{url}/v1/support/tickets", json=TICKET, headers=narrow | KEYED, trust_env=False)
+
+    assert refused.status_code == 403
+
+
+def test_a_file_answer_is_not_kept_but_happens_once(client: httpx.Client) -> None:
+    body = {"content": b"--b\r\nContent-Disposition: form-data; name=file; filename=a\r\n\r\nx\r\n--b--\r\n"}
+    headers = KEYED | {"Content-Type": "multipart/form-data; boundary=b"}
+
+    assert client.post("/v1/parcels/label", headers=headers, **body).content == b"x"
+    assert client.post("/v1/parcels/label", headers=headers, **body).status_code == 409
+
+
+def test_a_keyed_stream_is_taken_up_after_the_last_event(client: httpx.Client, support: FakeSupport) -> None:
+    body = {"messages": [{"role": "user", "content": "a b c"}]}
+    support.gate.clear()
+    with client.stream("POST", "/v1/support/chat", json=body, headers=KEYED) as broken:
+        seen = [line for _, line in zip(range(6), broken.iter_lines(), strict=False)]
+    support.gate.set()
+
+    rest = client.post("/v1/support/chat", json=body, headers=KEYED | {"Last-Event-ID": "1"}).text
+    again = client.post("/v1/support/chat", json=body, headers=KEYED).text
+
+    assert [line for line in seen if line.startswith("id: ")] == ["id: 0", "id: 1"]
+    assert rest.startswith("id: 2\ndata: ")
+    assert again.endswith(rest)
+    assert rest.endswith("data: [DONE]\n\n")
+    assert len(support.asked) == 1
+
+
+def test_a_keyed_stream_that_nobody_comes_back_to_is_stopped(client: httpx.Client, support: FakeSupport) -> None:
+    body = {"messages": [{"role": "user", "content": "endless"}]}
+    with client.stream("POST", "/v1/support/chat", json=body, headers=KEYED) as broken:
+        next(broken.iter_lines())
+
+    assert support.stopped.wait(10)
+
+
+def test_the_place_to_go_on_from_is_a_number(client: httpx.Client) -> None:
+    refused = client.post("/v1/support/chat", json=TICKET, headers=KEYED | {"Last-Event-ID": "second"})
+
+    assert (refused.status_code, refused.json()["field"]) == (422, "Last-Event-ID")
+
+
+def test_a_field_called_as_a_place_in_the_request_is_named(client: httpx.Client) -> None:
+    assert client.post("/v1/support/search", json={}).json()["field"] == "query"

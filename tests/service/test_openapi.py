@@ -1,0 +1,39 @@
+"""The schema shows how to ask: every route of the agent API that takes a body has an example that it accepts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+
+from service.api import create_app
+from service.openai_schemas import CompletionRequest, EmbeddingRequest
+from service.responses_schemas import ResponseRequest
+from service.webhooks.generic import GenericMessage
+from service.webhooks.routes import RasaMessage
+from tests.fake_kit import make_kit
+
+BODIES = {
+    "/v1/chat/completions": CompletionRequest,
+    "/v1/responses": ResponseRequest,
+    "/v1/embeddings": EmbeddingRequest,
+    "/webhooks/rest/webhook": RasaMessage,
+    "/webhooks/{channel}": GenericMessage,
+}
+
+
+@pytest.fixture(scope="module")
+def schema(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    home: Path = tmp_path_factory.mktemp("openapi")
+    return create_app(make_kit(home, {})).openapi()
+
+
+@pytest.mark.parametrize(("path", "model"), BODIES.items())
+def test_every_example_is_accepted(schema: dict[str, Any], path: str, model: type[BaseModel]) -> None:
+    body = schema["paths"][path]["post"]["requestBody"]["content"]["application/json"]
+
+    assert body["examples"]
+    for example in body["examples"].values():
+        model.model_validate(example["value"])
