@@ -46,7 +46,7 @@ SYSTEMS = (
 
 def signs(texts: Sequence[str]) -> list[list[str]]:
     """The baseline without a dictionary: every Chinese sign is a word."""
-    return [_HAN.findall(text) + words for text, words in zip(texts, english_words(texts), strict=True)]
+    return [_HAN.findall(text) + words for text, words in zip(texts, other_words(texts), strict=True)]
 
 
 def dictionary_words(texts: Sequence[str]) -> list[list[str]]:
@@ -54,7 +54,12 @@ def dictionary_words(texts: Sequence[str]) -> list[list[str]]:
     import rjieba
 
     chinese = [[word for run in _HAN_RUN.findall(text) for word in rjieba.cut_for_search(run)] for text in texts]
-    return [words + others for words, others in zip(chinese, english_words(texts), strict=True)]
+    return [words + others for words, others in zip(chinese, other_words(texts), strict=True)]
+
+
+def other_words(texts: Sequence[str]) -> list[list[str]]:
+    """Words beside the Chinese ones, as in `tokenize`."""
+    return english_words([_HAN.sub(" ", text) for text in texts])
 
 
 def rank_by_words(
