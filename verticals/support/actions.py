@@ -13,6 +13,7 @@ happens once, whenever the process dies; `recover` finishes what a dead one left
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -155,7 +156,7 @@ class ActionDesk:
                 Decision(
                     kind="support.approval",
                     subject=request.action_id,
-                    input_sha256=hashlib.sha256(repr(sorted(args.items())).encode()).hexdigest(),
+                    input_sha256=hashlib.sha256(json.dumps(args, sort_keys=True).encode()).hexdigest(),
                     outcome={"tool": row.tool, "decision": request.decision},
                     model_version="person",
                     policy_version=POLICY_VERSION,

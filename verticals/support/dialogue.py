@@ -120,6 +120,7 @@ class Dialogue:
             NotFound, Conflict: as `send`.
         """
         self._store.get(session_id, context)
+        self._actions.recover(context)
         return self._resume(session_id, context)
 
     def history(self, session_id: str, context: Context) -> SessionHistory:
@@ -140,32 +141,37 @@ class Dialogue:
 
     def _send(self, request: SendMessageRequest, context: Context, settings: dict[str, Any]) -> Iterator[ChatEvent]:
         with self._claim(request.session_id, context):
-            state, _ = self._store.receive(request.session_id, request.content, context)
+            state, number = self._store.receive(request.session_id, request.content, context)
             if state != SessionState.BOT:
                 yield _silent(request.session_id, state)
                 return
-            yield from self._answer(request.session_id, context, settings)
+            yield from self._answer(request.session_id, context, settings, fresh=number)
 
     def _resume(self, session_id: str, context: Context) -> Iterator[ChatEvent]:
         with self._claim(session_id, context):
             yield from self._answer(session_id, context, {"max_tokens": 160, "temperature": 0.0, "seed": None})
 
-    def _answer(self, session_id: str, context: Context, settings: dict[str, Any]) -> Iterator[ChatEvent]:
-        """Answer every message that wants it; only the last answer is streamed, the others were asked before."""
-        self._actions.recover(context)
+    def _answer(
+        self, session_id: str, context: Context, settings: dict[str, Any], *, fresh: int | None = None
+    ) -> Iterator[ChatEvent]:
+        """Answer every message that wants it; only the last answer is streamed, the others were asked before.
+
+        `fresh` has just been received, so nothing can be known about it.
+        """
         numbers = self._store.unanswered(session_id, context.tenant)
         for number in numbers:
-            events = self._turn(session_id, number, context, settings)
+            memory = {} if number == fresh else self._agent.recall(context.tenant, session_id)
+            events = self._turn(session_id, number, context, settings, memory.get("replied") or {})
             if number == numbers[-1]:
                 yield from events
             else:
                 for _ in events:
                     pass
 
-    def _turn(self, session_id: str, number: int, context: Context, settings: dict[str, Any]) -> Iterator[ChatEvent]:
-        talk = self._store.talk(session_id, context.tenant, until=number)
-        heard = Heard()
-        replied = self._agent.recall(context.tenant, session_id).get("replied") or {}
+    def _turn(
+        self, session_id: str, number: int, context: Context, settings: dict[str, Any], replied: dict[str, Any]
+    ) -> Iterator[ChatEvent]:
+        talk, heard = self._store.talk(session_id, context.tenant, until=number), Heard()
         if replied.get("number") == number:  # the turn was done, only its answer is not stored
             events = _repeat(replied, session_id)
         else:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from verticals.contract import Conflict, InvalidInput, NotFound, TriviumError
 from verticals.support.planning import Planner, Proposal
@@ -23,19 +23,18 @@ from verticals.support.shop.tools import TOOLS
 
 CONFIRM = "Shall I do this? Please answer yes or no."
 LEFT = "All right, I have changed nothing."
+_WHERE_TO = "What is the new address? Please write it as: 12 Elm Street, Springfield, IL 62704."
 QUESTIONS = {
     "order_id": "Which order is it? Please give me its number, such as MP-10001.",
     "reason": "Why does it go back: is it damaged, faulty, the wrong item, or do you no longer want it?",
-    "street": "What is the new address? Please write it as: 12 Elm Street, Springfield, IL 62704.",
+    **dict.fromkeys(("street", "city", "state", "postal_code"), _WHERE_TO),
 }
-for _part in ("city", "state", "postal_code"):
-    QUESTIONS[_part] = QUESTIONS["street"]
 _YES = re.compile(
     r"(?:yes|yeah|yep|sure|ok(?:ay)?|correct|right|please|please do|go ahead|do it|i confirm|confirmed|that's right)"
-    r"(?:,? (?:please|please do|do it|go ahead|do|that's right|correct|thanks|thank you))*"
+    r"(?: (?:please|please do|do it|go ahead|do|that's right|correct|thanks|thank you))*"
 )
 _NO = re.compile(
-    r"(?:no|nope|stop|cancel that|never ?mind|don't|do not|wait)(?:,? (?:thanks|thank you|please|don't|not now))*"
+    r"(?:no|nope|stop|cancel that|never ?mind|don't|do not|wait)(?: (?:thanks|thank you|please|don't|not now))*"
 )
 
 
@@ -46,7 +45,7 @@ class Step:
     `kind`: "ask" (a slot), "confirm", "act" (make `proposal`), "tell" (a result or a rule; nothing is pending).
     """
 
-    kind: str
+    kind: Literal["ask", "confirm", "act", "tell"]
     words: str = ""
     proposal: Proposal | None = None
 
@@ -74,15 +73,18 @@ class Policy:
         if pending and _NO.fullmatch(words):
             return Step("tell", LEFT)
         proposal = self._planner.propose(window, pending, tenant=who.tenant)
-        if pending and TOOLS[pending.tool].args.model_fields.get("item") and proposal is None:
+        if proposal is None and pending and TOOLS[pending.tool].args is RefundArgs:
             proposal = pending  # the message may name the item
         if proposal is None or proposal.tool not in TOOLS:
             return None
         said = [message.content for message in window if message.role == "user"]
         already = pending.args if pending and pending.tool == proposal.tool else {}
         args = {n: v for n, v in proposal.args.items() if already.get(n) == v or supported(n, v, said)}
+        if args.get("order_id") != already.get("order_id"):
+            args.pop("item", None)  # it was one of the other order
         step = self._complete(Proposal(proposal.tool, args), said, who)
-        return None if step.kind == "ask" and step.proposal == pending and pending else step
+        is_stuck = pending is not None and step.kind == "ask" and step.proposal == pending
+        return None if is_stuck else step  # the message was about something else
 
     def possible_actions(self, window: Sequence[Message], who: Shopper) -> list[TicketAction]:
         """Changes that the conversation asks for and the shop allows now, with all arguments; often none or one."""
@@ -131,15 +133,14 @@ class Policy:
         return Step("confirm", f"I can {plan.words}. {CONFIRM}", Proposal(tool.name, args))
 
     def _items(self, order_id: str, said: Sequence[str], who: Shopper) -> list[int]:
-        """Items of the order that the customer names, by number or by words of the title; its only item otherwise."""
+        """Items of the order in the latest message that names any, by number or title; else the only item it has."""
         titles = self._executor.titles(order_id, who)
-        text = " ".join(said).lower()
-        named = [
-            number
-            for number, title in enumerate(titles, start=1)
-            if any(re.search(rf"\b{re.escape(name.removesuffix('s'))}s?\b", text) for name in _names(number, title))
-        ]
-        return named or ([1] if len(titles) == 1 else [])
+        for text in reversed(said):
+            numbers = range(1, len(titles) + 1)
+            named = [number for number, title in zip(numbers, titles, strict=True) if _names_item(text, number, title)]
+            if named:
+                return named
+        return [1] if len(titles) == 1 else []
 
     def _which_item(self, order_id: str, who: Shopper) -> str:
         titles = self._executor.titles(order_id, who)
@@ -147,9 +148,10 @@ class Policy:
         return f"Which one is it ({listed})?"
 
 
-def _names(number: int, title: str) -> list[str]:
-    """How a customer may call an item: "item 2", "rug" or "wool" for "Rowan wool rug"."""
-    return [f"item {number}", *(word for word in title.lower().split()[-2:] if len(word) > 2)]
+def _names_item(text: str, number: int, title: str) -> bool:
+    """Whether a customer means an item: "item 2", or "rug" or "wool" for "Rowan wool rug"."""
+    names = (f"item {number}", *(word.removesuffix("s") for word in title.lower().split()[-2:] if len(word) > 2))
+    return any(re.search(rf"\b{re.escape(name)}s?\b", text.lower()) for name in names)
 
 
 def supported(name: str, value: Any, said: Sequence[str]) -> bool:

@@ -16,7 +16,7 @@ from verticals.support.shop.tools import TOOLS
 
 ORDER_ID = re.compile(r"\bMP[- ]?(\d{5})\b", re.IGNORECASE)
 ADDRESS = re.compile(
-    r"(?P<street>\d+[A-Za-z]? [A-Za-z0-9 .'#/-]{2,100}?), ?(?P<city>[A-Za-z][A-Za-z .'-]{1,60}?),? "
+    r"(?<!\d)(?P<street>\d{1,6}[A-Za-z]? [A-Za-z0-9 .'#/-]{2,100}?), ?(?P<city>[A-Za-z][A-Za-z .'-]{1,60}?),? "
     r"(?P<state>[A-Z]{2}),? (?P<postal_code>\d{5}(?:-\d{4})?)\b"
 )
 REASONS: dict[str, str] = {
@@ -75,6 +75,8 @@ class RulePlanner:
             wanted = TOOLS[pending.tool].args.model_fields
             new = {name: value for name, value in found.items() if name in wanted}
             return Proposal(pending.tool, {**pending.args, **new}) if new else None
+        if tool is None and "order_id" in found:
+            tool = "order_status"  # "any news of MP-10001?"
         if tool is None:
             return None
         kept = pending.args if pending and pending.tool == tool else {}
@@ -105,7 +107,7 @@ def _read_task(said: str) -> str | None:
     for tool, words in _TASKS:
         if re.search(rf"\b(?:{words})", said) and not (_ASKS_WHY.search(said) and TOOLS[tool].apply):
             return tool
-    return "order_status" if names_order and len(said.split()) > 2 else None  # "MP-10001" alone answers a question
+    return None
 
 
 def _plain(text: str) -> str:

@@ -132,16 +132,18 @@ class SessionStore:
 
     def messages(self, session_id: str, tenant: str) -> list[SessionMessage]:
         """All messages, oldest first."""
+        mine = (MessageRow.tenant == tenant, MessageRow.session_id == session_id)
         with self._sessions() as db:
-            rows = db.scalars(_of(session_id, tenant).order_by(MessageRow.number))
+            rows = db.scalars(select(MessageRow).where(*mine).order_by(MessageRow.number))
             return [to_message(row) for row in rows]
 
     def talk(self, session_id: str, tenant: str, *, until: int) -> list[Message]:
         """The last messages up to a number, as a conversation; what a person said is the assistant's."""
-        rows = _of(session_id, tenant).where(MessageRow.number <= until).order_by(MessageRow.number.desc())
+        mine = (MessageRow.tenant == tenant, MessageRow.session_id == session_id, MessageRow.number <= until)
+        query = select(MessageRow.role, MessageRow.content).where(*mine).order_by(MessageRow.number.desc())
         with self._sessions() as db:
-            found = list(db.scalars(rows.limit(_READ_BACK)))[::-1]
-        return [Message(role="user" if r.role == "customer" else "assistant", content=r.content) for r in found]
+            found = db.execute(query.limit(_READ_BACK)).all()[::-1]
+        return [Message(role="user" if role == "customer" else "assistant", content=text) for role, text in found]
 
 
 def find_session(db: Database, session_id: str, context: Context) -> SessionRow:
@@ -216,10 +218,6 @@ def to_message(row: MessageRow) -> SessionMessage:
             "action_id": row.action_id,
         }
     )
-
-
-def _of(session_id: str, tenant: str) -> Select[Any]:
-    return select(MessageRow).where(MessageRow.tenant == tenant, MessageRow.session_id == session_id)
 
 
 def _no_session(session_id: str) -> NotFound:

@@ -229,3 +229,21 @@ def test_possible_actions_are_what_was_asked_for_and_is_allowed(executor: Execut
     assert actions("Please refund the vacuum of order MP-10004, I changed my mind") == []
     assert actions("Where is my order MP-10001?") == []
     assert actions("Please refund order MP-19999, it is faulty") == []
+
+
+def test_another_order_is_not_asked_for_the_old_ones_item(executor: Executor) -> None:
+    pending = Proposal("request_refund", {"order_id": "MP-10001", "item": 2})
+
+    step = _decide(executor, RulePlanner(), "No wait, it is order MP-10003", pending=pending)
+
+    assert step is not None
+    assert step.proposal == Proposal("request_refund", {"order_id": "MP-10003"})
+
+
+def test_the_latest_message_that_names_an_item_decides(executor: Executor) -> None:
+    talk = ("Refund the rug or the lamp of MP-10001, it is faulty", "Which one is it?", "item 2 please")
+
+    step = _decide(executor, RulePlanner(), *talk, pending=Proposal("request_refund", {"order_id": "MP-10001"}))
+
+    assert step is not None
+    assert step.proposal == Proposal("request_refund", {"order_id": "MP-10001", "item": 2})
