@@ -18,15 +18,16 @@ from verticals.support.state.spans import KINDS, NUMBER_WORDS, Kind, Span, find_
 _NAMING = ("CONFIRM", "OFFER", "INFORM", "REQUEST")  # acts that may name a value
 _SLOT_KINDS: tuple[tuple[Kind, re.Pattern[str]], ...] = (
     ("money", re.compile(r"\b(?:amount|price|cost|fare|money|balance|total|fee)\b")),
+    ("code", re.compile(r"\b(?:id|code)\b")),
     ("date", re.compile(r"\b(?:date|day)\b")),
     ("time", re.compile(r"\btime\b")),
     ("number", re.compile(r"\bnumber of (?!the\b)|\bhow many\b|\brating\b|\bcount\b")),
 )
 _WORD = re.compile(r"[^\W_]+")
-SLOT_FEATURES = (
+SLOT_FEATURES = (  # the kinds in the order of KINDS
     *("requested", "requested with others", "named now", "confirmed now", "named earlier", "filled"),
-    *("listed", "boolean", "required", "service new", "service acted", "offers intent", "kind date", "kind time"),
-    *("kind money", "kind number"),
+    *("listed", "boolean", "required", "service new", "service acted", "offers intent"),
+    *(f"kind {kind}" for kind in KINDS[:-1]),
 )
 NAMED_FEATURES = (
     *("listed", "named now", "named earlier", "elsewhere", "is current"),

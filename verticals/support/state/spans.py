@@ -1,4 +1,4 @@
-"""Stretches of a message that could be a value: dates, times, amounts, numbers, names. Ignores which slot they fill.
+"""Stretches of a message that could be a value: dates, times, amounts, codes, numbers, names. Ignores whose.
 
 Rules over words, so that a slot of a domain never seen gets the same candidates; the network chooses among them.
 """
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal, get_args
 
-Kind = Literal["date", "time", "money", "number", "other"]
+Kind = Literal["date", "time", "money", "code", "number", "other"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 MAX_WORDS, MAX_SPAN_WORDS = 60, 8  # read from the message, and in one candidate
 
@@ -50,6 +50,7 @@ _RULES: tuple[tuple[Kind, re.Pattern[str]], ...] = (
     ("money", re.compile(rf"(?<!\w){_MONEY}(?!\w)", re.IGNORECASE)),
     ("time", re.compile(rf"(?<!\w){_TIME}(?!\w)", re.IGNORECASE)),
     ("date", re.compile(rf"(?<!\w){_DATE}(?!\w)", re.IGNORECASE)),
+    ("code", re.compile(r"(?<![\w-])(?:(?=[\w-]*\d)[A-Za-z]{1,4}-?\d{4,}|\d{5,}(?:-\d{4})?)(?![\w-])")),
     ("number", re.compile(rf"(?<!\w){_NUMBER}(?!\w)", re.IGNORECASE)),
 )
 _WORD = re.compile(r"[^\W_]+(?:['’.&/@_-]+[^\W_]+)*")

@@ -75,6 +75,7 @@ def test_acts_and_values_of_services_not_described_are_passed_over() -> None:
         (Slot("time", "When it starts"), "time"),
         (Slot("fare", "What the ride costs"), "money"),
         (Slot("riders", "Number of people"), "number"),
+        (Slot("order_id", "Number of the order"), "code"),
         (Slot("city", "Where it is"), "other"),
     ],
 )

@@ -23,7 +23,8 @@ from verticals.support.state.spans import MAX_WORDS, find_spans
         ("a table for two", "two", "number"),
         ("I live in Long Beach, CA now", "Long Beach, CA", "other"),
         ("play penguin highway", "penguin highway", "other"),
-        ("Where is order MP-10001?", "MP-10001", "other"),
+        ("Where is order MP-10001?", "MP-10001", "code"),
+        ("It is 62704.", "62704", "code"),
         ("with Dr. Robert E. Durr", "Dr. Robert E. Durr", "other"),
     ],
 )

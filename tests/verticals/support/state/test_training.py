@@ -45,13 +45,14 @@ def test_every_service_of_every_turn_is_an_example(encoder: TurnEncoder) -> None
     assert all(example.right.flat().any() for example in examples)
 
 
+@pytest.mark.slow
 def test_a_trained_scorer_follows_what_it_was_shown(encoder: TurnEncoder) -> None:
-    scorer = fit(DIALOGUES, SERVICES, encoder, progress=lambda what, share: None, epochs=300)
+    scorer = fit(DIALOGUES[:1], SERVICES, encoder, progress=lambda what, share: None, epochs=200)
 
-    found = joint_goal_accuracy(DIALOGUES, SERVICES, scorer, seen={"Tables"})
+    found = joint_goal_accuracy(DIALOGUES[:1], SERVICES, scorer, seen={"Tables"})
 
     assert found["all"].value > 0.9
-    assert (found["all"].n, found["seen"].n, found["unseen"].n) == (8, 6, 2)
+    assert (found["all"].n, found["seen"].n, found["unseen"].n) == (4, 3, 1)
 
 
 def test_the_same_data_gives_the_same_scorer(encoder: TurnEncoder) -> None:
