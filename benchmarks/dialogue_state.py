@@ -55,7 +55,9 @@ def main(argv: list[str] | None = None) -> int:
     splits = read_sgd(data_dir, "train", "dev")
     path = MODELS / WEIGHTS
     if options.again or not path.is_file():
-        files, card = train_tracker(data_dir, lambda what, share: print(f"\r{what} {share:4.0%}", end="", flush=True))
+        files, card = train_tracker(
+            splits["train"], lambda what, share: print(f"\r{what} {share:4.0%}", end="", flush=True)
+        )
         MODELS.mkdir(parents=True, exist_ok=True)
         path.write_bytes(files[WEIGHTS])
         print(f"\ntrained on {card['trained_on']}; {card['recipe']}")

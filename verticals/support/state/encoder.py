@@ -1,13 +1,13 @@
 """Vectors of texts and of a turn's tokens, from the embedded MiniLM. Ignores what is done with them.
 
 The system's and the customer's message are read as one sequence, so that each word is understood in its context. The
-lower layers are as published; the top ones may be replaced by tuned ones. Shapes: B texts, T tokens, D width (384).
+weights are as published. Shapes: B texts, T tokens, D width (384).
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +22,6 @@ from retrieval.embed import packaged_model_dir
 from verticals.support.state.dialogue import Turn
 
 MAX_TOKENS = 128  # of each message; of the customer's the end is cut, of the system's the beginning
-NUM_TUNED = 2  # layers at the top
 
 
 @dataclass(frozen=True)
@@ -51,8 +50,7 @@ class TurnEncoder:
     def __init__(self, model_dir: Path | None = None) -> None:
         folder = packaged_model_dir() if model_dir is None else model_dir
         self._config = json.loads((folder / "config.json").read_text("utf-8"))
-        self._weights = load_file(folder / "model.safetensors")
-        self._bert = BertEncoder.from_pretrained(self._weights, self._config)
+        self._bert = BertEncoder.from_pretrained(load_file(folder / "model.safetensors"), self._config)
         self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         self._tokenizer.no_truncation()
         self._tokenizer.no_padding()
@@ -62,12 +60,6 @@ class TurnEncoder:
     def dim(self) -> int:
         """D."""
         return int(self._config["hidden_size"])
-
-    @property
-    def top_weights(self) -> dict[str, Tensor]:
-        """The published weights of the layers that may be tuned."""
-        top = tuple(f"encoder.layer.{layer}." for layer in self._top)
-        return {name: weight for name, weight in self._weights.items() if name.startswith(top)}
 
     def tokenize(self, turn: Turn) -> TurnTokens:
         """Tokens of a turn."""
@@ -88,19 +80,10 @@ class TurnEncoder:
                 self._vectors.update(zip(batch, functional.normalize(x_BTD.sum(1), dim=-1), strict=True))
         return torch.stack([self._vectors[text] for text in texts]) if texts else torch.zeros(0, self.dim)
 
-    def lower_states(self, ids_BT: Tensor, mask_BT: Tensor) -> Tensor:
-        """(B, T, D) below the layers that may be tuned."""
+    def states(self, ids_BT: Tensor, mask_BT: Tensor) -> Tensor:
+        """(B, T, D) of the last layer, without gradients."""
         with torch.no_grad():
-            return self._bert.run_layers(self._bert.embed(ids_BT), mask_BT, range(self._top.start))
-
-    def upper_states(self, x_BTD: Tensor, mask_BT: Tensor, tuned: Mapping[str, Tensor]) -> Tensor:
-        """(B, T, D) at the top, from the lower states, through `tuned` weights of `top_weights`' names and shapes."""
-        bert = BertEncoder.from_pretrained({**self._weights, **tuned}, self._config)
-        return bert.run_layers(x_BTD, mask_BT, self._top)
-
-    @property
-    def _top(self) -> range:
-        return range(self._bert.num_layers - NUM_TUNED, self._bert.num_layers)
+            return self._bert.forward(ids_BT, mask_BT)
 
 
 def pad(rows: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:

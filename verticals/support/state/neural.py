@@ -1,11 +1,11 @@
 """The trained scorer: MiniLM's states of the turn, then the network over candidates. Ignores training.
 
-Files: `state.safetensors`, the network's weights under "network.", the tuned layers' under "tuned.".
+One file, `state.safetensors`: the network's weights in fp16, under their names.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -22,14 +22,13 @@ from verticals.support.state.network import StateNetwork
 from verticals.support.state.tracker import Probabilities
 
 WEIGHTS = "state.safetensors"
-_NETWORK, _TUNED = "network.", "tuned."
 
 
 class NeuralScorer:
     """A `tracker.Scorer`. Safe from many threads."""
 
-    def __init__(self, encoder: TurnEncoder, network: StateNetwork, tuned: Mapping[str, Tensor]) -> None:
-        self._encoder, self._network, self._tuned = encoder, network.eval(), tuned
+    def __init__(self, encoder: TurnEncoder, network: StateNetwork) -> None:
+        self._encoder, self._network = encoder, network.eval()
 
     def score(self, turn: Turn, frames: Sequence[Frame]) -> list[list[Probabilities]]:
         """One pass over the turn for all frames."""
@@ -40,15 +39,13 @@ class NeuralScorer:
         rows = [make_rows(frame, tokens) for frame in frames]
         with torch.inference_mode():
             batch = collate(rows, [0] * len(rows), self._encoder.embed)
-            x_BTD = self._encoder.upper_states(self._encoder.lower_states(ids_BT, mask_BT), mask_BT, self._tuned)
-            scores = self._network(x_BTD, mask_BT, user_BT, batch)
+            scores = self._network(self._encoder.states(ids_BT, mask_BT), mask_BT, user_BT, batch)
         return [list(slots) for slots in read_probabilities(scores, batch, rows)]
 
     def to_bytes(self) -> bytes:
         """The weights in fp16, as safetensors."""
-        tensors = {f"{_NETWORK}{name}": weight for name, weight in self._network.state_dict().items()}
-        tensors |= {f"{_TUNED}{name}": weight for name, weight in self._tuned.items()}
-        return bytes(save({name: weight.detach().half().contiguous() for name, weight in tensors.items()}))
+        weights = self._network.state_dict()
+        return bytes(save({name: weight.half().contiguous() for name, weight in weights.items()}))
 
 
 def load_scorer(path: Path, encoder: TurnEncoder) -> NeuralScorer:
@@ -59,16 +56,12 @@ def load_scorer(path: Path, encoder: TurnEncoder) -> NeuralScorer:
     """
     network = StateNetwork(encoder.dim)
     try:
-        tensors = {name: weight.float() for name, weight in load_file(path).items()}
-        tuned = {n.removeprefix(_TUNED): weight for n, weight in tensors.items() if n.startswith(_TUNED)}
-        network.load_state_dict({n.removeprefix(_NETWORK): w for n, w in tensors.items() if n.startswith(_NETWORK)})
-        if {n: w.shape for n, w in tuned.items()} != {n: w.shape for n, w in encoder.top_weights.items()}:
-            raise ValueError("tuned layers of another encoder")
-    except (OSError, RuntimeError, ValueError, SafetensorError) as error:
+        network.load_state_dict({name: weight.float() for name, weight in load_file(path).items()})
+    except (OSError, RuntimeError, SafetensorError) as error:
         raise Unavailable(
             "the dialogue state model cannot be read", field=WEIGHTS, remedy="Train it again: trivium demo support."
         ) from error
-    return NeuralScorer(encoder, network, tuned)
+    return NeuralScorer(encoder, network)
 
 
 def pad_turns(turns: Sequence[TurnTokens]) -> tuple[Tensor, Tensor, Tensor]:

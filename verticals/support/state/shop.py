@@ -9,6 +9,7 @@ from verticals.support.state.encoder import TurnEncoder
 from verticals.support.state.neural import WEIGHTS, load_scorer
 from verticals.support.state.rules import RuleScorer
 from verticals.support.state.schema import Service, read_services
+from verticals.support.state.sgd import read_sgd
 from verticals.support.state.tracker import Scorer, StateTracker
 from verticals.support.state.training import train_tracker
 
@@ -42,5 +43,5 @@ def train_once(resources: Resources, progress: Progress) -> None:
         Unavailable: the training data is not there.
     """
     if resources.registry.load(MODEL) is None:
-        files, card = train_tracker(resources.data_dir, progress)
+        files, card = train_tracker(read_sgd(resources.data_dir, "train")["train"], progress)
         resources.registry.save(MODEL, files, card)

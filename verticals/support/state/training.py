@@ -11,7 +11,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
@@ -26,10 +25,9 @@ from verticals.support.state.encoder import TurnEncoder, TurnTokens, pad
 from verticals.support.state.network import Scores, StateNetwork
 from verticals.support.state.neural import WEIGHTS, NeuralScorer, pad_turns
 from verticals.support.state.schema import DONTCARE, Service
-from verticals.support.state.sgd import Dialogue, read_sgd
+from verticals.support.state.sgd import Dialogue, Split
 
-NUM_DIALOGUES, EPOCHS, BATCH, SEED = 2000, 2, 32, 20261101
-NETWORK_RATE, TUNED_RATE, WARM_UP_STEPS = 1e-3, 1e-4, 50
+NUM_DIALOGUES, EPOCHS, BATCH, RATE, WARM_UP_STEPS, SEED = 700, 4, 32, 1e-3, 50, 20261101
 _Item = TypeVar("_Item")
 _UNREACHED = -5e3  # log probability below which no candidate was right
 
@@ -44,22 +42,19 @@ class Example:
     right: Scores
 
 
-def train_tracker(data_dir: Path | None, progress: Progress) -> tuple[dict[str, bytes], dict[str, Any]]:
-    """Train on a sample of the training split.
+def train_tracker(split: Split, progress: Progress) -> tuple[dict[str, bytes], dict[str, Any]]:
+    """Train on a sample of a training split.
 
     Returns:
         (files, card) for the registry.
-    Raises:
-        Unavailable: the data is not there.
     """
-    progress("dialogue state: reading the data", 0.0)
-    split = read_sgd(data_dir, "train")["train"]
+    progress("dialogue state: reading turns", 0.0)
     sample = _shuffled(split.dialogues, np.random.default_rng(SEED))[:NUM_DIALOGUES]
     scorer = fit(sample, split.services, TurnEncoder(), progress=progress)
     card = {
         "trained_on": f"Schema-Guided Dialogue (Rastogi 2020), {len(sample)} dialogues of the training split",
         "licence": "Weights trained at set-up on CC BY-SA 4.0 data; not distributed with the product.",
-        "recipe": f"{EPOCHS} epochs, batch {BATCH}, rates {NETWORK_RATE:g} and {TUNED_RATE:g}, seed {SEED}",
+        "recipe": f"{EPOCHS} epochs, batch {BATCH}, rate {RATE:g}, seed {SEED}",
         "metrics": {},
         "limits": "English. Figures: python -m benchmarks.dialogue_state.",
     }
@@ -79,24 +74,22 @@ def fit(
     draw = np.random.default_rng(SEED)
     turns, examples = read_examples(dialogues, services, encoder)
     progress("dialogue state: encoding", 0.05)
-    lower = [x_TD for batch in _chunks(turns, 64) for x_TD in _lower_states(batch, encoder)]
+    states = [x_TD for batch in _chunks(turns, 64) for x_TD in _states(batch, encoder)]
     network = StateNetwork(encoder.dim)
-    tuned = {name: weight.clone().requires_grad_() for name, weight in encoder.top_weights.items()}
-    groups = [{"params": [*network.parameters()], "lr": NETWORK_RATE}, {"params": [*tuned.values()], "lr": TUNED_RATE}]
-    optimizer = torch.optim.AdamW(groups, weight_decay=0.01)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=RATE, weight_decay=0.01)
     steps = epochs * math.ceil(len(examples) / BATCH)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(step, steps))
     network.train()
     for step, batch in enumerate(batch for _ in range(epochs) for batch in _batches(examples, turns, draw)):
-        loss = _loss(batch, turns, lower, encoder, network, tuned, draw)
+        loss = _loss(batch, turns, states, encoder, network, draw)
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_([*network.parameters(), *tuned.values()], 1.0)
+        nn.utils.clip_grad_norm_(network.parameters(), 1.0)
         optimizer.step()
         schedule.step()
         if step % 20 == 0:
             progress("dialogue state: training", 0.2 + 0.8 * step / steps)
-    return NeuralScorer(encoder, network, {name: weight.detach() for name, weight in tuned.items()})
+    return NeuralScorer(encoder, network)
 
 
 def read_examples(
@@ -135,17 +128,16 @@ def right_candidates(frame: Frame, rows: Rows, gold: Mapping[str, Sequence[str]]
 def _loss(
     batch: Sequence[Example],
     turns: Sequence[TurnTokens],
-    lower: Sequence[Tensor],
+    states: Sequence[Tensor],
     encoder: TurnEncoder,
     network: StateNetwork,
-    tuned: Mapping[str, Tensor],
     draw: np.random.Generator,
 ) -> Tensor:
     _, mask_BT, user_BT = pad_turns([turns[example.turn_idx] for example in batch])
-    states_BTD = nn.utils.rnn.pad_sequence([lower[example.turn_idx].float() for example in batch], batch_first=True)
+    states_BTD = nn.utils.rnn.pad_sequence([states[example.turn_idx].float() for example in batch], batch_first=True)
     rows = [replace(e.rows, slot_texts=tuple(_vary(texts, draw) for texts in e.asked_by)) for e in batch]
     frames = collate(rows, range(len(batch)), encoder.embed)
-    scores = network(encoder.upper_states(states_BTD, mask_BT, tuned), mask_BT, user_BT, frames)
+    scores = network(states_BTD, mask_BT, user_BT, frames)
     right = Scores(
         torch.cat([e.right.keep_S2 for e in batch]),
         torch.cat([e.right.named_K for e in batch]),
@@ -161,9 +153,9 @@ def _vary(texts: tuple[str, ...], draw: np.random.Generator) -> str:
     return texts[0] if draw.random() < 0.5 else texts[draw.integers(len(texts))]
 
 
-def _lower_states(turns: Sequence[TurnTokens], encoder: TurnEncoder) -> Iterator[Tensor]:
-    """Per turn (T, D), fp16: these layers are not trained, so they are computed once."""
-    x_BTD = encoder.lower_states(*pad([turn.ids for turn in turns])).half()
+def _states(turns: Sequence[TurnTokens], encoder: TurnEncoder) -> Iterator[Tensor]:
+    """Per turn (T, D), fp16: the encoder is not trained, so they are computed once."""
+    x_BTD = encoder.states(*pad([turn.ids for turn in turns])).half()
     for x_TD, turn in zip(x_BTD, turns, strict=True):
         yield x_TD[: len(turn.ids)].clone()
 

@@ -24,13 +24,12 @@ def test_long_messages_are_cut_and_what_was_cut_has_no_tokens(encoder: TurnEncod
     assert tokens.token_range(5 * MAX_TOKENS, 5 * MAX_TOKENS + 4) is None
 
 
-def test_published_top_layers_give_the_published_model(encoder: TurnEncoder) -> None:
-    ids_BT, mask_BT = pad([encoder.tokenize(Turn("At noon.", "When?")).ids, encoder.tokenize(Turn("taxi")).ids])
+def test_a_turns_states_do_not_depend_on_the_padding(encoder: TurnEncoder) -> None:
+    turns = [encoder.tokenize(turn).ids for turn in (Turn("taxi"), Turn("At noon.", "When?"))]
 
-    through = encoder.upper_states(encoder.lower_states(ids_BT, mask_BT), mask_BT, encoder.top_weights)
-    again = encoder.upper_states(encoder.lower_states(ids_BT, mask_BT), mask_BT, {})
+    together, alone = encoder.states(*pad(turns)), encoder.states(*pad(turns[:1]))
 
-    torch.testing.assert_close(through, again)
+    torch.testing.assert_close(together[0, : len(turns[0])], alone[0])
 
 
 def test_a_text_has_one_vector_of_length_one_alone_or_among_others(encoder: TurnEncoder) -> None:

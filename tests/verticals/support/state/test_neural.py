@@ -23,7 +23,7 @@ BEFORE = State({"Tables": {"city": "Reno"}})
 @pytest.fixture
 def scorer(encoder: TurnEncoder) -> NeuralScorer:
     torch.manual_seed(0)
-    return NeuralScorer(encoder, StateNetwork(encoder.dim), encoder.top_weights)
+    return NeuralScorer(encoder, StateNetwork(encoder.dim))
 
 
 def test_every_slots_probabilities_sum_to_one(scorer: NeuralScorer) -> None:
@@ -40,15 +40,14 @@ def test_every_slots_probabilities_sum_to_one(scorer: NeuralScorer) -> None:
 def test_a_frame_scores_alone_as_in_a_batch_of_turns(encoder: TurnEncoder, scorer: NeuralScorer) -> None:
     frames = [build_frame(TABLES, turn, BEFORE, SERVICES) for turn in TURNS]
     network = StateNetwork(encoder.dim).eval()
-    alone = NeuralScorer(encoder, network, encoder.top_weights).score(TURNS[0], frames[:1])[0]
+    alone = NeuralScorer(encoder, network).score(TURNS[0], frames[:1])[0]
 
     tokens = [encoder.tokenize(turn) for turn in TURNS]
     rows = [make_rows(frame, turn) for frame, turn in zip(frames, tokens, strict=True)]
     ids_BT, mask_BT, user_BT = pad_turns(tokens)
-    x_BTD = encoder.upper_states(encoder.lower_states(ids_BT, mask_BT), mask_BT, encoder.top_weights)
     batch = collate(rows, [0, 1], encoder.embed)
     with torch.inference_mode():
-        together = read_probabilities(network(x_BTD, mask_BT, user_BT, batch), batch, rows)[0]
+        together = read_probabilities(network(encoder.states(ids_BT, mask_BT), mask_BT, user_BT, batch), batch, rows)[0]
 
     for one, other in zip(alone, together, strict=True):
         assert one == pytest.approx(other, abs=1e-5)
