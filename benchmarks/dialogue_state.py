@@ -27,7 +27,7 @@ from verticals.support.state.rules import CopyLastValue, NoChange, RuleScorer
 from verticals.support.state.sgd import read_sgd
 from verticals.support.state.shop import shop_services
 from verticals.support.state.tracker import Scorer, StateTracker
-from verticals.support.state.training import train_tracker
+from verticals.support.state.training import NUM_DIALOGUES, train_tracker
 
 PUBLISHED = "published baseline (Rastogi 2020): 0.254 on the full test split, 0.383 on dev (its README)"
 SHOP_TALK = (
@@ -47,6 +47,7 @@ def main(argv: list[str] | None = None) -> int:
     """Train if needed, then print both tables."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--dialogues", type=int, default=3_000, help="of dev, at most")
+    parser.add_argument("--train", type=int, default=NUM_DIALOGUES, help="dialogues of train to learn from")
     parser.add_argument("--again", action="store_true", help="train anew")
     options = parser.parse_args(argv)
     torch.set_num_threads(1)
@@ -55,9 +56,7 @@ def main(argv: list[str] | None = None) -> int:
     splits = read_sgd(data_dir, "train", "dev")
     path = MODELS / WEIGHTS
     if options.again or not path.is_file():
-        files, card = train_tracker(
-            splits["train"], lambda what, share: print(f"\r{what} {share:4.0%}", end="", flush=True)
-        )
+        files, card = train_tracker(splits["train"], _show, num_dialogues=options.train)
         MODELS.mkdir(parents=True, exist_ok=True)
         path.write_bytes(files[WEIGHTS])
         print(f"\ntrained on {card['trained_on']}; {card['recipe']}")
@@ -78,6 +77,10 @@ def main(argv: list[str] | None = None) -> int:
     print(f"  {PUBLISHED}")
     report_latency(trained)
     return 0
+
+
+def _show(what: str, share: float) -> None:
+    print(f"\r{what} {share:4.0%}", end="", flush=True)
 
 
 def report_latency(scorer: Scorer, repeats: int = 40) -> None:
