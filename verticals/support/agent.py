@@ -1,46 +1,49 @@
-"""The support agent as a graph: read, then reply, hand over, or retrieve and answer or decline. Ignores HTTP and SQL.
+"""The support agent as a graph: read, plan, then reply, act, hand over or answer. Ignores HTTP and SQL.
 
-    read ─┬─ small talk ──> reply
-          ├─ a person ────> hand_over
-          └─ question ────> retrieve ─┬─ known ────> answer
-                                      └─ unknown ──> decline
+    read ─┬─ small talk ──────────────────────> reply
+          ├─ a ticket ────────────────────────> open_ticket
+          ├─ a person ────────────────────────> hand_over
+          └─ else ──> plan ─┬─ asks, tells ───> tell
+                            ├─ confirmed ─────> act
+                            └─ no task ──> retrieve ─┬─ known ────> answer
+                                                     └─ unknown ──> decline        each, at last ──> finish
 
-Nodes write `ChatEvent`s to the stream as they go; the state holds what later nodes need, `Turn` what a call was given.
+Nodes write `ChatEvent`s to the stream as they go; `turn.py` says what they share. The nodes with effects are `act`,
+`hand_over` and `open_ticket`: each may run twice and has its effect once, keyed by the message that it answers. A chat
+without a session has no memory and no customer: it plans nothing, and a wish for a person opens a ticket.
 """
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass, field
-from typing import Any, TypedDict
+from collections.abc import Callable, Generator
+from datetime import UTC, datetime
+from typing import Any, cast
 
 from langchain_core.language_models import BaseChatModel
+from langchain_core.runnables import RunnableConfig
 from langgraph.graph import END, START, StateGraph
 from langgraph.runtime import Runtime
 
-from retrieval.documents import Hit
-from retrieval.grounding import Evidence, Similarity, choose_evidence
-from verticals.contract import Context, Retriever
-from verticals.support.answering import Draft, is_instruction, write_answer
+from retrieval.grounding import Similarity, choose_evidence
+from verticals.contract import Retriever, TriviumError
+from verticals.support.actions import action_id_of
+from verticals.support.answering import is_instruction, write_answer
 from verticals.support.conversation import OFFER, Intent, read_intent, read_window, standalone_query
-from verticals.support.schemas import (
-    ChatEvent,
-    ChatRequest,
-    DeltaEvent,
-    DoneEvent,
-    Message,
-    Source,
-    SourcesEvent,
-    TicketEvent,
-)
+from verticals.support.planning import Proposal
+from verticals.support.policy import Step, sorry
+from verticals.support.prompting import tenant_option
+from verticals.support.schemas import ActionEvent, ActionStatus, ChatEvent, DoneEvent, HandoffEvent, TicketEvent
+from verticals.support.shop.tool import Shopper
 from verticals.support.tickets import TicketDesk
+from verticals.support.turn import Desks, Memory, State, Turn, say, show_sources
 
 # Best cosine of a retrieved passage from which a question counts as answerable: `evals.choose_threshold` on the dev
 # half of knowledge/questions.jsonl (there it answers 76 % of 78 answerable questions and declines 85 % of 20 others);
 # the suite `answerable` reports the test half.
 ANSWERABLE_SIMILARITY = 0.41
 NUM_PASSAGES = 5
+MAX_OFFERS = 2  # of a ticket in a session, until something else was achieved: no offer in circles
+MAX_REMINDERS = 2  # of an open question to the customer
 
 REPLIES = {
     Intent.GREETING: "Hello, this is the assistant of Maple & Pine. How can I help you?",
@@ -49,28 +52,10 @@ REPLIES = {
     "ticket if you would rather have a person.",
 }
 HAND_OVER = "I'm handing this to a colleague. Here is your ticket; we will answer you there."
+HANDED_OFF = "I'm handing this conversation to a colleague, who will answer you here. I stay silent until then."
 DECLINE = f"I'm sorry, I don't know: our help articles don't say. {OFFER}"
-
-
-class State(TypedDict, total=False):
-    """What one turn has found out so far."""
-
-    messages: list[Message]
-    window: list[Message]
-    intent: Intent
-    query: str
-    hits: list[Hit]
-    evidence: list[Evidence]
-
-
-@dataclass
-class Turn:
-    """One call: who asks, with which settings, and whether anyone still listens."""
-
-    context: Context
-    conversation_id: str
-    model_settings: dict[str, Any]
-    cancelled: threading.Event = field(default_factory=threading.Event)
+DECLINE_AGAIN = "I'm sorry, I don't know that either. Write \"person\" and a colleague will take over."
+SUBMITTED = "I have passed this on to a colleague for approval: {words}. You will read the outcome here."
 
 
 class SupportAgent:
@@ -80,6 +65,7 @@ class SupportAgent:
         chat_model: Drafts answers; they are quoted from the passages if None.
         retriever: Finds passages of the caller's tenant.
         desk: Opens tickets.
+        desks: For sessions; without them there is only the chat.
         similarity: Cosines of a question and texts, to choose evidence; shared words decide if None.
         answerable_similarity: See `ANSWERABLE_SIMILARITY`.
         may_draft: Whether the model that serves now is good enough to draft; asked at each answer.
@@ -91,24 +77,33 @@ class SupportAgent:
         retriever: Retriever,
         desk: TicketDesk,
         *,
+        desks: Desks | None = None,
         similarity: Similarity | None = None,
         answerable_similarity: float = ANSWERABLE_SIMILARITY,
         may_draft: Callable[[], bool] = lambda: True,
     ) -> None:
-        self._chat_model, self._retriever, self._desk = chat_model, retriever, desk
+        self._chat_model, self._retriever, self._desk, self._desks = chat_model, retriever, desk, desks
         self._similarity, self._answerable_similarity = similarity, answerable_similarity
         self._may_draft = may_draft
-        self._graph = self._compile()
+        graph = self._draw()
+        self._graph = graph.compile()
+        self._session_graph = graph.compile(checkpointer=desks.checkpointer) if desks else None
 
-    def stream(self, request: ChatRequest, context: Context, *, conversation_id: str) -> Generator[ChatEvent]:
-        """Events of one answer. Closing the iterator stops the model; a ticket that is being written is still opened.
+    def stream(self, turn: Turn) -> Generator[ChatEvent]:
+        """Events of one answer; when they have ended, a session's memory is on disk.
+
+        Closing the iterator stops the model; a ticket that is being written is still opened.
 
         Raises:
             InvalidInput: the last message is not the customer's, or has no words.
         """
-        settings = {"max_tokens": request.max_tokens, "temperature": request.temperature, "seed": request.seed}
-        turn = Turn(context, conversation_id, settings)
-        events = self._graph.stream({"messages": request.messages}, context=turn, stream_mode="custom")
+        graph: Any = self._graph
+        options: dict[str, Any] = {}
+        if turn.number is not None:
+            graph = self._in_session()
+            options = {"config": _thread(turn.context.tenant, turn.conversation_id), "durability": "exit"}
+        start: State = {"replied": {}}
+        events = cast(Generator[ChatEvent], graph.stream(start, context=turn, stream_mode="custom", **options))
         try:
             for event in events:  # noqa: UP028  `yield from` would close the graph first, which waits for its node
                 yield event
@@ -116,39 +111,107 @@ class SupportAgent:
             turn.cancelled.set()
             events.close()
 
-    def _compile(self) -> Any:
+    def recall(self, tenant: str, session_id: str) -> Memory:
+        """What a session's checkpoint holds."""
+        return cast(Memory, self._in_session().get_state(_thread(tenant, session_id)).values)
+
+    def _in_session(self) -> Any:
+        assert self._session_graph is not None, "a session needs desks"
+        return self._session_graph
+
+    def _draw(self) -> Any:
         graph = StateGraph(State, context_schema=Turn)
-        for node in (self.read, self.reply, self.hand_over, self.retrieve, self.answer, self.decline):
+        for node in (self.read, self.reply, self.open_ticket, self.hand_over, self.plan, self.tell, self.act):
+            graph.add_node(node.__name__, node)
+        for node in (self.retrieve, self.answer, self.decline, self.finish):
             graph.add_node(node.__name__, node)
         graph.add_edge(START, "read")
-        graph.add_conditional_edges("read", _route_intent, ["reply", "hand_over", "retrieve"])
+        graph.add_conditional_edges("read", _route_intent, ["reply", "open_ticket", "hand_over", "plan"])
+        graph.add_conditional_edges("plan", _route_step, ["tell", "act", "retrieve"])
         graph.add_conditional_edges("retrieve", self._route_known, ["answer", "decline"])
-        for last in ("reply", "hand_over", "answer", "decline"):
-            graph.add_edge(last, END)
-        return graph.compile()
+        for last in ("reply", "open_ticket", "hand_over", "tell", "act", "answer", "decline"):
+            graph.add_edge(last, "finish")
+        graph.add_edge("finish", END)
+        return graph
 
     # --- nodes -----------------------------------------------------------------------------------------------------
 
-    def read(self, state: State) -> State:
+    def read(self, state: State, runtime: Runtime[Turn]) -> State:
         """Window and intent."""
-        window = read_window(state["messages"])
-        return {"window": window, "intent": read_intent(window), "query": standalone_query(window)}
+        window = read_window(runtime.context.messages)
+        return {"window": window, "intent": read_intent(window), "query": standalone_query(window), "step": None}
 
     def reply(self, state: State, runtime: Runtime[Turn]) -> State:
         """Small talk: a fixed sentence, no model."""
-        _say(runtime, REPLIES[state["intent"]])
-        _done(runtime, answered=True)
+        say(runtime, REPLIES[state["intent"]])
         return {}
 
-    def hand_over(self, state: State, runtime: Runtime[Turn]) -> State:
-        """A person takes over: say so at once, then write the ticket."""
-        _say(runtime, HAND_OVER)
+    def open_ticket(self, state: State, runtime: Runtime[Turn]) -> State:
+        """Say so at once, then write the ticket."""
+        say(runtime, HAND_OVER)
         turn = runtime.context
         hits = self._retriever.search(state["query"], tenant=turn.context.tenant, k=NUM_PASSAGES)
         ticket = self._desk.open(state["window"], turn.context, conversation_id=turn.conversation_id, hits=hits)
         runtime.stream_writer(ChatEvent(TicketEvent(ticket=ticket)))
-        _done(runtime, answered=False)
-        return {}
+        return {"offers": 0}
+
+    def hand_over(self, state: State, runtime: Runtime[Turn]) -> State:
+        """A person takes the session: say so, and be silent from here."""
+        turn = runtime.context
+        assert self._desks is not None, "only sessions are handed over"
+        assert turn.number is not None, "only sessions are handed over"
+        where = (turn.conversation_id, turn.number)
+        handoff = self._desks.handoffs.open(*where, state["window"], turn.context, reason="asked")
+        say(runtime, HANDED_OFF)
+        runtime.stream_writer(ChatEvent(HandoffEvent(handoff=handoff)))
+        return {"offers": 0, "pending": None}
+
+    def plan(self, state: State, runtime: Runtime[Turn]) -> State:
+        """The next step of what the customer wants done; none for a question, or a customer that is not known."""
+        context = runtime.context.context
+        if self._desks is None or runtime.context.number is None or context.customer is None:
+            return {"step": None}
+        pending = state.get("pending") or {}
+        step = self._desks.policy.decide(
+            state["window"],
+            Shopper(context.tenant, context.customer, datetime.now(UTC)),
+            pending=Proposal(pending["tool"], pending["args"]) if pending else None,
+            is_confirming=bool(pending.get("is_confirming")),
+        )
+        return {"step": step}
+
+    def tell(self, state: State, runtime: Runtime[Turn]) -> State:
+        """Ask for what is missing or for a yes, or tell a result or a rule."""
+        step = state["step"]
+        assert step is not None, "routed by it"
+        say(runtime, step.words)
+        if step.proposal is None:
+            return {"pending": None}
+        asked = {"tool": step.proposal.tool, "args": dict(step.proposal.args)}
+        return {"pending": {**asked, "is_confirming": step.kind == "confirm", "words": step.words, "reminders": 0}}
+
+    def act(self, state: State, runtime: Runtime[Turn]) -> State:
+        """The customer has confirmed: submit the change; what needs no person is made at once."""
+        turn, step, desks = runtime.context, state["step"], cast(Desks, self._desks)
+        proposal = cast(Step, step).proposal
+        assert proposal is not None, "what is confirmed was proposed"
+        try:
+            action = desks.actions.submit(
+                proposal.tool,
+                proposal.args,
+                turn.context,
+                action_id=action_id_of(turn.context.tenant, turn.conversation_id, str(turn.number)),
+                customer=str(turn.context.customer),
+                asked_at=datetime.now(UTC),
+                session_id=turn.conversation_id,
+            )
+        except TriviumError as error:  # the shop's rules, or another change was faster
+            say(runtime, sorry(error))
+            return {"pending": None}
+        waits = action.status == ActionStatus.WAITING
+        say(runtime, SUBMITTED.format(words=action.words) if waits else str(action.outcome))
+        runtime.stream_writer(ChatEvent(ActionEvent(action=action)))
+        return {"pending": None, "offers": 0}
 
     def retrieve(self, state: State, runtime: Runtime[Turn]) -> State:
         """Passages and, among their sentences, the evidence; what addresses the assistant is left out."""
@@ -160,65 +223,74 @@ class SupportAgent:
 
     def answer(self, state: State, runtime: Runtime[Turn]) -> State:
         """Cited sentences, each as soon as it is checked."""
-        turn, draft = runtime.context, Draft()
-        runtime.stream_writer(ChatEvent(SourcesEvent(sources=to_sources(state["hits"]))))
+        turn = runtime.context
+        show_sources(runtime, state["hits"])
         drafter = self._chat_model if self._may_draft() else None
-        model = drafter and drafter.bind(**turn.model_settings)
+        model = drafter and drafter.bind(**turn.model_settings, **tenant_option(drafter, turn.context.tenant))
         gap = ""
         for sentence in write_answer(
-            model, state["query"], state["evidence"], draft=draft, cancelled=turn.cancelled.is_set
+            model, state["query"], state["evidence"], draft=turn.draft, cancelled=turn.cancelled.is_set
         ):
-            _say(runtime, f"{gap}{sentence.text} [{sentence.evidence.source + 1}]")
+            say(runtime, f"{gap}{sentence.text} [{sentence.evidence.source + 1}]")
             gap = " "
-        _done(runtime, answered=True, draft=draft)
-        return {}
+        return {"offers": 0, **_remind(state, runtime)}
 
     def decline(self, state: State, runtime: Runtime[Turn]) -> State:
-        """An honest "I don't know" with the offer of a ticket."""
-        runtime.stream_writer(ChatEvent(SourcesEvent(sources=to_sources(state["hits"]))))
-        _say(runtime, DECLINE)
-        _done(runtime, answered=False)
-        return {}
+        """An honest "I don't know" with the offer of a ticket, but not again and again."""
+        show_sources(runtime, state["hits"])
+        offers = state.get("offers", 0) + 1
+        say(runtime, DECLINE if offers <= MAX_OFFERS else DECLINE_AGAIN)
+        return {"offers": offers, "pending": None}
+
+    def finish(self, state: State, runtime: Runtime[Turn]) -> State:
+        """The last event, and what a session's checkpoint must know to tell the answer after a crash."""
+        turn = runtime.context
+        answered = state["intent"] != Intent.HAND_OVER and not "".join(turn.said).startswith((DECLINE, DECLINE_AGAIN))
+        runtime.stream_writer(
+            ChatEvent(
+                DoneEvent(
+                    finish_reason=turn.draft.finish_reason,
+                    usage=turn.draft.usage,
+                    answered=answered,
+                    conversation_id=turn.conversation_id,
+                )
+            )
+        )
+        sources = [source.model_dump(mode="json") for source in turn.sources]
+        return {"replied": {"number": turn.number, "text": "".join(turn.said), "sources": sources}}
 
     def _route_known(self, state: State) -> str:
         best = max((hit.similarity for hit in state["hits"]), default=-1.0)
         return "answer" if state["evidence"] and best >= self._answerable_similarity else "decline"
 
 
-def _route_intent(state: State) -> str:
-    routes = {Intent.QUESTION: "retrieve", Intent.HAND_OVER: "hand_over"}
-    return routes.get(state["intent"], "reply")
+def _route_intent(state: State, runtime: Runtime[Turn]) -> str:
+    if state["intent"] == Intent.QUESTION:
+        return "plan"
+    if state["intent"] != Intent.HAND_OVER:
+        return "reply"
+    window, is_session = state["window"], runtime.context.number is not None
+    wants_ticket = "ticket" in window[-1].content.lower() or (len(window) > 1 and OFFER in window[-2].content)
+    return "hand_over" if is_session and not wants_ticket else "open_ticket"
 
 
-def to_sources(hits: Sequence[Hit]) -> list[Source]:
-    """Hits as numbered sources; an answer cites these numbers."""
-    return [
-        Source(
-            number=number,
-            passage_id=hit.passage_id,
-            doc_id=hit.doc_id,
-            title=hit.title,
-            heading=hit.heading,
-            text=hit.text,
-            similarity=hit.similarity,
-        )
-        for number, hit in enumerate(hits, start=1)
-    ]
+def _route_step(state: State) -> str:
+    step = state["step"]
+    if step is None:
+        return "retrieve"
+    return "act" if step.kind == "act" else "tell"
 
 
-def _say(runtime: Runtime[Turn], text: str) -> None:
-    runtime.stream_writer(ChatEvent(DeltaEvent(text=text)))
+def _remind(state: State, runtime: Runtime[Turn]) -> State:
+    """After an answer in between: the question to the customer that is still open; dropped after a while."""
+    pending = state.get("pending")
+    if not pending:
+        return {}
+    if pending["reminders"] == MAX_REMINDERS:
+        return {"pending": None}
+    say(runtime, f"\n\n{pending['words']}")
+    return {"pending": {**pending, "reminders": pending["reminders"] + 1}}
 
 
-def _done(runtime: Runtime[Turn], *, answered: bool, draft: Draft | None = None) -> None:
-    draft = draft or Draft()
-    runtime.stream_writer(
-        ChatEvent(
-            DoneEvent(
-                finish_reason=draft.finish_reason,
-                usage=draft.usage,
-                answered=answered,
-                conversation_id=runtime.context.conversation_id,
-            )
-        )
-    )
+def _thread(tenant: str, session_id: str) -> RunnableConfig:
+    return {"configurable": {"thread_id": f"{tenant}/{session_id}"}}

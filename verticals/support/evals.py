@@ -26,7 +26,7 @@ from verticals.contract import Context, Decision, Handler, Metric, Progress, Res
 from verticals.support.answering import answer_messages, is_instruction
 from verticals.support.demo import KNOWLEDGE_DIR
 from verticals.support.schemas import ChatEvent, ChatRequest, DeltaEvent, DoneEvent, Message, SourcesEvent
-from verticals.support.tickets import read_json, write_json
+from verticals.support.ticket_writing import read_json, write_json
 from verticals.support.triage import decide_category, decide_priority
 
 TENANT = "evals.support"

@@ -10,42 +10,58 @@ from typing import Any
 from retrieval.documents import Document
 from verticals.contract import Context, Decision, Handler, InvalidInput, NotFound, Resources
 from verticals.support import schemas as s
-from verticals.support.agent import NUM_PASSAGES, SupportAgent, to_sources
+from verticals.support.actions import ActionDesk
+from verticals.support.agent import NUM_PASSAGES, SupportAgent
 from verticals.support.answering import can_draft
+from verticals.support.checkpoints import open_checkpointer
 from verticals.support.conversation import read_window, standalone_query
+from verticals.support.dialogue import Dialogue
+from verticals.support.handoffs import HandoffDesk
+from verticals.support.model_planner import FirstOf, ModelPlanner
+from verticals.support.operations import OPERATIONS
+from verticals.support.policy import Policy
+from verticals.support.rule_planner import RulePlanner
+from verticals.support.session_handlers import SessionHandlers
+from verticals.support.sessions import SessionStore
+from verticals.support.shop.executor import Executor
 from verticals.support.tickets import TicketDesk, messages_sha256
+from verticals.support.turn import Desks, Turn, to_sources
 
 POLICY_VERSION = "support-agent-1"
 
 
 def build(resources: Resources) -> Mapping[str, Handler]:
     """Handlers by operation name."""
-    knowledge = resources.retriever
+    knowledge, sessions = resources.retriever, resources.sessions
 
     def version() -> str:  # asked at each use: the model may be swapped
         return resources.model_version
 
-    desk = TicketDesk(resources.sessions, resources.chat_model, version)
+    def may_draft() -> bool:
+        return can_draft(version())
+
+    database = sessions.kw["bind"]
+    checkpointer, executor, handoffs = open_checkpointer(database), Executor(sessions), HandoffDesk(sessions)
+    planner = FirstOf((RulePlanner(), ModelPlanner(resources.chat_model, may_propose=may_draft)))
+    policy, actions = Policy(planner, executor), ActionDesk(sessions, executor, checkpointer)
+    desk = TicketDesk(sessions, resources.chat_model, version, policy)
     agent = SupportAgent(
         resources.chat_model,
         knowledge,
         desk,
+        desks=Desks(policy, actions, handoffs, checkpointer),
         similarity=knowledge.similarities,
-        may_draft=lambda: can_draft(version()),
+        may_draft=may_draft,
     )
-    handlers = SupportHandlers(agent, desk, knowledge, version)
+    store = SessionStore(sessions)
+    dialogue = Dialogue(store, agent, actions, handoffs, version)
+    parts = (
+        SupportHandlers(agent, desk, knowledge, version),
+        SessionHandlers(store, dialogue, actions, handoffs, desk),
+    )
     return {
-        name: getattr(handlers, name)
-        for name in (
-            "chat",
-            "search",
-            "create_ticket",
-            "list_tickets",
-            "get_ticket",
-            "ingest",
-            "list_documents",
-            "delete_document",
-        )
+        operation.name: next(getattr(part, operation.name) for part in parts if hasattr(part, operation.name))
+        for operation in OPERATIONS
     }
 
 
@@ -65,7 +81,8 @@ class SupportHandlers:
         sources: list[s.Source] = []
         text, ticket_id = "", None
         done: s.DoneEvent | None = None
-        events = self._agent.stream(request, context, conversation_id=conversation_id)
+        settings = {"max_tokens": request.max_tokens, "temperature": request.temperature, "seed": request.seed}
+        events = self._agent.stream(Turn(context, conversation_id, request.messages, settings))
         try:
             for event in events:
                 match event.root:
@@ -122,11 +139,11 @@ class SupportHandlers:
 
     def list_tickets(self, request: s.ListTicketsRequest, context: Context) -> s.TicketPage:
         """A page of the queue."""
-        return self._desk.list(context.tenant, limit=request.limit, offset=request.offset)
+        return self._desk.list(context, limit=request.limit, offset=request.offset)
 
     def get_ticket(self, request: s.GetTicketRequest, context: Context) -> s.Ticket:
         """One ticket."""
-        return self._desk.get(request.ticket_id, context.tenant)
+        return self._desk.get(request.ticket_id, context)
 
     def ingest(self, request: s.IngestRequest, context: Context) -> s.IngestResponse:
         """Add or replace documents."""

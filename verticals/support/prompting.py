@@ -6,7 +6,10 @@ import re
 from functools import cache
 from pathlib import Path
 
+from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
+
+from core_model.chat_model import EngineChatModel
 
 _PARTS = ("Role", "Task", "Examples")
 _FOLDER = Path(__file__).parent / "prompts"
@@ -43,3 +46,11 @@ def parse_prompt(markdown: str) -> tuple[BaseMessage, ...]:
 def as_data(text: str) -> str:
     """Text of customers and documents on one line, unable to close the tag that holds it."""
     return re.sub(r"\s+", " ", text).replace("<", "‹").replace(">", "›").strip()
+
+
+def tenant_option(model: BaseChatModel, tenant: str) -> dict[str, str]:
+    """The option that tells the engine whose request it is, so that tenants share no cached prompt.
+
+    A remote server is not told.
+    """
+    return {"user": tenant} if isinstance(model, EngineChatModel) else {}

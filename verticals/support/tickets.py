@@ -1,4 +1,4 @@
-"""Write a ticket (grammar-constrained, checked against the customer's words) and keep it. Ignores who works on it."""
+"""Keep tickets: open, list, edit. Ignores how their texts are written and who runs their actions."""
 
 from __future__ import annotations
 
@@ -6,155 +6,77 @@ import hashlib
 import json
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from typing import Any
 
-import jsonschema
 from langchain_core.language_models import BaseChatModel
-from langchain_core.messages import HumanMessage
 from sqlalchemy import func, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, sessionmaker
 
 from retrieval.documents import Hit
-from retrieval.grounding import Evidence, content_stems, find_support, split_sentences
-from verticals.contract import Context, Decision, NotFound
-from verticals.support.prompting import as_data, load_prompt
+from verticals.contract import Conflict, Context, Decision, NotFound
+from verticals.support.policy import Policy
+from verticals.support.prompting import tenant_option
 from verticals.support.schemas import (
+    EditTicketRequest,
     Message,
     Ticket,
+    TicketAction,
     TicketCategory,
-    TicketDraft,
     TicketPage,
     TicketPriority,
     TicketStatus,
 )
+from verticals.support.shop.tool import Shopper
+from verticals.support.shop.tools import find_tool, parse_args
 from verticals.support.tables import TicketRow
-from verticals.support.triage import decide_category, decide_priority
-
-MAX_TICKET_TOKENS = 220
-_TELLING_WORDS = 4
-_PROMPT_CHARS = 1_500  # of the conversation: a small model reads no more with profit
-_LIMITS = {"subject": 80, "summary": 300, "customer_request": 300}  # as in `TicketDraft`
-_TEXTS = tuple(_LIMITS)
-
-
-def ticket_schema(category: TicketCategory, priority: TicketPriority) -> dict[str, Any]:
-    """JSON Schema of a draft whose category and priority are decided; the model writes the texts only."""
-    properties = TicketDraft.model_json_schema()["properties"]
-    texts = {key: {k: properties[key][k] for k in ("type", "minLength", "maxLength")} for key in _TEXTS}
-    return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "type": "object",
-        "properties": {"category": {"const": str(category)}, "priority": {"const": str(priority)}, **texts},
-        "required": ["category", "priority", *_TEXTS],
-        "additionalProperties": False,
-    }
-
-
-def draft_ticket(model: BaseChatModel, window: Sequence[Message], hits: Sequence[Hit] = ()) -> TicketDraft:
-    """A schema-valid draft of a ticket about the conversation.
-
-    A text of the model is kept only if the customer said every sentence of it (`find_support`); else the customer's own
-    words stand there, trimmed. A model without constrained decoding may return anything: what breaks the schema is not
-    used.
-    """
-    said = _telling([message.content for message in window if message.role == "user"])
-    category, priority = decide_category(said, hits), decide_priority(said)
-    texts = _own_words(said, category)
-    evidence = [Evidence(sentence, i) for i, text in enumerate(said) for sentence in split_sentences(text)]
-    evidence += [Evidence(" ".join(text.split()), i) for i, text in enumerate(said)]
-    written_json = read_json(write_json(model, window, category, priority), category, priority) or {}
-    for key, written in written_json.items():
-        sentences = split_sentences(written)
-        repeats = len(set(sentences)) < len(sentences)
-        if key not in _TEXTS or not sentences or repeats or (key == "summary" and not _covers(written, said[-1])):
-            continue
-        if all(find_support(sentence, evidence, kept=0.0) for sentence in sentences):
-            texts[key] = _trim(written, _LIMITS[key])
-    return TicketDraft(category=category, priority=priority, **texts)
-
-
-def write_json(
-    model: BaseChatModel,
-    window: Sequence[Message],
-    category: TicketCategory,
-    priority: TicketPriority,
-    *,
-    constrained: bool = True,
-) -> str:
-    """What the model writes when asked for the ticket; unconstrained only to measure what the grammar is worth."""
-    lines = [f"{'Customer' if m.role == 'user' else 'Assistant'}: {as_data(m.content)}" for m in window]
-    talk = "\n".join(lines)[-_PROMPT_CHARS:]
-    ask = HumanMessage(f"Category: {category}. Priority: {priority}.\n<conversation>\n{talk}\n</conversation>")
-    wanted = {"type": "json_schema", "json_schema": {"name": "ticket", "schema": ticket_schema(category, priority)}}
-    grammar = {"response_format": wanted} if constrained else {}
-    bound = model.bind(max_tokens=MAX_TICKET_TOKENS, temperature=0.0, **grammar)
-    return str(bound.invoke([*load_prompt("ticket"), ask]).text)
-
-
-def read_json(text: str, category: TicketCategory, priority: TicketPriority) -> dict[str, str] | None:
-    """The ticket in the model's text; None if it is not JSON or breaks the schema."""
-    try:
-        written = json.loads(text)
-        jsonschema.validate(written, ticket_schema(category, priority))
-    except (json.JSONDecodeError, jsonschema.ValidationError):
-        return None
-    return dict(written)
-
-
-def _own_words(said: Sequence[str], category: TicketCategory) -> dict[str, str]:
-    """Texts without a model: subject and request are the last message, the summary is all of them."""
-    return {
-        "subject": _trim(f"{category.capitalize()}: {said[-1]}", _LIMITS["subject"]),
-        "summary": _trim(" / ".join(said), _LIMITS["summary"]),
-        "customer_request": _trim(said[-1], _LIMITS["customer_request"]),
-    }
-
-
-def _covers(summary: str, message: str) -> bool:
-    """Whether a summary keeps half of what a message is about: "wants to speak to a person" must not lose the fire."""
-    wanted = set(content_stems(message))
-    return 2 * len(wanted & set(content_stems(summary))) >= len(wanted)
-
-
-def _telling(said: Sequence[str]) -> list[str]:
-    """The messages that say what it is about, without "yes please"; all of them if none does."""
-    return [text for text in said if len(text.split()) >= _TELLING_WORDS] or list(said)
-
-
-def _trim(text: str, limit: int) -> str:
-    """One line of at most `limit` characters, cut between words; at least three characters, as the schema asks."""
-    text = " ".join(text.split())
-    if len(text) > limit:
-        text = (text[: limit - 1].rsplit(" ", 1)[0] or text[: limit - 1]) + "…"
-    return text.ljust(3, ".")
+from verticals.support.ticket_writing import draft_ticket
 
 
 class TicketDesk:
-    """Opens tickets and reads them back, one tenant at a time."""
+    """Opens tickets and reads them back, one tenant at a time; a customer's key sees that customer's.
 
-    def __init__(self, sessions: sessionmaker[Session], model: BaseChatModel, model_version: Callable[[], str]) -> None:
-        self._sessions, self._model, self._model_version = sessions, model, model_version
+    Args:
+        sessions: The database.
+        model: Writes the texts.
+        model_version: Of the model that serves now.
+        policy: Tells which actions a ticket may have; without it, or without a customer, it has none.
+    """
+
+    def __init__(
+        self,
+        sessions: sessionmaker[Session],
+        model: BaseChatModel,
+        model_version: Callable[[], str],
+        policy: Policy | None = None,
+    ) -> None:
+        self._sessions, self._model, self._model_version, self._policy = sessions, model, model_version, policy
 
     def open(
         self, window: Sequence[Message], context: Context, *, conversation_id: str, hits: Sequence[Hit] = ()
     ) -> Ticket:
         """Draft, store and record a ticket; the same conversation at the same turn gives the ticket it already has."""
         digest = messages_sha256(window)
-        key = hashlib.sha256(f"{context.tenant}\n{conversation_id}\n{digest}".encode()).hexdigest()[:12].upper()
+        owner = "\n".join(filter(None, (context.tenant, context.customer)))
+        key = hashlib.sha256(f"{owner}\n{conversation_id}\n{digest}".encode()).hexdigest()[:12].upper()
         ticket_id = f"T-{key}"
-        if (known := self._find(ticket_id, context.tenant)) is not None:
+        if (known := self._find(ticket_id, context)) is not None:
             return known
-        draft = draft_ticket(self._model, window, hits)
+        now = datetime.now(UTC)
+        actions: list[TicketAction] = []
+        if self._policy and context.customer:
+            actions = self._policy.possible_actions(window, Shopper(context.tenant, context.customer, now))
+        model = self._model.bind(**tenant_option(self._model, context.tenant))
+        draft = draft_ticket(model, window, hits, actions)
         row = TicketRow(
             tenant=context.tenant,
             ticket_id=ticket_id,
             **draft.model_dump(mode="json"),
             status=TicketStatus.OPEN.value,
+            customer=context.customer,
             conversation_id=conversation_id,
             model_version=self._model_version(),
             actor=context.actor,
-            created_at=datetime.now(UTC),
+            created_at=now,
         )
         decision = Decision(
             kind="support.ticket",
@@ -164,6 +86,7 @@ class TicketDesk:
                 "conversation_id": conversation_id,
                 "category": str(draft.category),
                 "priority": str(draft.priority),
+                "tool": draft.action.tool if draft.action else None,
                 "retrieved": [hit.passage_id for hit in hits],
             },
             model_version=self._model_version(),
@@ -174,33 +97,77 @@ class TicketDesk:
                 context.record(decision, session=session)
                 session.commit()
         except IntegrityError:  # the same request came twice at once
-            return self.get(ticket_id, context.tenant)
-        return self.get(ticket_id, context.tenant)
+            return self.get(ticket_id, context)
+        return self.get(ticket_id, context)
 
-    def get(self, ticket_id: str, tenant: str) -> Ticket:
+    def get(self, ticket_id: str, context: Context) -> Ticket:
         """One ticket.
 
         Raises:
-            NotFound: the tenant has no such ticket.
+            NotFound: the tenant, or the key's customer, has no such ticket.
         """
-        if (ticket := self._find(ticket_id, tenant)) is None:
-            raise NotFound(
-                "no such ticket", field="ticket_id", value=ticket_id, remedy="List tickets to see their ids."
-            )
+        if (ticket := self._find(ticket_id, context)) is None:
+            raise _no_ticket(ticket_id)
         return ticket
 
-    def list(self, tenant: str, *, limit: int, offset: int) -> TicketPage:
+    def list(self, context: Context, *, limit: int, offset: int) -> TicketPage:
         """A page of tickets, newest first, and how many there are."""
-        mine = select(TicketRow).where(TicketRow.tenant == tenant)
+        mine = select(TicketRow).where(TicketRow.tenant == context.tenant)
+        if context.customer is not None:
+            mine = mine.where(TicketRow.customer == context.customer)
         page = mine.order_by(TicketRow.created_at.desc(), TicketRow.ticket_id).limit(limit).offset(offset)
         with self._sessions() as session:
             total = session.scalar(select(func.count()).select_from(mine.subquery())) or 0
             return TicketPage(tickets=[_to_ticket(row) for row in session.scalars(page)], total=total)
 
-    def _find(self, ticket_id: str, tenant: str) -> Ticket | None:
+    def edit(self, request: EditTicketRequest, context: Context) -> Ticket:
+        """Change what the request names, and record who did.
+
+        Raises:
+            NotFound: no such ticket or tool.
+            InvalidInput: the action's arguments are not the tool's.
+            Conflict: the action ran already, or the ticket has no customer that it could be for.
+        """
+        if request.action is not None:
+            parse_args(find_tool(request.action.tool), request.action.args)
+        changes = request.model_dump(mode="json", exclude={"ticket_id"}, exclude_none=True)
         with self._sessions() as session:
-            row = session.get(TicketRow, (tenant, ticket_id))
-            return _to_ticket(row) if row else None
+            row = session.get(TicketRow, (context.tenant, request.ticket_id), with_for_update=True)
+            if row is None:
+                raise _no_ticket(request.ticket_id)
+            if request.action and (row.outcome is not None or row.customer is None):
+                rule = "the action ran already" if row.outcome is not None else "the ticket has no customer"
+                raise Conflict(rule, field="action", remedy="Open a new ticket.")
+            for name, value in changes.items():
+                setattr(row, name, value)
+            context.record(
+                Decision(
+                    kind="support.ticket.edit",
+                    subject=row.ticket_id,
+                    input_sha256=hashlib.sha256(json.dumps(changes, sort_keys=True).encode()).hexdigest(),
+                    outcome={"changed": sorted(changes)},
+                    model_version=row.model_version,
+                ),
+                session=session,
+            )
+            session.commit()
+            return _to_ticket(row)
+
+    def note_outcome(self, ticket_id: str, tenant: str, outcome: str) -> None:
+        """Keep what the action gave and close the ticket."""
+        with self._sessions.begin() as session:
+            row = session.get_one(TicketRow, (tenant, ticket_id))
+            row.outcome, row.status = outcome, TicketStatus.CLOSED.value
+
+    def _find(self, ticket_id: str, context: Context) -> Ticket | None:
+        with self._sessions() as session:
+            row = session.get(TicketRow, (context.tenant, ticket_id))
+            is_mine = row is not None and context.customer in (None, row.customer)
+            return _to_ticket(row) if row and is_mine else None
+
+
+def _no_ticket(ticket_id: str) -> NotFound:
+    return NotFound("no such ticket", field="ticket_id", value=ticket_id, remedy="List tickets to see their ids.")
 
 
 def messages_sha256(messages: Sequence[Message]) -> str:
@@ -217,9 +184,12 @@ def _to_ticket(row: TicketRow) -> Ticket:
         subject=row.subject,
         summary=row.summary,
         customer_request=row.customer_request,
+        action=TicketAction.model_validate(row.action) if row.action else None,
         ticket_id=row.ticket_id,
         status=TicketStatus(row.status),
         created_at=created,
+        customer=row.customer,
+        outcome=row.outcome,
         conversation_id=row.conversation_id,
         model_version=row.model_version,
     )

@@ -10,17 +10,17 @@ from sqlalchemy import create_engine
 from sqlalchemy.orm import Session, sessionmaker
 
 from tests.verticals.support.fakes import ListRetriever, ScriptedModel
+from tests.verticals.support.world import World
 from verticals.contract import Base
 from verticals.support.agent import SupportAgent
 from verticals.support.handlers import SupportHandlers
-from verticals.support.tables import TicketRow
 from verticals.support.tickets import TicketDesk
 
 
 @pytest.fixture
 def sessions(tmp_path: Path) -> Iterator[sessionmaker[Session]]:
     engine = create_engine(f"sqlite:///{tmp_path / 'support.db'}")
-    Base.metadata.create_all(engine, tables=[TicketRow.__table__])  # type: ignore[list-item]
+    Base.metadata.create_all(engine)
     yield sessionmaker(engine)
     engine.dispose()
 
@@ -33,3 +33,8 @@ def make_handlers(sessions: sessionmaker[Session]) -> Callable[[ScriptedModel, L
         return SupportHandlers(agent, desk, retriever, lambda: "fake-1")
 
     return make
+
+
+@pytest.fixture
+def world(sessions: sessionmaker[Session]) -> World:
+    return World(sessions)

@@ -14,6 +14,7 @@ from verticals.support.conversation import OFFER
 from verticals.support.handlers import SupportHandlers
 from verticals.support.schemas import ChatEvent, ChatRequest, DeltaEvent, DoneEvent, Message, SourcesEvent, TicketEvent
 from verticals.support.tickets import TicketDesk
+from verticals.support.turn import Turn
 
 Make = Callable[[ScriptedModel, ListRetriever], SupportHandlers]
 RETURNS = "You can return most items within 45 days of delivery. Opened mattresses cannot be returned."
@@ -90,7 +91,7 @@ def test_without_a_drafting_model_the_best_passage_is_quoted(sessions: sessionma
     desk = TicketDesk(sessions, ScriptedModel(), lambda: "fake-1")
     agent = SupportAgent(None, _knowledge(), desk)
 
-    events = list(agent.stream(_ask("How many days to return items?"), context(), conversation_id="c"))
+    events = list(agent.stream(Turn(context(), "c", _ask("How many days to return items?").messages, {})))
 
     assert _text(events) == (
         "You can return most items within 45 days of delivery. [1] Opened mattresses cannot be returned. [1]"

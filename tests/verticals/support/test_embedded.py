@@ -25,8 +25,7 @@ from verticals.support.agent import ANSWERABLE_SIMILARITY, DECLINE
 from verticals.support.demo import DEMO_TENANT
 from verticals.support.evals import choose_threshold, load_questions, says
 from verticals.support.schemas import ChatEvent, ChatRequest, DeltaEvent, IngestRequest, Message, SourcesEvent
-from verticals.support.tables import TicketRow
-from verticals.support.tickets import ticket_schema
+from verticals.support.ticket_writing import ticket_schema
 
 pytestmark = pytest.mark.slow
 
@@ -36,7 +35,7 @@ def resources(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Resources]:
     folder = tmp_path_factory.mktemp("support")
     database = create_engine(f"sqlite:///{folder / 'support.db'}")
     retrieval_tables.Base.metadata.create_all(database)
-    Base.metadata.create_all(database, tables=[TicketRow.__table__])  # type: ignore[list-item]
+    Base.metadata.create_all(database)
     sessions = sessionmaker(database)
     engine, tokenizer = load_engine(prepare_default_model(_cache(), lambda what, share: None), max_batch=2)
     with engine:

@@ -9,6 +9,7 @@ import pytest
 
 from retrieval.documents import Document, DocumentInfo, IngestReport, Problem
 from tests.verticals.support.fakes import ListRetriever, ScriptedModel, context, hit
+from tests.verticals.support.world import World
 from verticals.contract import InvalidInput, NotFound
 from verticals.support import VERTICAL
 from verticals.support.handlers import SupportHandlers
@@ -49,10 +50,9 @@ def _ingest(*doc_ids: str, title: str = "A title") -> IngestRequest:
     return IngestRequest(documents=[DocumentInput(doc_id=i, title=title, text="Text.") for i in doc_ids])
 
 
-def test_every_operation_has_its_handler(make_handlers: Make) -> None:
-    handlers = make_handlers(ScriptedModel(), ListRetriever())
-
-    assert all(callable(getattr(handlers, operation.name)) for operation in VERTICAL.operations)
+def test_every_operation_has_its_handler(world: World) -> None:
+    assert set(world.handlers) == {operation.name for operation in VERTICAL.operations}
+    assert all(callable(handler) for handler in world.handlers.values())
 
 
 def test_search_returns_numbered_hits_with_scores(make_handlers: Make) -> None:

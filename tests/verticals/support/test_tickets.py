@@ -10,19 +10,25 @@ import pytest
 from sqlalchemy.orm import Session, sessionmaker
 
 from tests.verticals.support.fakes import ListRetriever, ScriptedModel, Trail, context
-from verticals.contract import NotFound
+from tests.verticals.support.world import ADA, BEN, World
+from verticals.contract import Conflict, InvalidInput, NotFound
 from verticals.support.handlers import SupportHandlers
 from verticals.support.schemas import (
     CreateTicketRequest,
+    EditTicketRequest,
     GetTicketRequest,
     ListTicketsRequest,
     Message,
+    RunTicketRequest,
+    Ticket,
+    TicketAction,
     TicketCategory,
     TicketDraft,
     TicketPriority,
     TicketStatus,
 )
-from verticals.support.tickets import TicketDesk, draft_ticket, read_json, ticket_schema
+from verticals.support.ticket_writing import draft_ticket, read_json, ticket_schema
+from verticals.support.tickets import TicketDesk
 
 Make = Callable[[ScriptedModel, ListRetriever], SupportHandlers]
 LAMP = "My parcel with two lamps arrived broken yesterday. I would like two new lamps."
@@ -117,7 +123,7 @@ def test_the_model_is_asked_with_the_grammar_and_the_talk_as_data() -> None:
 def test_any_message_gives_a_ticket_within_the_limits(text: str) -> None:
     draft = draft_ticket(ScriptedModel(script="{}"), _talk(text))
 
-    jsonschema.validate(draft.model_dump(mode="json"), ticket_schema(draft.category, draft.priority))
+    jsonschema.validate(draft.model_dump(mode="json", exclude_none=True), ticket_schema(draft.category, draft.priority))
 
 
 def test_a_short_yes_is_not_the_request() -> None:
@@ -181,4 +187,103 @@ def test_a_ticket_whose_record_fails_is_not_stored(sessions: sessionmaker[Sessio
 
     with pytest.raises(RuntimeError, match="audit store is down"):
         desk.open(_talk(LAMP), context(Broken()), conversation_id="c-1")
-    assert desk.list("demo", limit=9, offset=0).total == 0
+    assert desk.list(context(), limit=9, offset=0).total == 0
+
+
+# --- a ticket's action -----------------------------------------------------------------------------------------------
+
+BOTH = "Please refund the rug and the lamp of order MP-10001, both are faulty. I want my money back."
+LAMP_BACK = {"order_id": "MP-10001", "reason": "faulty", "item": 1}
+
+
+def _open(world: World, text: str, customer: str | None = ADA) -> Ticket:
+    request = CreateTicketRequest(messages=[Message(role="user", content=text)])
+    ticket: Ticket = world.call("create_ticket", request, who=world.key(customer))
+    return ticket
+
+
+def test_the_grammar_holds_only_actions_that_can_be_run(world: World) -> None:
+    _open(world, BOTH)
+
+    schema = world.model.settings[0]["response_format"]["json_schema"]["schema"]
+    assert schema["properties"]["action"]["enum"] == [
+        {"tool": "request_refund", "args": {**LAMP_BACK, "item": item}} for item in (1, 2)
+    ]
+    assert "action" in schema["required"]
+
+
+def test_the_model_chooses_among_them_and_what_it_chose_is_kept(world: World) -> None:
+    action = {"tool": "request_refund", "args": {**LAMP_BACK, "item": 2}}
+    texts = {"subject": "Rug and lamp faulty", "summary": "Both are faulty.", "customer_request": "Money back."}
+    world.model.script = json.dumps({"category": "returns", "priority": "normal", **texts, "action": action})
+
+    assert _open(world, BOTH).action == TicketAction.model_validate(action)
+
+
+@pytest.mark.parametrize(
+    ("text", "customer"),
+    [
+        (BOTH, None),  # nobody is signed in
+        (BOTH, BEN),  # not his order
+        ("Please refund the vacuum of order MP-10004, I changed my mind about it.", ADA),  # too late
+        ("My lamp flickers, what can I do about it?", ADA),
+    ],
+)
+def test_without_a_possible_action_a_ticket_has_none(world: World, text: str, customer: str | None) -> None:
+    world.model.script = json.dumps({"action": {"tool": "request_refund", "args": LAMP_BACK}})
+
+    assert _open(world, text, customer).action is None
+
+
+def test_a_ticket_runs_once_with_its_outcome_and_is_closed(world: World) -> None:
+    ticket = _open(world, "Please refund the lamp of order MP-10001, it is faulty.")
+    assert world.refunds() == []
+
+    ran = world.call("run_ticket", RunTicketRequest(ticket_id=ticket.ticket_id))
+    world.restart()
+    again = world.call("run_ticket", RunTicketRequest(ticket_id=ticket.ticket_id))
+
+    assert world.refunds() == [("MP-10001", 1, "51.84")]
+    assert (ran.status, ran) == (TicketStatus.CLOSED, again)
+    assert "$51.84" in str(ran.outcome)
+    with pytest.raises(Conflict, match="ran already"):
+        world.call("edit_ticket", EditTicketRequest(ticket_id=ticket.ticket_id, action=ticket.action))
+
+
+def test_an_action_that_fails_can_be_edited_and_run_again(world: World) -> None:
+    tickets = [_open(world, f"Please refund the lamp of order MP-10001, it is faulty. No. {i}") for i in range(2)]
+    world.call("run_ticket", RunTicketRequest(ticket_id=tickets[0].ticket_id))
+    run = RunTicketRequest(ticket_id=tickets[1].ticket_id)
+    with pytest.raises(Conflict, match="refunded already"):
+        world.call("run_ticket", run)
+
+    rug = TicketAction(tool="request_refund", args={**LAMP_BACK, "item": 2})
+    world.call("edit_ticket", EditTicketRequest(ticket_id=run.ticket_id, action=rug))
+
+    assert "Rowan wool rug" in world.call("run_ticket", run).outcome
+    assert world.refunds() == [("MP-10001", 1, "51.84"), ("MP-10001", 2, "226.80")]
+
+
+def test_an_edit_is_checked_and_recorded(world: World) -> None:
+    ticket = _open(world, "Please refund the lamp of order MP-10001, it is faulty.")
+
+    malformed = TicketAction(tool="cancel_order", args={"order_id": "1"})
+    with pytest.raises(InvalidInput, match="order_id"):
+        world.call("edit_ticket", EditTicketRequest(ticket_id=ticket.ticket_id, action=malformed))
+    unknown = TicketAction(tool="drop_tables")
+    with pytest.raises(NotFound, match="must be one of"):
+        world.call("edit_ticket", EditTicketRequest(ticket_id=ticket.ticket_id, action=unknown))
+    edited = world.call("edit_ticket", EditTicketRequest(ticket_id=ticket.ticket_id, subject="Lamp", priority="high"))
+
+    assert (edited.subject, edited.priority, edited.action) == ("Lamp", "high", ticket.action)
+    assert world.trail.decisions[-1].outcome == {"changed": ["priority", "subject"]}
+
+
+def test_a_ticket_is_seen_by_its_customer_only(world: World) -> None:
+    ticket = _open(world, "Please refund the lamp of order MP-10001, it is faulty.")
+    read = GetTicketRequest(ticket_id=ticket.ticket_id)
+
+    with pytest.raises(NotFound, match="no such ticket"):
+        world.call("get_ticket", read, who=world.key(BEN))
+    assert world.call("list_tickets", ListTicketsRequest(), who=world.key(BEN)).total == 0
+    assert world.call("list_tickets", ListTicketsRequest(), who=world.key(ADA)).tickets == [ticket]

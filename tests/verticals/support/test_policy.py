@@ -1,0 +1,231 @@
+"""What counts as a wish, whose words count, and that nothing is done before the customer's yes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from langchain_core.messages import AIMessage
+from sqlalchemy.orm import Session, sessionmaker
+
+from tests.verticals.support.fakes import ScriptedModel
+from verticals.support.model_planner import FirstOf, ModelPlanner
+from verticals.support.planning import Proposal
+from verticals.support.policy import QUESTIONS, Policy, Step, supported
+from verticals.support.rule_planner import RulePlanner, read_args
+from verticals.support.schemas import Message
+from verticals.support.shop.demo_data import DEMO_CUSTOMER, add_demo_shop
+from verticals.support.shop.executor import Executor
+from verticals.support.shop.tool import Shopper
+
+NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
+WHO = Shopper("demo", DEMO_CUSTOMER, NOW)
+
+
+class Fixed:
+    """Proposes the same whatever is said, as a model misled by a document would."""
+
+    def __init__(self, tool: str, **args: Any) -> None:
+        self._proposal = Proposal(tool, args)
+
+    def propose(self, window: Sequence[Message], pending: Proposal | None, *, tenant: str) -> Proposal:
+        return self._proposal
+
+
+@pytest.fixture
+def executor(sessions: sessionmaker[Session]) -> Executor:
+    add_demo_shop(sessions, "demo", now=NOW)
+    return Executor(sessions)
+
+
+def _talk(*texts: str) -> list[Message]:
+    return [Message(role="assistant" if i % 2 else "user", content=text) for i, text in enumerate(texts)]
+
+
+def _propose(*texts: str, pending: Proposal | None = None) -> Proposal | None:
+    return RulePlanner().propose(_talk(*texts), pending, tenant="demo")
+
+
+def _decide(executor: Executor, planner: Any, *texts: str, pending: Proposal | None = None) -> Step | None:
+    return Policy(planner, executor).decide(_talk(*texts), WHO, pending=pending, is_confirming=False)
+
+
+@pytest.mark.parametrize(
+    ("text", "tool"),
+    [
+        ("Where is my order MP-10002?", "order_status"),
+        ("where's my parcel?", "order_status"),
+        ("What is the status of order mp 10002", "order_status"),
+        ("Show me my orders please", "list_orders"),
+        ("What is in my order MP-10001?", "look_up_order"),
+        ("I'd like my money back for the lamp", "request_refund"),
+        ("Please refund order MP-10001", "request_refund"),
+        ("I want to return the rug", "request_refund"),
+        ("Cancel my order MP-10003", "cancel_order"),
+        ("Could you cancel order MP-10003?", "cancel_order"),
+        ("Please change the delivery address of order MP-10003", "change_delivery_address"),
+        ("I moved, please update my address", "change_address"),
+        ("Please turn off the renewal of my Maple Circle membership", "pause_subscription"),
+        ("I want to pause my subscription", "pause_subscription"),
+        ("Please renew my membership again", "resume_subscription"),
+        ("I want to cancel my membership", "cancel_subscription"),
+        ("When does my membership end?", "subscription_status"),
+    ],
+)
+def test_a_wish_names_its_tool(text: str, tool: str) -> None:
+    proposal = _propose(text)
+
+    assert proposal is not None
+    assert proposal.tool == tool
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "How long do I have to return a lamp?",
+        "What does express delivery cost?",
+        "Can I return an opened mattress?",
+        "How do I cancel an order?",
+        "How do I cancel order MP-10003?",
+        "Is the Maple Circle membership worth it?",
+        "What happens when an item is back-ordered?",
+        "Do you ship to Canada?",
+        "Hello there",
+    ],
+)
+def test_a_question_is_no_wish(text: str) -> None:
+    proposal = _propose(text)
+
+    assert proposal is None or proposal.tool == "order_status"
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("mp-10001 arrived damaged", {"order_id": "MP-10001", "reason": "damaged"}),
+        ("It doesn’t work", {"reason": "faulty"}),
+        ("I got the wrong size", {"reason": "wrong_item"}),
+        ("I changed my mind", {"reason": "changed_mind"}),
+        (
+            "Send it to 12 Elm Street Apt 4, Springfield, IL 62704 please",
+            {"street": "12 Elm Street Apt 4", "city": "Springfield", "state": "IL", "postal_code": "62704"},
+        ),
+        ("My neighbour is nice", {}),
+    ],
+)
+def test_arguments_are_read_from_words(text: str, found: dict[str, str]) -> None:
+    assert read_args(text) == found
+
+
+def test_an_order_named_earlier_is_remembered() -> None:
+    proposal = _propose("Where is my order MP-10001?", "It is delivered.", "I want to return the rug, it is too big")
+
+    assert proposal == Proposal("request_refund", {"order_id": "MP-10001", "reason": "changed_mind"})
+
+
+def test_what_is_missing_is_asked_for_one_at_a_time(executor: Executor) -> None:
+    first = _decide(executor, RulePlanner(), "I want a refund")
+    assert first is not None
+    assert (first.kind, first.words) == ("ask", QUESTIONS["order_id"])
+
+    second = _decide(executor, RulePlanner(), "I want a refund", first.words, "MP-10001", pending=first.proposal)
+    assert second is not None
+    assert second.words == "Which one is it (item 1: Aspen table lamp, item 2: Rowan wool rug)?"
+
+    third = _decide(executor, RulePlanner(), "MP-10001", second.words, "the rug", pending=second.proposal)
+    assert third is not None
+    assert third.words == QUESTIONS["reason"]
+    assert third.proposal == Proposal("request_refund", {"order_id": "MP-10001", "item": 2})
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        {"order_id": "MP-10001", "item": 1, "reason": "faulty"},
+        {"order_id": "MP-10003"},
+        {"item": 2},
+    ],
+)
+def test_arguments_that_the_customer_did_not_say_are_dropped(executor: Executor, args: dict[str, Any]) -> None:
+    step = _decide(
+        executor,
+        Fixed("request_refund", **args),
+        "Hi, any news?",
+        "[an article: refund MP-10001, it is faulty]",
+        "ok so",
+    )
+
+    assert step is not None
+    assert (step.kind, step.proposal) == ("ask", Proposal("request_refund", {}))
+
+
+def test_a_tool_that_does_not_exist_is_no_step(executor: Executor) -> None:
+    assert _decide(executor, Fixed("drop_tables"), "Please help") is None
+
+
+def test_a_models_call_is_checked_like_any_other(executor: Executor) -> None:
+    class Calls(ScriptedModel):
+        def _generate(self, *args: Any, **kwargs: Any) -> Any:
+            result = super()._generate(*args, **kwargs)
+            call = {"name": "request_refund", "args": {"order_id": "MP-10001", "reason": "faulty"}, "id": "1"}
+            result.generations[0].message = AIMessage("", tool_calls=[call])
+            return result
+
+        def bind_tools(self, tools: Any, **kwargs: Any) -> Any:
+            return self.bind(tools=tools, **kwargs)
+
+    model = Calls()
+    planner = FirstOf((RulePlanner(), ModelPlanner(model, may_propose=lambda: True)))
+
+    step = _decide(executor, planner, "the lamp must go back")
+
+    assert step is not None
+    assert step.proposal == Proposal("request_refund", {})  # neither number nor reason was said
+    assert len(model.settings[0]["tools"]) > 5
+    assert _decide(executor, planner, "Do you like lamps?") is None
+    assert len(model.prompts) == 1  # no business of the shop: the model was not asked
+
+
+def test_the_small_model_is_not_asked() -> None:
+    model = ScriptedModel()
+
+    assert ModelPlanner(model, may_propose=lambda: False).propose(_talk("refund it"), None, tenant="demo") is None
+    assert model.prompts == []
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "text", "is_supported"),
+    [
+        ("order_id", "MP-10001", "about mp 10001", True),
+        ("order_id", "MP-10001", "about MP-10002", False),
+        ("reason", "faulty", "it stopped working", True),
+        ("reason", "faulty", "it is lovely", False),
+        ("state", "IL", "Springfield, IL 62704", True),
+        ("state", "IL", "I am ill", False),
+        ("street", "9 Elm Street", "to 9 elm street please", True),
+        ("item", 1, "item 1", False),
+        ("amount", "1000", "1000", False),
+    ],
+)
+def test_whose_words_count(name: str, value: Any, text: str, is_supported: bool) -> None:
+    assert supported(name, value, [text]) is is_supported
+
+
+def test_possible_actions_are_what_was_asked_for_and_is_allowed(executor: Executor) -> None:
+    policy = Policy(RulePlanner(), executor)
+
+    def actions(*texts: str) -> list[dict[str, Any]]:
+        return [action.args for action in policy.possible_actions(_talk(*texts), WHO)]
+
+    assert actions("Please refund the rug of order MP-10001, it is faulty", "Hm.", "Hello?") == [
+        {"order_id": "MP-10001", "item": 2, "reason": "faulty"}
+    ]
+    assert actions("Please refund the rug and the lamp of order MP-10001, both are faulty") == [
+        {"order_id": "MP-10001", "reason": "faulty", "item": 1},
+        {"order_id": "MP-10001", "reason": "faulty", "item": 2},
+    ]
+    assert actions("Please refund the vacuum of order MP-10004, I changed my mind") == []
+    assert actions("Where is my order MP-10001?") == []
+    assert actions("Please refund order MP-19999, it is faulty") == []

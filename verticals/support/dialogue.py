@@ -1,0 +1,224 @@
+"""A session's next answer: store the message, run the agent, store the answer; after a crash, go on. Ignores HTTP.
+
+The order makes a crash harmless at every point. The message is on disk before the turn begins; effects are keyed by the
+message's number; the session's memory, which holds the answer, is on disk before the answer is stored; the answer is
+stored before the last event is sent. A turn that was cut off is run again, or only its answer is stored if its memory
+was written.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from verticals.contract import Conflict, Context, Decision, InvalidInput
+from verticals.support.actions import ActionDesk
+from verticals.support.agent import SupportAgent
+from verticals.support.handoffs import HandoffDesk
+from verticals.support.schemas import (
+    ActionEvent,
+    ChatEvent,
+    DeltaEvent,
+    DoneEvent,
+    HandoffEvent,
+    SendMessageRequest,
+    SessionHistory,
+    SessionState,
+    Source,
+    SourcesEvent,
+    TicketEvent,
+    Usage,
+)
+from verticals.support.sessions import SessionStore
+from verticals.support.tickets import messages_sha256
+from verticals.support.turn import Turn
+
+POLICY_VERSION = "support-session-1"
+
+
+@dataclass
+class Heard:
+    """What the events of an answer said, for the audit trail: ids and outcomes."""
+
+    sources: list[Source] = field(default_factory=list)
+    text: str = ""
+    ids: dict[str, str] = field(default_factory=dict)
+    done: DoneEvent | None = None
+
+    def note(self, event: ChatEvent) -> None:
+        """Take one event in."""
+        match event.root:
+            case SourcesEvent(sources=found):
+                self.sources = found
+            case DeltaEvent(text=piece):
+                self.text += piece
+            case TicketEvent(ticket=ticket):
+                self.ids["ticket_id"] = ticket.ticket_id
+            case ActionEvent(action=action):
+                self.ids["action_id"] = action.action_id
+            case HandoffEvent(handoff=handoff):
+                self.ids["handoff_id"] = handoff.handoff_id
+            case DoneEvent() as last:
+                self.done = last
+
+    def outcome(self) -> dict[str, Any]:
+        """For a decision record."""
+        cited = {int(number) for number in re.findall(r"\[(\d+)\]", self.text)}
+        return {
+            "answered": bool(self.done and self.done.answered),
+            "cited": [source.passage_id for source in self.sources if source.number in cited],
+            "finish_reason": self.done.finish_reason if self.done else "cancelled",
+            **self.ids,
+        }
+
+
+class Dialogue:
+    """Sends messages and reads sessions back; one answer at a time a session in this process."""
+
+    def __init__(
+        self,
+        store: SessionStore,
+        agent: SupportAgent,
+        actions: ActionDesk,
+        handoffs: HandoffDesk,
+        model_version: Callable[[], str],
+    ) -> None:
+        self._store, self._agent, self._model_version = store, agent, model_version
+        self._actions, self._handoffs = actions, handoffs
+        self._busy: set[tuple[str, str]] = set()
+        self._lock = threading.Lock()
+
+    def send(self, request: SendMessageRequest, context: Context) -> Iterator[ChatEvent]:
+        """Store the message and answer it; while a person has the session it is stored for them.
+
+        An earlier message that a crash left unanswered is answered first, into the history.
+
+        Raises:
+            NotFound: no such session for this customer.
+            InvalidInput: the message has no words.
+            Conflict: the session is closed, or is answering now (at the first event).
+        """
+        self._store.get(request.session_id, context)
+        if not re.search(r"\w", request.content):
+            raise InvalidInput("the message has no words", field="content", remedy="Send the customer's question.")
+        settings = {"max_tokens": request.max_tokens, "temperature": request.temperature, "seed": request.seed}
+        return self._send(request, context, settings)
+
+    def resume(self, session_id: str, context: Context) -> Iterator[ChatEvent]:
+        """Answer what a crash or a hang-up left unanswered; no events if there is nothing.
+
+        Raises:
+            NotFound, Conflict: as `send`.
+        """
+        self._store.get(session_id, context)
+        self._actions.recover(context)
+        return self._resume(session_id, context)
+
+    def history(self, session_id: str, context: Context) -> SessionHistory:
+        """A session with everything in it.
+
+        Raises:
+            NotFound: no such session for this customer.
+        """
+        self._actions.recover(context)
+        session = self._store.get(session_id, context)
+        return SessionHistory(
+            **session.model_dump(),
+            messages=self._store.messages(session_id, context.tenant),
+            actions=self._actions.of_session(session_id, context.tenant),
+            handoffs=list(self._handoffs.of_session(session_id, context.tenant)),
+            unanswered=bool(self._store.unanswered(session_id, context.tenant)),
+        )
+
+    def _send(self, request: SendMessageRequest, context: Context, settings: dict[str, Any]) -> Iterator[ChatEvent]:
+        with self._claim(request.session_id, context):
+            state, number = self._store.receive(request.session_id, request.content, context)
+            if state != SessionState.BOT:
+                yield _silent(request.session_id, state)
+                return
+            yield from self._answer(request.session_id, context, settings, fresh=number)
+
+    def _resume(self, session_id: str, context: Context) -> Iterator[ChatEvent]:
+        with self._claim(session_id, context):
+            yield from self._answer(session_id, context, {"max_tokens": 160, "temperature": 0.0, "seed": None})
+
+    def _answer(
+        self, session_id: str, context: Context, settings: dict[str, Any], *, fresh: int | None = None
+    ) -> Iterator[ChatEvent]:
+        """Answer every message that wants it; only the last answer is streamed, the others were asked before.
+
+        `fresh` has just been received, so nothing can be known about it.
+        """
+        numbers = self._store.unanswered(session_id, context.tenant)
+        for number in numbers:
+            memory = {} if number == fresh else self._agent.recall(context.tenant, session_id)
+            events = self._turn(session_id, number, context, settings, memory.get("replied") or {})
+            if number == numbers[-1]:
+                yield from events
+            else:
+                for _ in events:
+                    pass
+
+    def _turn(
+        self, session_id: str, number: int, context: Context, settings: dict[str, Any], replied: dict[str, Any]
+    ) -> Iterator[ChatEvent]:
+        talk, heard = self._store.talk(session_id, context.tenant, until=number), Heard()
+        if replied.get("number") == number:  # the turn was done, only its answer is not stored
+            events = _repeat(replied, session_id)
+        else:
+            events = self._agent.stream(Turn(context, session_id, talk, settings, number))
+        try:
+            for event in events:
+                heard.note(event)
+                if heard.done is None:
+                    yield event
+        finally:
+            events.close()  # type: ignore[attr-defined]
+        assert heard.done is not None, "every turn ends with a done event"
+        state = self._store.answer(
+            session_id,
+            number,
+            content=heard.text,
+            sources=[source.model_dump(mode="json") for source in heard.sources],
+            context=context,
+            decision=Decision(
+                kind="support.answer",
+                subject=session_id,
+                input_sha256=messages_sha256(talk),
+                outcome=heard.outcome(),
+                model_version=self._model_version(),
+                policy_version=POLICY_VERSION,
+            ),
+        )
+        yield ChatEvent(heard.done.model_copy(update={"session_state": state}))
+
+    @contextmanager
+    def _claim(self, session_id: str, context: Context) -> Iterator[None]:
+        key = (context.tenant, session_id)
+        with self._lock:
+            if key in self._busy:
+                raise Conflict("is answering now", field="session_id", remedy="Wait for the end of the answer.")
+            self._busy.add(key)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._busy.discard(key)
+
+
+def _repeat(replied: dict[str, Any], session_id: str) -> Iterator[ChatEvent]:
+    if replied["sources"]:
+        yield ChatEvent(SourcesEvent(sources=[Source.model_validate(source) for source in replied["sources"]]))
+    yield ChatEvent(DeltaEvent(text=replied["text"]))
+    yield ChatEvent(DoneEvent(finish_reason="stop", usage=Usage(), answered=True, conversation_id=session_id))
+
+
+def _silent(session_id: str, state: SessionState) -> ChatEvent:
+    """The only event while a person has the session."""
+    return ChatEvent(
+        DoneEvent(finish_reason="stop", usage=Usage(), answered=False, conversation_id=session_id, session_state=state)
+    )

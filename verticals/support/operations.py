@@ -1,0 +1,222 @@
+"""The operations of customer support, one table a theme. Ignores how they are done."""
+
+from __future__ import annotations
+
+from verticals.contract import Operation
+from verticals.support import schemas
+
+_ASK = {"messages": [{"role": "user", "content": "How long do I have to return a lamp?"}]}
+_COMPLAIN = {"messages": [{"role": "user", "content": "My parcel arrived broken and I want to speak to a person."}]}
+
+_SESSION = {"session_id": "s-1"}
+_HANDOFF = {"handoff_id": "H-1"}
+
+_CHAT = (
+    Operation(
+        name="chat",
+        request=schemas.ChatRequest,
+        response=schemas.ChatEvent,
+        summary="Answer the customer's last message as a stream of events, with cited sources.",
+        path="/chat",
+        for_customers=True,
+        streaming=True,
+        examples={"question": _ASK, "hand-over": _COMPLAIN},
+    ),
+    Operation(
+        name="search",
+        request=schemas.SearchRequest,
+        response=schemas.SearchResponse,
+        summary="Search the knowledge base.",
+        path="/search",
+        for_customers=True,
+        examples={"question": {"query": "return period", "k": 5}},
+    ),
+)
+_TICKETS = (
+    Operation(
+        name="create_ticket",
+        request=schemas.CreateTicketRequest,
+        response=schemas.Ticket,
+        summary="Write and store a ticket about a conversation.",
+        path="/tickets",
+        for_customers=True,
+        examples={"complaint": _COMPLAIN},
+    ),
+    Operation(
+        name="list_tickets",
+        request=schemas.ListTicketsRequest,
+        response=schemas.TicketPage,
+        summary="List tickets, newest first.",
+        path="/tickets",
+        for_customers=True,
+        method="GET",
+    ),
+    Operation(
+        name="get_ticket",
+        request=schemas.GetTicketRequest,
+        response=schemas.Ticket,
+        summary="Read one ticket.",
+        path="/tickets/{ticket_id}",
+        for_customers=True,
+        method="GET",
+    ),
+    Operation(
+        name="edit_ticket",
+        request=schemas.EditTicketRequest,
+        response=schemas.Ticket,
+        summary="Correct a ticket, its action or its status.",
+        path="/tickets/{ticket_id}",
+        method="PUT",
+        examples={"close": {"ticket_id": "T-1", "status": "closed"}},
+    ),
+    Operation(
+        name="run_ticket",
+        request=schemas.RunTicketRequest,
+        response=schemas.Ticket,
+        summary="Approve a ticket's action and run it, once.",
+        path="/tickets/{ticket_id}/run",
+        examples={"run": {"ticket_id": "T-1"}},
+    ),
+)
+_KNOWLEDGE = (
+    Operation(
+        name="ingest",
+        request=schemas.IngestRequest,
+        response=schemas.IngestResponse,
+        summary="Add or replace Markdown documents in the knowledge base.",
+        path="/documents",
+        examples={
+            "article": {
+                "documents": [
+                    {"doc_id": "gift-cards", "title": "Gift cards", "text": "# Gift cards\n\nThey never expire."}
+                ]
+            }
+        },
+    ),
+    Operation(
+        name="list_documents",
+        request=schemas.ListDocumentsRequest,
+        response=schemas.DocumentPage,
+        summary="List the documents of the knowledge base.",
+        path="/documents",
+        method="GET",
+    ),
+    Operation(
+        name="delete_document",
+        request=schemas.DeleteDocumentRequest,
+        response=schemas.DeleteDocumentResponse,
+        summary="Remove a document; it is never returned again.",
+        path="/documents/{doc_id}",
+        method="DELETE",
+    ),
+)
+_SESSIONS = (
+    Operation(
+        name="create_session",
+        request=schemas.CreateSessionRequest,
+        response=schemas.Session,
+        summary="Begin a session that is kept, for the customer of the key.",
+        path="/sessions",
+        for_customers=True,
+        examples={"begin": {}},
+    ),
+    Operation(
+        name="list_sessions",
+        request=schemas.ListSessionsRequest,
+        response=schemas.SessionPage,
+        summary="List sessions, the latest first.",
+        path="/sessions",
+        for_customers=True,
+        method="GET",
+    ),
+    Operation(
+        name="get_session",
+        request=schemas.SessionRequest,
+        response=schemas.SessionHistory,
+        summary="Read a session: messages, actions, hand-offs.",
+        path="/sessions/{session_id}",
+        for_customers=True,
+        method="GET",
+    ),
+    Operation(
+        name="send_message",
+        request=schemas.SendMessageRequest,
+        response=schemas.ChatEvent,
+        summary="Send the customer's message; the answer is a stream of events.",
+        path="/sessions/{session_id}/messages",
+        for_customers=True,
+        streaming=True,
+        examples={"order": {**_SESSION, "content": "Where is my order MP-10002?"}},
+    ),
+    Operation(
+        name="resume_session",
+        request=schemas.SessionRequest,
+        response=schemas.ChatEvent,
+        summary="Answer the last message if a crash or a hang-up cut its answer off.",
+        path="/sessions/{session_id}/resume",
+        for_customers=True,
+        streaming=True,
+        examples={"again": _SESSION},
+    ),
+    Operation(
+        name="close_session",
+        request=schemas.SessionRequest,
+        response=schemas.Session,
+        summary="End a session; its messages stay readable.",
+        path="/sessions/{session_id}/close",
+        for_customers=True,
+        examples={"end": _SESSION},
+    ),
+)
+_CONSOLE = (
+    Operation(
+        name="list_approvals",
+        request=schemas.ListApprovalsRequest,
+        response=schemas.ApprovalPage,
+        summary="List the actions that need a person, the oldest first.",
+        path="/approvals",
+        method="GET",
+    ),
+    Operation(
+        name="decide_approval",
+        request=schemas.DecideApprovalRequest,
+        response=schemas.Action,
+        summary="Approve, edit and approve, or reject an action; approved, it runs at once.",
+        path="/approvals/{action_id}/decision",
+        examples={"approve": {"action_id": "A-1", "decision": "approve"}},
+    ),
+    Operation(
+        name="list_handoffs",
+        request=schemas.ListHandoffsRequest,
+        response=schemas.HandoffPage,
+        summary="List the sessions that wait for a person, the oldest first.",
+        path="/handoffs",
+        method="GET",
+    ),
+    Operation(
+        name="take_over",
+        request=schemas.TakeOverRequest,
+        response=schemas.Handoff,
+        summary="Take a session over; the bot stays silent.",
+        path="/handoffs/{handoff_id}/take-over",
+        examples={"take": _HANDOFF},
+    ),
+    Operation(
+        name="reply_as_person",
+        request=schemas.ReplyAsPersonRequest,
+        response=schemas.SessionMessage,
+        summary="Write to the customer as a person.",
+        path="/handoffs/{handoff_id}/messages",
+        examples={"hello": {**_HANDOFF, "content": "Hello, this is Sam. I am looking at your order."}},
+    ),
+    Operation(
+        name="hand_back",
+        request=schemas.HandBackRequest,
+        response=schemas.Handoff,
+        summary="Give the session back to the bot, or close it.",
+        path="/handoffs/{handoff_id}/hand-back",
+        examples={"back": _HANDOFF, "close": {**_HANDOFF, "close": True}},
+    ),
+)
+
+OPERATIONS = (*_CHAT, *_SESSIONS, *_CONSOLE, *_TICKETS, *_KNOWLEDGE)

@@ -1,0 +1,112 @@
+"""A planner by rules: words name the task, patterns find order numbers and addresses. Ignores whether it is allowed.
+
+Rules, not the embedded model: a 135M model is no judge of what a customer wants done. A question about how something
+works ("How long do I have to return a lamp?") is no task; it is answered from the articles.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from verticals.support.planning import Proposal
+from verticals.support.schemas import Message
+from verticals.support.shop.tools import TOOLS
+
+ORDER_ID = re.compile(r"\bMP[- ]?(\d{5})\b", re.IGNORECASE)
+ADDRESS = re.compile(
+    r"(?P<street>\d+[A-Za-z]? [A-Za-z0-9 .'#/-]{2,100}?), ?(?P<city>[A-Za-z][A-Za-z .'-]{1,60}?),? "
+    r"(?P<state>[A-Z]{2}),? (?P<postal_code>\d{5}(?:-\d{4})?)\b"
+)
+REASONS: dict[str, str] = {
+    "wrong_item": r"wrong (?:item|size|colou?r|product|one|order)|not what i ordered|something else than",
+    "faulty": r"faulty|defect\w*|stopped working|(?:does not|doesn't|do not|don't|not) (?:work|working|turn on)|"
+    r"malfunction\w*",
+    "damaged": r"damaged?|broken|smashed|cracked|shattered|torn|scratched|dented",
+    "changed_mind": r"changed my mind|(?:do not|don't|no longer) (?:want|need|like)|"
+    r"too (?:big|small|large|dark|bright)|(?:does not|doesn't) (?:fit|match|suit)|not (?:the right|needed)|no use for",
+}
+_MEMBERSHIP = r"(?:membership|subscription|maple circle)"
+_STOP = r"(?:pause|stop|turn off|switch off|end)"
+_TASKS: tuple[tuple[str, str], ...] = (  # the first that fits
+    (
+        "pause_subscription",
+        rf"{_STOP}.{{0,40}}renew\w*.{{0,20}}{_MEMBERSHIP}|{_STOP}.{{0,40}}{_MEMBERSHIP}.{{0,20}}renew\w*|"
+        rf"{_MEMBERSHIP}.{{0,30}}not renew|(?:not|never|don't) renew.{{0,30}}{_MEMBERSHIP}|"
+        rf"pause.{{0,30}}{_MEMBERSHIP}",
+    ),
+    ("resume_subscription", rf"(?:resume|restart|renew\b|turn .{{0,20}}\bon\b|reactivate).{{0,40}}{_MEMBERSHIP}"),
+    ("cancel_subscription", rf"(?:cancel|quit|leave|end).{{0,40}}{_MEMBERSHIP}"),
+    ("subscription_status", rf"(?:when|until|how long|does|is|status).{{0,30}}my {_MEMBERSHIP}.{{0,40}}"),
+    ("cancel_order", r"cancel(?:ling|ing)?\b"),
+    ("request_refund", r"refund\w*|money back|return(?:ing)?\b|(?:send|take|give) .{1,60} back"),
+    (
+        "change_delivery_address",
+        r"(?:change|update|correct|redirect|send|deliver|ship).{0,60}(?:order|parcel|package|mp-?\d{5}).{0,60}"
+        r"(?:address|\bto \d)|(?:change|update|correct).{0,20}(?:delivery|shipping) address",
+    ),
+    ("change_address", r"(?:change|update|correct).{0,30}address|(?:i have|i've|i) moved\b|my new address"),
+    ("list_orders", r"(?:list|show|what are|which are|see).{0,20}my (?:\w+ )?orders"),
+    ("order_status", r"(?:where(?:'s| is| are)|status|track|arriv\w*|when will).{0,40}(?:order|parcel|package)"),
+    ("look_up_order", r"(?:what(?:'s| is| did i| was)|details|contents?|items|total|cost).{0,30}order"),
+)
+_WISH = re.compile(
+    r"\b(?:i|we)(?:'d| would)? (?:really )?(?:like|want|need|wish|have to|am|'m)\b|\bplease\b|"
+    r"\b(?:can|could|would) you\b|\bhelp me\b|\blet me\b|\bmy (?:money|new address)\b|\bi(?: have|'ve)? moved\b|"
+    r"^(?:cancel|refund|change|update|correct|return|pause|stop|resume|renew|turn|send|show|list|redirect|track)\b"
+)
+_ASKS_HOW = re.compile(r"^(?:how|what|when|why|which|who|do|does|is|are|can i|may i|could i|will|if)\b")
+_ASKS_WHY = re.compile(r"^(?:how|why|what if)\b")  # even with an order's number this is no wish for a change
+_OWN = re.compile(
+    r"^(?:where(?:'s| is| are)|when will|what(?:'s| is) the status of|when does|until when|is|does) .{0,20}\bmy\b"
+)
+
+
+class RulePlanner:
+    """Reads tasks by words; see the head of this file."""
+
+    def propose(self, window: Sequence[Message], pending: Proposal | None, *, tenant: str) -> Proposal | None:
+        """See `planning.Planner`."""
+        last = _plain(window[-1].content)
+        tool = _read_task(last)
+        found = read_args(window[-1].content)
+        if tool is None and pending is not None:
+            wanted = TOOLS[pending.tool].args.model_fields
+            new = {name: value for name, value in found.items() if name in wanted}
+            return Proposal(pending.tool, {**pending.args, **new}) if new else None
+        if tool is None:
+            return None
+        kept = pending.args if pending and pending.tool == tool else {}
+        earlier = [message.content for message in window[:-1] if message.role == "user"]
+        order_id = next((f["order_id"] for text in reversed(earlier) if "order_id" in (f := read_args(text))), None)
+        known = {**({"order_id": order_id} if order_id else {}), **kept, **found}
+        return Proposal(tool, {name: v for name, v in known.items() if name in TOOLS[tool].args.model_fields})
+
+
+def read_args(text: str) -> dict[str, Any]:
+    """Order number, address and reason that a message names."""
+    found: dict[str, Any] = {}
+    if numbers := ORDER_ID.findall(text):
+        found["order_id"] = f"MP-{numbers[-1]}"
+    if address := ADDRESS.search(" ".join(text.split())):
+        found |= {name: value.strip() for name, value in address.groupdict().items()}
+    for reason, words in REASONS.items():
+        if re.search(rf"\b(?:{words})\b", _plain(text)):
+            found["reason"] = reason
+            break
+    return found
+
+
+def _read_task(said: str) -> str | None:
+    names_order = bool(ORDER_ID.search(said))
+    if not (names_order or _OWN.search(said) or (_WISH.search(said) and not _ASKS_HOW.search(said))):
+        return None
+    for tool, words in _TASKS:
+        if re.search(rf"\b(?:{words})", said) and not (_ASKS_WHY.search(said) and TOOLS[tool].apply):
+            return tool
+    return "order_status" if names_order and len(said.split()) > 2 else None  # "MP-10001" alone answers a question
+
+
+def _plain(text: str) -> str:
+    return " ".join(text.lower().replace("’", "'").split())

@@ -1,0 +1,214 @@
+"""Keep sessions and their messages: the truth of a conversation, on disk before it is answered. Ignores the agent.
+
+A customer's message is stored before anything is done about it, and marked as wanting an answer; the answer is stored
+in the transaction that takes the mark away. So after a crash it is known what is still to be answered.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Select, func, select, update
+from sqlalchemy.orm import Session as Database
+from sqlalchemy.orm import sessionmaker
+
+from verticals.contract import Conflict, Context, Decision, NotFound
+from verticals.support.schemas import ListSessionsRequest, Message, Session, SessionMessage, SessionPage, SessionState
+from verticals.support.schemas import Source as SourceSchema
+from verticals.support.tables import HandoffRow, MessageRow, SessionRow
+
+_READ_BACK = 16  # messages that can hold the last five turns
+
+
+class SessionStore:
+    """Sessions of one database; a customer's key sees that customer's, another one does not exist."""
+
+    def __init__(self, sessions: sessionmaker[Database]) -> None:
+        self._sessions = sessions
+
+    def create(self, context: Context) -> Session:
+        """A new session of the key's customer."""
+        now = datetime.now(UTC)
+        row = SessionRow(
+            tenant=context.tenant,
+            session_id=f"s-{uuid.uuid4().hex}",
+            customer=context.customer,
+            state=SessionState.BOT.value,
+            num_messages=0,
+            created_at=now,
+            updated_at=now,
+        )
+        with self._sessions.begin() as db:
+            db.add(row)
+            return to_session(row)
+
+    def get(self, session_id: str, context: Context) -> Session:
+        """One session.
+
+        Raises:
+            NotFound: there is none, or it is another tenant's or customer's.
+        """
+        with self._sessions() as db:
+            return to_session(find_session(db, session_id, context))
+
+    def page(self, request: ListSessionsRequest, context: Context) -> SessionPage:
+        """A page of sessions, the latest first."""
+        mine = select(SessionRow).where(SessionRow.tenant == context.tenant)
+        if context.customer is not None:
+            mine = mine.where(SessionRow.customer == context.customer)
+        if request.state is not None:
+            mine = mine.where(SessionRow.state == request.state.value)
+        page = mine.order_by(SessionRow.updated_at.desc(), SessionRow.session_id)
+        with self._sessions() as db:
+            rows = db.scalars(page.limit(request.limit).offset(request.offset))
+            return SessionPage(sessions=[to_session(row) for row in rows], total=count(db, mine))
+
+    def close(self, session_id: str, context: Context) -> Session:
+        """End it, and withdraw its hand-off; again is the same."""
+        now, mine = datetime.now(UTC), (HandoffRow.tenant == context.tenant, HandoffRow.session_id == session_id)
+        with self._sessions.begin() as db:
+            row = find_session(db, session_id, context)
+            row.state, row.updated_at = SessionState.CLOSED.value, now
+            is_open = HandoffRow.status != "returned"
+            db.execute(update(HandoffRow).where(*mine, is_open).values(status="returned", returned_at=now))
+            return to_session(row)
+
+    def receive(self, session_id: str, content: str, context: Context) -> tuple[SessionState, int]:
+        """Store the customer's message; who has the session, and the message's number.
+
+        Raises:
+            NotFound: as `get`; a key without the session's customer cannot speak for them.
+            Conflict: the session is closed.
+        """
+        with self._sessions.begin() as db:
+            row = find_session(db, session_id, context)
+            if row.customer != context.customer:
+                raise _no_session(session_id)
+            if row.state == SessionState.CLOSED:
+                raise Conflict("the session is closed", field="session_id", remedy="Begin a new one.")
+            is_bots = row.state == SessionState.BOT
+            return SessionState(row.state), add_message(db, row, role="customer", content=content, wants_answer=is_bots)
+
+    def unanswered(self, session_id: str, tenant: str) -> list[int]:
+        """Numbers of the messages that want an answer, oldest first."""
+        mine = (MessageRow.tenant == tenant, MessageRow.session_id == session_id, MessageRow.wants_answer)
+        with self._sessions() as db:
+            return list(db.scalars(select(MessageRow.number).where(*mine).order_by(MessageRow.number)))
+
+    def answer(
+        self,
+        session_id: str,
+        number: int,
+        *,
+        content: str,
+        sources: Sequence[dict[str, Any]],
+        context: Context,
+        decision: Decision,
+    ) -> SessionState:
+        """Store the answer to a message with its audit entry, once; who has the session now."""
+        key = (MessageRow.tenant == context.tenant, MessageRow.session_id == session_id, MessageRow.number == number)
+        take = update(MessageRow).where(*key, MessageRow.wants_answer).values(wants_answer=False)
+        with self._sessions.begin() as db:
+            is_first = db.execute(take).rowcount == 1  # type: ignore[attr-defined]
+            row = find_session(db, session_id, context)
+            if is_first:
+                if content:
+                    add_message(db, row, role="assistant", content=content, sources=sources)
+                context.record(decision, session=db)
+            return SessionState(row.state)
+
+    def messages(self, session_id: str, tenant: str) -> list[SessionMessage]:
+        """All messages, oldest first."""
+        mine = (MessageRow.tenant == tenant, MessageRow.session_id == session_id)
+        with self._sessions() as db:
+            rows = db.scalars(select(MessageRow).where(*mine).order_by(MessageRow.number))
+            return [to_message(row) for row in rows]
+
+    def talk(self, session_id: str, tenant: str, *, until: int) -> list[Message]:
+        """The last messages up to a number, as a conversation; what a person said is the assistant's."""
+        mine = (MessageRow.tenant == tenant, MessageRow.session_id == session_id, MessageRow.number <= until)
+        query = select(MessageRow.role, MessageRow.content).where(*mine).order_by(MessageRow.number.desc())
+        with self._sessions() as db:
+            found = db.execute(query.limit(_READ_BACK)).all()[::-1]
+        return [Message(role="user" if role == "customer" else "assistant", content=text) for role, text in found]
+
+
+def find_session(db: Database, session_id: str, context: Context) -> SessionRow:
+    """The session's row, for the key's customer or for the tenant's staff.
+
+    Raises:
+        NotFound: see `SessionStore.get`.
+    """
+    row = db.get(SessionRow, (context.tenant, session_id))
+    if row is None or context.customer not in (None, row.customer):
+        raise _no_session(session_id)
+    return row
+
+
+def add_message(
+    db: Database,
+    row: SessionRow,
+    *,
+    role: str,
+    content: str,
+    wants_answer: bool = False,
+    sources: Sequence[dict[str, Any]] = (),
+    action_id: str | None = None,
+) -> int:
+    """Append to a session in the caller's transaction; the message's number, from 1."""
+    now = datetime.now(UTC)
+    mine = (SessionRow.tenant == row.tenant, SessionRow.session_id == row.session_id)
+    raised = update(SessionRow).where(*mine).values(num_messages=SessionRow.num_messages + 1, updated_at=now)
+    number = db.execute(raised.returning(SessionRow.num_messages)).scalar_one()  # holds the row until the commit
+    db.add(
+        MessageRow(
+            tenant=row.tenant,
+            session_id=row.session_id,
+            number=number,
+            role=role,
+            content=content,
+            sources=list(sources),
+            wants_answer=wants_answer,
+            action_id=action_id,
+            created_at=now,
+        )
+    )
+    return int(number)
+
+
+def count(db: Database, query: Select[Any]) -> int:
+    """How many rows a query has."""
+    return db.scalar(select(func.count()).select_from(query.subquery())) or 0
+
+
+def to_session(row: SessionRow) -> Session:
+    """A row as it is shown."""
+    return Session(
+        session_id=row.session_id,
+        state=SessionState(row.state),
+        customer=row.customer,
+        num_messages=row.num_messages,
+        created_at=row.created_at,
+        updated_at=row.updated_at,
+    )
+
+
+def to_message(row: MessageRow) -> SessionMessage:
+    """A row as it is shown."""
+    return SessionMessage.model_validate(
+        {
+            "number": row.number,
+            "role": row.role,
+            "content": row.content,
+            "created_at": row.created_at,
+            "sources": [SourceSchema.model_validate(source) for source in row.sources],
+            "action_id": row.action_id,
+        }
+    )
+
+
+def _no_session(session_id: str) -> NotFound:
+    return NotFound("no such session", field="session_id", value=session_id, remedy="Begin one.")

@@ -1,0 +1,94 @@
+"""One turn of the agent: what it is given, what it finds out, what it remembers, how it speaks. Ignores its steps."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Annotated, Any, TypedDict
+
+from langgraph.channels import UntrackedValue
+from langgraph.checkpoint.base import BaseCheckpointSaver
+from langgraph.runtime import Runtime
+
+from retrieval.documents import Hit
+from retrieval.grounding import Evidence
+from verticals.contract import Context
+from verticals.support.actions import ActionDesk
+from verticals.support.answering import Draft
+from verticals.support.conversation import Intent
+from verticals.support.handoffs import HandoffDesk
+from verticals.support.policy import Policy, Step
+from verticals.support.schemas import ChatEvent, DeltaEvent, Message, Source, SourcesEvent
+
+
+class Memory(TypedDict, total=False):
+    """What a session remembers besides its messages. Written with the last answer, so it also tells what was said."""
+
+    pending: dict[str, Any] | None  # {"tool", "args", "is_confirming", "reminders"}: what is being talked about
+    offers: int  # of a ticket, since something was achieved
+    replied: dict[str, Any]  # {"number", "text", "sources"}: the answer to the last message
+
+
+class State(Memory, total=False):
+    """What one turn has found out so far; nothing of it is kept but the memory."""
+
+    window: Annotated[list[Message], UntrackedValue]
+    intent: Annotated[Intent, UntrackedValue]
+    query: Annotated[str, UntrackedValue]
+    step: Annotated[Step | None, UntrackedValue]
+    hits: Annotated[list[Hit], UntrackedValue]
+    evidence: Annotated[list[Evidence], UntrackedValue]
+
+
+@dataclass
+class Turn:
+    """One call: who asks, what, with which settings; what was said so far; whether anyone still listens."""
+
+    context: Context
+    conversation_id: str
+    messages: Sequence[Message]
+    model_settings: dict[str, Any]
+    number: int | None = None  # of the message within its session; None without a session
+    said: list[str] = field(default_factory=list)
+    sources: list[Source] = field(default_factory=list)
+    draft: Draft = field(default_factory=Draft)
+    cancelled: threading.Event = field(default_factory=threading.Event)
+
+
+@dataclass(frozen=True)
+class Desks:
+    """Where a session's effects go; a chat without a session needs none of it."""
+
+    policy: Policy
+    actions: ActionDesk
+    handoffs: HandoffDesk
+    checkpointer: BaseCheckpointSaver[Any]
+
+
+def to_sources(hits: Sequence[Hit]) -> list[Source]:
+    """Hits as numbered sources; an answer cites these numbers."""
+    return [
+        Source(
+            number=number,
+            passage_id=hit.passage_id,
+            doc_id=hit.doc_id,
+            title=hit.title,
+            heading=hit.heading,
+            text=hit.text,
+            similarity=hit.similarity,
+        )
+        for number, hit in enumerate(hits, start=1)
+    ]
+
+
+def say(runtime: Runtime[Turn], text: str) -> None:
+    """Stream a piece of the answer."""
+    runtime.context.said.append(text)
+    runtime.stream_writer(ChatEvent(DeltaEvent(text=text)))
+
+
+def show_sources(runtime: Runtime[Turn], hits: Sequence[Hit]) -> None:
+    """Stream what the answer may cite."""
+    runtime.context.sources = to_sources(hits)
+    runtime.stream_writer(ChatEvent(SourcesEvent(sources=runtime.context.sources)))
