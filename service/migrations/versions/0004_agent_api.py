@@ -16,7 +16,7 @@ def upgrade() -> None:
         "channel_talks",
         sa.Column("tenant", sa.String(length=64), nullable=False),
         sa.Column("talk_id", sa.String(length=64), nullable=False),
-        sa.Column("messages", sa.JSON(), nullable=False),
+        sa.Column("session_id", sa.String(length=128), nullable=False),
         sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("tenant", "talk_id"),
     )
