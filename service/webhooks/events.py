@@ -23,8 +23,7 @@ from service.webhooks.signatures import sign_standard
 from verticals.contract import Decision
 
 EVENTS = "events"  # the queue's name for this receiver
-TYPES = {"support.ticket": "ticket.created", "support.answer": "answer.created"}
-HANDOFF = "handoff.requested"
+TYPES = {"support.ticket": "ticket.created", "support.answer": "answer.created", "support.handoff": "handoff.changed"}
 
 
 def event_outbox(settings: Settings, sessions: sessionmaker[Session]) -> OnAppend:
@@ -41,12 +40,9 @@ def event_outbox(settings: Settings, sessions: sessionmaker[Session]) -> OnAppen
 
 def _events(decisions: Sequence[Decision]) -> Iterator[dict[str, Any]]:
     for decision in decisions:
-        if decision.kind not in TYPES:
-            continue
-        event = {"timestamp": datetime.now(UTC).isoformat(), "data": {"id": decision.subject, **decision.outcome}}
-        yield {"type": TYPES[decision.kind], **event}
-        if decision.kind == "support.answer" and decision.outcome.get("ticket_id"):  # a person was asked for
-            yield {"type": HANDOFF, **event}
+        if decision.kind in TYPES:
+            data = {"id": decision.subject, **decision.outcome}
+            yield {"type": TYPES[decision.kind], "timestamp": datetime.now(UTC).isoformat(), "data": data}
 
 
 class EventSender:

@@ -18,7 +18,7 @@ from service.webhooks.events import EVENTS, EventSender
 from service.webhooks.generic import GenericChannel
 from service.webhooks.jobs import Job, JobQueue
 from service.webhooks.slack import SlackChannel
-from service.webhooks.talks import Talks
+from service.webhooks.talks import SCOPES, Talks
 from service.webhooks.worker import Worker
 from verticals.contract import InvalidInput, NotFound
 
@@ -73,11 +73,11 @@ class WebhookHub:
     def _answer(self, job: Job) -> None:
         """Ask the agent; the answer is queued where the message ends."""
         message = Inbound(**job.payload)
-        caller = Caller(tenant=job.tenant, key_id=f"channel:{job.channel}", scopes=("support.chat",))
+        caller = Caller(tenant=job.tenant, key_id=f"channel:{job.channel}", scopes=SCOPES)
+        request_id = f"{job.channel}-{job.job_id}"
+        talk = self._talks.open(job.channel, message.conversation, caller=caller, request_id=request_id)
         try:
-            answered = self._talks.answer(
-                job.channel, message.conversation, message.text, caller=caller, request_id=f"{job.channel}-{job.job_id}"
-            )
+            answered = talk.answer(message.text, is_retry=job.attempts > 1)
         except (InvalidInput, ValidationError):  # nothing that could be answered, however often it is tried
             with self._kit.sessions.begin() as session:
                 self._incoming.done(job, session=session)
@@ -85,8 +85,8 @@ class WebhookHub:
         reply = {"address": dict(message.address), "text": answered.text, "hand_over": answered.hand_over}
         with self._kit.sessions.begin() as session:
             self._incoming.done(job, session=session)
-            self._talks.remember(session, answered, tenant=job.tenant)
-            self._outgoing.put(job.channel, reply, tenant=job.tenant, session=session)
+            if answered.text:  # while a person has the session, the agent is silent
+                self._outgoing.put(job.channel, reply, tenant=job.tenant, session=session)
         self.workers[1].wake()
 
     def _deliver(self, job: Job) -> None:

@@ -49,14 +49,11 @@ class RasaReply(BaseModel):
 def ask_as_rasa(
     request: Request, asked: Annotated[RasaMessage, Body(openapi_examples=RASA_EXAMPLES)], caller: Authenticated
 ) -> list[RasaReply]:
-    """The agent's answer. It knows what the same key's same sender said during the last day."""
-    kit = kit_of(request)
-    talks = Talks(kit)
+    """The agent's answer, in a session of the same key's same sender; none while a person has it."""
     conversation = f"{caller.customer or caller.key_id} {asked.sender}"
-    answered = talks.answer("rest", conversation, asked.message, caller=caller, request_id=request_id_of(request))
-    with kit.sessions.begin() as session:
-        talks.remember(session, answered, tenant=caller.tenant)
-    return [RasaReply(recipient_id=asked.sender, text=answered.text)]
+    talk = Talks(kit_of(request)).open("rest", conversation, caller=caller, request_id=request_id_of(request))
+    answered = talk.answer(asked.message)
+    return [RasaReply(recipient_id=asked.sender, text=answered.text)] if answered.text else []
 
 
 @router.post("/{channel}", summary="A platform's signed event: generic, slack or chatwoot", openapi_extra=GENERIC)

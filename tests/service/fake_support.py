@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 
-from verticals.contract import Context, Decision, Handler, NotFound, Operation, Resources, Vertical
+from verticals.contract import Context, Decision, Handler, InvalidInput, NotFound, Operation, Resources, Vertical
 from verticals.support import schemas as s
 
 
@@ -22,7 +22,11 @@ class FakeSupport:
         self.gate, self.stopped = threading.Event(), threading.Event()
         self.gate.set()
         self.asked: list[s.ChatRequest] = []
+        self.talks: dict[str, list[tuple[str, str]]] = {}  # session -> role and content of its messages
+        self.state = s.SessionState.BOT
         self.tickets: dict[tuple[str, str], s.Ticket] = {}
+
+    NAMES = ("chat", "search", "create_ticket", "get_ticket", "create_session", "get_session", "send_message")
 
     def vertical(self) -> Vertical:
         """The vertical `support`."""
@@ -32,6 +36,11 @@ class FakeSupport:
             summary="A made-up support agent.",
             operations=(
                 Operation("chat", s.ChatRequest, s.ChatEvent, "Answer", "/chat", streaming=True, for_customers=True),
+                Operation(
+                    "create_session", s.CreateSessionRequest, s.Session, "Begin", "/sessions", for_customers=True
+                ),
+                Operation("get_session", s.SessionRequest, s.SessionHistory, "Read", "/s/{session_id}", method="GET"),
+                Operation("send_message", s.SendMessageRequest, s.ChatEvent, "Send", "/s/{session_id}", streaming=True),
                 Operation("search", s.SearchRequest, s.SearchResponse, "Search", "/search"),
                 Operation("create_ticket", s.CreateTicketRequest, s.Ticket, "Open a ticket", "/tickets"),
                 Operation("get_ticket", s.GetTicketRequest, s.Ticket, "A ticket", "/tickets/{ticket_id}", method="GET"),
@@ -42,7 +51,42 @@ class FakeSupport:
         )
 
     def build(self, _resources: Resources) -> Mapping[str, Handler]:
-        return {name: getattr(self, name) for name in ("chat", "search", "create_ticket", "get_ticket")}
+        return {name: getattr(self, name) for name in self.NAMES}
+
+    def create_session(self, _request: s.CreateSessionRequest, _context: Context) -> s.Session:
+        session_id = f"s-{len(self.talks)}"
+        self.talks[session_id] = []
+        return self._session(session_id)
+
+    def get_session(self, request: s.SessionRequest, _context: Context) -> s.SessionHistory:
+        session, now = self._session(request.session_id), datetime.now(UTC)
+        messages = [
+            s.SessionMessage(number=number, role=role, content=content, created_at=now)  # type: ignore[arg-type]
+            for number, (role, content) in enumerate(self.talks[request.session_id], start=1)
+        ]
+        return s.SessionHistory(**session.model_dump(), messages=messages, actions=[], handoffs=[], unanswered=False)
+
+    def send_message(self, request: s.SendMessageRequest, context: Context) -> Iterator[s.ChatEvent]:
+        if not request.content.strip("\0"):
+            raise InvalidInput("has no words", field="content")
+        talk = self.talks[request.session_id]
+        talk.append(("customer", request.content))
+        if self.state != s.SessionState.BOT:
+            return
+        message = s.Message(role="user", content=request.content)
+        yield from self.chat(s.ChatRequest(messages=[message], conversation_id=request.session_id), context)
+        talk.append(("assistant", f"You said: {request.content}"))
+
+    def _session(self, session_id: str) -> s.Session:
+        now, num_messages = datetime.now(UTC), len(self.talks[session_id])
+        return s.Session(
+            session_id=session_id,
+            state=self.state,
+            customer=None,
+            num_messages=num_messages,
+            created_at=now,
+            updated_at=now,
+        )
 
     def chat(self, request: s.ChatRequest, context: Context) -> Iterator[s.ChatEvent]:
         self.asked.append(request)

@@ -5,8 +5,13 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
+<<<<<<<< HEAD:service/migrations/versions/0006_agent_api.py
 revision = "0006"
 down_revision = "0005"
+========
+revision = "0004"
+down_revision = "0003"
+>>>>>>>> api-sessions:service/migrations/versions/0004_agent_api.py
 branch_labels = None
 depends_on = None
 
@@ -16,7 +21,7 @@ def upgrade() -> None:
         "channel_talks",
         sa.Column("tenant", sa.String(length=64), nullable=False),
         sa.Column("talk_id", sa.String(length=64), nullable=False),
-        sa.Column("messages", sa.JSON(), nullable=False),
+        sa.Column("session_id", sa.String(length=128), nullable=False),
         sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("tenant", "talk_id"),
     )

@@ -19,6 +19,7 @@ from tests.fake_kit import make_kit
 from tests.service.fake_support import FakeSupport
 from tests.service.webhooks import platforms
 from tests.service.webhooks.platforms import Platform, Signed
+from verticals.support.schemas import SessionState
 
 
 @pytest.fixture
@@ -56,8 +57,8 @@ def test_slack_is_answered_with_the_memory_of_its_conversation(
         sent = wait_for(lambda n=number: platform.bodies("slack/chat.postMessage")[n:])
 
     assert sent == [{"channel": "D1", "text": "You said: what is it?"}]
-    said = [message.content for message in support.asked[-1].messages]
-    assert said == ["my name is Ada", "You said: my name is Ada", "what is it?"]
+    assert list(support.talks) == ["s-0"]
+    assert len(support.talks["s-0"]) == 4
 
 
 def test_a_chatwoot_bot_answers_and_hands_over(client: httpx.Client, platform: Platform) -> None:
@@ -86,10 +87,10 @@ def test_decisions_become_events_without_words(client: httpx.Client, kit: Kit, p
         body = {"sender": "visitor", "message": "a person, says Jane Doe"}
         client.post("/webhooks/rest/webhook", json=body, headers=headers)
 
-    wait_for(lambda: len(platform.bodies("events")) >= 3)
+    wait_for(lambda: len(platform.bodies("events")) >= 2)
 
     types = sorted(event["type"] for event in platform.bodies("events"))
-    assert types == ["answer.created", "handoff.requested", "ticket.created"]  # none of the other tenant's
+    assert types == ["answer.created", "ticket.created"]  # none of the other tenant's
     assert not any(b"Jane" in body for _, _, body in platform.got)
 
 
@@ -155,6 +156,22 @@ def test_a_message_that_cannot_be_answered_is_not_tried_again(
         assert (row.status, row.attempts) == ("done", 1)
 
 
+def test_the_agent_is_silent_while_a_person_has_the_session_and_a_closed_one_is_begun_anew(
+    client: httpx.Client, kit: Kit, support: FakeSupport
+) -> None:
+    headers = {"Authorization": f"Bearer {kit.keys.issue(tenant='acme', label='test')}"}
+
+    def ask(state: SessionState) -> object:
+        support.state = state
+        body = {"sender": "v1", "message": "hello"}
+        return client.post("/webhooks/rest/webhook", json=body, headers=headers).json()
+
+    answers = [ask(state) for state in (SessionState.BOT, SessionState.PERSON, SessionState.CLOSED)]
+
+    assert [len(answer) for answer in answers] == [1, 0, 0]  # type: ignore[arg-type]
+    assert [len(talk) for talk in support.talks.values()] == [3, 1]
+
+
 def test_clients_of_rasa_get_its_form(client: httpx.Client, kit: Kit, support: FakeSupport) -> None:
     headers = {"Authorization": f"Bearer {kit.keys.issue(tenant='acme', label='test')}"}
 
@@ -164,7 +181,7 @@ def test_clients_of_rasa_get_its_form(client: httpx.Client, kit: Kit, support: F
     ]
 
     assert answers[1] == [{"recipient_id": "v1", "text": "You said: two"}]
-    assert len(support.asked[-1].messages) == 3
+    assert [len(talk) for talk in support.talks.values()] == [4]
     assert client.post("/webhooks/rest/webhook", json={"sender": "v1", "message": "x"}).status_code == 401
     refused = client.post("/webhooks/rest/webhook", json={"sender": "v1"}, headers=headers)
     assert (refused.status_code, refused.json()["field"]) == (422, "message")
