@@ -5,13 +5,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-<<<<<<<< HEAD:service/migrations/versions/0006_agent_api.py
 revision = "0006"
 down_revision = "0005"
-========
-revision = "0004"
-down_revision = "0003"
->>>>>>>> api-sessions:service/migrations/versions/0004_agent_api.py
 branch_labels = None
 depends_on = None
 
