@@ -2,7 +2,7 @@
 
 Run from the repository root: TRIVIUM_DATA=... python -m benchmarks.dialogue_state [--untrained] [--again]
 Data: Schema-Guided Dialogue (Rastogi 2020, arXiv:1909.05855, CC BY-SA 4.0): trained on a sample of `train`, figures of
-`dev`, on which nothing was chosen. The scorer is trained once (about half an hour on one core) and kept in the
+`dev`, on which nothing was chosen. The scorer is trained once (tens of minutes on one core) and kept in the
 temporary folder; --again trains anew. Joint goal accuracy follows the DSTC8 scorer (see `state.scoring`). The published
 baseline reads words alone; this tracker, as an agent does, also knows the system's own acts.
 """
