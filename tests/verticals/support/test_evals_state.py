@@ -1,4 +1,4 @@
-"""The nightly suite of dialogue state says what it lacks."""
+"""The nightly suite of dialogue state follows public dialogues, and says what it lacks."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from verticals.contract import Unavailable
 from verticals.support.evals_state import state_suites
 
 
-def test_without_a_trained_model_the_suite_is_skipped_with_the_reason() -> None:
+def test_without_the_data_the_suite_is_skipped_with_the_reason() -> None:
     registry = SimpleNamespace(load=lambda name: None)
     (suite,) = state_suites(SimpleNamespace(registry=registry, data_dir=None))  # type: ignore[arg-type]
 
-    with pytest.raises(Unavailable, match="no dialogue state model was trained here"):
+    with pytest.raises(Unavailable, match="data is not mounted"):
         suite.run(lambda what, share: None)

@@ -37,7 +37,7 @@ def trained_scorer(registry: ModelRegistry) -> Scorer | None:
 
 
 def train_once(resources: Resources, progress: Progress) -> None:
-    """Train and register the scorer if there is none (about half an hour on one core).
+    """Train and register the scorer if there is none (tens of minutes on one core).
 
     Raises:
         Unavailable: the training data is not there.
