@@ -123,8 +123,9 @@ class SupportAgent:
         graph = StateGraph(State, context_schema=Turn)
         for node in (self.read, self.reply, self.open_ticket, self.hand_over, self.plan, self.tell, self.act):
             graph.add_node(node.__name__, node)
-        for node in (self.retrieve, self.answer, self.decline, self.finish):
+        for node in (self.retrieve, self.answer, self.decline):
             graph.add_node(node.__name__, node)
+        graph.add_node("finish", self.finish)
         graph.add_edge(START, "read")
         graph.add_conditional_edges("read", _route_intent, ["reply", "open_ticket", "hand_over", "plan"])
         graph.add_conditional_edges("plan", _route_step, ["tell", "act", "retrieve"])
