@@ -124,8 +124,9 @@ class SupportAgent:
         graph = StateGraph(State, context_schema=Turn)
         for node in (self.read, self.reply, self.open_ticket, self.hand_over, self.plan, self.tell, self.act):
             graph.add_node(node.__name__, node)
-        for node in (self.retrieve, self.answer, self.decline, self.finish):
+        for node in (self.retrieve, self.answer, self.decline):
             graph.add_node(node.__name__, node)
+        graph.add_node("finish", self.finish)
         graph.add_edge(START, "read")
         graph.add_conditional_edges("read", _route_intent, ["reply", "open_ticket", "hand_over", "plan"])
         graph.add_conditional_edges("plan", _route_step, ["tell", "act", "retrieve"])
@@ -159,7 +160,8 @@ class SupportAgent:
         hits = self._retriever.search(state["query"], tenant=turn.context.tenant, k=NUM_PASSAGES)
         ticket = self._desk.open(state["window"], turn.context, conversation_id=turn.conversation_id, hits=hits)
         runtime.stream_writer(ChatEvent(TicketEvent(ticket=ticket)))
-        return {"offers": 0}
+        turn.learned["offers"] = 0
+        return {}
 
     def hand_over(self, state: State, runtime: Runtime[Turn]) -> State:
         """A person takes the session: say so, and be silent from here."""
@@ -170,7 +172,8 @@ class SupportAgent:
         handoff = self._desks.handoffs.open(*where, state["window"], turn.context, reason="asked")
         say(runtime, HANDED_OFF)
         runtime.stream_writer(ChatEvent(HandoffEvent(handoff=handoff)))
-        return {"offers": 0, "pending": None}
+        turn.learned |= {"offers": 0, "pending": None}
+        return {}
 
     def plan(self, state: State, runtime: Runtime[Turn]) -> State:
         """The next step of what the customer wants done; none for a question, or a customer that is not known."""
@@ -188,13 +191,14 @@ class SupportAgent:
 
     def tell(self, state: State, runtime: Runtime[Turn]) -> State:
         """Ask for what is missing or for a yes, or tell a result or a rule."""
-        step = state["step"]
+        step, turn = state["step"], runtime.context
         assert step is not None, "routed by it"
         say(runtime, step.words)
-        if step.proposal is None:
-            return {"pending": None}
-        asked = {"tool": step.proposal.tool, "args": dict(step.proposal.args)}
-        return {"pending": {**asked, "is_confirming": step.kind == "confirm", "words": step.words, "reminders": 0}}
+        turn.learned["pending"] = None
+        if step.proposal is not None:
+            asked = {"tool": step.proposal.tool, "args": dict(step.proposal.args), "words": step.words}
+            turn.learned["pending"] = {**asked, "is_confirming": step.kind == "confirm", "reminders": 0}
+        return {}
 
     def act(self, state: State, runtime: Runtime[Turn]) -> State:
         """The customer has confirmed: submit the change; what needs no person is made at once."""
@@ -213,11 +217,13 @@ class SupportAgent:
             )
         except TriviumError as error:  # the shop's rules, or another change was faster
             say(runtime, sorry(error))
-            return {"pending": None}
+            turn.learned["pending"] = None
+            return {}
         waits = action.status == ActionStatus.WAITING
         say(runtime, SUBMITTED.format(words=action.words) if waits else str(action.outcome))
         runtime.stream_writer(ChatEvent(ActionEvent(action=action)))
-        return {"pending": None, "offers": 0}
+        turn.learned |= {"offers": 0, "pending": None}
+        return {}
 
     def retrieve(self, state: State, runtime: Runtime[Turn]) -> State:
         """Passages and, among their sentences, the evidence; what addresses the assistant is left out."""
@@ -241,16 +247,19 @@ class SupportAgent:
         ):
             say(runtime, f"{gap}{sentence.text} [{sentence.evidence.source + 1}]")
             gap = " "
-        return {"offers": 0, **_remind(state, runtime)}
+        turn.learned["offers"] = 0
+        _remind(state, runtime)
+        return {}
 
     def decline(self, state: State, runtime: Runtime[Turn]) -> State:
         """An honest "I don't know" with the offer of a ticket, but not again and again."""
         show_sources(runtime, state["hits"])
         offers = state.get("offers", 0) + 1
         say(runtime, DECLINE if offers <= MAX_OFFERS else DECLINE_AGAIN)
-        return {"offers": offers, "pending": None}
+        runtime.context.learned |= {"offers": offers, "pending": None}
+        return {}
 
-    def finish(self, state: State, runtime: Runtime[Turn]) -> State:
+    def finish(self, state: State, runtime: Runtime[Turn]) -> Memory:
         """The last event, and what a session's checkpoint must know to tell the answer after a crash."""
         turn = runtime.context
         answered = state["intent"] != Intent.HAND_OVER and not "".join(turn.said).startswith((DECLINE, DECLINE_AGAIN))
@@ -265,7 +274,7 @@ class SupportAgent:
             )
         )
         sources = [source.model_dump(mode="json") for source in turn.sources]
-        return {"replied": {"number": turn.number, "text": "".join(turn.said), "sources": sources}}
+        return {**turn.learned, "replied": {"number": turn.number, "text": "".join(turn.said), "sources": sources}}
 
     def _recall(self, turn: Turn, query: str) -> list[Recollection]:
         if self._desks is None or turn.number is None or turn.context.customer is None:
@@ -295,15 +304,16 @@ def _route_step(state: State) -> str:
     return "act" if step.kind == "act" else "tell"
 
 
-def _remind(state: State, runtime: Runtime[Turn]) -> State:
+def _remind(state: State, runtime: Runtime[Turn]) -> None:
     """After an answer in between: the question to the customer that is still open; dropped after a while."""
     pending = state.get("pending")
     if not pending:
-        return {}
+        return
     if pending["reminders"] == MAX_REMINDERS:
-        return {"pending": None}
+        runtime.context.learned["pending"] = None
+        return
     say(runtime, f"\n\n{pending['words']}")
-    return {"pending": {**pending, "reminders": pending["reminders"] + 1}}
+    runtime.context.learned["pending"] = {**pending, "reminders": pending["reminders"] + 1}
 
 
 def _thread(tenant: str, session_id: str) -> RunnableConfig:

@@ -32,7 +32,11 @@ from verticals.support.schemas import (
 
 
 class Memory(TypedDict, total=False):
-    """What a session remembers besides its messages. Written with the last answer, so it also tells what was said."""
+    """What a session remembers besides its messages.
+
+    Only the last node writes it, all at once and with the answer: a turn that was cut off has changed nothing of it and
+    can be run again.
+    """
 
     pending: dict[str, Any] | None  # {"tool", "args", "is_confirming", "reminders"}: what is being talked about
     offers: int  # of a ticket, since something was achieved
@@ -63,6 +67,7 @@ class Turn:
     said: list[str] = field(default_factory=list)
     sources: list[Source] = field(default_factory=list)
     draft: Draft = field(default_factory=Draft)
+    learned: Memory = field(default_factory=Memory)  # what the turn changes of the memory, once it ends
     cancelled: threading.Event = field(default_factory=threading.Event)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import create_engine
+from sqlalchemy import create_engine, event
 from sqlalchemy.orm import Session, sessionmaker
 
 from tests.verticals.support.fakes import ListRetriever, ScriptedModel
@@ -20,6 +20,7 @@ from verticals.support.tickets import TicketDesk
 @pytest.fixture
 def sessions(tmp_path: Path) -> Iterator[sessionmaker[Session]]:
     engine = create_engine(f"sqlite:///{tmp_path / 'support.db'}")
+    event.listen(engine, "connect", lambda connection, _: connection.execute("PRAGMA synchronous=OFF"))
     Base.metadata.create_all(engine)
     yield sessionmaker(engine)
     engine.dispose()

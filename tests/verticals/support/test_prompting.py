@@ -9,7 +9,7 @@ import pytest
 
 from verticals.support.prompting import as_data, load_prompt, parse_prompt
 from verticals.support.schemas import TicketCategory, TicketPriority
-from verticals.support.tickets import ticket_schema
+from verticals.support.ticket_writing import ticket_schema
 
 GOOD = "## Role\n\nYou\nhelp.\n\n## Task\n\nAnswer.\n\n## Examples\n\n### Customer\n\nHi\n\n### Assistant\n\nHello\n"
 

@@ -130,6 +130,20 @@ def test_a_cut_off_confirmation_is_carried_out_once_before_the_next_message(worl
     assert len(world.history(session).actions) == 1
 
 
+def test_a_cut_off_question_to_the_customer_is_asked_again(world: World) -> None:
+    session = world.begin()
+    request = s.SendMessageRequest(session_id=session, content="I want a refund for order MP-10005, it is faulty")
+    events = world.call("send_message", request, who=world.key())
+    next(events)
+    events.close()
+
+    world.restart()
+    resumed = [e.root for e in world.call("resume_session", s.SessionRequest(session_id=session), who=world.key())]
+
+    assert text_of(resumed).endswith(CONFIRM)
+    assert "for approval" in text_of(world.say(session, "yes"))
+
+
 def test_two_answers_at_once_in_one_session_are_refused(world: World) -> None:
     session = world.begin()
     request = s.SendMessageRequest(session_id=session, content="Hello")

@@ -67,18 +67,18 @@ def add_demo_shop(sessions: sessionmaker[Session], tenant: str, *, now: datetime
     with sessions.begin() as session:
         if session.scalar(select(func.count()).select_from(CustomerRow).where(CustomerRow.tenant == tenant)):
             return
-        number = 10_000
+        number, lines = 10_000, []
         for index in range(NUM_CUSTOMERS):
             customer = _customer(tenant, index)
             session.add(customer)
-            orders = _DEMO_ORDERS if customer.customer_id == DEMO_CUSTOMER else _random_orders(draw)
-            for order in orders:
+            for order in _DEMO_ORDERS if customer.customer_id == DEMO_CUSTOMER else _random_orders(draw):
                 number += 1
                 session.add(_order(customer, f"MP-{number}", order, now))
-                session.flush()  # the lines refer to it
-                session.add_all(_lines(tenant, f"MP-{number}", order.items))
+                lines += _lines(tenant, f"MP-{number}", order.items)
             if index % 3 == 0:
                 session.add(_membership(customer, now - timedelta(days=10 + 20 * index)))
+        session.flush()  # the lines refer to the orders
+        session.add_all(lines)
 
 
 def _random_orders(draw: random.Random) -> Sequence[_Order]:
