@@ -30,7 +30,11 @@ _HIDING = re.compile(
     re.IGNORECASE,
 )
 _SIMPLE_SELECTOR = re.compile(r"[\w-]*([.#][\w-]+)")
-_CHARSET = re.compile(rb"""<meta[^>]{0,200}?charset\s{0,20}=\s{0,20}["']?([\w-]{1,40})""", re.IGNORECASE)
+_CHARSET = re.compile(  # no other names: some of Python's codecs take the square of the text's length
+    rb"""<meta[^>]{0,200}?charset\s{0,20}=\s{0,20}["']?"""
+    rb"(utf-8|gb[\w-]{1,9}|big5[\w-]{0,9}|iso-8859-\d+|windows-\d+|shift_jis|euc-\w\w|koi8-\w)\b",
+    re.IGNORECASE,
+)
 _MAX_SPAN = 20  # rows or columns that a cell fills
 _MAX_REPEATED_CHARS = 200  # of a cell that fills several
 _XML_HEAD = re.compile(r"^\s*<\?xml[^>]*>")
@@ -95,7 +99,7 @@ def _hidden_by(css: str) -> Iterator[str]:
 
 
 def _is_hidden(element: Any, hidden: set[str]) -> bool:
-    names = {f".{name}" for name in element.get("class", "").split()} | {f"#{element.get('id')}"}
+    names = {f".{name}" for name in element.get("class", "").split()} | {f"#{element.get('id', '')}"}
     style = element.get("style", "")
     colours = dict(part.replace(" ", "").lower().split(":", 1) for part in style.split(";") if ":" in part)
     colour = colours.get("color")
@@ -176,8 +180,8 @@ class _Page:
             number = self._lists[-1] if self._lists else None
             if number is not None:
                 self._lists[-1] = number + 1
-            indent = "  " * (len(self._lists) - 1)
-            self._marker = f"{indent}-" + " " if number is None else f"{indent}{number + 1}. "
+            sign = "-" if number is None else f"{number + 1}."
+            self._marker = f"{'  ' * (len(self._lists) - 1)}{sign} "
 
     def _close(self, tag: str) -> None:
         if self._breaks(tag):

@@ -100,7 +100,8 @@ def test_only_the_main_part_is_read_and_the_title_is_its_one_first_heading() -> 
 
 def test_the_encoding_is_the_one_that_the_page_names() -> None:
     assert read('<meta charset="gb2312"><p>退货</p>'.encode("gb2312")).text == "退货"
-    assert read("<meta charset=nonsense><p>é</p>".encode()).text == "é"
+    assert read("<meta charset=punycode><p>é</p>".encode()).text == "é"
+    assert read("<meta charset=iso-8859-99><p>é</p>".encode()).text == "é"
     assert read("<?xml version='1.0' encoding='utf-16'?><p>é</p>".encode("utf-16")).text == "é"
 
 
