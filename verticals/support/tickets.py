@@ -16,7 +16,8 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, sessionmaker
 
 from retrieval.documents import Hit
-from retrieval.grounding import Evidence, content_stems, find_support, split_sentences
+from retrieval.grounding import Evidence, content_stems, find_support
+from retrieval.sentences import split_sentences
 from verticals.contract import Context, Decision, NotFound
 from verticals.support.prompting import as_data, load_prompt
 from verticals.support.schemas import (
@@ -61,11 +62,11 @@ def draft_ticket(model: BaseChatModel, window: Sequence[Message], hits: Sequence
     said = _telling([message.content for message in window if message.role == "user"])
     category, priority = decide_category(said, hits), decide_priority(said)
     texts = _own_words(said, category)
-    evidence = [Evidence(sentence, i) for i, text in enumerate(said) for sentence in split_sentences(text)]
+    evidence = [Evidence(sentence.text, i) for i, text in enumerate(said) for sentence in split_sentences(text)]
     evidence += [Evidence(" ".join(text.split()), i) for i, text in enumerate(said)]
     written_json = read_json(write_json(model, window, category, priority), category, priority) or {}
     for key, written in written_json.items():
-        sentences = split_sentences(written)
+        sentences = [sentence.text for sentence in split_sentences(written)]
         repeats = len(set(sentences)) < len(sentences)
         if key not in _TEXTS or not sentences or repeats or (key == "summary" and not _covers(written, said[-1])):
             continue
