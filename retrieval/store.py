@@ -94,6 +94,10 @@ class KnowledgeBase:
         self._snapshot(tenant, wait=True)
         return True
 
+    def version(self, tenant: str) -> str | None:
+        """Changes with every change of the tenant's documents; None before the first."""
+        return self._catalog.version(tenant)
+
     def list_documents(self, tenant: str) -> list[DocumentInfo]:
         """Every document of the tenant in order of id, restricted ones too: a view for those who keep the documents."""
         return self._catalog.documents(tenant)

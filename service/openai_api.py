@@ -78,7 +78,7 @@ def _models(kit: Kit) -> tuple[str, ...]:
 
 
 def _ask_agent(kit: Kit, asked: CompletionRequest, caller: Caller, request_id: str) -> Iterator[Piece]:
-    """The support agent's events as pieces; sources and ticket travel in the extension member."""
+    """The support agent's events as pieces; sources, citations and ticket travel in the extension member."""
     for name in ("stop", *OPENAI_SAMPLING, *EXTENSIONS):
         if getattr(asked, name) is not None:
             raise InvalidInput("is not honoured by the support agent", field=name, remedy="Leave it out.")
@@ -97,10 +97,16 @@ def _ask_agent(kit: Kit, asked: CompletionRequest, caller: Caller, request_id: s
             yield Piece(text=event.text)
         elif event.type == "sources":
             extra["sources"] = [source.model_dump(mode="json") for source in event.sources]
+        elif event.type == "citation":
+            extra.setdefault("citations", []).append(event.model_dump(mode="json", exclude={"type"}))
         elif event.type == "ticket":
             extra["ticket"] = event.ticket.model_dump(mode="json")
         else:
-            extra |= {"answered": event.answered, "conversation_id": event.conversation_id}
+            extra |= {
+                "answered": event.answered,
+                "conversation_id": event.conversation_id,
+                "answer_id": event.answer_id,
+            }
             yield Piece(finish_reason=event.finish_reason, usage=event.usage.model_dump(), extra=extra)
 
 

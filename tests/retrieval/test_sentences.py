@@ -16,8 +16,10 @@ PASSAGE = (
 )
 LINES = st.lists(
     st.sampled_from(
-        ["One. **Two** is `here`.", "To do:", "- an [item](http://x. Y)", "1. Step. Then rest.", "| a | b |", "|---|---|"]
-        + ["# Head", "", "   ", "---", "__Why__? Because."]
+        (
+            *("One. **Two** is `here`.", "To do:", "- an [item](http://x. Y)", "1. Step. Then rest.", "| a | b |"),
+            *("|---|---|", "# Head", "", "   ", "---", "__Why__? Because."),
+        )
     )
 )
 

@@ -27,6 +27,7 @@ from verticals.support.conversation import OFFER, Intent, read_intent, read_wind
 from verticals.support.schemas import (
     ChatEvent,
     ChatRequest,
+    CitationEvent,
     DeltaEvent,
     DoneEvent,
     Message,
@@ -161,13 +162,14 @@ class SupportAgent:
     def answer(self, state: State, runtime: Runtime[Turn]) -> State:
         """Cited sentences, each as soon as it is checked."""
         turn, draft = runtime.context, Draft()
-        runtime.stream_writer(ChatEvent(SourcesEvent(sources=to_sources(state["hits"]))))
+        _show_sources(runtime, state)
         drafter = self._chat_model if self._may_draft() else None
         model = drafter and drafter.bind(**turn.model_settings)
         gap = ""
         for sentence in write_answer(
             model, state["query"], state["evidence"], draft=draft, cancelled=turn.cancelled.is_set
         ):
+            _cite(runtime, state["hits"], sentence.evidence)
             _say(runtime, f"{gap}{sentence.text} [{sentence.evidence.source + 1}]")
             gap = " "
         _done(runtime, answered=True, draft=draft)
@@ -175,7 +177,7 @@ class SupportAgent:
 
     def decline(self, state: State, runtime: Runtime[Turn]) -> State:
         """An honest "I don't know" with the offer of a ticket."""
-        runtime.stream_writer(ChatEvent(SourcesEvent(sources=to_sources(state["hits"]))))
+        _show_sources(runtime, state)
         _say(runtime, DECLINE)
         _done(runtime, answered=False)
         return {}
@@ -201,6 +203,7 @@ def to_sources(hits: Sequence[Hit]) -> list[Source]:
             heading=hit.heading,
             text=hit.text,
             similarity=hit.similarity,
+            score=hit.score,
         )
         for number, hit in enumerate(hits, start=1)
     ]
@@ -208,6 +211,16 @@ def to_sources(hits: Sequence[Hit]) -> list[Source]:
 
 def _say(runtime: Runtime[Turn], text: str) -> None:
     runtime.stream_writer(ChatEvent(DeltaEvent(text=text)))
+
+
+def _show_sources(runtime: Runtime[Turn], state: State) -> None:
+    runtime.stream_writer(ChatEvent(SourcesEvent(sources=to_sources(state["hits"]), query=state["query"])))
+
+
+def _cite(runtime: Runtime[Turn], hits: Sequence[Hit], evidence: Evidence) -> None:
+    passage_id, (start, end) = hits[evidence.source].passage_id, evidence.span
+    citation = CitationEvent(number=evidence.source + 1, passage_id=passage_id, start=start, end=end)
+    runtime.stream_writer(ChatEvent(citation))
 
 
 def _done(runtime: Runtime[Turn], *, answered: bool, draft: Draft | None = None) -> None:

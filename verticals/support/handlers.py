@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import re
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from retrieval.documents import Document
+from retrieval.ledger import Ledger
 from verticals.contract import Context, Decision, Handler, InvalidInput, NotFound, Resources
 from verticals.support import schemas as s
 from verticals.support.agent import NUM_PASSAGES, SupportAgent, to_sources
 from verticals.support.answering import can_draft
 from verticals.support.conversation import read_window, standalone_query
+from verticals.support.references import to_entry, to_references
 from verticals.support.tickets import TicketDesk, messages_sha256
 
 POLICY_VERSION = "support-agent-1"
@@ -33,11 +34,12 @@ def build(resources: Resources) -> Mapping[str, Handler]:
         similarity=knowledge.similarities,
         may_draft=lambda: can_draft(version()),
     )
-    handlers = SupportHandlers(agent, desk, knowledge, version)
+    handlers = SupportHandlers(agent, desk, knowledge, version, Ledger(resources.sessions))
     return {
         name: getattr(handlers, name)
         for name in (
             "chat",
+            "get_references",
             "search",
             "create_ticket",
             "list_tickets",
@@ -52,27 +54,35 @@ def build(resources: Resources) -> Mapping[str, Handler]:
 class SupportHandlers:
     """One method per operation: `(request, context)` to response or events."""
 
-    def __init__(self, agent: SupportAgent, desk: TicketDesk, knowledge: Any, model_version: Callable[[], str]) -> None:
+    def __init__(
+        self, agent: SupportAgent, desk: TicketDesk, knowledge: Any, model_version: Callable[[], str], ledger: Ledger
+    ) -> None:
         self._agent, self._desk, self._knowledge, self._model_version = agent, desk, knowledge, model_version
+        self._ledger = ledger
 
     def chat(self, request: s.ChatRequest, context: Context) -> Iterator[s.ChatEvent]:
-        """Answer as a stream of events; the decision is recorded before the last one, or when the listener leaves."""
+        """Answer as a stream of events.
+
+        Decision and references are recorded before the last one, or when the listener leaves.
+        """
         read_window(request.messages)  # bad input fails here, before a stream is opened
         return self._stream(request, context)
 
     def _stream(self, request: s.ChatRequest, context: Context) -> Iterator[s.ChatEvent]:
         conversation_id = request.conversation_id or f"conv-{uuid.uuid4().hex}"
-        sources: list[s.Source] = []
-        text, ticket_id = "", None
+        answer_id = f"ans-{uuid.uuid4().hex}"
+        shown: s.SourcesEvent | None = None
+        citations: list[s.Citation] = []
+        ticket_id = None
         done: s.DoneEvent | None = None
         events = self._agent.stream(request, context, conversation_id=conversation_id)
         try:
             for event in events:
                 match event.root:
-                    case s.SourcesEvent(sources=found):
-                        sources = found
-                    case s.DeltaEvent(text=piece):
-                        text += piece
+                    case s.SourcesEvent() as found:
+                        shown = found
+                    case s.CitationEvent() as citation:
+                        citations.append(citation)
                     case s.TicketEvent(ticket=ticket):
                         ticket_id = ticket.ticket_id
                     case s.DoneEvent() as last:
@@ -81,10 +91,15 @@ class SupportHandlers:
                 yield event
         finally:
             events.close()
-            cited = {int(number) for number in re.findall(r"\[(\d+)\]", text)}
+            if shown is not None:
+                version = self._knowledge.version(context.tenant)
+                ids = {"answer_id": answer_id, "conversation_id": conversation_id}
+                self._ledger.record(
+                    to_entry(shown, citations, context, **ids, index_version=version), tenant=context.tenant
+                )
             outcome = {
                 "answered": bool(done and done.answered),
-                "cited": [source.passage_id for source in sources if source.number in cited],
+                "cited": list(dict.fromkeys(citation.passage_id for citation in citations)),
                 "ticket_id": ticket_id,
                 "finish_reason": done.finish_reason if done else "cancelled",
             }
@@ -99,19 +114,21 @@ class SupportHandlers:
                 )
             )
         if done:
-            yield s.ChatEvent(done)
+            yield s.ChatEvent(done.model_copy(update={"answer_id": answer_id}) if shown else done)
+
+    def get_references(self, request: s.GetReferencesRequest, context: Context) -> s.References:
+        """What an answer was made from, as it was streamed."""
+        entry = self._ledger.read(request.answer_id, tenant=context.tenant)
+        if entry is None:
+            raise NotFound("no such answer", field="answer_id", value=request.answer_id, remedy="Take it from `done`.")
+        return to_references(entry)
 
     def search(self, request: s.SearchRequest, context: Context) -> s.SearchResponse:
         """Passages for a query, best first."""
         if not request.query.strip():
             raise InvalidInput("must not be blank", field="query", remedy="Send some words.")
         hits = self._knowledge.search(request.query, tenant=context.tenant, k=request.k)
-        return s.SearchResponse(
-            hits=[
-                s.SearchHit(**source.model_dump(), score=hit.score)
-                for source, hit in zip(to_sources(hits), hits, strict=True)
-            ]
-        )
+        return s.SearchResponse(hits=to_sources(hits))
 
     def create_ticket(self, request: s.CreateTicketRequest, context: Context) -> s.Ticket:
         """Write and store a ticket."""

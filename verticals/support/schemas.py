@@ -58,6 +58,7 @@ class Source(BaseModel):
     heading: str
     text: str
     similarity: Annotated[float, Field(ge=-1.001, le=1.001, description="Cosine of query and passage.")]
+    score: Annotated[float, Field(description="Rank score, comparable within one query only.")]
 
 
 class Usage(BaseModel):
@@ -119,10 +120,11 @@ class Ticket(TicketDraft):
 
 
 class SourcesEvent(BaseModel):
-    """The passages that this answer may cite; sent before its text, empty for small talk and hand-over."""
+    """The passages that this answer may cite, and what was searched for; before its text, if there was a search."""
 
     type: Literal["sources"] = "sources"
     sources: list[Source]
+    query: str = ""
 
 
 class DeltaEvent(BaseModel):
@@ -130,6 +132,21 @@ class DeltaEvent(BaseModel):
 
     type: Literal["delta"] = "delta"
     text: str
+
+
+class Citation(BaseModel):
+    """A sentence of the answer rests on characters [start, end) of the text of source `number`."""
+
+    number: Annotated[int, Field(ge=1)]
+    passage_id: str
+    start: Annotated[int, Field(ge=0)]
+    end: Annotated[int, Field(ge=0)]
+
+
+class CitationEvent(Citation):
+    """Where the sentence that comes next stands in its source; one before each factual sentence."""
+
+    type: Literal["citation"] = "citation"
 
 
 class TicketEvent(BaseModel):
@@ -140,19 +157,59 @@ class TicketEvent(BaseModel):
 
 
 class DoneEvent(BaseModel):
-    """The last event. `answered` is false when the knowledge base does not hold the answer or a person takes over."""
+    """The last event. `answered` is false when the knowledge base does not hold the answer or a person takes over.
+
+    `answer_id` reads the answer's references back; None if nothing was searched for.
+    """
 
     type: Literal["done"] = "done"
     finish_reason: Literal["stop", "length"]
     usage: Usage
     answered: bool
     conversation_id: str
+    answer_id: Identifier | None = None
 
 
 class ChatEvent(
-    RootModel[Annotated[SourcesEvent | DeltaEvent | TicketEvent | DoneEvent, Field(discriminator="type")]],
+    RootModel[
+        Annotated[SourcesEvent | DeltaEvent | CitationEvent | TicketEvent | DoneEvent, Field(discriminator="type")]
+    ],
 ):
-    """One event of a streamed answer: sources, then deltas, at most one ticket, then done. Read it through `.root`."""
+    """One event of a streamed answer; read it through `.root`.
+
+    Sources, then deltas, each that states a fact after its citation, at most one ticket, then done.
+    """
+
+
+# --- references ------------------------------------------------------------------------------------------------------
+
+
+class GetReferencesRequest(_Strict):
+    """Which answer; its id came with the last event."""
+
+    answer_id: Identifier
+
+
+class Candidate(BaseModel):
+    """A passage that the answer could cite; its text is read by searching, as long as its document is there."""
+
+    number: Annotated[int, Field(ge=1)]
+    passage_id: str
+    doc_id: str
+    similarity: float
+    score: float
+
+
+class References(BaseModel):
+    """What an answer was made from: the same citations as were streamed, in the same order."""
+
+    answer_id: str
+    conversation_id: str
+    query: str
+    index_version: str | None
+    candidates: list[Candidate]
+    citations: list[Citation]
+    created_at: datetime
 
 
 # --- search ----------------------------------------------------------------------------------------------------------
@@ -165,16 +222,10 @@ class SearchRequest(_Strict):
     k: Annotated[int, Field(ge=1, le=50)] = 5
 
 
-class SearchHit(Source):
-    """A passage with its fused rank score (comparable within one query only)."""
-
-    score: float
-
-
 class SearchResponse(BaseModel):
     """Passages, best first."""
 
-    hits: list[SearchHit]
+    hits: list[Source]
 
 
 # --- tickets ---------------------------------------------------------------------------------------------------------

@@ -9,6 +9,8 @@ import pytest
 from sqlalchemy import create_engine
 from sqlalchemy.orm import Session, sessionmaker
 
+from retrieval import tables
+from retrieval.ledger import Ledger
 from tests.verticals.support.fakes import ListRetriever, ScriptedModel
 from verticals.contract import Base
 from verticals.support.agent import SupportAgent
@@ -21,6 +23,7 @@ from verticals.support.tickets import TicketDesk
 def sessions(tmp_path: Path) -> Iterator[sessionmaker[Session]]:
     engine = create_engine(f"sqlite:///{tmp_path / 'support.db'}")
     Base.metadata.create_all(engine, tables=[TicketRow.__table__])  # type: ignore[list-item]
+    tables.Base.metadata.create_all(engine)
     yield sessionmaker(engine)
     engine.dispose()
 
@@ -30,6 +33,6 @@ def make_handlers(sessions: sessionmaker[Session]) -> Callable[[ScriptedModel, L
     def make(model: ScriptedModel, retriever: ListRetriever) -> SupportHandlers:
         desk = TicketDesk(sessions, model, lambda: "fake-1")
         agent = SupportAgent(model, retriever, desk, answerable_similarity=0.5)
-        return SupportHandlers(agent, desk, retriever, lambda: "fake-1")
+        return SupportHandlers(agent, desk, retriever, lambda: "fake-1", Ledger(sessions))
 
     return make

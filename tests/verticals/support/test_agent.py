@@ -39,7 +39,7 @@ def test_a_supported_answer_streams_with_its_citation_and_sources(make_handlers:
 
     events = list(handlers.chat(_ask("How many days to return an item?"), context()))
 
-    assert [type(e.root).__name__ for e in events] == ["SourcesEvent", "DeltaEvent", "DoneEvent"]
+    assert [type(e.root).__name__ for e in events] == ["SourcesEvent", "CitationEvent", "DeltaEvent", "DoneEvent"]
     assert _text(events) == "You can return items within 45 days of delivery. [1]"
     sources, done = events[0].root, events[-1].root
     assert isinstance(sources, SourcesEvent)
