@@ -59,13 +59,13 @@ class LateInteraction:
 
     def matches(self, query: str, hits: Sequence[Hit]) -> NDArray[np.float32]:
         """The best cosine in each hit for each word piece of the query, (hits, query tokens)."""
-        known = {hit.passage_id: self._vectors.get(hit.passage_id) for hit in hits}
-        unknown = {hit.passage_id: hit for hit in hits if known[hit.passage_id] is None}
+        known = {hit.passage_id: kept for hit in hits if (kept := self._vectors.get(hit.passage_id)) is not None}
+        unknown = {hit.passage_id: hit for hit in hits if hit.passage_id not in known}
         texts = [indexed_text(hit.title, hit.heading, hit.text) for hit in unknown.values()]
         query_QD, *rest = (unit_tokens(states_TD) for states_TD in self._embedder.embed_tokens([query, *texts]))
         for passage_id, vectors_TD in zip(unknown, rest, strict=True):
             known[passage_id] = self._vectors[passage_id] = vectors_TD.astype(np.float16)
-        return max_sim(query_QD, [vectors for hit in hits if (vectors := known[hit.passage_id]) is not None])
+        return max_sim(query_QD, [known[hit.passage_id] for hit in hits])
 
 
 def unit_tokens(states_TD: NDArray[np.float32]) -> NDArray[np.float32]:

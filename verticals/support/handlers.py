@@ -91,12 +91,6 @@ class SupportHandlers:
                 yield event
         finally:
             events.close()
-            if shown is not None:
-                version = self._knowledge.version(context.tenant)
-                ids = {"answer_id": answer_id, "conversation_id": conversation_id}
-                self._ledger.record(
-                    to_entry(shown, citations, context, **ids, index_version=version), tenant=context.tenant
-                )
             outcome = {
                 "answered": bool(done and done.answered),
                 "cited": list(dict.fromkeys(citation.passage_id for citation in citations)),
@@ -113,6 +107,12 @@ class SupportHandlers:
                     policy_version=POLICY_VERSION,
                 )
             )
+            if shown is not None:
+                version = self._knowledge.version(context.tenant)
+                ids = {"answer_id": answer_id, "conversation_id": conversation_id}
+                self._ledger.record(
+                    to_entry(shown, citations, context, **ids, index_version=version), tenant=context.tenant
+                )
         if done:
             yield s.ChatEvent(done.model_copy(update={"answer_id": answer_id}) if shown else done)
 
