@@ -1,4 +1,4 @@
-"""How well the support articles are found: dense, BM25, and two fusions, and when to say "I don't know".
+"""How well the support articles are found: dense, BM25, fusions, rerankers; when to say "I don't know".
 
 Run from the repository root: python -m benchmarks.retrieval
 Data: verticals/support/knowledge/questions.jsonl (synthetic, written for this project). Fusion weights and threshold
@@ -20,16 +20,20 @@ from numpy.typing import NDArray
 
 from retrieval import fusion, metrics
 from retrieval.dense import DenseIndex
-from retrieval.documents import Passage
+from retrieval.documents import Hit, Passage
 from retrieval.embed import MiniLMEmbedder
 from retrieval.ingest import read_folder
 from retrieval.lexical import LexicalIndex
 from retrieval.passages import cut, indexed_text
+from retrieval.ranker import LinearRanker
+from retrieval.rerank import LateInteraction, Reranker, rerank
 from retrieval.snapshot import RANK_WEIGHTS
 
 KNOWLEDGE = Path(__file__).parents[1] / "verticals" / "support" / "knowledge"
 DEPTH = 50  # candidates of each index, as in KnowledgeBase.search
 RESAMPLES = 2_000
+RERANKED = 20  # of the hybrid ranking
+SHARES = (0.5, 0.7, 0.9)  # of dense in the convex combinations
 HYBRID = "RRF, weighted"  # what KnowledgeBase.search does
 
 
@@ -48,6 +52,7 @@ def rank_all(passages: Sequence[Passage], questions: Sequence[dict[str, Any]]) -
     texts = [indexed_text(p.title, p.heading, p.text) for p in passages]
     dense, lexical = DenseIndex.build(embedder.embed(texts)), LexicalIndex.build(texts)
     vectors = embedder.embed([question["question"] for question in questions])
+    rerankers = make_rerankers(embedder)
     ranked = []
     for question, query_D in zip(questions, vectors, strict=True):
         near = dense.search(query_D, k=DEPTH)
@@ -59,15 +64,32 @@ def rank_all(passages: Sequence[Passage], questions: Sequence[dict[str, Any]]) -
             "dense": near,
             "RRF, equal": [row for row, _ in fusion.reciprocal_rank([near, worded])],
             HYBRID: [row for row, _ in fusion.reciprocal_rank([near, worded], weights=RANK_WEIGHTS)],
-            "CombSUM": [
-                row
-                for row, _ in fusion.comb_sum(
-                    [{row: float(cosines[row]) for row in near}, {row: float(scores[row]) for row in worded}]
-                )
-            ],
         }
+        for share in SHARES:
+            scored = [{row: float(given[row]) for row in {*near, *worded}} for given in (cosines, scores)]
+            fused = fusion.convex_combination(scored, weights=[share, 1 - share], floors=[None, 0.0])
+            rows[f"convex, {share}"] = [row for row, _ in fused]
+        hits = to_hits(rows[HYBRID][:RERANKED], passages, cosines)
+        for name, reranker in rerankers.items():
+            again = [hit.metadata["row"] for hit in rerank(reranker, question["question"], hits)]
+            rows[name] = again + rows[HYBRID][RERANKED:]
         ranked.append(Ranked(question, rows, cosines))
     return ranked
+
+
+def make_rerankers(embedder: MiniLMEmbedder) -> dict[str, Reranker]:
+    """Those that are compared."""
+    late = LateInteraction(embedder)
+    return {"late interaction": late, "learned ranker": LinearRanker.load(late=late)}
+
+
+def to_hits(rows: Sequence[int], passages: Sequence[Passage], cosines: NDArray[np.float32]) -> list[Hit]:
+    """Rows as a search returns them."""
+    found = [(row, passages[row]) for row in rows]
+    return [
+        Hit(p.passage_id, p.doc_id, p.title, p.heading, p.text, 0.0, float(cosines[row]), {"row": row})
+        for row, p in found
+    ]
 
 
 def interval(values: NDArray[np.float64], statistic: Callable[[NDArray[np.float64]], float]) -> tuple[float, float]:

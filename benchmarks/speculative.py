@@ -31,8 +31,9 @@ from core_model.generation import RequestOptions, SamplingParams
 from core_model.loading import load_engine
 from core_model.tokenizer import Tokenizer
 from retrieval.chunking import split_markdown
-from retrieval.grounding import Evidence, split_sentences
+from retrieval.grounding import Evidence
 from retrieval.ingest import read_folder
+from retrieval.sentences import split_sentences
 from verticals.support.answering import answer_messages
 
 KNOWLEDGE = Path(__file__).parent.parent / "verticals" / "support" / "knowledge"
@@ -89,7 +90,7 @@ def make_prompts(tokenizer: Tokenizer, num_prompts: int) -> dict[str, list[list[
     prompts: dict[str, list[list[int]]] = {"answer": [], "quote": [], "summary": [], "free": []}
     for doc_id in first:
         chunks = split_markdown(articles[doc_id].text)
-        facts = [fact for chunk in chunks for fact in split_sentences(chunk.text)][:MAX_FACTS]
+        facts = [fact.text for chunk in chunks for fact in split_sentences(chunk.text)][:MAX_FACTS]
         asked = answer_messages(by_article[doc_id], [Evidence(fact, 0, doc_id=doc_id) for fact in facts])
         prompts["answer"].append(tokenizer.apply_chat_template(convert_to_openai_messages(asked)))
         system, listed = str(asked[0].content), "\n".join(f"- {fact}" for fact in facts)

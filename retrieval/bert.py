@@ -36,12 +36,13 @@ class BertEncoder:
                 raise ValueError(f"{key}: only {ours!r} is computed here (got {config[key]!r}).")
         return cls(weights, config["num_hidden_layers"], config["num_attention_heads"], config["layer_norm_eps"])
 
-    def forward(self, ids_BT: Tensor, mask_BT: Tensor) -> Tensor:
+    def forward(self, ids_BT: Tensor, mask_BT: Tensor, types_BT: Tensor | None = None) -> Tensor:
         """Hidden states of the last layer.
 
         Args:
             ids_BT: Token ids, int64.
             mask_BT: True where there is a token, False where there is padding.
+            types_BT: 1 where the second text of a pair stands, else 0; one text only if None.
         Returns:
             (B, T, D), fp32.
         """
@@ -50,7 +51,7 @@ class BertEncoder:
         w = self.weights
         x_BTD = functional.embedding(ids_BT, w["embeddings.word_embeddings.weight"])
         x_BTD = x_BTD + w["embeddings.position_embeddings.weight"][: ids_BT.shape[1]]
-        x_BTD = x_BTD + w["embeddings.token_type_embeddings.weight"][0]
+        x_BTD = x_BTD + w["embeddings.token_type_embeddings.weight"][0 if types_BT is None else types_BT]
         x_BTD = self._norm(x_BTD, "embeddings.LayerNorm")
         for layer in range(self.num_layers):
             at = f"encoder.layer.{layer}"

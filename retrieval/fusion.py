@@ -32,19 +32,33 @@ def reciprocal_rank(
     return _best_first(scores)
 
 
-def comb_sum(scored: Sequence[Mapping[Item, float]]) -> list[tuple[Item, float]]:
-    """CombSUM over scores scaled to 0-1 within each ranking (Fox and Shaw 1994, NIST SP 500-215).
+def convex_combination(
+    scored: Sequence[Mapping[Item, float]], *, weights: Sequence[float], floors: Sequence[float | None] | None = None
+) -> list[tuple[Item, float]]:
+    """Weighted sum of scores that are scaled to 0-1 within each ranking (Bruch 2022, arXiv:2210.11934).
+
+    With equal weights and no floors it is CombSUM (Fox and Shaw 1994, NIST SP 500-215).
 
     Args:
         scored: Item to score, higher is better; an item missing from a ranking adds nothing.
+        weights: Share of each ranking, 0 or more; they need not sum to 1.
+        floors: The score that becomes 0, for each ranking, as the least that the score could be (0 for BM25, -1 for a
+            cosine); the lowest that the ranking holds where None.
     Returns:
         (item, score), best first; equal scores in order of first appearance.
+    Raises:
+        ValueError: there is not one weight and one floor for each ranking.
     """
+    floors = [None] * len(scored) if floors is None else floors
+    for name, given in (("weights", weights), ("floors", floors)):
+        if len(given) != len(scored):
+            raise ValueError(f"{name}: one for each of {len(scored)} rankings is needed (got {len(given)}).")
     sums: dict[Item, float] = {}
-    for ranking in scored:
-        low, high = min(ranking.values(), default=0.0), max(ranking.values(), default=0.0)
+    for ranking, weight, floor in zip(scored, weights, floors, strict=True):
+        high = max(ranking.values(), default=0.0)
+        low = min(ranking.values(), default=0.0) if floor is None else floor
         for item, score in ranking.items():
-            sums[item] = sums.get(item, 0.0) + ((score - low) / (high - low) if high > low else 1.0)
+            sums[item] = sums.get(item, 0.0) + weight * ((score - low) / (high - low) if high > low else 1.0)
     return _best_first(sums)
 
 

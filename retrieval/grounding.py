@@ -1,4 +1,4 @@
-"""Is this sentence said by these passages? Sentence splitting, choice of evidence, and a strict lexical support check.
+"""Is this sentence said by these passages? Choice of evidence, and a strict lexical support check.
 
 Ignores meaning beyond words: a sentence that drops an adjective of its source ("furniture" for "made-to-measure
 furniture") can pass, a correct free paraphrase can fail. It errs towards failing: the caller then quotes the source.
@@ -15,6 +15,7 @@ import Stemmer
 from numpy.typing import ArrayLike
 
 from retrieval.documents import Hit
+from retrieval.sentences import SENTENCE_END, split_sentences
 
 MAX_SENTENCE_CHARS = 600
 
@@ -63,69 +64,22 @@ _QUANTITY = re.compile(
     re.IGNORECASE,
 )
 _RANGE = re.compile(r"\s?(?:to|or|-|–)\s?", re.IGNORECASE)
-_SENTENCE_END = re.compile(r"(?<=[.!?])(?<!\be\.g\.)(?<!\bi\.e\.)(?<!\bNo\.)(?<![ap]\.m\.)\s+(?=[\"'(]?[A-Z0-9£$€])")
-_STREAM_END = re.compile(r"\n|(?:" + _SENTENCE_END.pattern + ")")
-_ITEM = re.compile(r"^\s*(?:[-*+]|\d{1,3}[.)])\s+")
+_STREAM_END = re.compile(r"\n|(?:" + SENTENCE_END.pattern + ")")
 _WORD = re.compile(r"[a-z]+(?:['’][a-z]+)*")
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """A sentence of a passage. `source` is its passage's index in the list searched, `context` title and heading."""
+    """A sentence of a passage. `source` is its passage's index in the list searched, `context` title and heading.
+
+    `span` is where the passage says it: characters [start, end) of its text, mark-up and all.
+    """
 
     text: str
     source: int
     context: str = ""
     doc_id: str = ""
-
-
-def split_sentences(passage: str, *, heading: str = "") -> list[str]:
-    """Sentences of a passage in order, without mark-up.
-
-    A passage is as `retrieval.chunking` writes it: one paragraph, list item or table row a line. A line that ends in a
-    colon joins the list below it, because neither says much alone, and `heading` joins a list that opens the passage:
-    under "Not covered" the bare item "Damage from drops" would say the opposite. Table rows name their columns.
-    """
-    sentences: list[str] = []
-    lead = f"{heading}:" if heading else ""  # or "To return an item:", waiting for its list
-    items: list[str] = []
-    header: list[str] = []
-
-    def close_list() -> None:
-        if items:
-            sentences.append(f"{lead} {'; '.join(item.rstrip('.;') for item in items)}.")
-        items.clear()
-
-    for line in filter(None, (_plain(raw) for raw in passage.splitlines())):
-        if line.startswith("|"):
-            close_list()
-            lead = ""
-            cells = [cell.strip() for cell in line.strip("|").split("|")]
-            if not header:
-                header = cells
-            elif not set(line) <= set("|-: "):
-                sentences.append("; ".join(f"{name}: {cell}" for name, cell in zip(header, cells, strict=False)) + ".")
-            continue
-        header = []
-        if _ITEM.match(line):
-            item = _ITEM.sub("", line)
-            items.append(item) if lead else sentences.extend(_SENTENCE_END.split(item))
-            continue
-        close_list()
-        *whole, last = _SENTENCE_END.split(line)
-        sentences.extend(whole)
-        lead = last if last.endswith(":") else ""
-        if not lead:
-            sentences.append(last)
-    close_list()
-    return sentences
-
-
-def _plain(line: str) -> str:
-    """Markdown line to text; headings and rules vanish."""
-    line = re.sub(r"\[([^\]]+)\]\([^)]*\)", r"\1", line)
-    line = re.sub(r"\*\*|__|`", "", line).strip()
-    return "" if line.startswith("#") or set(line) <= set("-*_=") else line
+    span: tuple[int, int] = (0, 0)
 
 
 def content_stems(text: str) -> list[str]:
@@ -190,14 +144,17 @@ def choose_evidence(
     for index in _own_document_first(passages):
         hit = passages[index]
         context = f"{hit.title}. {hit.heading}" if hit.heading else hit.title
-        sentences = [text for text in split_sentences(hit.text, heading=hit.heading.split(" > ")[-1]) if usable(text)]
+        sentences = [s for s in split_sentences(hit.text, heading=hit.heading.split(" > ")[-1]) if usable(s.text)]
         if not sentences:
             continue
         starts = range(max(1, len(sentences) - length + 1))
-        texts = [" ".join(sentences[start : start + length]) for start in starts]
+        texts = [" ".join(s.text for s in sentences[start : start + length]) for start in starts]
         scores = [0.0] if len(texts) == 1 else _score(question, [f"{context}: {text}" for text in texts], similarity)
         best = int(np.argmax(scores))
-        chosen += [Evidence(text, index, context, hit.doc_id) for text in sentences[best : best + length]]
+        chosen += [
+            Evidence(sentence.text, index, context, hit.doc_id, span=(sentence.start, sentence.end))
+            for sentence in sentences[best : best + length]
+        ]
         if len({evidence.source for evidence in chosen}) == spans:
             break
     return chosen

@@ -26,12 +26,14 @@ from retrieval.duplicates import find_duplicates
 from retrieval.embed import Embedder
 from retrieval.lexical import LexicalIndex
 from retrieval.passages import check_documents, content_hash, cut, indexed_text
+from retrieval.rerank import Reranker, rerank
 from retrieval.snapshot import Snapshot, SnapshotError
 
 MAX_K = 100
 MAX_QUERY_CHARS = 4_000  # far beyond what the embedder reads
 _CANDIDATES = 50  # from each index, at least
 _EMBED_BATCH = 64
+_RERANKED = 20  # hits, at least
 
 Progress = Callable[[str, float], None]  # (what is being done, share done 0-1)
 _log = logging.getLogger(__name__)
@@ -48,9 +50,18 @@ class KnowledgeBase:
         sessions: Sessions on a database that has the tables of `retrieval.tables`.
         embedder: Stored vectors of another embedder, from an earlier run, are computed anew.
         index_dir: Folder for snapshots; what is in it may be deleted at any time.
+        reranker: Takes a second look at the best hits; the fused order stands if None.
     """
 
-    def __init__(self, sessions: sessionmaker[Session], embedder: Embedder, index_dir: Path) -> None:
+    def __init__(
+        self,
+        sessions: sessionmaker[Session],
+        embedder: Embedder,
+        index_dir: Path,
+        *,
+        reranker: Reranker | None = None,
+    ) -> None:
+        self._reranker = reranker
         self._catalog, self._embedder, self._index_dir = Catalog(sessions), embedder, index_dir
         self._snapshots: dict[str, Snapshot] = {}
         self._build_locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
@@ -105,6 +116,10 @@ class KnowledgeBase:
         self._snapshot(tenant, wait=True)
         return True
 
+    def version(self, tenant: str) -> str | None:
+        """Changes with every change of the tenant's documents; None before the first."""
+        return self._catalog.version(tenant)
+
     def list_documents(self, tenant: str) -> list[DocumentInfo]:
         """Every document of the tenant in order of id, restricted ones too: a view for those who keep the documents."""
         return self._catalog.documents(tenant)
@@ -139,11 +154,14 @@ class KnowledgeBase:
         query_D = self._embedder.embed_query(query)
         candidates = snapshot.search(query, query_D, groups=acl, depth=max(_CANDIDATES, 4 * k))
         visible = self._catalog.visible(tenant, [candidate.passage_id for candidate in candidates], acl)
-        return [
+        hits = [
             Hit(p.passage_id, p.doc_id, p.title, p.heading, p.text, found.score, found.similarity, p.metadata)
             for found in candidates
             if (p := visible.get(found.passage_id)) is not None
-        ][:k]
+        ]
+        if self._reranker is not None:
+            hits = rerank(self._reranker, query, hits[: max(_RERANKED, k)])
+        return hits[:k]
 
     @property
     def embedder(self) -> Embedder:

@@ -1,11 +1,11 @@
-"""The SQL truth of retrieval: documents, passages with their vectors, and one version per tenant. Ignores indexes."""
+"""The SQL truth of retrieval: documents, passages with their vectors, versions, and the ledger. Ignores indexes."""
 
 from __future__ import annotations
 
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, DateTime, ForeignKeyConstraint, Integer, LargeBinary, String, Text
+from sqlalchemy import JSON, DateTime, ForeignKeyConstraint, Index, Integer, LargeBinary, String, Text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 
@@ -58,3 +58,23 @@ class VersionRow(Base):
 
     tenant: Mapped[str] = mapped_column(String(200), primary_key=True)
     version: Mapped[str] = mapped_column(String(32))
+
+
+class LedgerRow(Base):
+    """What an answer was made from; see `retrieval.ledger.LedgerEntry`."""
+
+    __tablename__ = "retrieval_ledger"
+    __table_args__ = (
+        Index("ix_retrieval_ledger_conversation", "tenant", "conversation_id"),
+        Index("ix_retrieval_ledger_customer", "tenant", "customer_id"),
+    )
+
+    tenant: Mapped[str] = mapped_column(String(200), primary_key=True)
+    answer_id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    conversation_id: Mapped[str] = mapped_column(String(128))
+    customer_id: Mapped[str | None] = mapped_column(String(200))
+    query: Mapped[str] = mapped_column(Text)
+    index_version: Mapped[str | None] = mapped_column(String(32))
+    candidates: Mapped[list[dict[str, Any]]] = mapped_column(JSON)
+    citations: Mapped[list[dict[str, Any]]] = mapped_column(JSON)
+    created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))

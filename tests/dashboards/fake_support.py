@@ -32,9 +32,9 @@ ANSWER = (
 UNKNOWN = "I do not find this in our articles. I can pass your question on to a colleague."
 
 
-def _sources() -> list[s.SearchHit]:
+def _sources() -> list[s.Source]:
     return [
-        s.SearchHit(
+        s.Source(
             number=idx,
             passage_id=f"{doc_id}#0",
             doc_id=doc_id,

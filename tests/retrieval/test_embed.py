@@ -54,6 +54,13 @@ def test_a_text_has_the_same_vector_alone_and_in_a_batch(minilm: MiniLMEmbedder)
 
 
 @pytest.mark.slow
+def test_the_mean_of_a_texts_tokens_scaled_to_length_one_is_its_vector(minilm: MiniLMEmbedder) -> None:
+    means = np.stack([states_TD.mean(0) for states_TD in minilm.embed_tokens(TEXTS)])
+
+    np.testing.assert_allclose(means / np.linalg.norm(means, axis=1, keepdims=True), minilm.embed(TEXTS), atol=2e-6)
+
+
+@pytest.mark.slow
 def test_no_texts_are_no_vectors(minilm: MiniLMEmbedder) -> None:
     assert minilm.embed([]).shape == (0, 384)
     assert minilm.name == "all-MiniLM-L6-v2@53aa51172d14"

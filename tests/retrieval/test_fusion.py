@@ -26,7 +26,7 @@ def test_equal_scores_keep_the_order_of_first_appearance() -> None:
 
 def test_nothing_to_fuse_is_nothing() -> None:
     assert fusion.reciprocal_rank([[], []]) == []
-    assert fusion.comb_sum([{}]) == []
+    assert fusion.convex_combination([{}], weights=[1]) == []
 
 
 def test_one_weight_for_each_ranking() -> None:
@@ -34,8 +34,24 @@ def test_one_weight_for_each_ranking() -> None:
         fusion.reciprocal_rank([["a"], ["b"]], weights=[1])
 
 
-def test_comb_sum_scales_each_ranking_to_one_before_adding() -> None:
-    fused = fusion.comb_sum([{"a": 10.0, "b": 5.0, "c": 0.0}, {"b": 0.9, "d": 0.9}])
+def test_a_convex_combination_scales_each_ranking_to_one_and_weighs_it() -> None:
+    fused = fusion.convex_combination([{"a": 10.0, "b": 5.0, "c": 0.0}, {"b": 0.9, "d": 0.9}], weights=[1.0, 0.5])
 
-    assert dict(fused) == pytest.approx({"a": 1.0, "b": 0.5 + 1.0, "c": 0.0, "d": 1.0})
-    assert fused[0][0] == "b"
+    assert dict(fused) == pytest.approx({"a": 1.0, "b": 0.5 + 0.5, "c": 0.0, "d": 0.5})
+    assert fused[0][0] == "a"
+
+
+def test_a_floor_takes_the_place_of_the_lowest_score() -> None:
+    fused = fusion.convex_combination([{"a": 1.0, "b": 0.0}, {"b": 4.0, "a": 2.0}], weights=[1, 1], floors=[-1.0, 0.0])
+
+    assert dict(fused) == pytest.approx({"a": 1 + 0.5, "b": 0.5 + 1})
+
+
+@pytest.mark.parametrize(
+    ("name", "options"), [("weights", {"weights": [1]}), ("floors", {"weights": [1, 1], "floors": [0]})]
+)
+def test_a_convex_combination_needs_a_weight_and_a_floor_for_each_ranking(
+    name: str, options: dict[str, list[float]]
+) -> None:
+    with pytest.raises(ValueError, match=f"{name}: one for each of 2 rankings is needed"):
+        fusion.convex_combination([{"a": 1.0}, {"b": 1.0}], **options)

@@ -15,7 +15,6 @@ from retrieval.grounding import (
     content_stems,
     find_support,
     quantities,
-    split_sentences,
     stream_sentences,
 )
 
@@ -90,28 +89,12 @@ def test_stop_words_and_numbers_carry_no_content() -> None:
     assert content_stems("You can't return it within 45 working days") == ["return"]
 
 
-def test_a_passage_is_read_as_sentences_lists_with_their_lead_and_rows_with_their_columns() -> None:
-    passage = (
-        "Call us, e.g. at 9 a.m. on weekdays. See **No. 5**.\n\nTo return an item:\n\n- Log in at [the site](http://x).\n"
-        "- Print the label.\n\n| Method | Price |\n| --- | --- |\n| Standard | £4.95 |\n\n# A heading\n\n"
-        "- A lone item. Two."
-    )
+def test_evidence_names_the_stretch_of_its_passage_that_says_it() -> None:
+    hits = [_hit("Ask us. **Delivery** is free.", title="Delivery"), _hit("Returns take 45 days.")]
 
-    assert split_sentences(passage) == [
-        "Call us, e.g. at 9 a.m. on weekdays.",
-        "See No. 5.",
-        "To return an item: Log in at the site; Print the label.",
-        "Method: Standard; Price: £4.95.",
-        "A lone item.",
-        "Two.",
-    ]
+    chosen = choose_evidence("is delivery free", hits, length=1)
 
-
-def test_a_list_that_opens_a_passage_is_led_by_its_heading() -> None:
-    assert split_sentences("- Drops.\n- Pets.\n\nAsk us first.", heading="Not covered") == [
-        "Not covered: Drops; Pets.",
-        "Ask us first.",
-    ]
+    assert [hits[e.source].text[slice(*e.span)] for e in chosen] == ["**Delivery** is free.", "Returns take 45 days."]
 
 
 def test_text_that_arrives_in_pieces_leaves_as_the_same_sentences() -> None:

@@ -29,8 +29,13 @@ def test_the_metrics_are_those_of_trec_eval(ranking: list[str], gains: dict[str,
     assert metrics.reciprocal_rank(ranking, relevant) == pytest.approx(_trec_eval(RR, ranking, gains))
 
 
-def test_mrr_is_the_mean_over_queries() -> None:
-    assert metrics.mrr([["a", "b"], ["a", "b"], ["a"]], [{"a"}, {"b"}, {"z"}]) == pytest.approx((1 + 1 / 2 + 0) / 3)
+@given(queries=st.lists(st.tuples(RANKINGS, st.sets(st.sampled_from(IDS), min_size=1)), min_size=1, max_size=5))
+def test_mrr_is_the_mean_reciprocal_rank_of_trec_eval(queries: list[tuple[list[str], set[str]]]) -> None:
+    run = {str(i): {item: -float(rank) for rank, item in enumerate(ranking)} for i, (ranking, _) in enumerate(queries)}
+    judged = {str(i): dict.fromkeys(relevant, 1) for i, (_, relevant) in enumerate(queries)}
+
+    expected = ir_measures.calc_aggregate([RR], judged, run)[RR]
+    assert metrics.mrr(*zip(*queries, strict=True)) == pytest.approx(expected)
 
 
 def test_without_anything_relevant_the_metrics_are_zero() -> None:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
+from sqlalchemy.orm import Session, sessionmaker
 
 from retrieval.documents import Document, Hit, IngestReport, Problem
 from retrieval.store import KnowledgeBase
@@ -167,6 +169,25 @@ def test_a_hit_of_words_alone_has_its_cosine_too(open_kb: OpenKb) -> None:
     hawaii = next(hit for hit in hits if "Hawaii" in hit.text)
     assert hawaii.similarity == pytest.approx(0.6)
     assert hawaii.score == pytest.approx(0.2 / 61 + 1 / (60 + 62), abs=2e-4)
+
+
+class Backwards:
+    """Turns the order around."""
+
+    def score(self, query: str, hits: Sequence[Hit]) -> NDArray[np.float32]:
+        return np.arange(len(hits), dtype=np.float32)
+
+
+def test_a_reranker_reorders_the_best_hits_before_they_are_cut(
+    sessions: sessionmaker[Session], embedder_class: type[Any], index_dir: Path
+) -> None:
+    kb = KnowledgeBase(sessions, embedder_class(), index_dir, reranker=Backwards())
+    kb.ingest([RETURNS, FEES], tenant="t")
+    fused = KnowledgeBase(sessions, embedder_class(), index_dir).search("refunds", tenant="t")
+
+    assert [hit.passage_id for hit in kb.search("refunds", tenant="t", k=2)] == [
+        hit.passage_id for hit in reversed(fused[-2:])
+    ]
 
 
 def test_a_passage_is_read_by_its_id(kb: KnowledgeBase) -> None:

@@ -36,7 +36,7 @@ from verticals.support.prompting import tenant_option
 from verticals.support.schemas import ActionEvent, ActionStatus, ChatEvent, DoneEvent, HandoffEvent, TicketEvent
 from verticals.support.shop.tool import Shopper
 from verticals.support.tickets import TicketDesk
-from verticals.support.turn import Desks, Memory, State, Turn, say, show_memory, show_sources
+from verticals.support.turn import Desks, Memory, State, Turn, cite, say, show_memory, show_sources
 
 # Best cosine of a retrieved passage from which a question counts as answerable: `evals.choose_threshold` on the dev
 # half of knowledge/questions.jsonl (there it answers 76 % of 78 answerable questions and declines 85 % of 20 others);
@@ -237,7 +237,7 @@ class SupportAgent:
         """Cited sentences, each as soon as it is checked."""
         turn = runtime.context
         show_memory(runtime, state["recalled"])
-        show_sources(runtime, state["hits"])
+        show_sources(runtime, state)
         drafter = self._chat_model if self._may_draft() else None
         model = drafter and drafter.bind(**turn.model_settings, **tenant_option(drafter, turn.context.tenant))
         gap = ""
@@ -245,6 +245,7 @@ class SupportAgent:
         for sentence in write_answer(
             model, state["query"], state["evidence"], known=known, draft=turn.draft, cancelled=turn.cancelled.is_set
         ):
+            cite(runtime, state["hits"], sentence.evidence)
             say(runtime, f"{gap}{sentence.text} [{sentence.evidence.source + 1}]")
             gap = " "
         turn.learned["offers"] = 0
@@ -253,7 +254,7 @@ class SupportAgent:
 
     def decline(self, state: State, runtime: Runtime[Turn]) -> State:
         """An honest "I don't know" with the offer of a ticket, but not again and again."""
-        show_sources(runtime, state["hits"])
+        show_sources(runtime, state)
         offers = state.get("offers", 0) + 1
         say(runtime, DECLINE if offers <= MAX_OFFERS else DECLINE_AGAIN)
         runtime.context.learned |= {"offers": offers, "pending": None}
@@ -273,8 +274,10 @@ class SupportAgent:
                 )
             )
         )
-        sources = [source.model_dump(mode="json") for source in turn.sources]
-        return {**turn.learned, "replied": {"number": turn.number, "text": "".join(turn.said), "sources": sources}}
+        shown = turn.shown and turn.shown.model_dump(mode="json")
+        citations = [citation.model_dump(mode="json") for citation in turn.citations]
+        said = {"number": turn.number, "text": "".join(turn.said), "shown": shown, "citations": citations}
+        return {**turn.learned, "replied": said}
 
     def _recall(self, turn: Turn, query: str) -> list[Recollection]:
         if self._desks is None or turn.number is None or turn.context.customer is None:

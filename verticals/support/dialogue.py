@@ -12,25 +12,23 @@ import re
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import Any
 
 from verticals.contract import Conflict, Context, Decision, InvalidInput
 from verticals.support.actions import ActionDesk
 from verticals.support.agent import SupportAgent
 from verticals.support.handoffs import HandoffDesk
+from verticals.support.heard import Heard
+from verticals.support.references import ReferenceDesk
 from verticals.support.schemas import (
-    ActionEvent,
     ChatEvent,
+    CitationEvent,
     DeltaEvent,
     DoneEvent,
-    HandoffEvent,
     SendMessageRequest,
     SessionHistory,
     SessionState,
-    Source,
     SourcesEvent,
-    TicketEvent,
     Usage,
 )
 from verticals.support.sessions import SessionStore
@@ -38,42 +36,6 @@ from verticals.support.tickets import messages_sha256
 from verticals.support.turn import Turn
 
 POLICY_VERSION = "support-session-1"
-
-
-@dataclass
-class Heard:
-    """What the events of an answer said, for the audit trail: ids and outcomes."""
-
-    sources: list[Source] = field(default_factory=list)
-    text: str = ""
-    ids: dict[str, str] = field(default_factory=dict)
-    done: DoneEvent | None = None
-
-    def note(self, event: ChatEvent) -> None:
-        """Take one event in."""
-        match event.root:
-            case SourcesEvent(sources=found):
-                self.sources = found
-            case DeltaEvent(text=piece):
-                self.text += piece
-            case TicketEvent(ticket=ticket):
-                self.ids["ticket_id"] = ticket.ticket_id
-            case ActionEvent(action=action):
-                self.ids["action_id"] = action.action_id
-            case HandoffEvent(handoff=handoff):
-                self.ids["handoff_id"] = handoff.handoff_id
-            case DoneEvent() as last:
-                self.done = last
-
-    def outcome(self) -> dict[str, Any]:
-        """For a decision record."""
-        cited = {int(number) for number in re.findall(r"\[(\d+)\]", self.text)}
-        return {
-            "answered": bool(self.done and self.done.answered),
-            "cited": [source.passage_id for source in self.sources if source.number in cited],
-            "finish_reason": self.done.finish_reason if self.done else "cancelled",
-            **self.ids,
-        }
 
 
 class Dialogue:
@@ -88,12 +50,13 @@ class Dialogue:
         agent: SupportAgent,
         actions: ActionDesk,
         handoffs: HandoffDesk,
+        references: ReferenceDesk,
         model_version: Callable[[], str],
         *,
         after: Callable[[], None] = lambda: None,
     ) -> None:
         self._store, self._agent, self._model_version = store, agent, model_version
-        self._actions, self._handoffs, self._after = actions, handoffs, after
+        self._actions, self._handoffs, self._references, self._after = actions, handoffs, references, after
         self._busy: set[tuple[str, str]] = set()
         self._lock = threading.Lock()
 
@@ -184,11 +147,12 @@ class Dialogue:
         finally:
             events.close()  # type: ignore[attr-defined]
         assert heard.done is not None, "every turn ends with a done event"
+        answer_id = self._references.keep(heard, context, conversation_id=session_id)
         state = self._store.answer(
             session_id,
             number,
             content=heard.text,
-            sources=[source.model_dump(mode="json") for source in heard.sources],
+            sources=[source.model_dump(mode="json") for source in heard.shown.sources] if heard.shown else [],
             context=context,
             decision=Decision(
                 kind="support.answer",
@@ -200,7 +164,7 @@ class Dialogue:
             ),
         )
         self._after()
-        yield ChatEvent(heard.done.model_copy(update={"session_state": state}))
+        yield ChatEvent(heard.done.model_copy(update={"session_state": state, "answer_id": answer_id}))
 
     @contextmanager
     def _claim(self, session_id: str, context: Context) -> Iterator[None]:
@@ -217,8 +181,10 @@ class Dialogue:
 
 
 def _repeat(replied: dict[str, Any], session_id: str) -> Iterator[ChatEvent]:
-    if replied["sources"]:
-        yield ChatEvent(SourcesEvent(sources=[Source.model_validate(source) for source in replied["sources"]]))
+    if replied["shown"]:
+        yield ChatEvent(SourcesEvent.model_validate(replied["shown"]))
+    for citation in replied["citations"]:
+        yield ChatEvent(CitationEvent.model_validate(citation))
     yield ChatEvent(DeltaEvent(text=replied["text"]))
     yield ChatEvent(DoneEvent(finish_reason="stop", usage=Usage(), answered=True, conversation_id=session_id))
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from retrieval.ledger import Ledger
 from verticals.contract import Context, Decision, Handler, Resources
 from verticals.support import schemas as s
 from verticals.support.actions import ActionDesk
@@ -17,6 +17,7 @@ from verticals.support.conversation import read_window, standalone_query
 from verticals.support.dialogue import Dialogue
 from verticals.support.feedback import FeedbackDesk
 from verticals.support.handoffs import HandoffDesk
+from verticals.support.heard import Heard
 from verticals.support.knowledge_handlers import KnowledgeHandlers
 from verticals.support.memory.background import BackgroundReader
 from verticals.support.memory.handlers import MemoryHandlers
@@ -24,6 +25,7 @@ from verticals.support.memory.store import CustomerMemory
 from verticals.support.model_planner import FirstOf, ModelPlanner
 from verticals.support.operations import OPERATIONS
 from verticals.support.policy import Policy
+from verticals.support.references import ReferenceDesk
 from verticals.support.rule_planner import RulePlanner
 from verticals.support.session_handlers import SessionHandlers
 from verticals.support.sessions import SessionStore
@@ -58,11 +60,12 @@ def build(resources: Resources) -> Mapping[str, Handler]:
         similarity=knowledge.similarities,
         may_draft=may_draft,
     )
-    store = SessionStore(sessions, memory)
-    dialogue = Dialogue(store, agent, actions, handoffs, version, after=BackgroundReader(memory))
+    store, references = SessionStore(sessions, memory), ReferenceDesk(Ledger(sessions), knowledge.version)
+    dialogue = Dialogue(store, agent, actions, handoffs, references, version, after=BackgroundReader(memory))
     parts = (
-        SupportHandlers(agent, desk, knowledge, version),
+        SupportHandlers(agent, desk, knowledge, references, version),
         KnowledgeHandlers(knowledge),
+        references,
         SessionHandlers(store, dialogue, actions, handoffs, desk, memory),
         MemoryHandlers(memory),
         FeedbackDesk(sessions),
@@ -76,55 +79,51 @@ def build(resources: Resources) -> Mapping[str, Handler]:
 class SupportHandlers:
     """One method per operation: `(request, context)` to response or events."""
 
-    def __init__(self, agent: SupportAgent, desk: TicketDesk, knowledge: Any, model_version: Callable[[], str]) -> None:
+    def __init__(
+        self,
+        agent: SupportAgent,
+        desk: TicketDesk,
+        knowledge: Any,
+        references: ReferenceDesk,
+        model_version: Callable[[], str],
+    ) -> None:
         self._agent, self._desk, self._knowledge, self._model_version = agent, desk, knowledge, model_version
+        self._references = references
 
     def chat(self, request: s.ChatRequest, context: Context) -> Iterator[s.ChatEvent]:
-        """Answer as a stream of events; the decision is recorded before the last one, or when the listener leaves."""
+        """Answer as a stream of events.
+
+        Decision and references are recorded before the last one, or when the listener leaves.
+        """
         read_window(request.messages)  # bad input fails here, before a stream is opened
         return self._stream(request, context)
 
     def _stream(self, request: s.ChatRequest, context: Context) -> Iterator[s.ChatEvent]:
         conversation_id = request.conversation_id or f"conv-{uuid.uuid4().hex}"
-        sources: list[s.Source] = []
-        text, ticket_id = "", None
-        done: s.DoneEvent | None = None
+        heard, answer_id = Heard(), None
         settings = {"max_tokens": request.max_tokens, "temperature": request.temperature, "seed": request.seed}
         events = self._agent.stream(Turn(context, conversation_id, request.messages, settings))
         try:
             for event in events:
-                match event.root:
-                    case s.SourcesEvent(sources=found):
-                        sources = found
-                    case s.DeltaEvent(text=piece):
-                        text += piece
-                    case s.TicketEvent(ticket=ticket):
-                        ticket_id = ticket.ticket_id
-                    case s.DoneEvent() as last:
-                        done = last
-                        break
+                heard.note(event)
+                if heard.done:
+                    break
                 yield event
         finally:
             events.close()
-            cited = {int(number) for number in re.findall(r"\[(\d+)\]", text)}
-            outcome = {
-                "answered": bool(done and done.answered),
-                "cited": [source.passage_id for source in sources if source.number in cited],
-                "ticket_id": ticket_id,
-                "finish_reason": done.finish_reason if done else "cancelled",
-            }
             context.record(
                 Decision(
                     kind="support.answer",
                     subject=conversation_id,
                     input_sha256=messages_sha256(request.messages),
-                    outcome=outcome,
+                    outcome=heard.outcome(),
                     model_version=self._model_version(),
                     policy_version=POLICY_VERSION,
                 )
             )
-        if done:
-            yield s.ChatEvent(done)
+            answer_id = self._references.keep(heard, context, conversation_id=conversation_id)
+        if heard.done:
+            yield s.ChatEvent(heard.done.model_copy(update={"answer_id": answer_id}))
 
     def create_ticket(self, request: s.CreateTicketRequest, context: Context) -> s.Ticket:
         """Write and store a ticket."""

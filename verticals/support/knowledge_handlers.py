@@ -31,12 +31,7 @@ class KnowledgeHandlers:
         if not request.query.strip():
             raise InvalidInput("must not be blank", field="query", remedy="Send some words.")
         hits = self._knowledge.search(request.query, tenant=context.tenant, k=request.k)
-        return s.SearchResponse(
-            hits=[
-                s.SearchHit(**source.model_dump(), score=hit.score)
-                for source, hit in zip(to_sources(hits), hits, strict=True)
-            ]
-        )
+        return s.SearchResponse(hits=to_sources(hits))
 
     def ingest(self, request: s.IngestRequest, context: Context) -> s.IngestResponse:
         """Add or replace documents."""

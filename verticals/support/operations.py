@@ -23,6 +23,14 @@ _CHAT = (
         examples={"question": _ASK, "hand-over": _COMPLAIN},
     ),
     Operation(
+        name="get_references",
+        request=schemas.GetReferencesRequest,
+        response=schemas.References,
+        summary="Read back what an answer was made from: query, candidates with scores, and citations.",
+        path="/answers/{answer_id}/references",
+        method="GET",
+    ),
+    Operation(
         name="search",
         request=schemas.SearchRequest,
         response=schemas.SearchResponse,

@@ -16,7 +16,8 @@ from langchain_core.messages import BaseMessage, HumanMessage
 from langchain_core.runnables import Runnable
 
 from retrieval.documents import Hit
-from retrieval.grounding import Evidence, content_stems, find_support, split_sentences
+from retrieval.grounding import Evidence, content_stems, find_support
+from retrieval.sentences import split_sentences
 from verticals.support.prompting import as_data, load_prompt
 from verticals.support.schemas import Message, TicketAction, TicketCategory, TicketDraft, TicketPriority
 from verticals.support.triage import decide_category, decide_priority
@@ -64,13 +65,13 @@ def draft_ticket(
     said = _telling([message.content for message in window if message.role == "user"])
     category, priority = decide_category(said, hits), decide_priority(said)
     texts = _own_words(said, category)
-    evidence = [Evidence(sentence, i) for i, text in enumerate(said) for sentence in split_sentences(text)]
+    evidence = [Evidence(sentence.text, i) for i, text in enumerate(said) for sentence in split_sentences(text)]
     evidence += [Evidence(" ".join(text.split()), i) for i, text in enumerate(said)]
     json_text = write_json(model, window, category, priority, actions)
     written_json = read_json(json_text, category, priority, actions) or {}
     for key in _TEXTS:
         written = written_json.get(key, "")
-        sentences = split_sentences(written)
+        sentences = [sentence.text for sentence in split_sentences(written)]
         repeats = len(set(sentences)) < len(sentences)
         if not sentences or repeats or (key == "summary" and not _covers(written, said[-1])):
             continue

@@ -22,6 +22,7 @@ from verticals.support.memory.store import CustomerMemory, Recollection
 from verticals.support.policy import Policy, Step
 from verticals.support.schemas import (
     ChatEvent,
+    CitationEvent,
     DeltaEvent,
     MemoryEvent,
     MemoryItem,
@@ -40,7 +41,7 @@ class Memory(TypedDict, total=False):
 
     pending: dict[str, Any] | None  # {"tool", "args", "is_confirming", "reminders"}: what is being talked about
     offers: int  # of a ticket, since something was achieved
-    replied: dict[str, Any]  # {"number", "text", "sources"}: the answer to the last message
+    replied: dict[str, Any]  # {"number", "text", "shown", "citations"}: the answer to the last message
 
 
 class State(Memory, total=False):
@@ -65,7 +66,8 @@ class Turn:
     model_settings: dict[str, Any]
     number: int | None = None  # of the message within its session; None without a session
     said: list[str] = field(default_factory=list)
-    sources: list[Source] = field(default_factory=list)
+    shown: SourcesEvent | None = None
+    citations: list[CitationEvent] = field(default_factory=list)
     draft: Draft = field(default_factory=Draft)
     learned: Memory = field(default_factory=Memory)  # what the turn changes of the memory, once it ends
     cancelled: threading.Event = field(default_factory=threading.Event)
@@ -93,6 +95,7 @@ def to_sources(hits: Sequence[Hit]) -> list[Source]:
             heading=hit.heading,
             text=hit.text,
             similarity=hit.similarity,
+            score=hit.score,
         )
         for number, hit in enumerate(hits, start=1)
     ]
@@ -104,10 +107,19 @@ def say(runtime: Runtime[Turn], text: str) -> None:
     runtime.stream_writer(ChatEvent(DeltaEvent(text=text)))
 
 
-def show_sources(runtime: Runtime[Turn], hits: Sequence[Hit]) -> None:
-    """Stream what the answer may cite."""
-    runtime.context.sources = to_sources(hits)
-    runtime.stream_writer(ChatEvent(SourcesEvent(sources=runtime.context.sources)))
+def show_sources(runtime: Runtime[Turn], state: State) -> None:
+    """Stream what the answer may cite, and what was searched for."""
+    shown = SourcesEvent(sources=to_sources(state["hits"]), query=state["query"])
+    runtime.context.shown = shown
+    runtime.stream_writer(ChatEvent(shown))
+
+
+def cite(runtime: Runtime[Turn], hits: Sequence[Hit], evidence: Evidence) -> None:
+    """Stream where the next sentence stands in its source."""
+    passage_id, (start, end) = hits[evidence.source].passage_id, evidence.span
+    citation = CitationEvent(number=evidence.source + 1, passage_id=passage_id, start=start, end=end)
+    runtime.context.citations.append(citation)
+    runtime.stream_writer(ChatEvent(citation))
 
 
 def show_memory(runtime: Runtime[Turn], recalled: Sequence[Recollection]) -> None:

@@ -9,11 +9,14 @@ import pytest
 from sqlalchemy import create_engine, event
 from sqlalchemy.orm import Session, sessionmaker
 
+from retrieval import tables
+from retrieval.ledger import Ledger
 from tests.verticals.support.fakes import ListRetriever, ScriptedModel
 from tests.verticals.support.world import World
 from verticals.contract import Base
 from verticals.support.agent import SupportAgent
 from verticals.support.handlers import SupportHandlers
+from verticals.support.references import ReferenceDesk
 from verticals.support.tickets import TicketDesk
 
 
@@ -22,6 +25,7 @@ def sessions(tmp_path: Path) -> Iterator[sessionmaker[Session]]:
     engine = create_engine(f"sqlite:///{tmp_path / 'support.db'}")
     event.listen(engine, "connect", lambda connection, _: connection.execute("PRAGMA synchronous=OFF"))
     Base.metadata.create_all(engine)
+    tables.Base.metadata.create_all(engine)
     yield sessionmaker(engine)
     engine.dispose()
 
@@ -31,7 +35,9 @@ def make_handlers(sessions: sessionmaker[Session]) -> Callable[[ScriptedModel, L
     def make(model: ScriptedModel, retriever: ListRetriever) -> SupportHandlers:
         desk = TicketDesk(sessions, model, lambda: "fake-1")
         agent = SupportAgent(model, retriever, desk, answerable_similarity=0.5)
-        return SupportHandlers(agent, desk, retriever, lambda: "fake-1")
+        return SupportHandlers(
+            agent, desk, retriever, ReferenceDesk(Ledger(sessions), retriever.version), lambda: "fake-1"
+        )
 
     return make
 

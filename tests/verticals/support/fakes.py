@@ -69,6 +69,9 @@ class ListRetriever:
         self.queries: list[str] = []
         self.embedder = WordEmbedder()
 
+    def version(self, tenant: str) -> str | None:
+        return "v1" if tenant == self.tenant else None
+
     def search(self, query: str, *, tenant: str, acl: Sequence[str] = (), k: int = 5) -> list[Hit]:
         self.queries.append(query)
         return self.hits[:k] if tenant == self.tenant else []

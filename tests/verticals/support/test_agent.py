@@ -40,7 +40,7 @@ def test_a_supported_answer_streams_with_its_citation_and_sources(make_handlers:
 
     events = list(handlers.chat(_ask("How many days to return an item?"), context()))
 
-    assert [type(e.root).__name__ for e in events] == ["SourcesEvent", "DeltaEvent", "DoneEvent"]
+    assert [type(e.root).__name__ for e in events] == ["SourcesEvent", "CitationEvent", "DeltaEvent", "DoneEvent"]
     assert _text(events) == "You can return items within 45 days of delivery. [1]"
     sources, done = events[0].root, events[-1].root
     assert isinstance(sources, SourcesEvent)
@@ -206,7 +206,7 @@ def test_an_answer_is_recorded_with_ids_only_before_the_last_event(make_handlers
     (decision,) = trail.decisions
     assert recorded_at_done == 1
     assert (decision.kind, decision.subject, decision.model_version) == ("support.answer", "c-1", "fake-1")
-    assert decision.outcome == {"answered": True, "cited": ["p1"], "ticket_id": None, "finish_reason": "stop"}
+    assert decision.outcome == {"answered": True, "cited": ["p1"], "finish_reason": "stop"}
     assert len(decision.input_sha256) == 64
 
 
@@ -225,7 +225,7 @@ def test_when_nobody_listens_the_model_stops_and_what_was_shown_is_recorded(make
     assert model.closed == 1
     assert model.spoken < 200_000
     assert trail.decisions[0].outcome == {
-        "answered": False, "cited": ["p1"], "ticket_id": None, "finish_reason": "cancelled",
+        "answered": False, "cited": ["p1"], "finish_reason": "cancelled",
     }  # fmt: skip
 
 

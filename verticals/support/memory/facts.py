@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
-from retrieval.grounding import content_stems, split_sentences
+from retrieval.grounding import content_stems
+from retrieval.sentences import split_sentences
 
 _NAME = r"[A-Z][\w'’-]+(?: [A-Z][\w'’-]+)?"
 _THING = r"[a-z][a-z-]*(?: [a-z][a-z-]*){0,4}"
@@ -138,7 +139,7 @@ _TRAILING = re.compile(r" (?:and|but|so|because|from|for|with|at|in|on|to|that|w
 
 def read_facts(text: str) -> list[Fact]:
     """Facts that a message states; see `FactReader`."""
-    return [fact for sentence in split_sentences(text.replace("’", "'")) for fact in _of_sentence(sentence)]
+    return [fact for sentence in split_sentences(text.replace("’", "'")) for fact in _of_sentence(sentence.text)]
 
 
 def _of_sentence(sentence: str) -> Iterator[Fact]:

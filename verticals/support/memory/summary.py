@@ -10,7 +10,8 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 
-from retrieval.grounding import content_stems, quantities, split_sentences
+from retrieval.grounding import content_stems, quantities
+from retrieval.sentences import split_sentences
 
 MAX_CHARS = 600
 _REFERENCE = re.compile(r"\b[A-Z]{1,4}-?\d{3,}\b|#\d{3,}")  # order and ticket numbers: what a colleague needs first
@@ -26,7 +27,7 @@ def summarize(texts: Sequence[str], *, max_chars: int = MAX_CHARS) -> str:
         texts: The customer's messages, oldest first; an earlier summary may come first.
         max_chars: Upper bound of the summary, at least 1.
     """
-    sentences = [sentence for text in texts for sentence in split_sentences(text) if content_stems(sentence)]
+    sentences = [one.text for text in texts for one in split_sentences(text) if content_stems(one.text)]
     words = [set(content_stems(sentence)) for sentence in sentences]
     counts = Counter(stem for stems in words for stem in stems)
     scores = [

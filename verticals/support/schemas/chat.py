@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field, RootModel
 from verticals.support.schemas.base import MAX_MESSAGES, Identifier, Strict
 from verticals.support.schemas.memory import MemoryItem
 from verticals.support.schemas.messages import Message, Source, Usage
+from verticals.support.schemas.references import Citation
 from verticals.support.schemas.sessions import Action, Handoff, SessionState
 from verticals.support.schemas.tickets import Ticket
 
@@ -24,10 +25,11 @@ class ChatRequest(Strict):
 
 
 class SourcesEvent(BaseModel):
-    """The passages that this answer may cite; sent before its text, empty for small talk and hand-over."""
+    """The passages that this answer may cite, and what was searched for; before its text, if there was a search."""
 
     type: Literal["sources"] = "sources"
     sources: list[Source]
+    query: str = ""
 
 
 class DeltaEvent(BaseModel):
@@ -35,6 +37,12 @@ class DeltaEvent(BaseModel):
 
     type: Literal["delta"] = "delta"
     text: str
+
+
+class CitationEvent(Citation):
+    """Where the sentence that comes next stands in its source; one before each factual sentence."""
+
+    type: Literal["citation"] = "citation"
 
 
 class TicketEvent(BaseModel):
@@ -66,22 +74,28 @@ class MemoryEvent(BaseModel):
 
 
 class DoneEvent(BaseModel):
-    """The last event. `answered` is false when the knowledge base does not hold the answer or a person takes over."""
+    """The last event. `answered` is false when the knowledge base does not hold the answer or a person takes over.
+
+    `answer_id` reads the answer's references back; None if nothing was searched for.
+    """
 
     type: Literal["done"] = "done"
     finish_reason: Literal["stop", "length"]
     usage: Usage
     answered: bool
     conversation_id: str
+    answer_id: Identifier | None = None
     session_state: SessionState | None = None  # None for a chat without a session
 
 
-AnyEvent = MemoryEvent | SourcesEvent | DeltaEvent | TicketEvent | ActionEvent | HandoffEvent | DoneEvent
+AnyEvent = (
+    MemoryEvent | SourcesEvent | CitationEvent | DeltaEvent | TicketEvent | ActionEvent | HandoffEvent | DoneEvent
+)
 
 
 class ChatEvent(RootModel[Annotated[AnyEvent, Field(discriminator="type")]]):
     """One event of a streamed answer; read it through `.root`.
 
-    Memory, sources, deltas, at most one each of action, ticket and hand-off, then done. Memory, actions and hand-offs
-    are of sessions.
+    Memory, sources, then deltas, each that states a fact after its citation, at most one each of action, ticket and
+    hand-off, then done. Memory, actions and hand-offs are of sessions.
     """

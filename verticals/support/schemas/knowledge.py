@@ -18,16 +18,10 @@ class SearchRequest(Strict):
     k: Annotated[int, Field(ge=1, le=50)] = 5
 
 
-class SearchHit(Source):
-    """A passage with its fused rank score (comparable within one query only)."""
-
-    score: float
-
-
 class SearchResponse(BaseModel):
     """Passages, best first."""
 
-    hits: list[SearchHit]
+    hits: list[Source]
 
 
 class DocumentInput(Strict):

@@ -28,6 +28,7 @@ class Source(BaseModel):
     heading: str
     text: str
     similarity: Annotated[float, Field(ge=-1.001, le=1.001, description="Cosine of query and passage.")]
+    score: Annotated[float, Field(description="Rank score, comparable within one query only.")]
 
 
 class Usage(BaseModel):
