@@ -3,7 +3,8 @@
     python -m benchmarks.crash [--kills 200] [--seed 0] [--json FILE]
 
 Each round, on a fresh copy of the demo shop in one database: a worker process answers customers, takes decisions and
-runs tickets without end, and reports what it has acknowledged through a pipe; at a random moment it gets a SIGKILL.
+runs tickets without end. Through a pipe it tells when it begins a call that executes a tool, and which action the call
+has acknowledged. A random number of calls on, at a random moment from the beginning of the next, it gets a SIGKILL.
 A second process does what a restarted server's first calls do. Then the database is read: every action that was
 acknowledged, and every one whose row says approved, must be done, with one execution, one effect and one entry in the
 audit trail; no effect may stand without its execution; every message must have one answer. No model takes part.
@@ -43,7 +44,9 @@ from verticals.support.shop.demo_data import add_demo_shop
 from verticals.support.shop.tables import ExecutionRow, LineRow, MembershipRow, OrderRow, RefundRow
 from verticals.support.tables import ActionRow, MessageRow
 
-LONGEST_S = 4.0  # a worker lives at most this long
+MOST_CALLS = 5  # that a worker is let finish
+LONGEST_S = 0.4  # from the beginning of the last call; on a busy machine a call takes about as long
+BEGIN = "begin"
 FORK = multiprocessing.get_context("fork")  # a new process without the seconds that imports take
 
 
@@ -52,7 +55,8 @@ class Found:
     """What the rounds gave."""
 
     kills: int = 0
-    mid_work: int = 0  # kills that left something to finish
+    mid_call: int = 0  # kills within a call that executes a tool
+    left_approved: int = 0  # kills that left an approved action unfinished
     accepted: int = 0
     lost: int = 0
     doubled: int = 0
@@ -113,7 +117,8 @@ def main() -> None:
             if (number + 1) % 20 == 0:
                 print(f"{number + 1} kills: {found}", flush=True)
     print(f"# {machine()}")
-    print(f"{found.kills} kills, {found.mid_work} of them left work; {found.accepted} actions accepted")
+    print(f"{found.kills} kills: {found.mid_call} within a call that executes a tool, {found.left_approved} of them")
+    print(f"between approval and end; {found.accepted} actions accepted")
     print(f"lost {found.lost}, doubled {found.doubled}, unanswered {found.unanswered}, unproved {found.unproved}")
     if args.json:
         args.json.write_text(json.dumps({"machine": machine(), **vars(found)}), "utf-8")
@@ -126,28 +131,31 @@ def play_round(url: str, tenant: str, draw: random.Random, found: Found) -> None
     worker = FORK.Process(target=_work, args=(url, tenant, there))
     worker.start()
     there.close()
-    assert here.recv() == "ready"
+    calls = draw.randint(0, MOST_CALLS)
+    told = [here.recv()]
+    while told.count(BEGIN) <= calls:
+        told.append(here.recv())
     time.sleep(draw.uniform(0, LONGEST_S))
     assert worker.pid is not None
     os.kill(worker.pid, signal.SIGKILL)
     worker.join()
-    acknowledged = set()
     try:
         while True:
-            acknowledged.add(here.recv())
+            told.append(here.recv())
     except EOFError:
         pass
     found.kills += 1
-    found.mid_work += _left_work(url, tenant)
+    found.mid_call += told[-1] == BEGIN
+    found.left_approved += _left_approved(url, tenant)
     restarted = FORK.Process(target=_restart, args=(url, tenant))
     restarted.start()
     restarted.join()
     assert restarted.exitcode == 0, "the restarted process failed"
-    _look(url, tenant, acknowledged, found)
+    _look(url, tenant, set(told) - {BEGIN}, found)
 
 
 def _work(url: str, tenant: str, tell: Connection) -> None:
-    """Serve customers and staff until killed; tell each acknowledged action."""
+    """Serve customers and staff until killed; tell each call that executes, and what it acknowledged."""
     shop = Shop(url, tenant)
     add_demo_shop(shop.sessions, tenant)
     with shop.sessions() as db:
@@ -157,7 +165,6 @@ def _work(url: str, tenant: str, tell: Connection) -> None:
             o: db.scalars(select(LineRow).where(LineRow.tenant == tenant, LineRow.order_id == o)).all()
             for o, _ in orders
         }
-    tell.send("ready")
     for order_id, customer in orders:
         for line in lines[order_id]:
             text = f"Please refund the {line.title} of order {order_id}, it is faulty."
@@ -176,6 +183,7 @@ def _refund_in_session(shop: Shop, text: str, customer: str, tell: Connection) -
     list(shop.say(session, "yes", customer))
     for action in shop.call("list_approvals", s.ListApprovalsRequest()).approvals:
         decision = s.DecideApprovalRequest(action_id=action.action_id, decision="approve")
+        tell.send(BEGIN)
         tell.send(shop.call("decide_approval", decision).action_id)
 
 
@@ -183,6 +191,7 @@ def _refund_by_ticket(shop: Shop, text: str, customer: str, tell: Connection) ->
     request = s.CreateTicketRequest(messages=[s.Message(role="user", content=text)])
     ticket = shop.call("create_ticket", request, customer)
     if ticket.action:
+        tell.send(BEGIN)
         shop.call("run_ticket", s.RunTicketRequest(ticket_id=ticket.ticket_id))
         tell.send(ticket.ticket_id)
 
@@ -190,17 +199,17 @@ def _refund_by_ticket(shop: Shop, text: str, customer: str, tell: Connection) ->
 def _toggle_membership(shop: Shop, customer: str, tell: Connection) -> None:
     session = shop.call("create_session", s.CreateSessionRequest(), customer).session_id
     list(shop.say(session, "Please turn off the renewal of my membership.", customer))
+    tell.send(BEGIN)
     for event in shop.say(session, "yes", customer):
         if isinstance(event.root, s.ActionEvent):
             tell.send(event.root.action.action_id)
 
 
-def _left_work(url: str, tenant: str) -> bool:
+def _left_approved(url: str, tenant: str) -> bool:
     engine = open_database(url)
     with Session(engine) as db:
-        owed = select(MessageRow).where(MessageRow.tenant == tenant, MessageRow.wants_answer)
         approved = select(ActionRow).where(ActionRow.tenant == tenant, ActionRow.status == "approved")
-        left = bool(db.scalars(owed).first() or db.scalars(approved).first())
+        left = db.scalars(approved).first() is not None
     engine.dispose()
     return left
 
