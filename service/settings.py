@@ -45,7 +45,8 @@ class Settings(BaseSettings):
     openai_model: str = Field("", description="The model's name there.")
     openai_api_key: SecretStr = Field(SecretStr(""), description="Key for that server; empty if it asks for none.")
     embedder: Literal["english", "multilingual"] = Field(
-        "english", description="`multilingual` also finds Chinese and other languages; needs the extra of that name."
+        "english",
+        description="`multilingual` also finds Chinese and other languages; an extra, slower (decision 0009).",
     )
     max_upload_mb: int = Field(64, ge=1, le=4096, description="Largest request body, MiB.")
     max_chat_kb: int = Field(512, ge=1, description="Largest body of chat, response, webhook and MCP requests, KiB.")
