@@ -232,6 +232,7 @@ def main(data: Path) -> None:
         "dense": [one.near for one in found],
         "RRF, equal": [fuse_ranks(one, (1, 1)) for one in found],
         f"convex, dense {DENSE_SHARE}": [fuse_scores(one, DENSE_SHARE) for one in found],
+        "convex + ranker without late": [bench.rerank(LinearRanker.load(), one) for one in found],
         "convex + learned ranker": [bench.rerank(ranker, one) for one in found],
     }
     report(systems, [one.question for one in found])

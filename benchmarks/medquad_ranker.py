@@ -97,17 +97,15 @@ def main(data: Path) -> None:
     print(f"the best {RERANKED} of the fusion, reranked by what was learned on {len(train)} questions of train")
     for name in ("bm25", "late"):
         show_scores(f"feature {name} alone", [one.features_NF[:, FEATURES.index(name)] for one in dev], dev)
-    learned = {}
-    for label, names in (("all features", FEATURES), ("without late interaction", LEAN)):
-        learned[label] = learn(train, names)
-        weights = np.array([learned[label].get(name, 0.0) for name in FEATURES])
+    learned = {"with_late": learn(train, FEATURES), "without_late": learn(train, LEAN)}
+    for label, named in learned.items():
+        weights = np.array([named.get(name, 0.0) for name in FEATURES])
         show_scores(f"linear, {label}", [one.features_NF @ weights for one in dev], dev)
-        print(f"    {learned[label]}")
     show_scores("LambdaMART, all features", boost(train, dev), dev)
     card = {
         "trained_on": f"MedQuAD (Ben Abacha and Demner-Fushman 2019), CC BY 4.0: {len(train)} questions of train",
         "recipe": "python -m benchmarks.medquad_ranker DATA",
-        "weights": learned["all features"],
+        **learned,
     }
     PACKAGED.write_text(json.dumps(card, indent=1) + "\n", "utf-8")
 

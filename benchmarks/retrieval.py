@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,20 +39,25 @@ HYBRID = "RRF, weighted"  # what KnowledgeBase.search does
 
 @dataclass(frozen=True)
 class Ranked:
-    """What each system returned for one question: passage rows, best first; and the cosine of every row."""
+    """What each system returned for one question, rows best first; the cosine of every row; what was reranked."""
 
     question: dict[str, Any]
     rows: dict[str, list[int]]
     cosines: NDArray[np.float32]
+    hits: list[Hit]
 
 
-def rank_all(passages: Sequence[Passage], questions: Sequence[dict[str, Any]]) -> list[Ranked]:
+def rank_all(
+    passages: Sequence[Passage],
+    questions: Sequence[dict[str, Any]],
+    *,
+    embedder: MiniLMEmbedder,
+    rerankers: Mapping[str, Reranker],
+) -> list[Ranked]:
     """Rank every question with every system."""
-    embedder = MiniLMEmbedder()
     texts = [indexed_text(p.title, p.heading, p.text) for p in passages]
     dense, lexical = DenseIndex.build(embedder.embed(texts)), LexicalIndex.build(texts)
     vectors = embedder.embed([question["question"] for question in questions])
-    rerankers = make_rerankers(embedder)
     ranked = []
     for question, query_D in zip(questions, vectors, strict=True):
         near = dense.search(query_D, k=DEPTH)
@@ -73,14 +78,14 @@ def rank_all(passages: Sequence[Passage], questions: Sequence[dict[str, Any]]) -
         for name, reranker in rerankers.items():
             again = [hit.metadata["row"] for hit in rerank(reranker, question["question"], hits)]
             rows[name] = again + rows[HYBRID][RERANKED:]
-        ranked.append(Ranked(question, rows, cosines))
+        ranked.append(Ranked(question, rows, cosines, hits))
     return ranked
 
 
 def make_rerankers(embedder: MiniLMEmbedder) -> dict[str, Reranker]:
     """Those that are compared."""
     late = LateInteraction(embedder)
-    return {"late interaction": late, "learned ranker": LinearRanker.load(late=late)}
+    return {"late": late, "ranker": LinearRanker.load(late=late), "ranker, no late": LinearRanker.load()}
 
 
 def to_hits(rows: Sequence[int], passages: Sequence[Passage], cosines: NDArray[np.float32]) -> list[Hit]:
@@ -128,6 +133,18 @@ def report_ranking(ranked: Sequence[Ranked], passages: Sequence[Passage], *, spl
     for column, name in enumerate(("recall@5", "nDCG@10")):
         low, high = interval(gain[:, column], np.mean)
         print(f"  {HYBRID} minus {best}: {name} {gain[:, column].mean():+.3f} [{low:+.3f}, {high:+.3f}]")
+
+
+def report_latency(ranked: Sequence[Ranked], rerankers: Mapping[str, Reranker]) -> None:
+    """Print what a reranker takes of a request when it knows all passages."""
+    for name, reranker in rerankers.items():
+        times_ms = []
+        for r in ranked:
+            start = time.perf_counter()
+            reranker.score(r.question["question"], r.hits)
+            times_ms.append(1_000 * (time.perf_counter() - start))
+        p50, p99 = np.percentile(times_ms, [50, 99])
+        print(f"{name}: {RERANKED} passages in {p50:.1f} ms, p99 {p99:.1f} ms ({len(times_ms)} questions)")
 
 
 def auroc(labelled: NDArray[np.float64]) -> float:
@@ -181,11 +198,14 @@ def main() -> int:
     passages = [passage for document in documents for passage in cut(document)]
     questions = [json.loads(line) for line in (KNOWLEDGE / "questions.jsonl").read_text("utf-8").splitlines()]
     start = time.perf_counter()
-    ranked = rank_all(passages, questions)
+    embedder = MiniLMEmbedder()
+    rerankers = make_rerankers(embedder)
+    ranked = rank_all(passages, questions, embedder=embedder, rerankers=rerankers)
     print(f"{len(documents)} articles, {len(questions)} questions: {time.perf_counter() - start:.1f} s with loading")
     for split in ("dev", "test"):
         for kinds in (["sentence"], ["keyword"], ["sentence", "keyword"]):
             report_ranking(ranked, passages, split=split, kinds=kinds)
+    report_latency(ranked, rerankers)
     report_threshold(ranked)
     return 1 if problems else 0
 

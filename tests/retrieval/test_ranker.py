@@ -86,7 +86,8 @@ def test_the_shipped_weights_name_their_data_and_licence() -> None:
     card = json.loads(PACKAGED.read_text("utf-8"))
 
     assert "CC BY 4.0" in card["trained_on"]
-    assert set(card["weights"]) <= set(FEATURES)
+    assert set(card["with_late"]) | set(card["without_late"]) <= set(FEATURES)
+    assert LinearRanker.load().score("lamp", HITS).shape == (3,)
 
 
 @pytest.mark.slow
@@ -107,7 +108,7 @@ def test_weights_of_late_interaction_need_it() -> None:
         LinearRanker({"late": 1.0})
 
 
-@pytest.mark.parametrize("content", [[], {}, {"weights": [1]}])
+@pytest.mark.parametrize("content", [[], {}, {"without_late": [1]}])
 def test_a_file_without_weights_is_refused(tmp_path: Path, content: object) -> None:
     (tmp_path / "ranker.json").write_text(json.dumps(content), "utf-8")
 
