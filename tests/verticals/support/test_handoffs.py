@@ -98,7 +98,8 @@ def test_the_console_is_not_for_customers() -> None:
 
     assert for_customers == {
         *("chat", "search", "create_ticket", "list_tickets", "get_ticket", "create_session", "list_sessions"),
-        *("get_session", "send_message", "resume_session", "close_session"),
+        *("get_session", "send_message", "resume_session", "close_session", "rate_answer"),
+        *("get_memory", "export_memory", "forget_memory"),
     }
 
 
