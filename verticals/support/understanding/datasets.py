@@ -31,7 +31,7 @@ class LabelledTexts:
     @property
     def labels(self) -> NDArray[np.int64]:
         """Index of each text's first label, (N,)."""
-        return self.target_NC.argmax(1)
+        return np.asarray(self.target_NC.argmax(1), np.int64)
 
 
 def load_banking(data_dir: Path | None, split: str) -> LabelledTexts:

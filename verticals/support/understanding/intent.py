@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ RIDGE = 0.3
 NUM_NEAR = 3  # examples of the found intent whose likeness counts for scope
 SCORE_SHARE = 0.2  # of the score in familiarity, beside that likeness
 _WORDS = r"[\w']+"
+_SPARSE = ("data", "indices", "indptr")  # the parts of a matrix of sparse rows
 SOFTNESS = 6.0  # of scores, which lie around -1 and 1, in the softmax that gives the confidence
 
 
@@ -76,7 +78,7 @@ class IntentModel:
 
     def score(self, texts: Sequence[str], vectors_ND: Vectors) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Score of each intent (N, C), near 1 for the right one and -1 for others, and familiarity (N,)."""
-        words_NV = _vectorizer(self.vocabulary, self.idf_V).transform(texts)
+        words_NV = self._vectorizer.transform(texts)
         likeness_NE = _likeness(vectors_ND, words_NV, self.vectors_ED, self.words_EV)
         scores_NC = likeness_NE @ self.weight_EC
         own_NE = np.where(self.label_E == scores_NC.argmax(1)[:, None], likeness_NE, -np.inf)
@@ -93,6 +95,10 @@ class IntentModel:
             for row, near in zip(soft_shares(scores_NC), familiarity_N, strict=True)
         ]
 
+    @cached_property
+    def _vectorizer(self) -> Any:
+        return _vectorizer(self.vocabulary, self.idf_V)
+
     def with_threshold(self, threshold: float) -> IntentModel:
         """The same model with another threshold of familiarity."""
         return replace(self, threshold=threshold)
@@ -101,16 +107,15 @@ class IntentModel:
         """One safetensors file; labels, vocabulary and threshold in its header."""
         words = self.words_EV
         tensors = {
-            **{"label": self.label_E, "vectors": self.vectors_ED.astype(np.float16), "weight": self.weight_EC},
-            **{
-                "idf": self.idf_V,
-                "words.data": words.data,
-                "words.indices": words.indices,
-                "words.indptr": words.indptr,
-            },
+            "label": self.label_E,
+            "vectors": self.vectors_ED.astype(np.float16),
+            "weight": self.weight_EC,
+            "idf": self.idf_V,
+            **{f"words.{part}": getattr(words, part) for part in _SPARSE},
         }
         header = {"labels": json.dumps(self.labels), "vocabulary": json.dumps(self.vocabulary)}
-        return save(tensors, header | {"threshold": repr(self.threshold)})
+        content: bytes = save(tensors, header | {"threshold": repr(self.threshold)})
+        return content
 
     @classmethod
     def from_file(cls, path: Path) -> IntentModel:
@@ -125,7 +130,7 @@ class IntentModel:
                 header = file.metadata()
             labels, vocabulary = (tuple(map(str, json.loads(header[name]))) for name in ("labels", "vocabulary"))
             shape = len(arrays["label"]), len(vocabulary)
-            words = sparse.csr_array(tuple(arrays[f"words.{part}"] for part in ("data", "indices", "indptr")), shape)
+            words = sparse.csr_array(tuple(arrays[f"words.{part}"] for part in _SPARSE), shape)
             vectors, threshold = arrays["vectors"].astype(np.float32), float(header["threshold"])
         except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
             raise ValueError(f"path: no readable intent model in {path.name!r}. Run the set-up again.") from error

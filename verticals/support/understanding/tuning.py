@@ -133,7 +133,7 @@ def tune(
             vectors_BD = layers.run(encoder, picked)
             kept_BD = torch.rand(vectors_BD.shape, generator=generator) >= recipe.feature_dropout
             optimizer.zero_grad()
-            objective.loss(functional.normalize(vectors_BD * kept_BD, dim=-1), rows).backward()
+            objective.loss(functional.normalize(vectors_BD * kept_BD, dim=-1), rows).backward()  # type: ignore[no-untyped-call]
             nn.utils.clip_grad_norm_(tensors, 1.0)
             optimizer.step()
             schedule.step()
