@@ -35,7 +35,7 @@ class Understanding:
     """What one message says.
 
     Attributes:
-        emotions: Probability of each emotion that holds, strongest first as the model marks them; often none.
+        emotions: Probability of each emotion that holds, furthest above its threshold first; often none.
         tones: Share of each tone, summing to 1; `signals.fuse` takes them.
     """
 

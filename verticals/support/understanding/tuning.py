@@ -25,10 +25,9 @@ Progress = Callable[[float], None]  # share done, 0-1
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a delta is trained; the figures of a recipe are its benchmark's.
+    """How a delta is trained.
 
     Attributes:
-        token_dropout: Share of a text's tokens that a step leaves out.
         feature_dropout: Share of a vector's entries that a step leaves out.
     """
 
@@ -37,7 +36,6 @@ class Recipe:
     batch_size: int = 32
     first_layer: int = 3
     rank: int = 16
-    token_dropout: float = 0.0
     feature_dropout: float = 0.1
     seed: int = 0
 
@@ -129,8 +127,7 @@ def tune(
         for step, rows in enumerate(_all_batches(states, recipe, rng)):
             # a delta's stacked copy is a node of the graph, so it is made again in each step
             encoder = reader.encoder([delta])
-            picked = [_drop_tokens(states[i], recipe.token_dropout, generator) for i in rows]
-            vectors_BD = layers.run(encoder, picked)
+            vectors_BD = layers.run(encoder, [states[i] for i in rows])
             kept_BD = torch.rand(vectors_BD.shape, generator=generator) >= recipe.feature_dropout
             optimizer.zero_grad()
             objective.loss(functional.normalize(vectors_BD * kept_BD, dim=-1), rows).backward()  # type: ignore[no-untyped-call]
@@ -158,11 +155,3 @@ def _all_batches(states: Sequence[Tensor], recipe: Recipe, rng: np.random.Genera
         batches = [chunk[i : i + size] for chunk in chunks for i in range(0, len(chunk), size)]
         for i in rng.permutation(len(batches)):
             yield batches[i]
-
-
-def _drop_tokens(x_TD: Tensor, share: float, generator: torch.Generator) -> Tensor:
-    if not share:
-        return x_TD
-    kept = torch.rand(len(x_TD), generator=generator) >= share
-    kept[0] = True  # [CLS], so that no text is ever empty
-    return x_TD[kept]
