@@ -46,14 +46,23 @@ class BertEncoder:
         Returns:
             (B, T, D), fp32.
         """
+        return self.run_layers(self.embed(ids_BT, types_BT), mask_BT, range(self.num_layers))
+
+    def embed(self, ids_BT: Tensor, types_BT: Tensor | None = None) -> Tensor:
+        """What the first layer reads, (B, T, D)."""
         from torch.nn import functional
 
         w = self.weights
         x_BTD = functional.embedding(ids_BT, w["embeddings.word_embeddings.weight"])
         x_BTD = x_BTD + w["embeddings.position_embeddings.weight"][: ids_BT.shape[1]]
         x_BTD = x_BTD + w["embeddings.token_type_embeddings.weight"][0 if types_BT is None else types_BT]
-        x_BTD = self._norm(x_BTD, "embeddings.LayerNorm")
-        for layer in range(self.num_layers):
+        return self._norm(x_BTD, "embeddings.LayerNorm")
+
+    def run_layers(self, x_BTD: Tensor, mask_BT: Tensor, layers: range) -> Tensor:
+        """Hidden states after `layers`, of those before them."""
+        from torch.nn import functional
+
+        for layer in layers:
             at = f"encoder.layer.{layer}"
             a_BTD = self._attend(x_BTD, mask_BT, f"{at}.attention.self")
             a_BTD = self._linear(a_BTD, f"{at}.attention.output.dense")

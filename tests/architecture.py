@@ -38,7 +38,8 @@ THIRD_PARTY: Mapping[str, frozenset[str]] = {
     ),
     "verticals/medical": frozenset({"pydicom", "highdicom", "fhir", "PIL"}),
     "verticals/support": frozenset(
-        {"langgraph", "jsonschema", "psycopg", "psycopg_pool", "torch", "safetensors", "tokenizers"}
+        {"langgraph", "jsonschema", "psycopg", "psycopg_pool"}
+        | {"torch", "safetensors", "tokenizers", "sklearn", "scipy"}
     ),
     "service": frozenset(
         {"fastapi", "starlette", "uvicorn", "httpx", "pydantic", "pydantic_settings", "sqlalchemy", "alembic"}

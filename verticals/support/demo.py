@@ -1,4 +1,4 @@
-"""Fill the demo shop's knowledge base and its database. Ignores everything but the tenant "demo"."""
+"""Fill the demo shop's knowledge base and database, and learn its intents. Ignores all but the tenant "demo"."""
 
 from __future__ import annotations
 
@@ -7,13 +7,16 @@ from pathlib import Path
 from retrieval.ingest import read_folder
 from verticals.contract import Progress, Resources, Unavailable
 from verticals.support.shop.demo_data import add_demo_shop
+from verticals.support.understanding.messages import prepare_intents
 
 DEMO_TENANT = "demo"
 KNOWLEDGE_DIR = Path(__file__).parent / "knowledge"
 
 
 def demo(resources: Resources, progress: Progress) -> None:
-    """Ingest the articles of Maple & Pine, an invented shop, and add its invented customers; again costs nothing.
+    """Ingest the articles of Maple & Pine, an invented shop, add its invented customers, learn its intents.
+
+    What is there and unchanged costs nothing.
 
     Raises:
         Unavailable: an article of the installation is damaged.
@@ -28,3 +31,4 @@ def demo(resources: Resources, progress: Progress) -> None:
         )
     resources.retriever.ingest(documents, tenant=DEMO_TENANT, on_progress=progress)
     add_demo_shop(resources.sessions, DEMO_TENANT)
+    prepare_intents(resources.registry, progress)

@@ -26,6 +26,7 @@ from verticals.contract import Context, Decision, Handler, Metric, Progress, Res
 from verticals.support.answering import answer_messages, is_instruction
 from verticals.support.demo import KNOWLEDGE_DIR
 from verticals.support.evals_state import state_suites
+from verticals.support.evals_understanding import understanding_suites
 from verticals.support.schemas import ChatEvent, ChatRequest, DeltaEvent, DoneEvent, Message, SourcesEvent
 from verticals.support.ticket_writing import read_json, write_json
 from verticals.support.triage import decide_category, decide_priority
@@ -55,7 +56,7 @@ class Answer:
 
 
 def evals(resources: Resources, handlers: Mapping[str, Handler]) -> Sequence[Suite]:
-    """Retrieval, when to decline, grounding, what the model is worth as a writer, and tickets."""
+    """Retrieval, when to decline, grounding, what the model is worth as a writer, tickets, intents and emotions."""
     runs = _Runs(resources, handlers)
     return [
         Suite(
@@ -93,6 +94,7 @@ def evals(resources: Resources, handlers: Mapping[str, Handler]) -> Sequence[Sui
             run=runs.tickets,
         ),
         *state_suites(resources),
+        *understanding_suites(resources),
     ]
 
 

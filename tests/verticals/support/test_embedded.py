@@ -18,6 +18,7 @@ from core_model.loading import load_engine
 from retrieval import tables as retrieval_tables
 from retrieval.embed import MiniLMEmbedder
 from retrieval.store import KnowledgeBase
+from service.registry import FileRegistry
 from tests.verticals.support.fakes import Trail, context
 from verticals.contract import Base, Handler, Resources
 from verticals.support import VERTICAL
@@ -43,7 +44,7 @@ def resources(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Resources]:
             engine=engine,
             chat_model=EngineChatModel(engine=engine, tokenizer=tokenizer),
             retriever=KnowledgeBase(sessions, MiniLMEmbedder(), folder / "index"),
-            registry=None,  # type: ignore[arg-type]  support has no registered models
+            registry=FileRegistry(folder / "registry"),
             sessions=sessions,
             data_dir=None,
         )

@@ -1,0 +1,91 @@
+"""One message is read for intent and tone; the shop's intents are prepared once and found again."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from service.registry import FileRegistry
+from verticals.contract import Unavailable
+from verticals.support.understanding.emotion import EmotionHead, EmotionModel
+from verticals.support.understanding.encoder import TaskEncoder, TextReader
+from verticals.support.understanding.intent import fit_intents
+from verticals.support.understanding.messages import (
+    INTENTS,
+    OUT_OF_SCOPE,
+    UTTERANCES,
+    MessageReader,
+    load_reader,
+    load_utterances,
+    prepare_intents,
+)
+from verticals.support.understanding.tone import Tone
+
+TEXTS = ["where is my parcel", "parcel late", "money back please", "refund please"]
+
+
+def make_reader(reader: TextReader, *, anger: float) -> MessageReader:
+    """Two intents, and an emotion head that always finds anger with this probability; its threshold is 0.5."""
+    vectors = TaskEncoder(reader, {"intent": None}).encode(TEXTS)["intent"]
+    intents = fit_intents(TEXTS, ["delivery", "delivery", "refund", "refund"], vectors)
+    bias = np.array([np.log(anger / (1 - anger)), -9], np.float32)
+    head = EmotionHead(("anger", "joy"), np.zeros((2, 16), np.float32), bias, np.full(2, 0.5, np.float32))
+    return MessageReader(reader, intents, EmotionModel(None, head, {}))
+
+
+def test_a_message_has_an_intent_and_a_tone(reader: TextReader) -> None:
+    read = make_reader(reader, anger=0.8).read("money back please")
+
+    assert (read.intent.intent, read.tone) == ("refund", Tone.ANGRY)
+    assert read.emotions == {"anger": pytest.approx(0.8)}
+
+
+def test_emotions_below_their_thresholds_leave_a_message_calm(reader: TextReader) -> None:
+    read = make_reader(reader, anger=0.49).read("parcel late")
+
+    assert (read.tone, read.emotions) == (Tone.CALM, {})
+
+
+def test_a_message_without_known_words_is_read(reader: TextReader) -> None:
+    for text in ("", "\u9000\u8d27", "x" * 5_000):
+        assert make_reader(reader, anger=0.1).read(text).intent.intent in ("delivery", "refund")
+
+
+def test_the_first_line_of_the_utterances_names_their_licence() -> None:
+    first = json.loads(UTTERANCES.read_text("utf-8").splitlines()[0])
+
+    assert first["licence"] == "Apache-2.0"
+    assert "by hand" in first["note"]
+
+
+def test_train_and_test_utterances_are_apart_and_no_stranger_is_trained_on() -> None:
+    train, test = load_utterances("train"), load_utterances("test")
+
+    assert not set(train.texts) & set(test.texts)
+    assert OUT_OF_SCOPE not in train.intents
+    assert set(test.intents) == {*train.intents, OUT_OF_SCOPE}
+    assert min(train.intents.count(intent) for intent in set(train.intents)) >= 15
+
+
+def test_a_reader_that_was_not_prepared_says_what_to_run(tmp_path: Path) -> None:
+    with pytest.raises(Unavailable, match="Prepare them with `trivium prepare`"):
+        load_reader(FileRegistry(tmp_path))
+
+
+@pytest.mark.slow
+def test_the_prepared_reader_tells_a_thankful_customer_from_an_angry_one(tmp_path: Path) -> None:
+    registry = FileRegistry(tmp_path)
+
+    prepare_intents(registry, lambda what, share: None)
+    card = registry.load(INTENTS)
+    prepare_intents(registry, lambda what, share: None)
+    reader = load_reader(registry)
+
+    assert registry.load(INTENTS) == card
+    assert reader.read("Thank you so much, that was really kind!").tone is Tone.HAPPY
+    assert reader.read("I hate this, you make me furious!").tone is Tone.ANGRY
+    assert reader.read("My parcel has not arrived, where is it?").intent.intent in ("delivery_problem", "order_status")
+    assert not reader.read("Who won the world cup in 1998?").intent.in_scope

@@ -1,0 +1,45 @@
+"""Emotions become one of six tones, and tone moves priority by one level at most."""
+
+from __future__ import annotations
+
+import pytest
+
+from verticals.support.schemas import TicketPriority
+from verticals.support.understanding.tone import EMOTIONS, Tone, raise_priority, strongest, tone_shares
+
+
+def test_every_emotion_has_exactly_one_tone() -> None:
+    names = [name for names in EMOTIONS.values() for name in names]
+
+    assert len(names) == len(set(names)) == 28
+    assert EMOTIONS.keys() == set(Tone)
+
+
+@pytest.mark.parametrize(
+    ("strengths", "tone"),
+    [
+        ({"annoyance": 1.2, "anger": 1.9}, Tone.ANGRY),
+        ({"disappointment": 1.1, "neutral": 0.4}, Tone.FRUSTRATED),
+        ({"gratitude": 2.0, "sadness": 1.0}, Tone.HAPPY),
+        ({"fear": 1.0}, Tone.ANXIOUS),
+        ({"anger": 0.99, "sadness": 0.8}, Tone.CALM),
+        ({}, Tone.CALM),
+    ],
+)
+def test_the_emotion_furthest_above_its_threshold_gives_the_tone(strengths: dict[str, float], tone: Tone) -> None:
+    shares = tone_shares(strengths)
+
+    assert strongest(shares) is tone
+    assert sum(shares.values()) == pytest.approx(1)
+
+
+def test_an_angry_customer_is_looked_at_sooner_but_never_becomes_urgent() -> None:
+    assert raise_priority(TicketPriority.LOW, Tone.ANGRY) is TicketPriority.NORMAL
+    assert raise_priority(TicketPriority.NORMAL, Tone.ANXIOUS) is TicketPriority.HIGH
+    assert raise_priority(TicketPriority.HIGH, Tone.ANGRY) is TicketPriority.HIGH
+    assert raise_priority(TicketPriority.URGENT, Tone.ANGRY) is TicketPriority.URGENT
+
+
+@pytest.mark.parametrize("tone", [Tone.CALM, Tone.HAPPY, Tone.SAD, Tone.FRUSTRATED])
+def test_other_tones_leave_priority_alone(tone: Tone) -> None:
+    assert all(raise_priority(priority, tone) is priority for priority in TicketPriority)
