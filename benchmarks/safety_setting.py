@@ -1,0 +1,30 @@
+"""What the safety benchmarks share: a rate with its Wilson interval, and writing a head with its card."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+
+from verticals.support.evals_safety import wilson_interval
+from verticals.support.safety.head import WEIGHTS_DIR, Head
+
+LICENCES = {
+    "AdvBench, HarmBench": "MIT",
+    "banking77, GoEmotions, NLU++": "CC BY 4.0",
+    "MedQuAD": "CC BY 4.0",
+    "tau2-bench": "MIT",
+    "ours": "as the project (Apache-2.0)",
+}
+
+
+def rate(outcomes: Sequence[bool]) -> str:
+    """ "0.976 [0.932, 0.992]"."""
+    low, high = wilson_interval(sum(outcomes), len(outcomes))
+    return f"{sum(outcomes) / len(outcomes):.4f} [{low:.4f}, {high:.4f}]"
+
+
+def write_head(name: str, head: Head, **card: str | Mapping[str, int] | Mapping[str, str]) -> None:
+    """Write `weights/<name>.json` and its model card."""
+    (WEIGHTS_DIR / f"{name}.json").write_text(head.to_json() + "\n", "utf-8")
+    text = json.dumps({"name": f"support.safety.{name}", **card}, indent=2, ensure_ascii=False)
+    (WEIGHTS_DIR / f"{name}.card.json").write_text(text + "\n", "utf-8")
