@@ -25,6 +25,7 @@ from verticals.bootstrap import bootstrap_interval
 from verticals.contract import Context, Decision, Handler, Metric, Progress, Resources, Suite, Unavailable
 from verticals.support.answering import answer_messages, is_instruction
 from verticals.support.demo import KNOWLEDGE_DIR
+from verticals.support.evals_safety import suites as safety_suites
 from verticals.support.schemas import ChatEvent, ChatRequest, DeltaEvent, DoneEvent, Message, SourcesEvent
 from verticals.support.tickets import read_json, write_json
 from verticals.support.triage import decide_category, decide_priority
@@ -91,6 +92,7 @@ def evals(resources: Resources, handlers: Mapping[str, Handler]) -> Sequence[Sui
             scorer="valid JSON that obeys the schema; baseline: the same prompt, unconstrained",
             run=runs.tickets,
         ),
+        *safety_suites(resources, [(q.text, q.doc_ids) for q in load_questions("test") if q.doc_ids]),
     ]
 
 

@@ -83,7 +83,7 @@ class ObedientModel(BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
-        yield ChatGenerationChunk(message=AIMessageChunk(self._reply(messages)))
+        yield ChatGenerationChunk(message=AIMessageChunk(content=self._reply(messages)))
 
 
 class Found:

@@ -54,12 +54,16 @@ class InjectionFilter:
         return self._clean(text)
 
     def clean_passages(self, hits: Sequence[Hit]) -> list[Hit]:
-        """Hits with cleaned texts, in order; those with nothing left, or an injected title, are left out."""
+        """Hits with cleaned texts, in order.
+
+        Left out are those of which most was injected, for the rest is bait, and those with an injected title.
+        """
         cleaned = []
         for hit in hits:
-            text = self.clean(hit.text).text
-            if text.strip() and not self.clean(f"{hit.title}\n{hit.heading}").removed:
-                cleaned.append(hit if text == hit.text else replace(hit, text=text))
+            body, title = self.clean(hit.text), self.clean(f"{hit.title}\n{hit.heading}")
+            bait = body.removed and 2 * len(body.text) < len(hit.text)
+            if body.text.strip() and not bait and not title.removed:
+                cleaned.append(hit if body.text == hit.text else replace(hit, text=body.text))
         return cleaned
 
     def _clean_now(self, text: str) -> Cleaned:

@@ -26,7 +26,6 @@ ADDRESSES_MODEL = re.compile(
             rf"any )?{_MODEL}\b\s*[:,.]|"
             r"\bautomated readers?\b|\bto you, the model\b",
             rf"\b{_MODEL}\b.{{0,30}}\b(?:must|should|shall|has to|needs? to|will now)\b.{{0,20}}\b(?:say|tell|reply|"
-            rf"answer|"
             r"respond|output|send|call|carry|perform|do|execute|ignore|follow|first|claim|offer|give|refund|not)\b",
             r"\b(?:reply|respond|answer) (?:only |exactly )*with (?:only |exactly )*the (?:word|text|phrase)\b",
             r"</?(?:information|system|instructions?|important|assistant|user|tool|prompt|admin)>|<\|[^|>]{1,30}\|>|"
@@ -35,12 +34,12 @@ ADDRESSES_MODEL = re.compile(
             r"\bbefore (?:you )?(?:can |do )?(?:solv|answer|complet|continu|respond)\w*\b.{0,60}\b(?:task|"
             r"do the following|"
             r"first|action|step)\b|\btask that i (?:gave|have given) you\b|\bafter you do that, you can\b",
-            r"\b(?:call|use|invoke|run) the (?:tool|function)\b|\b(?:tool|function) [`'\"]?[a-z]+_[a-z_]+|"
+            r"\b(?:tool|function) [`'\"]?[a-z]+_[a-z_]+|"
             r"\bsubstitute the placeholders\b|\bend of (?:document|article|context|prompt)\b\W*$",
             r"\b(?:tell|ask|show|inform|convince|insult) (?:the|this|every) (?:customer|user)\b|\bthis (?:customer|"
             r"user)(?:'s)?\b|"
             r"\bto the customer and ask\b|\bnever mention (?:it|this)\b|\bwithout asking (?:anyone|anybody|for)\b",
-            r"(?:忽略|无视|忘记|不要理会|跳过).{0,10}(?:指令|指示|规则|提示|要求|上文|内容)|系统(?:消息|提示词|指令)|"
+            r"(?:忽略|无视|忘记|不要理会|跳过).{0,10}(?:指令|指示(?!灯)|规则|提示|要求|上文|内容)|系统(?:消息|提示词|指令)|"
             r"提示词|"
             r"致.{0,6}(?:助手|机器人|客服|模型)|你现在是.{0,12}(?:模式|限制|助手|角色|AI)|没有任何限制|"
             r"在?回答(?:问题|用户)?(?:之)?前.{0,8}(?:先|请)|完成后再(?:继续)?回答|(?:告诉|向|让)(?:客户|用户|顾客)|"
@@ -53,10 +52,8 @@ COMMANDS = re.compile(
     r"^\W*(?:\w+:\s*)?(?:(?:please|kindly|then|also|first|now|and|finally|next)\W+)*(?:send|forward|transfer|refund|"
     r"pay|wire|"
     r"issue|give|post|visit|open|click|delete|cancel|change|update|reset|set|add|remove|invite|subscribe|reveal|"
-    r"print|list|"
-    r"show|approve|mark|close|book|call|tell|say|write|reply|recommend|pretend|store|hide|make|email|do|use|"
-    r"answer|"
-    r"ask|claim|raise|switch|insult|create|get|concatenate|modify|access|share|upload|download|execute|run|remember|"
+    r"print|list|show|approve|mark|close|book|call|tell|say|write|reply|recommend|pretend|store|hide|make|email|do|use|"
+    r"answer|ask|claim|raise|switch|insult|create|get|concatenate|modify|access|share|upload|download|execute|run|remember|"
     r"thank)\b|"
     r"\bdo not (?:ask|wait|tell|mention)\b|^\W*(?:请|立即|马上|现在)?(?:把|将|向|给|取消|删除|修改|输出|告诉|发送|"
     r"不要)|完成后",

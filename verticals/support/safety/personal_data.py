@@ -154,7 +154,7 @@ class Placeholders:
         return f"[{kind} {self._numbers.setdefault(value, others + 1)}]"
 
 
-_FOLDED = {
+_FOLDED: dict[int, int | str] = {
     **{code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)},
     **dict.fromkeys(range(0x2010, 0x2016), "-"),
     **dict.fromkeys((0x2212, 0xFE63), "-"),
