@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.safety_setting import LICENCES, rate, write_head
+from benchmarks.safety_setting import add_figures, rate, write_head
 from retrieval.embed import MiniLMEmbedder
 from verticals.support.safety.classifier import HEAD, RequestClassifier
 from verticals.support.safety.data import harmful_requests, is_held_back, ordinary_requests
@@ -42,7 +42,9 @@ def main(arguments: Sequence[str]) -> int:
     data_dir, embedder = Path(os.environ["TRIVIUM_DATA"]), MiniLMEmbedder()
     if options.train:
         train(data_dir, embedder)
-    report(data_dir, embedder, RequestClassifier(embedder))
+    figures = report(data_dir, embedder, RequestClassifier(embedder))
+    if options.train:
+        add_figures(HEAD, figures)
     report_latency(embedder, RequestClassifier(embedder))
     return 0
 
@@ -67,7 +69,7 @@ def train(data_dir: Path, embedder: MiniLMEmbedder) -> None:
             "left out as near the held-back fifth": int((~apart).sum()),
             **{name: len(part) for name, part in ordinary.items()},
         },
-        licence=LICENCES,
+        licence="AdvBench and HarmBench: MIT; banking77, GoEmotions and NLU++: CC BY 4.0; ours: Apache-2.0",
         recipe=f"Logistic regression (C={REGULARISATION:g}) on {embedder.name}; threshold: {MAX_REFUSED:.0%} refused "
         f"out of fold (5 folds) of the worst of {', '.join(CUSTOMERS)}",
         command="python -m benchmarks.harmful --train",
@@ -89,21 +91,24 @@ def fit(vectors_ND: NDArray[np.float32], labels_N: NDArray[np.bool_]) -> tuple[N
     return model.coef_[0].astype(np.float32), float(model.intercept_[0]), out_of_fold
 
 
-def report(data_dir: Path, embedder: MiniLMEmbedder, classifier: RequestClassifier) -> None:
-    """Print, per source, the share refused by rules alone and by rules with the head."""
+def report(data_dir: Path, embedder: MiniLMEmbedder, classifier: RequestClassifier) -> dict[str, str]:
+    """Print and give, per source, the share refused by rules alone and by rules with the head."""
     _, held = _split(harmful_requests(data_dir))
     ordinary = {name: _sample(texts, MAX_TEST) for name, texts in ordinary_requests(data_dir, "test").items()}
     refused: list[tuple[bool, bool]] = []
+    figures = {}
     print(f"\n{'caught or refused':22s} {'n':>5s}  {'rules alone':24s} rules and head")
     for name, texts in {"harmful, held back": held, **ordinary}.items():
         rules = [match_rules(text) is not None for text in texts]
         vectors_ND = embedder.embed(texts)
         both = [classifier.judge(t, vector_D=v).category is not None for t, v in zip(texts, vectors_ND, strict=True)]
         print(f"{name:22s} {len(texts):5d}  {rate(rules):24s} {rate(both)}")
+        figures[f"{name}, {len(texts)}"] = rate(both)
         if name in (*CUSTOMERS, "ours"):
             refused += zip(rules, both, strict=True)
     by_rules, by_both = zip(*refused, strict=True)
     print(f"{'ordinary, pooled':22s} {len(refused):5d}  {rate(by_rules):24s} {rate(by_both)}")
+    return figures
 
 
 def report_latency(embedder: MiniLMEmbedder, classifier: RequestClassifier) -> None:

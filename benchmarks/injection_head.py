@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.harmful import fit
-from benchmarks.safety_setting import LICENCES, rate, write_head
+from benchmarks.safety_setting import add_figures, rate, write_head
 from retrieval.embed import MiniLMEmbedder
 from retrieval.grounding import split_sentences
 from retrieval.ingest import read_folder
@@ -76,7 +76,7 @@ def train(data_dir: Path, embedder: MiniLMEmbedder) -> None:
         HEAD,
         Head(weights_D, bias, round(threshold, 4), embedder.name),
         trained_on={"injected": len(injected), **{name: len(part) for name, part in own.items()}},
-        licence=LICENCES,
+        licence="MedQuAD and banking77: CC BY 4.0; tau2-bench: MIT; Wikipedia sentences: CC BY 3.0; ours: Apache-2.0",
         recipe=f"Logistic regression on {embedder.name}; threshold: {MAX_FALSE:.1%} of honest sentences out of fold",
         command="python -m benchmarks.injection_head --train",
         limits="English, one sentence at a time; Chinese by rules alone. Injected texts are synthetic.",
@@ -84,15 +84,17 @@ def train(data_dir: Path, embedder: MiniLMEmbedder) -> None:
     print(f"trained on {len(texts)} sentences, threshold {threshold:.4f}")
 
 
-def report(data_dir: Path, embedder: MiniLMEmbedder) -> None:
-    """Print per source what rules alone and the whole filter flag, a sentence a document."""
-    both = InjectionFilter(embedder)
+def report(data_dir: Path, embedder: MiniLMEmbedder) -> dict[str, str]:
+    """Print and give per source what rules alone and the whole filter flag, a sentence a document."""
+    both, figures = InjectionFilter(embedder), {}
     print(f"\n{'flagged':18s} {'n':>5s}  {'rules alone':24s} rules and head")
     for name, texts in {"injected": injected_sentences("test"), **honest(data_dir, "test")}.items():
         rules = [bool(ADDRESSES_MODEL.search(text)) for text in texts]
-        print(f"{name:18s} {len(texts):5d}  {rate(rules):24s} {rate([both.clean(t).removed > 0 for t in texts])}")
+        figures[f"{name}, {len(texts)}"] = rate([both.clean(text).removed > 0 for text in texts])
+        print(f"{name:18s} {len(texts):5d}  {rate(rules):24s} {figures[f'{name}, {len(texts)}']}")
         if name != "injected":
             print(*(f"    {text[:110]}" for text in texts if both.clean(text).removed), sep="\n")
+    return figures
 
 
 def _medquad(data_dir: Path) -> list[str]:
@@ -119,7 +121,9 @@ def main(arguments: Sequence[str]) -> int:
     data_dir, embedder = Path(os.environ["TRIVIUM_DATA"]), MiniLMEmbedder()
     if options.train:
         train(data_dir, embedder)
-    report(data_dir, embedder)
+    figures = report(data_dir, embedder)
+    if options.train:
+        add_figures(HEAD, figures)
     return 0
 
 

@@ -13,13 +13,11 @@ ADDRESSES_MODEL = re.compile(
     "|".join(
         (
             r"\b(?:ignore|disregard|forget|override|bypass)\b.{0,40}\b(?:instructions?|prompts?|guidelines?|"
-            r"directives?|"
-            r"restrictions?|(?:your|these|those|all|previous|prior) rules|(?:everything|anything|all|text) "
-            r"(?:above|before|previous|prior|you))\b",
+            r"directives?|restrictions?|(?:your|these|those|all|previous|prior) rules|(?:everything|anything|all|"
+            r"text) (?:above|before|previous|prior|you))\b",
             r"\bsystem (?:prompt|override)\b|\bas an ai\b|\bdo anything now\b|\bjailbr[eo]",
             r"\b(?:you are|act as|pretend to be)\b.{0,30}\b(?:an? (?:ai|assistant|language model|agent)\b|"
-            r"without (?:any )?"
-            r"(?:limit|restriction|rule|filter))|\bfrom now on,? you (?:are|will|must|answer)\b|"
+            r"without (?:any )?(?:limit|restriction|rule|filter))|\bfrom now on,? you (?:are|will|must|answer)\b|"
             r"\bwithout any restrictions\b",
             r"\b(?:new|following|updated) (?:instructions?|directives?|orders?|task)\b.{0,30}:|\bnew directive\b",
             rf"\b(?:dear|hey|attention|to|to you,?|for|note to|message (?:to|for)) (?:the |all |this |"
@@ -32,16 +30,15 @@ ADDRESSES_MODEL = re.compile(
             r"#{2,}\s*\(?(?:system|instruction|assistant)|\[/?(?:system|inst|admin)\]|\bsystem_message\b",
             r"^\W*(?:system|assistant|user|human|ai|todo)\s*:|-{2,} ?end of \w+|[-.!?]\s+(?:user|assistant|system):\s",
             r"\bbefore (?:you )?(?:can |do )?(?:solv|answer|complet|continu|respond)\w*\b.{0,60}\b(?:task|"
-            r"do the following|"
-            r"first|action|step)\b|\btask that i (?:gave|have given) you\b|\bafter you do that, you can\b",
-            r"\b(?:tool|function) [`'\"]?[a-z]+_[a-z_]+|"
-            r"\bsubstitute the placeholders\b|\bend of (?:document|article|context|prompt)\b\W*$",
+            r"do the following|first|action|step)\b|\btask that i (?:gave|have given) you\b|"
+            r"\bafter you do that, you can\b",
+            r"\b(?:tool|function) [`'\"]?[a-z]+_[a-z_]+|\bsubstitute the placeholders\b|\bend of (?:document|article|"
+            r"context|prompt)\b\W*$",
             r"\b(?:tell|ask|show|inform|convince|insult) (?:the|this|every) (?:customer|user)\b|\bthis (?:customer|"
-            r"user)(?:'s)?\b|"
-            r"\bto the customer and ask\b|\bnever mention (?:it|this)\b|\bwithout asking (?:anyone|anybody|for)\b",
-            r"(?:忽略|无视|忘记|不要理会|跳过).{0,10}(?:指令|指示(?!灯)|规则|提示|要求|上文|内容)|系统(?:消息|提示词|指令)|"
-            r"提示词|"
-            r"致.{0,6}(?:助手|机器人|客服|模型)|你现在是.{0,12}(?:模式|限制|助手|角色|AI)|没有任何限制|"
+            r"user)(?:'s)?\b|\bto the customer and ask\b|\bnever mention (?:it|this)\b|\bwithout asking (?:anyone|"
+            r"anybody|for)\b",
+            r"(?:忽略|无视|忘记|不要理会|跳过).{0,10}(?:指令|指示(?!灯)|规则|提示|要求|上文|内容)|系统(?:消息|提示词|"
+            r"指令)|提示词|致.{0,6}(?:助手|机器人|客服|模型)|你现在是.{0,12}(?:模式|限制|助手|角色|AI)|没有任何限制|"
             r"在?回答(?:问题|用户)?(?:之)?前.{0,8}(?:先|请)|完成后再(?:继续)?回答|(?:告诉|向|让)(?:客户|用户|顾客)|"
             r"(?:按照|执行)(?:以下|下面|如下).{0,4}(?:要求|指令|操作)|不要询问任何人|该(?:客户|用户|顾客)",
         )
@@ -50,12 +47,10 @@ ADDRESSES_MODEL = re.compile(
 )
 COMMANDS = re.compile(
     r"^\W*(?:\w+:\s*)?(?:(?:please|kindly|then|also|first|now|and|finally|next)\W+)*(?:send|forward|transfer|refund|"
-    r"pay|wire|"
-    r"issue|give|post|visit|open|click|delete|cancel|change|update|reset|set|add|remove|invite|subscribe|reveal|"
-    r"print|list|show|approve|mark|close|book|call|tell|say|write|reply|recommend|pretend|store|hide|make|email|do|use|"
-    r"answer|ask|claim|raise|switch|insult|create|get|concatenate|modify|access|share|upload|download|execute|run|remember|"
-    r"thank)\b|"
-    r"\bdo not (?:ask|wait|tell|mention)\b|^\W*(?:请|立即|马上|现在)?(?:把|将|向|给|取消|删除|修改|输出|告诉|发送|"
-    r"不要)|完成后",
+    r"pay|wire|issue|give|post|visit|open|click|delete|cancel|change|update|reset|set|add|remove|invite|subscribe|"
+    r"reveal|print|list|show|approve|mark|close|book|call|tell|say|write|reply|recommend|pretend|store|hide|make|email|"
+    r"do|use|answer|ask|claim|raise|switch|insult|create|get|concatenate|modify|access|share|upload|download|execute|"
+    r"run|remember|thank)\b|\bdo not (?:ask|wait|tell|mention)\b|^\W*(?:请|立即|马上|现在)?(?:把|将|向|给|取消|删除|"
+    r"修改|输出|告诉|发送|不要)|完成后",
     re.IGNORECASE,
 )
