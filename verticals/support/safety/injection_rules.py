@@ -13,12 +13,12 @@ ADDRESSES_MODEL = re.compile(
     "|".join(
         (
             r"\b(?:ignore|disregard|forget|override|bypass)\b.{0,40}\b(?:instructions?|prompts?|guidelines?|"
-            r"directives?|restrictions?|(?:your|these|those|all|previous|prior) rules|(?:everything|anything|all|"
+            r"directives?|restrictions?|(?:your|these|those|all|above|previous|prior) rules|(?:everything|anything|all|"
             r"text) (?:above|before|previous|prior|you))\b",
             r"\bsystem (?:prompt|override)\b|\bas an ai\b|\bdo anything now\b|\bjailbr[eo]",
             r"\b(?:you are|act as|pretend to be)\b.{0,30}\b(?:an? (?:ai|assistant|language model|agent)\b|"
             r"without (?:any )?(?:limit|restriction|rule|filter))|\bfrom now on,? you (?:are|will|must|answer)\b|"
-            r"\bwithout any restrictions\b",
+            r"\bwithout any restrictions\b|\byou are now (?:dan|in|the|free|evil|acting|un\w+)\b",
             r"\b(?:new|following|updated) (?:instructions?|directives?|orders?|task)\b.{0,30}:|\bnew directive\b",
             rf"\b(?:dear|hey|attention|to|to you,?|for|note to|message (?:to|for)) (?:the |all |this |"
             rf"any )?{_MODEL}\b\s*[:,.]|"
@@ -28,7 +28,8 @@ ADDRESSES_MODEL = re.compile(
             r"\b(?:reply|respond|answer) (?:only |exactly )*with (?:only |exactly )*the (?:word|text|phrase)\b",
             r"</?(?:information|system|instructions?|important|assistant|user|tool|prompt|admin)>|<\|[^|>]{1,30}\|>|"
             r"#{2,}\s*\(?(?:system|instruction|assistant)|\[/?(?:system|inst|admin)\]|\bsystem_message\b",
-            r"^\W*(?:system|assistant|user|human|ai|todo)\s*:|-{2,} ?end of \w+|[-.!?]\s+(?:user|assistant|system):\s",
+            r"^\W*(?:system|assistant|user|human|ai)\s*:|\btodo\s*:|-{2,} ?end of \w+|[-.!?]\s+(?:user|assistant|"
+            r"system):\s",
             r"\bbefore (?:you )?(?:can |do )?(?:solv|answer|complet|continu|respond)\w*\b.{0,60}\b(?:task|"
             r"do the following|first|action|step)\b|\btask that i (?:gave|have given) you\b|"
             r"\bafter you do that, you can\b",

@@ -96,9 +96,10 @@ SHAPES: tuple[Shape, ...] = (
         ),
     ),
     Shape("address", (Chars("0-9", 1, 5), Chars(" "), _WORD, Words(_STREETS), _TOWN), ignore_case=False),
-    Shape("order", (Words(("MP",)), Chars(" #-", 0, 1), Chars("0-9", 8, 8))),  # an order of the shop
+    Shape("order", (Words(("MP",)), Chars(" #-", 0, 1), Chars("0-9", 5, 8))),  # of the shop
+    Shape("customer", (Words(("C-",)), Chars("0-9", 4, 8))),
 )
-_NEVER_PUBLISHED = frozenset({"iban", "card", "id card", "ssn", "order"})
+_NEVER_PUBLISHED = frozenset({"iban", "card", "id card", "ssn", "order", "customer"})
 
 
 def values_in(text: str) -> frozenset[Value]:
@@ -148,10 +149,15 @@ class Placeholders:
     def shown(self, kind: str, text: str) -> str:
         """`text` if its value is allowed, else its placeholder."""
         value = normal_form(kind, fold(text))
-        if value in self._allowed:
+        if value in self._allowed or (kind == "address" and self._is_allowed_street(value[1])):
             return text
         others = sum(known == kind for known, _ in self._numbers)
         return f"[{kind} {self._numbers.setdefault(value, others + 1)}]"
+
+    def _is_allowed_street(self, address: str) -> bool:
+        """The street line alone and the line with its town are one address."""
+        known = [other for kind, other in self._allowed if kind == "address"]
+        return any(address.startswith(other) or other.startswith(address) for other in known)
 
 
 _FOLDED: dict[int, int | str] = {

@@ -23,7 +23,8 @@ FOUND = [
     ("ssn", "219-09-9999"),
     ("id card", "11010519491231002X"),
     ("order", "MP12345678"),
-    ("order", "mp-12345678"),
+    ("order", "mp-10001"),
+    ("customer", "C-1001"),
     ("address", "742 Evergreen Terrace"),
     ("address", "1600 Amphitheatre Parkway, Mountain View, CA 94043"),
 ]
@@ -68,6 +69,13 @@ def test_an_allowed_value_is_shown_in_any_spelling() -> None:
     masked = mask("Yours: +1 (415) 555-0134, mp-12345678. Not yours: 415-555-0135", allowed=allowed)
 
     assert masked == "Yours: +1 (415) 555-0134, mp-12345678. Not yours: [phone 1]"
+
+
+def test_an_allowed_street_is_shown_with_its_town_too() -> None:
+    allowed = values_in("I live at 742 Evergreen Terrace")
+    text = "742 Evergreen Terrace, Springfield, OR 97403, not 743 Evergreen Terrace"
+
+    assert mask(text, allowed=allowed) == "742 Evergreen Terrace, Springfield, OR 97403, not [address 1]"
 
 
 def test_only_contacts_count_as_published() -> None:
