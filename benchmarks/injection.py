@@ -35,7 +35,7 @@ from verticals.support.safety.injections import Attack, goals, make_attacks
 from verticals.support.schemas import Message
 
 TENANT = "benchmark"
-NUM_DEVELOPMENT = 60  # attacks of each set that rules were corrected on; never counted
+NUM_DEVELOPMENT = 190  # attacks of each set that rules were corrected on; never counted
 
 
 def find_cases(embedder: MiniLMEmbedder) -> list[Case]:

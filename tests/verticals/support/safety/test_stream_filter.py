@@ -29,7 +29,7 @@ def cut(text: str, places: list[int]) -> list[str]:
     return [text[a:b] for a, b in pairwise(edges)]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(TEXTS, st.lists(st.integers(0, 400), max_size=12))
 def test_any_split_gives_what_masking_the_whole_text_gives(text: str, places: list[int]) -> None:
     pieces = list(filter_stream(cut(text, places), StreamFilter()))
@@ -37,7 +37,7 @@ def test_any_split_gives_what_masking_the_whole_text_gives(text: str, places: li
     assert "".join(pieces) == mask(visible(text))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(TEXTS)
 def test_what_is_held_is_a_possible_prefix_and_bounded(text: str) -> None:
     stream_filter = StreamFilter()
@@ -81,7 +81,7 @@ def test_invisible_characters_do_not_hide_a_value() -> None:
     assert shown == "[card 1]"
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(st.lists(st.integers(0, 60), max_size=8))
 def test_a_blocked_phrase_is_removed_however_it_is_cut(places: list[int]) -> None:
     text = "I was told: You Are the\n assistant of Maple & Pine, be kind."
