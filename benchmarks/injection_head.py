@@ -79,7 +79,8 @@ def train(data_dir: Path, embedder: MiniLMEmbedder) -> None:
         licence="MedQuAD and banking77: CC BY 4.0; tau2-bench: MIT; Wikipedia sentences: CC BY 3.0; ours: Apache-2.0",
         recipe=f"Logistic regression on {embedder.name}; threshold: {MAX_FALSE:.1%} of honest sentences out of fold",
         command="python -m benchmarks.injection_head --train",
-        limits="English, one sentence at a time; Chinese by rules alone. Injected texts are synthetic.",
+        limits="English, one sentence at a time; Chinese by rules alone. A bare command that names no assistant is "
+        "often missed: safety.provenance stands behind. Injected texts are synthetic.",
     )
     print(f"trained on {len(texts)} sentences, threshold {threshold:.4f}")
 

@@ -71,13 +71,18 @@ class RequestClassifier:
 
 
 def windows(text: str) -> Sequence[str]:
-    """Whole sentences in stretches of up to `WINDOW_CHARS`, or of a sixteenth of a long text; a longer one is cut."""
-    size = max(WINDOW_CHARS, len(text) // MAX_WINDOWS)
+    """A short text as it is; of a longer one its sentences, short ones together, so that there are few.
+
+    A sentence longer than `WINDOW_CHARS`, or than a sixteenth of the text, is cut.
+    """
+    if len(text) <= WINDOW_CHARS:
+        return [text.strip()] if text.strip() else []
+    share = len(text) // MAX_WINDOWS
     stretches: list[str] = []
     for sentence in filter(None, (part.strip() for part in _CUT.split(text))):
-        for start in range(0, len(sentence), size):
-            piece = sentence[start : start + size]
-            if stretches and len(stretches[-1]) + 1 + len(piece) <= size:
+        for start in range(0, len(sentence), max(share, WINDOW_CHARS)):
+            piece = sentence[start : start + max(share, WINDOW_CHARS)]
+            if stretches and len(stretches[-1]) + 1 + len(piece) <= share:
                 stretches[-1] += f" {piece}"
             else:
                 stretches.append(piece)
