@@ -60,6 +60,15 @@ def _spaced(allowed: str, gap: str, at_least: int, at_most: int) -> tuple[Part, 
     return Chars(allowed), Group((Chars(gap, 0, 1), Chars(allowed)), at_least - 1, at_most - 1)
 
 
+_IBAN_COUNTRIES = tuple(
+    (
+        "AD AE AL AT AZ BA BE BG BH BR BY CH CR CY CZ DE DK DO EE EG ES FI FO FR GB GE GI GL GR GT HR HU "
+        "IE IL IQ IS IT JO KW KZ LB LC LI LT LU LV LY MC MD ME MK MR MT MU NL NO PK PL PS PT QA RO RS RU "
+        "SA SC SE SI SK SM ST SV TL TN TR UA VA VG XK "
+    ).split()
+)
+_GAP = Chars(" ", 0, 1)
+_IBAN_TAIL = Group((_GAP, Chars("A-Z0-9", 1, 3)), 0)
 _STREETS = (
     *("Street", "Avenue", "Road", "Boulevard", "Lane", "Drive", "Court", "Place", "Terrace", "Parkway", "Highway"),
     *("St", "Ave", "Rd", "Blvd", "Ln", "Dr", "Ct", "Pl"),
@@ -74,7 +83,9 @@ SHAPES: tuple[Shape, ...] = (
         (Chars("A-Z0-9._%+-", 1, 64), Chars("@"), Chars("A-Z0-9.-", 1, 120), Chars("."), Chars("A-Z", 2, 18)),
     ),
     Shape(
-        "iban", (Chars("A-Z", 2, 2), Chars("0-9", 2, 2), Chars(" ", 0, 1), *_spaced("A-Z0-9", " ", 11, 30)), _is_iban
+        "iban",
+        (Words(_IBAN_COUNTRIES), Chars("0-9", 2, 2), Group((_GAP, Chars("A-Z0-9", 4, 4)), 2, 7), _IBAN_TAIL),
+        _is_iban,
     ),
     Shape("card", _spaced("0-9", " -", 13, 19), _is_card),
     Shape("id card", (Chars("1-9"), Chars("0-9", 16, 16), Chars("0-9X")), _is_chinese_id),
