@@ -22,6 +22,7 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 
 from core_model.expert_stats import describe_layers
 from verticals.contract import TriviumError
+from verticals.support.safety.personal_data import mask
 
 # Upper bounds in seconds: a cached read takes milliseconds, a long answer on a CPU takes a minute.
 REQUEST_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
@@ -210,14 +211,16 @@ def _strip_exception(_logger: WrappedLogger, _method: str, event: EventDict) -> 
 
 
 def _strip_private(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    """Keep short scalars; of anything that could be a body, keep only what it is and how long."""
+    """Keep short scalars without personal data; of what could be a body, keep only what it is and how long."""
     for name, value in event.items():
+        if name == "event" and isinstance(value, str):
+            event[name] = mask(value)
         if name in ("event", "trace") or name.startswith("_"):
             continue
         if name.lower() in PRIVATE_FIELDS:
             event[name] = f"[{type(value).__name__} removed]"
         elif isinstance(value, str):
-            event[name] = value if len(value) <= MAX_FIELD_CHARS else f"[str of {len(value)} characters removed]"
+            event[name] = mask(value) if len(value) <= MAX_FIELD_CHARS else f"[str of {len(value)} characters removed]"
         elif isinstance(value, Path):
             event[name] = str(value)
         elif value is not None and not isinstance(value, bool | int | float):

@@ -144,6 +144,15 @@ def test_fields_that_could_hold_a_body_are_removed(
     assert line["path"] == "/v1/x"
 
 
+def test_personal_data_in_short_fields_and_in_the_event_itself_is_masked(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logging("info", json=True)
+
+    structlog.get_logger("service.api").info("bounced: ana@mail.example", path="/v1/customers/ana@mail.example")
+
+    (line,) = _lines(capsys.readouterr().err)
+    assert (line["event"], line["path"]) == ("bounced: [email 1]", "/v1/customers/[email 1]")
+
+
 @pytest.mark.parametrize("source", ["structlog", "logging"])
 @pytest.mark.parametrize("as_json", [True, False])
 def test_an_exception_is_logged_by_type_and_place_without_its_message(

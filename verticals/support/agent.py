@@ -1,6 +1,7 @@
 """The support agent as a graph: read, plan, then reply, act, hand over or answer. Ignores HTTP and SQL.
 
-    read ─┬─ small talk ──────────────────────> reply
+    read ─┬─ must not be answered ────────────> refuse
+          ├─ small talk ──────────────────────> reply
           ├─ a ticket ────────────────────────> open_ticket
           ├─ a person ────────────────────────> hand_over
           └─ else ──> plan ─┬─ asks, tells ───> tell
@@ -33,6 +34,7 @@ from verticals.support.memory.store import Owner, Recollection
 from verticals.support.planning import Proposal
 from verticals.support.policy import Step, sorry
 from verticals.support.prompting import tenant_option
+from verticals.support.safety.guard import ALLOWED, Guard
 from verticals.support.schemas import ActionEvent, ActionStatus, ChatEvent, DoneEvent, HandoffEvent, TicketEvent
 from verticals.support.shop.tool import Shopper
 from verticals.support.tickets import TicketDesk
@@ -70,6 +72,7 @@ class SupportAgent:
         similarity: Cosines of a question and texts, to choose evidence; shared words decide if None.
         answerable_similarity: See `ANSWERABLE_SIMILARITY`.
         may_draft: Whether the model that serves now is good enough to draft; asked at each answer.
+        guard: Judges messages, cleans passages, filters answers; without it everything is believed and said.
     """
 
     def __init__(
@@ -82,10 +85,11 @@ class SupportAgent:
         similarity: Similarity | None = None,
         answerable_similarity: float = ANSWERABLE_SIMILARITY,
         may_draft: Callable[[], bool] = lambda: True,
+        guard: Guard | None = None,
     ) -> None:
         self._chat_model, self._retriever, self._desk, self._desks = chat_model, retriever, desk, desks
         self._similarity, self._answerable_similarity = similarity, answerable_similarity
-        self._may_draft = may_draft
+        self._may_draft, self._guard = may_draft, guard
         graph = self._draw()
         self._graph = graph.compile()
         self._session_graph = graph.compile(checkpointer=desks.checkpointer) if desks else None
@@ -122,16 +126,25 @@ class SupportAgent:
 
     def _draw(self) -> Any:
         graph = StateGraph(State, context_schema=Turn)
-        for node in (self.read, self.reply, self.open_ticket, self.hand_over, self.plan, self.tell, self.act):
+        for node in (
+            self.read,
+            self.refuse,
+            self.reply,
+            self.open_ticket,
+            self.hand_over,
+            self.plan,
+            self.tell,
+            self.act,
+        ):
             graph.add_node(node.__name__, node)
         for node in (self.retrieve, self.answer, self.decline):
             graph.add_node(node.__name__, node)
         graph.add_node("finish", self.finish)
         graph.add_edge(START, "read")
-        graph.add_conditional_edges("read", _route_intent, ["reply", "open_ticket", "hand_over", "plan"])
+        graph.add_conditional_edges("read", _route_intent, ["refuse", "reply", "open_ticket", "hand_over", "plan"])
         graph.add_conditional_edges("plan", _route_step, ["tell", "act", "retrieve"])
         graph.add_conditional_edges("retrieve", self._route_known, ["answer", "decline"])
-        for last in ("reply", "open_ticket", "hand_over", "tell", "act", "answer", "decline"):
+        for last in ("refuse", "reply", "open_ticket", "hand_over", "tell", "act", "answer", "decline"):
             graph.add_edge(last, "finish")
         graph.add_edge("finish", END)
         return graph
@@ -139,12 +152,23 @@ class SupportAgent:
     # --- nodes -----------------------------------------------------------------------------------------------------
 
     def read(self, state: State, runtime: Runtime[Turn]) -> State:
-        """Window and intent, and what is remembered of the customer."""
+        """Window, verdict and intent, and what is remembered of the customer."""
         turn = runtime.context
         window = read_window(turn.messages)
         query = standalone_query(window)
-        recalled = self._recall(turn, query)
-        return {"window": window, "intent": read_intent(window), "query": query, "step": None, "recalled": recalled}
+        return {
+            "window": window,
+            "verdict": self._guard.check_request(window[-1].content) if self._guard else ALLOWED,
+            "intent": read_intent(window),
+            "query": query,
+            "step": None,
+            "recalled": self._recall(turn, query),
+        }
+
+    def refuse(self, state: State, runtime: Runtime[Turn]) -> State:
+        """A request that would harm someone: a fixed sentence, no search, no model."""
+        say(runtime, state["verdict"].reply)
+        return {}
 
     def reply(self, state: State, runtime: Runtime[Turn]) -> State:
         """Small talk: a fixed sentence, no model."""
@@ -155,7 +179,7 @@ class SupportAgent:
 
     def open_ticket(self, state: State, runtime: Runtime[Turn]) -> State:
         """Say so at once, then write the ticket."""
-        say(runtime, HAND_OVER)
+        say(runtime, _with_care(state, HAND_OVER))
         turn = runtime.context
         hits = self._retriever.search(state["query"], tenant=turn.context.tenant, k=NUM_PASSAGES)
         ticket = self._desk.open(state["window"], turn.context, conversation_id=turn.conversation_id, hits=hits)
@@ -170,7 +194,7 @@ class SupportAgent:
         assert turn.number is not None, "only sessions are handed over"
         where = (turn.conversation_id, turn.number)
         handoff = self._desks.handoffs.open(*where, state["window"], turn.context, reason="asked")
-        say(runtime, HANDED_OFF)
+        say(runtime, _with_care(state, HANDED_OFF))
         runtime.stream_writer(ChatEvent(HandoffEvent(handoff=handoff)))
         turn.learned |= {"offers": 0, "pending": None}
         return {}
@@ -228,6 +252,9 @@ class SupportAgent:
     def retrieve(self, state: State, runtime: Runtime[Turn]) -> State:
         """Passages and, among their sentences, the evidence; what addresses the assistant is left out."""
         hits = self._retriever.search(state["query"], tenant=runtime.context.context.tenant, k=NUM_PASSAGES)
+        if self._guard is None:
+            return {"hits": hits, "evidence": choose_evidence(state["query"], hits, similarity=self._similarity)}
+        hits = self._guard.clean_passages(hits)
         evidence = choose_evidence(
             state["query"], hits, similarity=self._similarity, usable=lambda sentence: not is_instruction(sentence)
         )
@@ -242,11 +269,12 @@ class SupportAgent:
         model = drafter and drafter.bind(**turn.model_settings, **tenant_option(drafter, turn.context.tenant))
         gap = ""
         known = [kept.text for kept in state["recalled"]]
+        mask = self._mask(state)
         for sentence in write_answer(
             model, state["query"], state["evidence"], known=known, draft=turn.draft, cancelled=turn.cancelled.is_set
         ):
             cite(runtime, state["hits"], sentence.evidence)
-            say(runtime, f"{gap}{sentence.text} [{sentence.evidence.source + 1}]")
+            say(runtime, f"{gap}{mask(sentence.text)} [{sentence.evidence.source + 1}]")
             gap = " "
         turn.learned["offers"] = 0
         _remind(state, runtime)
@@ -263,7 +291,8 @@ class SupportAgent:
     def finish(self, state: State, runtime: Runtime[Turn]) -> Memory:
         """The last event, and what a session's checkpoint must know to tell the answer after a crash."""
         turn = runtime.context
-        answered = state["intent"] != Intent.HAND_OVER and not "".join(turn.said).startswith((DECLINE, DECLINE_AGAIN))
+        is_bots = state["verdict"].action == "allow" and state["intent"] != Intent.HAND_OVER
+        answered = is_bots and not "".join(turn.said).startswith((DECLINE, DECLINE_AGAIN))
         runtime.stream_writer(
             ChatEvent(
                 DoneEvent(
@@ -279,6 +308,14 @@ class SupportAgent:
         said = {"number": turn.number, "text": "".join(turn.said), "shown": shown, "citations": citations}
         return {**turn.learned, "replied": said}
 
+    def _mask(self, state: State) -> Callable[[str], str]:
+        """Hides personal data in an answer, but the customer's own and the contacts that the shop publishes."""
+        if self._guard is None:
+            return lambda text: text
+        said = [message.content for message in state["window"] if message.role == "user"]
+        shown = self._guard.output_filter(own=said, published=[hit.text for hit in state["hits"]])
+        return lambda text: shown.feed(text) + shown.finish()
+
     def _recall(self, turn: Turn, query: str) -> list[Recollection]:
         if self._desks is None or turn.number is None or turn.context.customer is None:
             return []
@@ -291,13 +328,18 @@ class SupportAgent:
 
 
 def _route_intent(state: State, runtime: Runtime[Turn]) -> str:
-    if state["intent"] == Intent.QUESTION:
-        return "plan"
-    if state["intent"] != Intent.HAND_OVER:
-        return "reply"
+    if state["verdict"].action == "refuse":
+        return "refuse"
+    if state["verdict"].action == "allow" and state["intent"] != Intent.HAND_OVER:
+        return "plan" if state["intent"] == Intent.QUESTION else "reply"
     window, is_session = state["window"], runtime.context.number is not None
     wants_ticket = "ticket" in window[-1].content.lower() or (len(window) > 1 and OFFER in window[-2].content)
     return "hand_over" if is_session and not wants_ticket else "open_ticket"
+
+
+def _with_care(state: State, words: str) -> str:
+    """Where help is now comes first, for someone who may hurt themselves."""
+    return f"{state['verdict'].reply}\n\n{words}" if state["verdict"].action == "hand_over" else words
 
 
 def _route_step(state: State) -> str:

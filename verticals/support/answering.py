@@ -21,6 +21,8 @@ from langchain_core.runnables import Runnable
 
 from retrieval.grounding import Evidence, content_stems, find_support, quantities, stream_sentences
 from verticals.support.prompting import as_data, load_prompt
+from verticals.support.safety.injection_rules import ADDRESSES_MODEL
+from verticals.support.safety.reveal import reveal
 from verticals.support.schemas import Usage
 
 MAX_SENTENCES = 4  # of a draft
@@ -29,14 +31,6 @@ _TOO_SMALL = ("smollm2-135m",)  # model versions that begin so quote instead of 
 _OPENING = re.compile(
     r"^(?:\s*(?:\d+[.)]\s|[-*•]\s|(?:yes|no|sure|of course|certainly|hello|hi)\b\s*[,:.!]|"
     r"(?:the answer is|answer|according to [^,]{1,40},)\s*:?\s))+\s*",
-    re.IGNORECASE,
-)
-# What a document says to the assistant instead of to the customer. It is never evidence, so the model never reads it.
-_INSTRUCTION = re.compile(
-    r"\b(?:ignore|disregard|forget|override|bypass)\b.{0,40}\b(?:instruction|prompt|rule|guideline|above|previous|prior)|"
-    r"\bsystem prompt\b|\byou are (?:now|an? (?:ai|assistant|language model))\b|\bas an ai\b|\bnew instructions?\b|"
-    r"\b(?:assistant|chatbot|the model|the bot)\b.{0,40}\b(?:must|should|shall|always|never|reply|say|tell|output)\b|"
-    r"\b(?:reply|respond|answer) (?:only )?with\b|<\|?\w+\|?>",
     re.IGNORECASE,
 )
 
@@ -67,7 +61,7 @@ def can_draft(model_version: str) -> bool:
 
 def is_instruction(text: str) -> bool:
     """Whether a document's sentence addresses the assistant, as an injected prompt does."""
-    return bool(_INSTRUCTION.search(text))
+    return bool(ADDRESSES_MODEL.search(reveal(text)))
 
 
 def answer_messages(question: str, evidence: Sequence[Evidence], known: Sequence[str] = ()) -> list[BaseMessage]:

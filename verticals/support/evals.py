@@ -25,6 +25,7 @@ from verticals.bootstrap import bootstrap_interval
 from verticals.contract import Context, Decision, Handler, Metric, Progress, Resources, Suite, Unavailable
 from verticals.support.answering import answer_messages, is_instruction
 from verticals.support.demo import KNOWLEDGE_DIR
+from verticals.support.evals_safety import suites as safety_suites
 from verticals.support.evals_state import state_suites
 from verticals.support.evals_understanding import understanding_suites
 from verticals.support.schemas import ChatEvent, ChatRequest, DeltaEvent, DoneEvent, Message, SourcesEvent
@@ -95,6 +96,7 @@ def evals(resources: Resources, handlers: Mapping[str, Handler]) -> Sequence[Sui
         ),
         *state_suites(resources),
         *understanding_suites(resources),
+        *safety_suites(resources, [(q.text, q.doc_ids) for q in load_questions("test") if q.doc_ids]),
     ]
 
 

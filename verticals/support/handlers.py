@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from retrieval.embed import MiniLMEmbedder
 from retrieval.ledger import Ledger
 from verticals.contract import Context, Decision, Handler, Resources
 from verticals.support import schemas as s
@@ -27,6 +28,7 @@ from verticals.support.operations import OPERATIONS
 from verticals.support.policy import Policy
 from verticals.support.references import ReferenceDesk
 from verticals.support.rule_planner import RulePlanner
+from verticals.support.safety.guard import Guard
 from verticals.support.session_handlers import SessionHandlers
 from verticals.support.sessions import SessionStore
 from verticals.support.shop.executor import Executor
@@ -59,6 +61,7 @@ def build(resources: Resources) -> Mapping[str, Handler]:
         desks=Desks(policy, actions, handoffs, memory, checkpointer),
         similarity=knowledge.similarities,
         may_draft=may_draft,
+        guard=Guard(knowledge.embedder if isinstance(knowledge.embedder, MiniLMEmbedder) else None),
     )
     store, references = SessionStore(sessions, memory), ReferenceDesk(Ledger(sessions), knowledge.version)
     dialogue = Dialogue(store, agent, actions, handoffs, references, version, after=BackgroundReader(memory))

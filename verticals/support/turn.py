@@ -20,6 +20,7 @@ from verticals.support.conversation import Intent
 from verticals.support.handoffs import HandoffDesk
 from verticals.support.memory.store import CustomerMemory, Recollection
 from verticals.support.policy import Policy, Step
+from verticals.support.safety.guard import Verdict
 from verticals.support.schemas import (
     ChatEvent,
     CitationEvent,
@@ -48,6 +49,7 @@ class State(Memory, total=False):
     """What one turn has found out so far; nothing of it is kept but the memory."""
 
     window: Annotated[list[Message], UntrackedValue]
+    verdict: Annotated[Verdict, UntrackedValue]
     intent: Annotated[Intent, UntrackedValue]
     query: Annotated[str, UntrackedValue]
     step: Annotated[Step | None, UntrackedValue]

@@ -17,6 +17,7 @@ from verticals.contract import Base
 from verticals.support.agent import SupportAgent
 from verticals.support.handlers import SupportHandlers
 from verticals.support.references import ReferenceDesk
+from verticals.support.safety.guard import Guard
 from verticals.support.tickets import TicketDesk
 
 
@@ -34,7 +35,7 @@ def sessions(tmp_path: Path) -> Iterator[sessionmaker[Session]]:
 def make_handlers(sessions: sessionmaker[Session]) -> Callable[[ScriptedModel, ListRetriever], SupportHandlers]:
     def make(model: ScriptedModel, retriever: ListRetriever) -> SupportHandlers:
         desk = TicketDesk(sessions, model, lambda: "fake-1")
-        agent = SupportAgent(model, retriever, desk, answerable_similarity=0.5)
+        agent = SupportAgent(model, retriever, desk, answerable_similarity=0.5, guard=Guard(None))
         return SupportHandlers(
             agent, desk, retriever, ReferenceDesk(Ledger(sessions), retriever.version), lambda: "fake-1"
         )

@@ -166,7 +166,7 @@ class CustomerMemory:
         candidates = [row for row in candidates if row.embedder == self._embedder.name]
         if not candidates:
             return always
-        cosines = np.stack([_unpack(row.vector) for row in candidates]) @ self._embedder.embed([query])[0]
+        cosines = np.stack([_unpack(row.vector) for row in candidates]) @ self._embedder.embed_query(query)
         ages = np.array([(at - _utc(_since(row))) / HALF_LIFE for row in candidates])
         scores = cosines * (_FLOOR + (1 - _FLOOR) * 0.5**ages)
         best = [i for i in np.argsort(-scores, kind="stable") if cosines[i] >= related][:k]

@@ -1,0 +1,1 @@
+"""Safety in and out: harmful requests, injected instructions, personal data. `guard.py` is the door to all of it."""
