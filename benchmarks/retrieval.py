@@ -25,7 +25,7 @@ from retrieval.embed import MiniLMEmbedder
 from retrieval.ingest import read_folder
 from retrieval.lexical import LexicalIndex
 from retrieval.passages import cut, indexed_text
-from retrieval.snapshot import RANK_WEIGHTS
+from retrieval.view import RANK_WEIGHTS
 
 KNOWLEDGE = Path(__file__).parents[1] / "verticals" / "support" / "knowledge"
 DEPTH = 50  # candidates of each index, as in KnowledgeBase.search
