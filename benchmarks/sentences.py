@@ -15,6 +15,7 @@ import re
 import tarfile
 import tempfile
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -28,12 +29,18 @@ NUM_SENTENCES, NUM_QUERIES = 100_000, 1_000
 _CHARS = range(25, 300)
 
 
-def load_sentences() -> tuple[list[str], NDArray[np.float32], NDArray[np.float32]]:
-    """Sentences, their vectors, and vectors of other sentences as queries; embedded once (ten minutes), then cached.
+@dataclass(frozen=True)
+class Sentences:
+    """100,000 texts in the order of their sources, with unit vectors (N, 384), and 1,000 others to ask with."""
 
-    Returns:
-        (N texts, (N, 384) vectors, (Q, 384) queries): N is 100,000 and Q 1,000; texts keep the order of their sources.
-    """
+    texts: list[str]
+    vectors_ND: NDArray[np.float32]
+    queries: list[str]
+    queries_QD: NDArray[np.float32]
+
+
+def load_sentences() -> Sentences:
+    """Read and embed once (ten minutes on one core), then from a cache."""
     CACHE.mkdir(exist_ok=True)
     texts_file, vectors_file = CACHE / "sentences.json", CACHE / "sentences.npy"
     if not vectors_file.is_file():
@@ -44,13 +51,10 @@ def load_sentences() -> tuple[list[str], NDArray[np.float32], NDArray[np.float32
             np.save(file, vectors_ND)
         vectors_file.with_suffix(".part").rename(vectors_file)
     texts, vectors_ND = json.loads(texts_file.read_text("utf-8")), np.load(vectors_file)
-    is_query = np.zeros(len(texts), bool)
-    is_query[np.random.default_rng(0).permutation(len(texts))[:NUM_QUERIES]] = True
-    return (
-        [t for t, asked in zip(texts, is_query, strict=True) if not asked],
-        vectors_ND[~is_query],
-        vectors_ND[is_query],
-    )
+    asked = np.zeros(len(texts), bool)
+    asked[np.random.default_rng(0).permutation(len(texts))[:NUM_QUERIES]] = True
+    kept, queries = np.flatnonzero(~asked), np.flatnonzero(asked)
+    return Sentences([texts[i] for i in kept], vectors_ND[kept], [texts[i] for i in queries], vectors_ND[queries])
 
 
 def _choose(distinct: list[str]) -> list[str]:

@@ -1,14 +1,12 @@
 """Nearest neighbours by inner product of unit vectors, in the kind of FAISS index that suits their number.
 
-Ignores what the rows mean.
-
 | rows | index | because |
 |---|---|---|
 | up to 20,000 | flat, fp32 | exact, and as quick as a graph |
-| up to 4 million | HNSW, 32 links, fp16 vectors | milliseconds at a recall near 1; about 1.1 kB of memory a row |
-| beyond | inverted lists found by HNSW, 64-byte product codes | 0.1 kB of memory a row; cosines are estimates |
+| beyond | HNSW, 32 links, fp16 vectors | a search reads a few thousand rows |
 
-HNSW: Malkov and Yashunin 2016, arXiv:1603.09320. PQ: Jégou 2011, doi:10.1109/TPAMI.2010.57. Figures: benchmarks/ann.py
+HNSW (Malkov and Yashunin 2016, arXiv:1603.09320) takes about 1.1 kB of memory a row, a million rows 1.1 GB. Figures:
+python -m benchmarks.ann. Ignores what rows mean.
 """
 
 from __future__ import annotations
@@ -22,13 +20,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-KINDS = (  # (up to so many rows, FAISS factory string)
-    (20_000, "Flat"),
-    (4_000_000, "HNSW32_SQfp16"),
-    (2**31 - 1, "IVF16384_HNSW32,PQ64"),
-)
+KINDS = ((20_000, "Flat"), (2**31 - 1, "HNSW32_SQfp16"))  # (up to so many rows, FAISS factory string)
 EF_CONSTRUCTION, EF_SEARCH = 100, 192  # HNSW: candidates held while building, and at least while searching
-NUM_PROBES = 64  # IVF: lists read
 EXACT_ROWS = 10_000  # so few allowed rows are compared one by one
 _BLOCK = 10_000  # rows added at a time
 _GPU_MOST = 2_048  # results that FAISS gives on a GPU
@@ -53,8 +46,6 @@ class DenseIndex:
         index = faiss.index_factory(vectors_ND.shape[1], factory, faiss.METRIC_INNER_PRODUCT)
         if isinstance(index, faiss.IndexHNSW):
             index.hnsw.efConstruction = EF_CONSTRUCTION
-        if not index.is_trained:
-            index.train(vectors_ND)
         for start in range(0, len(vectors_ND), _BLOCK):
             index.add(np.ascontiguousarray(vectors_ND[start : start + _BLOCK]))
         return cls(index, _on_gpu(index))
@@ -141,8 +132,6 @@ class DenseIndex:
             # A search keeps this many candidates, allowed or not; when half is not, it takes twice as many.
             effort = max(EF_SEARCH, 2 * k) * len(self) // num_allowed
             params = faiss.SearchParametersHNSW(efSearch=effort, sel=selector)
-        elif isinstance(self._index, faiss.IndexIVF):
-            params = faiss.SearchParametersIVF(nprobe=NUM_PROBES, sel=selector)
         else:
             params = faiss.SearchParameters(sel=selector)
         cosines, rows = self._index.search(query_D[None], k, params=params)

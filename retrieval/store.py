@@ -167,7 +167,7 @@ class KnowledgeBase:
         ]
 
     def _cosine(self, query_D: NDArray[np.float32], passage: Passage, vector: bytes | None) -> float:
-        """Exact, whatever the index estimated; `vector` is None if another embedder has just replaced it."""
+        """From the stored vector, which an index may round; `vector` is None if another embedder has just replaced it."""
         if vector is None:
             vector = self._embedder.embed([indexed_text(passage.title, passage.heading, passage.text)])[0].tobytes()
         return float(np.clip(np.frombuffer(vector, "<f4") @ query_D, -1, 1))

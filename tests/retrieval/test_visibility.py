@@ -1,6 +1,6 @@
 """Whatever the order of changes, a search shows exactly what was valid then and what its caller may see today.
 
-Random sequences on several knowledge bases over one database, beside a model that keeps plain lists and compares everything.
+Random sequences on two knowledge bases over one database, beside a model that keeps plain lists and reads them all.
 """
 
 from __future__ import annotations
