@@ -3,8 +3,8 @@
     TRIVIUM_DATA=... python -m benchmarks.knowledge_base      # about ten minutes on one core
 
 Passages: three real sentences each (`benchmarks.sentences`), one document each. Its vector is that of its first
-sentence, and vectors are looked up rather than computed, so that the figures are those of the store: the embedder's own time (a
-few milliseconds a text) comes on top at either size. Queries: 1,000 further real sentences.
+sentence, and vectors are looked up rather than computed, so that the figures are those of the store: the embedder's own
+time (a few milliseconds a text) comes on top at either size. Queries: 1,000 further real sentences.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def times_ms(work: Callable[[int], object], count: int) -> NDArray[np.float64]:
 def show(what: str, times: NDArray[np.float64]) -> None:
     """Print percentiles."""
     (wall50, cpu50), (wall99, cpu99) = np.percentile(times, [50, 99], axis=0)
-    print(f"  {what:34s} wall ms p50 {wall50:8.2f} p99 {wall99:8.2f}   CPU ms p50 {cpu50:8.2f} p99 {cpu99:8.2f}")
+    print(f"  {what:36s} wall ms p50 {wall50:8.2f} p99 {wall99:8.2f}   CPU ms p50 {cpu50:8.2f} p99 {cpu99:8.2f}")
 
 
 def measure(sentences: Sentences, size: int, sessions: sessionmaker[Session], folder: Path) -> None:

@@ -91,22 +91,18 @@ class Catalog:
         self, tenant: str, row_ids: Sequence[int], *, groups: Sequence[str], at: datetime, embedder: str
     ) -> dict[int, tuple[Passage, bytes | None]]:
         """Those of the passages that exist now, were valid at `at` and that the groups may see, with their vectors."""
-        statement = select(PassageRow, RevisionRow).join(RevisionRow, PassageRow.revision_id == RevisionRow.id)
+        statement = _READABLE.add_columns(PassageRow.embedder, PassageRow.vector).where(PassageRow.tenant == tenant)
         return {
-            row.id: (_passage(row, revision), row.vector if row.embedder == embedder else None)
+            row.id: (_passage(row), row.vector if row.embedder == embedder else None)
             for batch in batches(row_ids)
-            for row, revision in self._rows(statement.where(PassageRow.tenant == tenant, PassageRow.id.in_(batch)))
-            if _open(revision, groups, at)
+            for row in self._rows(statement.where(PassageRow.id.in_(batch)))
+            if _open(row, groups, at)
         }
 
     def passage(self, tenant: str, passage_id: str, *, groups: Sequence[str], at: datetime) -> Passage | None:
         """The passage as it was valid at `at`, if the groups may see it."""
-        statement = (
-            select(PassageRow, RevisionRow)
-            .join(RevisionRow, PassageRow.revision_id == RevisionRow.id)
-            .where(PassageRow.tenant == tenant, PassageRow.passage_id == passage_id)
-        )
-        return next((_passage(row, rev) for row, rev in self._rows(statement) if _open(rev, groups, at)), None)
+        statement = _READABLE.where(PassageRow.tenant == tenant, PassageRow.passage_id == passage_id)
+        return next((_passage(row) for row in self._rows(statement) if _open(row, groups, at)), None)
 
     def vectors(self, tenant: str, passage_ids: Sequence[str], embedder: str) -> dict[str, bytes]:
         """Stored vector of each passage that has one of this embedder, by id."""
@@ -191,13 +187,20 @@ def batches(items: Sequence[Item]) -> Iterator[Sequence[Item]]:
     return (items[start : start + _BATCH] for start in range(0, len(items), _BATCH))
 
 
-def _open(revision: RevisionRow, groups: Sequence[str], at: datetime) -> bool:
-    valid = as_utc(revision.valid_from) <= at and (revision.valid_to is None or at < as_utc(revision.valid_to))
-    return valid and (not revision.acl or bool(set(revision.acl) & set(groups)))
+_READABLE = select(
+    *(PassageRow.id, PassageRow.passage_id, PassageRow.heading, PassageRow.text),
+    *(RevisionRow.doc_id, RevisionRow.title, RevisionRow.meta),
+    *(RevisionRow.acl, RevisionRow.valid_from, RevisionRow.valid_to),
+).join(RevisionRow, PassageRow.revision_id == RevisionRow.id)
 
 
-def _passage(row: PassageRow, revision: RevisionRow) -> Passage:
-    return Passage(row.passage_id, revision.doc_id, revision.title, row.heading, row.text, revision.meta)
+def _open(row: Any, groups: Sequence[str], at: datetime) -> bool:
+    valid = as_utc(row.valid_from) <= at and (row.valid_to is None or at < as_utc(row.valid_to))
+    return valid and (not row.acl or bool(set(row.acl) & set(groups)))
+
+
+def _passage(row: Any) -> Passage:
+    return Passage(row.passage_id, row.doc_id, row.title, row.heading, row.text, row.meta)
 
 
 def _stored(tenant: str) -> Any:

@@ -89,6 +89,8 @@ class Journal:
             RevisionRow.tenant == tenant, RevisionRow.valid_to < ended_before, RevisionRow.id.not_in(newest)
         )
         with self._sessions.begin() as session:
+            wait = update(VersionRow).where(VersionRow.tenant == tenant).values(version=VersionRow.version)
+            session.execute(wait)  # for writers to finish; the version stays
             _remove(session, list(session.scalars(old)))  # SQL does not show them, so indexes need not know
             session.execute(
                 delete(ChangeRow).where(

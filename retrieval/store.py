@@ -151,23 +151,34 @@ class KnowledgeBase:
         if view is None or not len(view):
             return []
         query_D = self._embedder.embed([query])[0]
-        scores = dict(view.search(query, query_D, groups=acl, at=at, depth=max(_CANDIDATES, 4 * k)))
-        return self._hits(tenant, scores, query_D, acl=acl, at=at)[:k]
+        ranked = view.search(query, query_D, groups=acl, at=at, depth=max(_CANDIDATES, 4 * k))
+        hits: list[Hit] = []
+        for start in range(0, len(ranked), 2 * k):  # one round, unless the index is behind
+            if len(hits) < k:
+                hits += self._hits(tenant, ranked[start : start + 2 * k], query_D, acl=acl, at=at)
+        return hits[:k]
 
     def _hits(
-        self, tenant: str, scores: dict[int, float], query_D: NDArray[np.float32], *, acl: Sequence[str], at: datetime
+        self,
+        tenant: str,
+        ranked: Sequence[tuple[int, float]],
+        query_D: NDArray[np.float32],
+        *,
+        acl: Sequence[str],
+        at: datetime,
     ) -> list[Hit]:
         """What SQL confirms of the passages that an index proposed, in their order."""
-        visible = self._catalog.visible(tenant, list(scores), groups=acl, at=at, embedder=self._embedder.name)
+        row_ids = [row_id for row_id, _ in ranked]
+        visible = self._catalog.visible(tenant, row_ids, groups=acl, at=at, embedder=self._embedder.name)
         return [
             Hit(p.passage_id, p.doc_id, p.title, p.heading, p.text, score, self._cosine(query_D, p, vector), p.metadata)
-            for row_id, score in scores.items()
+            for row_id, score in ranked
             if row_id in visible
             for p, vector in [visible[row_id]]
         ]
 
     def _cosine(self, query_D: NDArray[np.float32], passage: Passage, vector: bytes | None) -> float:
-        """From the stored vector, which an index may round; `vector` is None if another embedder has just replaced it."""
+        """From the stored vector, which an index rounds; None if another embedder has just replaced it."""
         if vector is None:
             vector = self._embedder.embed([indexed_text(passage.title, passage.heading, passage.text)])[0].tobytes()
         return float(np.clip(np.frombuffer(vector, "<f4") @ query_D, -1, 1))
