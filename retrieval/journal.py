@@ -65,8 +65,12 @@ class Journal:
             rows = [_revision_row(tenant, document, starts[doc_id], now) for doc_id, (document, _) in contents.items()]
             session.add_all(rows)
             session.flush()  # gives the ids
-            for row, (_, passages) in zip(rows, contents.values(), strict=True):
-                session.execute(insert(PassageRow), list(_passage_rows(row, passages, vectors, embedder)))
+            new_passages = [
+                passage_row
+                for row, (_, passages) in zip(rows, contents.values(), strict=True)
+                for passage_row in _passage_rows(row, passages, vectors, embedder)
+            ]
+            _execute_many(session, insert(PassageRow), new_passages)
             _log_change(session, tenant, version, [*touched, *(row.id for row in rows)], now)
 
     def delete(self, tenant: str, doc_id: str, *, now: datetime) -> bool:
