@@ -27,7 +27,7 @@ from retrieval.lexical import LexicalIndex
 from retrieval.passages import cut, indexed_text
 from retrieval.ranker import LinearRanker
 from retrieval.rerank import LateInteraction, Reranker, rerank
-from retrieval.snapshot import RANK_WEIGHTS
+from retrieval.view import RANK_WEIGHTS
 
 KNOWLEDGE = Path(__file__).parents[1] / "verticals" / "support" / "knowledge"
 DEPTH = 50  # candidates of each index, as in KnowledgeBase.search

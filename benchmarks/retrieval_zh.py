@@ -26,7 +26,7 @@ from retrieval.embed import Embedder, MiniLMEmbedder
 from retrieval.embed_multilingual import open_multilingual
 from retrieval.ingest import read_folder
 from retrieval.passages import cut, indexed_text
-from retrieval.snapshot import RANK_WEIGHTS
+from retrieval.view import RANK_WEIGHTS
 from retrieval.words import english_words, quiet_bm25s, tokenize
 
 SUPPORT = Path(__file__).parents[1] / "verticals" / "support"

@@ -1,33 +1,43 @@
-"""SQL reads and writes of documents and passages, tenant by tenant. Ignores embedding, indexes and ranking."""
+"""SQL reads of documents and passages, tenant by tenant. Ignores writing, embedding, indexes and ranking."""
 
 from __future__ import annotations
 
-import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, bindparam, delete, func, select, update
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session, sessionmaker
 
 from retrieval.documents import Document, DocumentInfo, Passage
-from retrieval.passages import content_hash
-from retrieval.signatures import read_signatures, write_signatures
-from retrieval.tables import DocumentRow, PassageRow, VersionRow
+from retrieval.signatures import read_signatures
+from retrieval.tables import ChangeRow, PassageRow, RevisionRow, VersionRow
 
+Item = TypeVar("Item")
 _BATCH = 500  # values in one IN (...)
+_PAGE = 2_000  # rows read at a time
+
+
+@dataclass(frozen=True)
+class RevisionState:
+    """What may change of a revision: who may read it, and when it is valid (`valid_to` None: until further notice)."""
+
+    revision_id: int
+    acl: tuple[str, ...]
+    valid_from: datetime
+    valid_to: datetime | None
 
 
 @dataclass(frozen=True)
 class StoredPassage:
     """What an index needs of a passage. `vector` is None if another embedder made the stored one."""
 
-    passage_id: str
+    row_id: int
+    revision_id: int
     title: str
     heading: str
     text: str
-    acl: tuple[str, ...]
     vector: bytes | None
 
 
@@ -42,18 +52,17 @@ class Catalog:
         with self._sessions() as session:
             return session.scalar(select(VersionRow.version).where(VersionRow.tenant == tenant))
 
-    def content_hashes(self, tenant: str, doc_ids: Sequence[str]) -> dict[str, str]:
-        """Hash of each document that is stored, by id."""
-        with self._sessions() as session:
-            return {
-                doc_id: digest
-                for batch in _batches(doc_ids)
-                for doc_id, digest in session.execute(
-                    select(DocumentRow.doc_id, DocumentRow.content_hash).where(
-                        DocumentRow.tenant == tenant, DocumentRow.doc_id.in_(batch)
-                    )
-                )
-            }
+    def fingerprints(self, tenant: str, doc_ids: Sequence[str]) -> dict[str, tuple[str, tuple[str, ...]]]:
+        """Content hash and acl of the newest revision of each document that is stored, by id."""
+        return {
+            doc_id: (content_hash, tuple(acl))
+            for batch in batches(doc_ids)
+            for doc_id, content_hash, acl in self._rows(
+                select(RevisionRow.doc_id, RevisionRow.content_hash, RevisionRow.acl)
+                .where(RevisionRow.tenant == tenant, RevisionRow.doc_id.in_(batch))
+                .order_by(RevisionRow.id)  # the newest last, and so kept
+            )
+        }
 
     def signatures(self, tenant: str) -> dict[str, bytes]:
         """Signature of each document that has one, by id; see `retrieval.duplicates`."""
@@ -61,155 +70,163 @@ class Catalog:
             return read_signatures(session, tenant)
 
     def get_documents(self, tenant: str, doc_ids: Sequence[str]) -> dict[str, Document]:
-        """Those of the documents that are stored, restricted ones too, by id."""
-        statement = select(DocumentRow).where(DocumentRow.tenant == tenant)
-        with self._sessions() as session:
-            return {
-                row.doc_id: Document(row.doc_id, row.title, row.text, row.meta, tuple(row.acl))
-                for batch in _batches(doc_ids)
-                for row in session.scalars(statement.where(DocumentRow.doc_id.in_(batch)))
-            }
+        """Those of the documents that are stored as their newest revisions have them, restricted ones too, by id."""
+        statement = select(RevisionRow).where(RevisionRow.tenant == tenant).order_by(RevisionRow.id)
+        return {  # the newest last, and so kept
+            row.doc_id: Document(row.doc_id, row.title, row.text, row.meta, tuple(row.acl))
+            for batch in batches(doc_ids)
+            for (row,) in self._rows(statement.where(RevisionRow.doc_id.in_(batch)))
+        }
 
     def documents(self, tenant: str) -> list[DocumentInfo]:
-        """Every document in order of id, restricted ones too."""
-        num_passages = select(func.count()).select_from(PassageRow).where(_same_document()).scalar_subquery()
-        statement = select(DocumentRow, num_passages).where(DocumentRow.tenant == tenant).order_by(DocumentRow.doc_id)
-        with self._sessions() as session:
-            return [
-                DocumentInfo(row.doc_id, row.title, row.meta, tuple(row.acl), count, _as_utc(row.updated_at))
-                for row, count in session.execute(statement)
-            ]
-
-    def visible(self, tenant: str, passage_ids: Sequence[str], groups: Sequence[str]) -> dict[str, Passage]:
-        """Those of the passages that exist now and that the groups may see, by id."""
-        statement = (
-            select(PassageRow.passage_id, PassageRow.heading, PassageRow.text, DocumentRow)
-            .join(DocumentRow, _same_document())
-            .where(PassageRow.tenant == tenant, PassageRow.passage_id.in_(passage_ids))
+        """Every document in order of id as its newest revision has it, restricted ones too."""
+        newest = select(func.max(RevisionRow.id)).where(RevisionRow.tenant == tenant).group_by(RevisionRow.doc_id)
+        num_passages = (
+            select(func.count())
+            .select_from(PassageRow)
+            .where(PassageRow.revision_id == RevisionRow.id)
+            .scalar_subquery()
         )
-        with self._sessions() as session:
-            return {
-                passage_id: Passage(passage_id, document.doc_id, document.title, heading, text, document.meta)
-                for passage_id, heading, text, document in session.execute(statement)
-                if not document.acl or set(document.acl) & set(groups)
-            }
+        statement = select(RevisionRow, num_passages).where(RevisionRow.id.in_(newest)).order_by(RevisionRow.doc_id)
+        return [
+            DocumentInfo(
+                row.doc_id,
+                row.title,
+                row.meta,
+                tuple(row.acl),
+                count,
+                as_utc(row.updated_at),
+                as_utc(row.valid_from),
+                as_utc(row.valid_to) if row.valid_to else None,
+            )
+            for row, count in self._rows(statement)
+        ]
+
+    def visible(
+        self, tenant: str, row_ids: Sequence[int], *, groups: Sequence[str], at: datetime, embedder: str
+    ) -> dict[int, tuple[Passage, bytes | None]]:
+        """Those of the passages that exist now, were valid at `at` and that the groups may see, with their vectors."""
+        statement = _READABLE.add_columns(PassageRow.embedder, PassageRow.vector).where(PassageRow.tenant == tenant)
+        return {
+            row.id: (_passage(row), row.vector if row.embedder == embedder else None)
+            for batch in batches(row_ids)
+            for row in self._rows(statement.where(PassageRow.id.in_(batch)))
+            if _open(row, groups, at)
+        }
+
+    def passage(self, tenant: str, passage_id: str, *, groups: Sequence[str], at: datetime) -> Passage | None:
+        """The passage as it was valid at `at`, if the groups may see it."""
+        statement = _READABLE.where(PassageRow.tenant == tenant, PassageRow.passage_id == passage_id)
+        return next((_passage(row) for row in self._rows(statement) if _open(row, groups, at)), None)
 
     def vectors(self, tenant: str, passage_ids: Sequence[str], embedder: str) -> dict[str, bytes]:
         """Stored vector of each passage that has one of this embedder, by id."""
-        with self._sessions() as session:
-            return {
-                passage_id: vector
-                for batch in _batches(passage_ids)
-                for passage_id, vector in session.execute(
-                    select(PassageRow.passage_id, PassageRow.vector).where(
-                        PassageRow.tenant == tenant, PassageRow.embedder == embedder, PassageRow.passage_id.in_(batch)
-                    )
+        return {
+            passage_id: vector
+            for batch in batches(passage_ids)
+            for passage_id, vector in self._rows(
+                select(PassageRow.passage_id, PassageRow.vector).where(
+                    PassageRow.tenant == tenant, PassageRow.embedder == embedder, PassageRow.passage_id.in_(batch)
                 )
-            }
+            )
+        }
 
-    def passages(self, tenant: str, embedder: str) -> tuple[str | None, list[StoredPassage]]:
-        """The tenant's version and all its passages at that version, in order of document and position."""
-        statement = (
-            select(PassageRow, DocumentRow.title, DocumentRow.acl)
-            .join(DocumentRow, _same_document())
-            .where(PassageRow.tenant == tenant)
-            .order_by(PassageRow.doc_id, PassageRow.position)
+    # --- what indexes are made of -----------------------------------------------------------------------------------
+
+    def last_change(self, tenant: str) -> int:
+        """Number of the tenant's last change; 0 before the first."""
+        with self._sessions() as session:
+            return session.scalar(select(func.max(ChangeRow.id)).where(ChangeRow.tenant == tenant)) or 0
+
+    def change_of(self, tenant: str, version: str) -> int | None:
+        """Number of the change that gave this version; None if the log does not hold it (any more)."""
+        with self._sessions() as session:
+            return session.scalar(select(ChangeRow.id).where(ChangeRow.tenant == tenant, ChangeRow.version == version))
+
+    def touched_since(self, tenant: str, change: int) -> tuple[int, set[int]] | None:
+        """Number of the last change and the revisions touched after `change`; None if the log does not reach back."""
+        statement = select(ChangeRow.id, ChangeRow.revision_ids).where(
+            ChangeRow.tenant == tenant, ChangeRow.id >= change
         )
-        while True:  # statements need not share one view of the data, so read again if a change came in between
-            version = self.version(tenant)
-            with self._sessions() as session:
-                passages = [
-                    StoredPassage(
-                        row.passage_id,
-                        title,
-                        row.heading,
-                        row.text,
-                        tuple(acl),
-                        row.vector if row.embedder == embedder else None,
-                    )
-                    for row, title, acl in session.execute(statement)
-                ]
-            if version == self.version(tenant):
-                return version, passages
+        rows = self._rows(statement.order_by(ChangeRow.id))
+        if not rows or rows[0][0] != change:
+            return None
+        return rows[-1][0], {revision_id for _, ids in rows[1:] for revision_id in ids}
 
-    def replace(
-        self,
-        tenant: str,
-        documents: Mapping[str, tuple[Document, Sequence[Passage]] | None],
-        *,
-        vectors: Mapping[str, bytes],
-        embedder: str,
-    ) -> None:
-        """Put documents in the place of those with the same ids (None: put nothing); all or nothing, new version."""
-        self._ensure_version(tenant)
-        with self._sessions.begin() as session:
-            # Writing the version first makes other processes' writers to this tenant wait here, so none is half seen.
-            session.execute(update(VersionRow).where(VersionRow.tenant == tenant).values(version=uuid.uuid4().hex))
-            for batch in _batches(list(documents)):
-                for table in (PassageRow, DocumentRow):
-                    session.execute(delete(table).where(table.tenant == tenant, table.doc_id.in_(batch)))
-            write_signatures(session, tenant, {i: content and content[0] for i, content in documents.items()})
-            contents = [content for content in documents.values() if content is not None]
-            session.add_all(_document_row(tenant, document) for document, _ in contents)
-            session.flush()  # documents before the passages that refer to them
-            for _, passages in contents:
-                session.add_all(_passage_rows(tenant, passages, vectors, embedder))
-
-    def store_vectors(self, tenant: str, vectors: Mapping[str, bytes], embedder: str) -> None:
-        """Replace the vectors of passages that are stored; what they say, and so the version, stays."""
+    def revisions(self, tenant: str, revision_ids: Sequence[int] | None = None) -> list[RevisionState]:
+        """State of all the tenant's revisions, or of those asked for that are stored; in order of id."""
         statement = (
-            update(PassageRow)
-            .where(PassageRow.tenant == tenant, PassageRow.passage_id == bindparam("id"))
-            .values(embedder=embedder, vector=bindparam("new"))
+            select(RevisionRow.id, RevisionRow.acl, RevisionRow.valid_from, RevisionRow.valid_to)
+            .where(RevisionRow.tenant == tenant)
+            .order_by(RevisionRow.id)
         )
-        with self._sessions.begin() as session:
-            session.connection().execute(statement, [{"id": key, "new": value} for key, value in vectors.items()])
+        parts = (
+            [statement]
+            if revision_ids is None
+            else [statement.where(RevisionRow.id.in_(batch)) for batch in batches(sorted(revision_ids))]
+        )
+        return [
+            RevisionState(key, tuple(acl), as_utc(start), as_utc(end) if end else None)
+            for part in parts
+            for key, acl, start, end in self._rows(part)
+        ]
 
-    def _ensure_version(self, tenant: str) -> None:
-        if self.version(tenant) is None:
-            try:
-                with self._sessions.begin() as session:
-                    session.add(VersionRow(tenant=tenant, version=uuid.uuid4().hex))
-            except IntegrityError:
-                pass  # another process was first
+    def passages_of(self, tenant: str, revision_ids: Sequence[int], embedder: str) -> list[StoredPassage]:
+        """The passages of these revisions."""
+        statement = _stored(tenant)
+        return [
+            _stored_passage(row, title, embedder)
+            for batch in batches(sorted(revision_ids))
+            for row, title in self._rows(statement.where(PassageRow.revision_id.in_(batch)))
+        ]
+
+    def all_passages(self, tenant: str, embedder: str) -> Iterator[list[StoredPassage]]:
+        """All the tenant's passages in order of row, page by page: changes beside the reading are seen or not."""
+        last = 0
+        while rows := self._rows(_stored(tenant).where(PassageRow.id > last).limit(_PAGE)):
+            last = rows[-1][0].id
+            yield [_stored_passage(row, title, embedder) for row, title in rows]
+
+    def _rows(self, statement: Any) -> list[Any]:
+        with self._sessions() as session:
+            return list(session.execute(statement))
 
 
-def _same_document() -> ColumnElement[bool]:
-    return (PassageRow.tenant == DocumentRow.tenant) & (PassageRow.doc_id == DocumentRow.doc_id)
+def as_utc(moment: datetime) -> datetime:
+    """The moment with its zone, which SQLite drops."""
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-def _document_row(tenant: str, document: Document) -> DocumentRow:
-    return DocumentRow(
-        tenant=tenant,
-        doc_id=document.doc_id,
-        title=document.title,
-        text=document.text,
-        meta=document.metadata,
-        acl=sorted(document.acl),
-        content_hash=content_hash(document),
-        updated_at=datetime.now(UTC),
+def batches(items: Sequence[Item]) -> Iterator[Sequence[Item]]:
+    """Cut into pieces that fit one statement."""
+    return (items[start : start + _BATCH] for start in range(0, len(items), _BATCH))
+
+
+_READABLE = select(
+    *(PassageRow.id, PassageRow.passage_id, PassageRow.heading, PassageRow.text),
+    *(RevisionRow.doc_id, RevisionRow.title, RevisionRow.meta),
+    *(RevisionRow.acl, RevisionRow.valid_from, RevisionRow.valid_to),
+).join(RevisionRow, PassageRow.revision_id == RevisionRow.id)
+
+
+def _open(row: Any, groups: Sequence[str], at: datetime) -> bool:
+    valid = as_utc(row.valid_from) <= at and (row.valid_to is None or at < as_utc(row.valid_to))
+    return valid and (not row.acl or bool(set(row.acl) & set(groups)))
+
+
+def _passage(row: Any) -> Passage:
+    return Passage(row.passage_id, row.doc_id, row.title, row.heading, row.text, row.meta)
+
+
+def _stored(tenant: str) -> Any:
+    return (
+        select(PassageRow, RevisionRow.title)
+        .join(RevisionRow, PassageRow.revision_id == RevisionRow.id)
+        .where(PassageRow.tenant == tenant)
+        .order_by(PassageRow.id)
     )
 
 
-def _passage_rows(
-    tenant: str, passages: Iterable[Passage], vectors: Mapping[str, bytes], embedder: str
-) -> Iterator[PassageRow]:
-    for position, passage in enumerate(passages):
-        yield PassageRow(
-            tenant=tenant,
-            passage_id=passage.passage_id,
-            doc_id=passage.doc_id,
-            position=position,
-            heading=passage.heading,
-            text=passage.text,
-            embedder=embedder,
-            vector=vectors[passage.passage_id],
-        )
-
-
-def _as_utc(moment: datetime) -> datetime:
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)  # SQLite drops the zone
-
-
-def _batches(items: Sequence[str]) -> Iterator[Sequence[str]]:
-    return (items[start : start + _BATCH] for start in range(0, len(items), _BATCH))
+def _stored_passage(row: PassageRow, title: str, embedder: str) -> StoredPassage:
+    vector = row.vector if row.embedder == embedder else None
+    return StoredPassage(row.id, row.revision_id, title, row.heading, row.text, vector)

@@ -9,13 +9,19 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Document:
-    """A source text of one tenant. `acl` empty means every caller of the tenant may see it."""
+    """A source text of one tenant. `acl` empty means every caller of the tenant may see it.
+
+    It holds from `valid_from` (None: from when it is stored) until `valid_to` (None: until it is replaced). What an
+    earlier version said keeps answering for the time before; from `valid_from` on, this one alone counts.
+    """
 
     doc_id: str
     title: str
     text: str  # Markdown
     metadata: dict[str, Any] = field(default_factory=dict)  # category, language, url
     acl: tuple[str, ...] = ()
+    valid_from: datetime | None = None  # with a time zone
+    valid_to: datetime | None = None  # with a time zone; the first moment at which it no longer holds
 
 
 @dataclass(frozen=True)
@@ -54,7 +60,7 @@ class Hit:
 
 @dataclass(frozen=True)
 class DocumentInfo:
-    """A document as listed: without its text. `updated_at` is in UTC."""
+    """A document as listed: its newest version, without the text. Times are in UTC."""
 
     doc_id: str
     title: str
@@ -62,6 +68,8 @@ class DocumentInfo:
     acl: tuple[str, ...]
     num_passages: int
     updated_at: datetime
+    valid_from: datetime | None = None
+    valid_to: datetime | None = None
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable
+from datetime import UTC, datetime
 
 from retrieval.chunking import split_markdown
 from retrieval.documents import Document, Passage, Problem
@@ -13,12 +14,12 @@ MAX_ID_CHARS = 200
 MAX_TEXT_CHARS = 2_000_000
 
 
-def check_documents(documents: Iterable[Document]) -> tuple[list[Document], list[Problem]]:
+def check_documents(documents: Iterable[Document], *, now: datetime) -> tuple[list[Document], list[Problem]]:
     """Part documents that can be stored from those that cannot, with the reason; of two with one id the first wins."""
     valid: dict[str, Document] = {}
     problems: list[Problem] = []
     for document in documents:
-        rule = _broken_rule(document)
+        rule = _broken_rule(document) or _broken_validity(document, now)
         if rule is None and document.doc_id in valid:
             rule = "doc_id: given twice in one ingest"
         if rule is None:
@@ -51,9 +52,19 @@ def _broken_rule(document: Document) -> str | None:
     return None
 
 
+def _broken_validity(document: Document, now: datetime) -> str | None:
+    start, end = document.valid_from or now, document.valid_to
+    if start.tzinfo is None or (end and end.tzinfo is None):
+        return "valid_from, valid_to: must have a time zone"
+    if end and end <= start:
+        return "valid_to: must be after valid_from (now, if not given)"
+    return None
+
+
 def content_hash(document: Document) -> str:
-    """sha256 over everything that is stored of a document, so that any change of it counts."""
-    content = [document.title, document.text, document.metadata, sorted(document.acl)]
+    """sha256 over everything that is given of a document but its acl, so that any change of it counts."""
+    validity = [moment and moment.astimezone(UTC).isoformat() for moment in (document.valid_from, document.valid_to)]
+    content = [document.title, document.text, document.metadata, *validity]
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 

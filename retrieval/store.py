@@ -1,17 +1,16 @@
-"""The knowledge base: documents of many tenants in SQL, searched through snapshots. Ignores file formats and models.
+"""The knowledge base: documents of many tenants in SQL, searched through indexes. Ignores file formats and models.
 
-SQL is the truth. Every change gives its tenant a new version; the snapshot of that version is looked for in memory,
-then on disk, else built from SQL. Whatever a snapshot proposes is checked against SQL before it is returned, so an old
-snapshot may miss what is new for a moment, but never shows what is deleted or closed.
+SQL is the truth. A change is one transaction; indexes follow it (`retrieval.indexes`), and whatever they propose is
+checked against SQL before it is returned. So an index that is behind may miss what is new for a moment, but never shows
+what is deleted or closed.
 """
 
 from __future__ import annotations
 
-import hashlib
-import logging
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
@@ -20,27 +19,22 @@ from numpy.typing import NDArray
 from sqlalchemy.orm import Session, sessionmaker
 
 from retrieval.catalog import Catalog
-from retrieval.dense import DenseIndex
 from retrieval.documents import Document, DocumentInfo, Duplicate, Hit, IngestReport, Passage, Problem
 from retrieval.duplicates import find_duplicates
 from retrieval.embed import Embedder
-from retrieval.lexical import LexicalIndex
+from retrieval.indexes import Indexes, Progress, embed, silent
+from retrieval.journal import Journal
 from retrieval.passages import check_documents, content_hash, cut, indexed_text
 from retrieval.rerank import Reranker, rerank
-from retrieval.snapshot import Snapshot, SnapshotError
 
 MAX_K = 100
 MAX_QUERY_CHARS = 4_000  # far beyond what the embedder reads
 _CANDIDATES = 50  # from each index, at least
-_EMBED_BATCH = 64
 _RERANKED = 20  # hits, at least
 
-Progress = Callable[[str, float], None]  # (what is being done, share done 0-1)
-_log = logging.getLogger(__name__)
 
-
-def _silent(what: str, share: float) -> None:
-    """Report no progress."""
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
 
 
 class KnowledgeBase:
@@ -51,6 +45,7 @@ class KnowledgeBase:
         embedder: Stored vectors of another embedder, from an earlier run, are computed anew.
         index_dir: Folder for snapshots; what is in it may be deleted at any time.
         reranker: Takes a second look at the best hits; the fused order stands if None.
+        clock: The time now, in UTC.
     """
 
     def __init__(
@@ -60,18 +55,20 @@ class KnowledgeBase:
         index_dir: Path,
         *,
         reranker: Reranker | None = None,
+        clock: Callable[[], datetime] = _utc_now,
     ) -> None:
         self._reranker = reranker
-        self._catalog, self._embedder, self._index_dir = Catalog(sessions), embedder, index_dir
-        self._snapshots: dict[str, Snapshot] = {}
-        self._build_locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
+        self._catalog, self._journal = Catalog(sessions), Journal(sessions)
+        self._embedder, self._clock = embedder, clock
+        self._indexes = Indexes(self._catalog, self._journal, embedder, index_dir, clock=clock)
         self._write_locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
 
-    def ingest(self, documents: Iterable[Document], *, tenant: str, on_progress: Progress = _silent) -> IngestReport:
+    def ingest(self, documents: Iterable[Document], *, tenant: str, on_progress: Progress = silent) -> IngestReport:
         """Add documents, replace those whose content changed, and leave the others alone; one transaction.
 
         A new document that says nearly the same as another one is left out (see `retrieval.duplicates`). Documents that
-        are not given stay. On return, searches find the new content.
+        are not given stay. On return, searches find the new content. What a replaced version said
+        answers `as_of` questions for a year; a new acl holds for all that the document ever said.
 
         Returns:
             Counts of documents, and the ones left out with the reason.
@@ -79,10 +76,17 @@ class KnowledgeBase:
             ValueError: the tenant's name is empty or too long.
         """
         _check_tenant(tenant)
-        valid, skipped = check_documents(documents)
         with self._write_locks[tenant]:
-            known = self._catalog.content_hashes(tenant, [document.doc_id for document in valid])
-            edited = [document for document in valid if known.get(document.doc_id) != content_hash(document)]
+            now = self._clock()
+            valid, skipped = check_documents(documents, now=now)
+            known = self._catalog.fingerprints(tenant, [document.doc_id for document in valid])
+            acls, edited = {}, []
+            for document in valid:
+                old_hash, old_acl = known.get(document.doc_id, (None, None))
+                if old_hash != content_hash(document):
+                    edited.append(document)
+                elif old_acl != tuple(sorted(document.acl)):
+                    acls[document.doc_id] = document.acl
             same = find_duplicates(
                 [document for document in edited if document.doc_id not in known],
                 beside=[document for document in edited if document.doc_id in known],
@@ -92,29 +96,42 @@ class KnowledgeBase:
             fresh = [document for document in edited if document.doc_id not in same]
             changed = {document.doc_id: (document, passages) for document in fresh if (passages := cut(document))}
             skipped += [Problem(d.doc_id, "text: headings only") for d in fresh if d.doc_id not in changed]
-            if changed:
-                passages = [passage for _, cuts in changed.values() for passage in cuts]
-                vectors = self._vectors(tenant, passages, on_progress)
-                self._catalog.replace(tenant, changed, vectors=vectors, embedder=self._embedder.name)
+            if changed or acls:
+                vectors = self._vectors(tenant, [p for _, cuts in changed.values() for p in cuts], on_progress)
+                self._journal.write(tenant, changed, acls=acls, vectors=vectors, embedder=self._embedder.name, now=now)
         on_progress("Indexing", 0.0)
-        self._snapshot(tenant, wait=True)
+        self._indexes.view(tenant, wait=True)
         on_progress("Indexing", 1.0)
-        replaced = sum(doc_id in known for doc_id in changed)
+        replaced = sum(doc_id in known for doc_id in changed) + len(acls)
+        added = len(changed) + len(acls) - replaced
         duplicates = tuple(Duplicate(doc_id, kept) for doc_id, kept in same.items())
-        return IngestReport(len(changed) - replaced, replaced, len(valid) - len(edited), tuple(skipped), duplicates)
+        return IngestReport(added, replaced, len(valid) - len(edited) - len(acls), tuple(skipped), duplicates)
 
     def delete(self, doc_id: str, tenant: str) -> bool:
-        """Remove a document. From the return on, no search shows it.
+        """Remove a document and all that it ever said. From the return on, no search shows it, whatever its `as_of`.
 
         Returns:
             False if the tenant has no such document.
         """
         with self._write_locks[tenant]:
-            if not self._catalog.content_hashes(tenant, [doc_id]):
+            if not self._catalog.fingerprints(tenant, [doc_id]):
                 return False
-            self._catalog.replace(tenant, {doc_id: None}, vectors={}, embedder=self._embedder.name)
-        self._snapshot(tenant, wait=True)
-        return True
+            deleted = self._journal.delete(tenant, doc_id, now=self._clock())
+        self._indexes.view(tenant, wait=True)
+        return deleted
+
+    def compact(self, tenant: str) -> None:
+        """Index anew all that is stored, and save that; done in the background when enough has changed."""
+        self._indexes.compact(tenant)
+
+    def close(self) -> None:
+        """Wait for what is done in the background."""
+        self._indexes.close()
+
+    @property
+    def embedder(self) -> Embedder:
+        """What turns its texts into vectors."""
+        return self._embedder
 
     def version(self, tenant: str) -> str | None:
         """Changes with every change of the tenant's documents; None before the first."""
@@ -124,11 +141,15 @@ class KnowledgeBase:
         """Every document of the tenant in order of id, restricted ones too: a view for those who keep the documents."""
         return self._catalog.documents(tenant)
 
-    def get_passage(self, passage_id: str, *, tenant: str, acl: Sequence[str] = ()) -> Passage | None:
-        """A passage by id; None if there is none that the caller may see."""
-        return self._catalog.visible(tenant, [passage_id], acl).get(passage_id)
+    def get_passage(
+        self, passage_id: str, *, tenant: str, acl: Sequence[str] = (), as_of: datetime | None = None
+    ) -> Passage | None:
+        """A passage by id as of a time (None: now); None if there is none that the caller may see."""
+        return self._catalog.passage(tenant, passage_id, groups=acl, at=self._moment(as_of))
 
-    def search(self, query: str, *, tenant: str, acl: Sequence[str] = (), k: int = 5) -> list[Hit]:
+    def search(
+        self, query: str, *, tenant: str, acl: Sequence[str] = (), k: int = 5, as_of: datetime | None = None
+    ) -> list[Hit]:
         """The k best passages that the caller may see, best first; fewer if there are no more.
 
         Dense and BM25 rankings are joined by reciprocal rank fusion. There are hits for any query: compare
@@ -139,8 +160,11 @@ class KnowledgeBase:
             tenant: Whose documents.
             acl: The caller's groups. A document with groups needs one of them.
             k: 1 to 100.
+            as_of: Search what was valid then, or will be, with a time zone; None for now. Replaced versions are kept
+                for a year. What was deleted since, and what the caller may not see today, is not found.
         Raises:
-            ValueError: the query is blank, k is out of range, or the tenant's name is empty or too long.
+            ValueError: the query is blank, k is out of range, as_of lacks a time zone, or the tenant's name is empty or
+                too long.
         """
         _check_tenant(tenant)
         query = query[:MAX_QUERY_CHARS].encode("utf-8", "replace").decode()
@@ -148,25 +172,47 @@ class KnowledgeBase:
             raise ValueError("query: must not be blank.")
         if not 1 <= k <= MAX_K:
             raise ValueError(f"k: must be 1 to {MAX_K} (got {k}).")
-        snapshot = self._snapshot(tenant)
-        if snapshot is None or not snapshot.passage_ids:
+        at, view = self._moment(as_of), self._indexes.view(tenant)
+        if view is None or not len(view):
             return []
         query_D = self._embedder.embed_query(query)
-        candidates = snapshot.search(query, query_D, groups=acl, depth=max(_CANDIDATES, 4 * k))
-        visible = self._catalog.visible(tenant, [candidate.passage_id for candidate in candidates], acl)
-        hits = [
-            Hit(p.passage_id, p.doc_id, p.title, p.heading, p.text, found.score, found.similarity, p.metadata)
-            for found in candidates
-            if (p := visible.get(found.passage_id)) is not None
-        ]
-        if self._reranker is not None:
-            hits = rerank(self._reranker, query, hits[: max(_RERANKED, k)])
-        return hits[:k]
+        ranked = view.search(query, query_D, groups=acl, at=at, depth=max(_CANDIDATES, 4 * k))
+        wanted = k if self._reranker is None else max(_RERANKED, k)
+        hits: list[Hit] = []
+        for start in range(0, len(ranked), 2 * wanted):  # one round, unless the index is behind
+            if len(hits) < wanted:
+                hits += self._hits(tenant, ranked[start : start + 2 * wanted], query_D, acl=acl, at=at)
+        return (hits if self._reranker is None else rerank(self._reranker, query, hits[:wanted]))[:k]
 
-    @property
-    def embedder(self) -> Embedder:
-        """What turns its texts into vectors."""
-        return self._embedder
+    def _hits(
+        self,
+        tenant: str,
+        ranked: Sequence[tuple[int, float]],
+        query_D: NDArray[np.float32],
+        *,
+        acl: Sequence[str],
+        at: datetime,
+    ) -> list[Hit]:
+        """What SQL confirms of the passages that an index proposed, in their order."""
+        row_ids = [row_id for row_id, _ in ranked]
+        visible = self._catalog.visible(tenant, row_ids, groups=acl, at=at, embedder=self._embedder.name)
+        return [
+            Hit(p.passage_id, p.doc_id, p.title, p.heading, p.text, score, self._cosine(query_D, p, vector), p.metadata)
+            for row_id, score in ranked
+            if row_id in visible
+            for p, vector in [visible[row_id]]
+        ]
+
+    def _cosine(self, query_D: NDArray[np.float32], passage: Passage, vector: bytes | None) -> float:
+        """From the stored vector, which an index rounds; None if another embedder has just replaced it."""
+        if vector is None:
+            vector = self._embedder.embed([indexed_text(passage.title, passage.heading, passage.text)])[0].tobytes()
+        return float(np.clip(np.frombuffer(vector, "<f4") @ query_D, -1, 1))
+
+    def _moment(self, as_of: datetime | None) -> datetime:
+        if as_of is not None and as_of.tzinfo is None:
+            raise ValueError(f"as_of: must have a time zone (got {as_of.isoformat()}).")
+        return self._clock() if as_of is None else as_of
 
     def similarities(self, query: str, texts: Sequence[str]) -> NDArray[np.float32]:
         """Cosine of the query and each text, shape (texts,): what `Hit.similarity` is to a passage."""
@@ -177,69 +223,8 @@ class KnowledgeBase:
         """Vector of each passage; what is stored under the same id, and so of the same words, is not computed again."""
         texts = {p.passage_id: indexed_text(p.title, p.heading, p.text) for p in passages}
         vectors = self._catalog.vectors(tenant, list(texts), self._embedder.name)
-        return vectors | self._embed({key: text for key, text in texts.items() if key not in vectors}, on_progress)
-
-    def _embed(self, texts: Mapping[str, str], on_progress: Progress) -> dict[str, bytes]:
-        vectors: dict[str, bytes] = {}
-        ids = list(texts)
-        for start in range(0, len(ids), _EMBED_BATCH):
-            on_progress("Embedding passages", start / len(ids))
-            batch = ids[start : start + _EMBED_BATCH]
-            vectors_ND = self._embedder.embed([texts[passage_id] for passage_id in batch]).astype("<f4")
-            vectors.update((passage_id, row.tobytes()) for passage_id, row in zip(batch, vectors_ND, strict=True))
-        on_progress("Embedding passages", 1.0)
-        return vectors
-
-    def _snapshot(self, tenant: str, *, wait: bool = False) -> Snapshot | None:
-        """The snapshot of the tenant's version; None for a tenant that never had a document.
-
-        While another thread prepares the new one, an old one that is at hand is returned, unless `wait`.
-        """
-        held, version = self._snapshots.get(tenant), self._catalog.version(tenant)
-        if version is None:
-            return None
-        if held is not None and held.version == version:
-            return held
-        lock = self._build_locks[tenant]
-        if not lock.acquire(blocking=wait or held is None):
-            return held
-        try:
-            held, version = self._snapshots.get(tenant), self._catalog.version(tenant)
-            if version is not None and (held is None or held.version != version):
-                self._snapshots[tenant] = held = self._load_or_build(tenant, version)
-            return held
-        finally:
-            lock.release()
-
-    def _load_or_build(self, tenant: str, version: str) -> Snapshot:
-        folder = self._index_dir / hashlib.sha256(tenant.encode()).hexdigest()[:16]  # a tenant may bear any name
-        try:
-            return Snapshot.load(folder / version, version=version, embedder=self._embedder.name)
-        except SnapshotError as error:
-            if (folder / version).exists():
-                _log.warning("Building a snapshot again: %s", error)
-        snapshot = self._build(tenant)
-        try:
-            snapshot.save(folder / snapshot.version)
-        except OSError as error:  # the documents are committed and memory serves: the next start builds again
-            _log.warning("A snapshot was not saved: %s", error)
-        return snapshot
-
-    def _build(self, tenant: str) -> Snapshot:
-        version, stored = self._catalog.passages(tenant, self._embedder.name)
-        texts = {p.passage_id: indexed_text(p.title, p.heading, p.text) for p in stored}
-        fresh = self._embed({p.passage_id: texts[p.passage_id] for p in stored if p.vector is None}, _silent)
-        if fresh:
-            self._catalog.store_vectors(tenant, fresh, self._embedder.name)
-        vectors = b"".join(p.vector or fresh[p.passage_id] for p in stored)
-        return Snapshot(
-            version=version or "",
-            embedder=self._embedder.name,
-            passage_ids=tuple(texts),
-            acls=tuple(p.acl for p in stored),
-            dense=DenseIndex.build(np.frombuffer(vectors, "<f4").reshape(len(stored), self._embedder.dim)),
-            lexical=LexicalIndex.build(list(texts.values())),
-        )
+        missing = {key: text for key, text in texts.items() if key not in vectors}
+        return vectors | embed(self._embedder, missing, on_progress)
 
 
 def _check_tenant(tenant: str) -> None:

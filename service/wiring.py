@@ -44,10 +44,11 @@ def build(settings: Settings, *, on_progress: Progress) -> Kit:
     sessions = make_sessions(database)
     registry = FileRegistry(settings.home / "registry")
     engine, chat_model, models, close_engine = _open_engine(settings, on_progress)
+    knowledge = _open_knowledge(settings, sessions)
     resources = Resources(
         engine=engine,
         chat_model=chat_model,
-        retriever=_open_knowledge(settings, sessions),
+        retriever=knowledge,
         registry=registry,
         sessions=sessions,
         data_dir=settings.data,
@@ -60,6 +61,7 @@ def build(settings: Settings, *, on_progress: Progress) -> Kit:
 
     def close() -> None:
         close_engine()
+        knowledge.close()
         database.dispose()
 
     return Kit(

@@ -10,7 +10,7 @@ import bm25s
 import numpy as np
 import pytest
 
-from retrieval.lexical import LexicalIndex, tokenize
+from retrieval.lexical import LexicalIndex, Query, tokenize
 
 TEXTS = [
     "Express delivery costs $14.95 and takes two business days.",
@@ -60,7 +60,28 @@ def test_a_row_without_a_common_word_is_no_hit() -> None:
 
 
 def test_only_allowed_rows_are_found() -> None:
-    assert LexicalIndex.build(TEXTS).search("delivery", k=10, allowed=np.array([0, 2])) == [0]
+    assert LexicalIndex.build(TEXTS).search("delivery", k=10, allowed=np.array([True, False, True, False])) == [0]
+
+
+def test_rows_in_two_indexes_score_as_in_one() -> None:
+    query = "free card delivery pine"
+    whole = LexicalIndex.build(TEXTS).scores(query)
+    parts = [LexicalIndex.build(TEXTS[:3]), LexicalIndex.build(TEXTS[3:]), LexicalIndex.build([])]
+
+    scores = [part.scores(Query.over(parts, query)) for part in parts]
+
+    assert np.concatenate(scores).tolist() == whole.tolist()
+
+
+def test_the_best_rows_are_those_of_a_full_sort() -> None:
+    rng = np.random.default_rng(0)
+    index = LexicalIndex.build([" ".join(rng.choice(["card", "refund", "lamp", "pine"], 5)) for _ in range(200)])
+
+    rows, scores = index.best("card lamp", k=20)
+
+    full = index.scores("card lamp")
+    assert rows.tolist() == np.argsort(-full, kind="stable")[:20].tolist()
+    assert scores.tolist() == full[rows].tolist()
 
 
 def test_a_saved_index_answers_the_same_and_holds_no_pickle(tmp_path: Path) -> None:

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import inspect, text
 
-from service.storage import alembic_config, all_metadata, migrate, open_database
+from retrieval.documents import Document
+from retrieval.store import KnowledgeBase
+from service.storage import alembic_config, all_metadata, make_sessions, migrate, open_database
 
 
 def test_the_migrations_match_the_declared_tables(database_url: str) -> None:
@@ -37,4 +44,46 @@ def test_sqlite_opens_in_wal_mode_with_foreign_keys(tmp_path: object) -> None:
     with engine.connect() as connection:
         assert connection.execute(text("PRAGMA journal_mode")).scalar() == "wal"
         assert connection.execute(text("PRAGMA foreign_keys")).scalar() == 1
+    engine.dispose()
+
+
+def test_documents_of_an_older_database_are_found_and_known_as_unchanged(database_url: str, tmp_path: Path) -> None:
+    command.upgrade(alembic_config(database_url), "0002")
+    engine = open_database(database_url)
+    document = Document("fee", "Fee", "It costs $5.", {"category": "payment"}, ("staff",))
+    vector = np.array([0.6, 0.8], "<f4").tobytes()
+    old = {
+        "retrieval_documents": {
+            **{"tenant": "t", "doc_id": "fee", "title": "Fee", "text": "It costs $5.", "content_hash": "x"},
+            **{"metadata": '{"category": "payment"}', "acl": '["staff"]', "updated_at": "2026-01-01 00:00:00"},
+        },
+        "retrieval_versions": {"tenant": "t", "version": "v"},
+        "retrieval_passages": {
+            **{"tenant": "t", "passage_id": "p", "doc_id": "fee", "position": 0, "heading": ""},
+            **{"text": "It costs $5.", "embedder": "two", "vector": vector},
+        },
+    }
+    with engine.begin() as connection:
+        for table, row in old.items():
+            places = ", ".join(f":{name}" for name in row)
+            connection.execute(text(f"INSERT INTO {table} ({', '.join(row)}) VALUES ({places})"), row)
+
+    migrate(database_url)
+
+    class TwoNumbers:
+        name, dim = "two", 2
+
+        def embed(self, texts: Sequence[str]) -> Any:
+            return np.array([[0.6, 0.8]] * len(texts), np.float32)
+
+        def embed_query(self, text: str) -> Any:
+            return self.embed([text])[0]
+
+    kb = KnowledgeBase(make_sessions(engine), TwoNumbers(), tmp_path)
+    assert [hit.text for hit in kb.search("costs", tenant="t", acl=["staff"])] == ["It costs $5."]
+    assert kb.search("costs", tenant="t") == []
+    assert kb.ingest([document], tenant="t").unchanged == 1
+    command.downgrade(alembic_config(database_url), "0002")
+    with engine.connect() as connection:
+        assert connection.execute(text("SELECT doc_id, text FROM retrieval_passages")).one() == ("fee", "It costs $5.")
     engine.dispose()
