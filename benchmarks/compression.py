@@ -109,14 +109,22 @@ def variants(
         yield f"{num_layers} of 30 layers, by influence", keep_layers(*dense, _best(influence, num_layers))
     student = make_student(*keep_layers(*dense, _best(influence, 24)))
     _distil(student, reference, train, steps=args.distil_steps, learning_rate=1e-4)
-    yield f"24 of 30 layers, distilled {args.distil_steps} steps", student.checkpoint()
+    yield f"24 of 30 layers, distilled {args.distil_steps} steps", _as_stored(*student.checkpoint())
     linear = set(linear_names(dense[1]))
     yield "int4, rounded", (dense[0], {n: round_to_nearest(w, INT4) if n in linear else w for n, w in dense[1].items()})
     student = make_student(*dense)
     prepare_qat(student, INT4, wanted=linear.__contains__)
     _distil(student, reference, train, steps=args.distil_steps, learning_rate=3e-5)
     codes = finish_qat(student)
-    yield f"int4, distilled {args.distil_steps} steps through rounding", (dense[0], student.checkpoint()[1] | codes)
+    yield (
+        f"int4, distilled {args.distil_steps} steps through rounding",
+        _as_stored(dense[0], student.checkpoint()[1] | codes),
+    )
+
+
+def _as_stored(config: dict[str, Any], tensors: Mapping[str, Weight]) -> Checkpoint:
+    """A student was trained in fp32; beside the others it is stored in bf16."""
+    return config, {n: w.bfloat16() if isinstance(w, Tensor) else w for n, w in tensors.items()}
 
 
 def _distil(student: LanguageModel, teacher: Decoder, train: list[int], *, steps: int, learning_rate: float) -> None:
