@@ -118,7 +118,7 @@ def variants(
     codes = finish_qat(student)
     yield (
         f"int4, distilled {args.distil_steps} steps through rounding",
-        _as_stored(dense[0], student.checkpoint()[1] | codes),
+        _as_stored(dense[0], {**student.checkpoint()[1], **codes}),
     )
 
 
