@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 
-from verticals.support.evals_safety import wilson_interval
+from verticals.bootstrap import wilson_interval
 from verticals.support.safety.head import WEIGHTS_DIR, Head
 
 

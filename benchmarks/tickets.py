@@ -20,7 +20,6 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from math import sqrt
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +30,7 @@ from benchmarks.setting import MODELS, THREADS, machine
 from core_model.chat_model import EngineChatModel
 from core_model.embedded import prepare_default_model
 from core_model.loading import load_engine
+from verticals.bootstrap import wilson_interval
 from verticals.contract import Base, Decision, TriviumError
 from verticals.support.demo import KNOWLEDGE_DIR
 from verticals.support.policy import Policy
@@ -184,18 +184,11 @@ def _print(name: str, rows: Sequence[dict[str, Any]]) -> None:
         return
     runs = [row["executable"] for row in rows if row["executable"] is not None]
     for what, values in (("schema-valid", [row["valid"] for row in rows]), ("executable", runs)):
-        low, high = wilson(sum(values), len(values))
+        low, high = wilson_interval(sum(values), len(values))
         print(
             f"{name:11} {what:13} {sum(values)}/{len(values)} = {sum(values) / len(values):.3f} [{low:.3f}, {high:.3f}]"
         )
     print(f"{name:11} seconds each, {sum(row['seconds'] for row in rows) / len(rows):.1f}")
-
-
-def wilson(good: int, n: int) -> tuple[float, float]:
-    """The 95 % interval of a share (Wilson 1927)."""
-    z, share = 1.96, good / n
-    middle, half = share + z * z / (2 * n), z * sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-    return (middle - half) / (1 + z * z / n), (middle + half) / (1 + z * z / n)
 
 
 def _arguments() -> argparse.Namespace:

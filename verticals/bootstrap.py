@@ -1,8 +1,9 @@
-"""A percentile bootstrap interval for any statistic of independent rows. Ignores clustered and paired designs."""
+"""95 % intervals: percentile bootstrap for any statistic of rows, Wilson for a rate. Ignores clusters and pairs."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import sqrt
 from typing import Any
 
 import numpy as np
@@ -42,3 +43,19 @@ def bootstrap_interval(
         return float("nan"), float("nan")
     low, high = np.percentile(stats, [2.5, 97.5])
     return float(low), float(high)
+
+
+def wilson_interval(successes: int, trials: int) -> tuple[float, float]:
+    """The 95 % score interval of a rate (Wilson 1927): honest at 0 and 1, where a bootstrap has no width.
+
+    Raises:
+        ValueError: no trials.
+    """
+    if trials < 1:
+        raise ValueError(f"trials: must be at least 1 (got {trials}).")
+    z = 1.959964
+    share = successes / trials
+    middle = share + z * z / (2 * trials)
+    half = z * sqrt(share * (1 - share) / trials + z * z / (4 * trials * trials))
+    scale = 1 + z * z / trials
+    return max(0.0, (middle - half) / scale), min(1.0, (middle + half) / scale)

@@ -1,4 +1,4 @@
-"""Bootstrap intervals against scipy's, and the edges."""
+"""Bootstrap intervals against scipy's, Wilson's against published values, and the edges."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import bootstrap
 
-from verticals.bootstrap import bootstrap_interval
+from verticals.bootstrap import bootstrap_interval, wilson_interval
 
 
 def test_the_interval_of_a_mean_is_scipys_percentile_interval() -> None:
@@ -40,3 +40,20 @@ def test_draws_without_a_value_are_left_out() -> None:
 def test_bad_arguments_are_refused(values: list[float], draws: int, rule: str) -> None:
     with pytest.raises(ValueError, match=rule):
         bootstrap_interval(values, draws=draws)
+
+
+def test_the_interval_of_a_rate_agrees_with_newcombe_1998() -> None:
+    # Newcombe 1998, Statistics in Medicine 17:857, table I, method 3: 81/263, 15/148, 0/20, 1/29
+    found = [wilson_interval(*case) for case in ((81, 263), (15, 148), (0, 20), (1, 29))]
+
+    assert [(round(low, 4), round(high, 4)) for low, high in found] == [
+        (0.2553, 0.3662),
+        (0.0624, 0.1605),
+        (0.0, 0.1611),
+        (0.0061, 0.1718),
+    ]
+
+
+def test_no_trials_have_no_interval() -> None:
+    with pytest.raises(ValueError, match="trials: must be at least 1"):
+        wilson_interval(0, 0)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from math import sqrt
 from typing import Any
 
 from sqlalchemy import ColumnElement, Select, func, or_, select
 from sqlalchemy.orm import Session as Database
 from sqlalchemy.orm import sessionmaker
 
+from verticals.bootstrap import wilson_interval
 from verticals.contract import Context, NotFound
 from verticals.support.schemas import (
     FeedbackPage,
@@ -26,7 +26,6 @@ from verticals.support.sessions import count, find_session
 from verticals.support.tables import ActionRow, FeedbackRow, HandoffRow, MessageRow, SessionRow
 
 _CITATIONS = tuple(f"%[{number}]%" for number in range(1, 10))
-_Z = 1.959964  # of a 95 % interval
 
 
 class FeedbackDesk:
@@ -112,15 +111,8 @@ def _share(db: Database, of: Select[Any], hits: ColumnElement[bool]) -> Share:
     num_hits, total = count(db, of.where(hits)), count(db, of)
     if not total:
         return Share(count=0, total=0, share=None, low=None, high=None)
-    low, high = wilson(num_hits, total)
+    low, high = wilson_interval(num_hits, total)
     return Share(count=num_hits, total=total, share=num_hits / total, low=low, high=high)
-
-
-def wilson(count: int, total: int) -> tuple[float, float]:
-    """95 % score interval of a share (Wilson 1927, doi:10.1080/01621459.1927.10502953); `total` is at least 1."""
-    share, weight = count / total, _Z**2 / total
-    centre, half = share + weight / 2, _Z * sqrt(share * (1 - share) / total + weight / (4 * total))
-    return max(0.0, (centre - half) / (1 + weight)), min(1.0, (centre + half) / (1 + weight))
 
 
 def _waiting(db: Database, table: type[HandoffRow] | type[ActionRow], tenant: str) -> int:

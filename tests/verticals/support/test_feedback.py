@@ -9,7 +9,6 @@ from tests.verticals.support.fakes import hit
 from tests.verticals.support.world import BEN, World
 from verticals.contract import NotFound
 from verticals.support import schemas as s
-from verticals.support.feedback import wilson
 
 
 @pytest.fixture
@@ -71,8 +70,3 @@ def test_the_figures_count_what_happened(world: World) -> None:
 
 def test_nothing_has_no_share(world: World) -> None:
     assert world.call("quality", s.QualityRequest()).liked.share is None
-
-
-def test_the_interval_is_wilsons() -> None:
-    assert wilson(8, 10) == pytest.approx((0.4902, 0.9433), abs=1e-4)  # as statsmodels' proportion_confint gives it
-    assert wilson(0, 5)[0] == 0.0
