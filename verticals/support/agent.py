@@ -53,6 +53,7 @@ REPLIES = {
     Intent.THANKS: "You're welcome. Is there anything else that I can help you with?",
     Intent.IDENTITY: "I'm the automated assistant of Maple & Pine. I answer from our help articles, and I can open a "
     "ticket if you would rather have a person.",
+    Intent.TELLING: "Thank you for telling me. How can I help you?",
 }
 HAND_OVER = "I'm handing this to a colleague. Here is your ticket; we will answer you there."
 HANDED_OFF = "I'm handing this conversation to a colleague, who will answer you here. I stay silent until then."

@@ -10,7 +10,9 @@ from collections.abc import Sequence
 from enum import StrEnum
 
 from retrieval.grounding import content_stems
+from retrieval.sentences import split_sentences
 from verticals.contract import InvalidInput
+from verticals.support.memory.facts import read_facts
 from verticals.support.schemas import Message
 
 WINDOW_TURNS = 5
@@ -23,6 +25,7 @@ class Intent(StrEnum):
     GREETING = "greeting"
     THANKS = "thanks"
     IDENTITY = "identity"  # "are you a robot?"
+    TELLING = "telling"  # says something of themselves, and asks nothing
     HAND_OVER = "hand_over"  # wants a person, complains, or accepts the offer of a ticket
     QUESTION = "question"
 
@@ -41,7 +44,8 @@ _PERSON = re.compile(
     r"\b(?:speak|talk|chat|connect|transfer|put me through)\b.{0,25}\b(?:human|person|someone|somebody|agent|"
     r"advis[oe]r|representative|manager|supervisor|colleague|operator|staff)\b|"
     r"\b(?:real|actual|live) (?:human|person|agent)\b|^(?:a )?(?:human|person|agent|operator)(?: please)?$|"
-    r"\b(?:want|need|like|get) (?:a |to see a )?(?:human|person|manager|supervisor)\b|\bcall me(?: back)?\b|"
+    r"\b(?:want|need|like|get) (?:a |to see a )?(?:human|person|manager|supervisor)\b|"
+    r"\bcall me(?: back\b| (?:please|now|today|tomorrow|later|on|at|asap)\b|\W*$)|"
     r"\b(?:open|raise|create|file|log|make) (?:me )?(?:a |an )?(?:support )?(?:ticket|complaint)\b|"
     r"\bi(?: want| wish| need| would like|'d like| am going| have) (?:to complain|a complaint)\b|"
     r"\bthis is a complaint\b"
@@ -92,6 +96,9 @@ def read_intent(window: Sequence[Message]) -> Intent:
         return Intent.THANKS
     if _IDENTITY.search(words):
         return Intent.IDENTITY
+    facts = {fact.text for fact in read_facts(window[-1].content)}
+    if facts and len(facts) == len(split_sentences(window[-1].content)):
+        return Intent.TELLING
     return Intent.QUESTION
 
 
