@@ -22,7 +22,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing.connection import Connection
@@ -30,7 +30,9 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 from langchain_core.language_models.fake_chat_models import FakeListChatModel
+from numpy.typing import NDArray
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -64,8 +66,27 @@ class Found:
     unproved: int = 0  # effects without an execution, or the other way round
 
 
+class OneVector:
+    """An embedder to which all texts are alike."""
+
+    name, dim = "one vector", 1
+
+    def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Ones."""
+        return np.ones((len(texts), 1), np.float32)
+
+    def embed_query(self, text: str) -> NDArray[np.float32]:
+        """One."""
+        return np.ones(1, np.float32)
+
+
 class NoArticles:
     """A knowledge base that holds nothing."""
+
+    embedder = OneVector()
+
+    def version(self, tenant: str) -> None:
+        """It has none."""
 
     def search(self, query: str, *, tenant: str, acl: Any = (), k: int = 5) -> list[Any]:
         """Nothing."""

