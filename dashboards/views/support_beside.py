@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import streamlit as st
@@ -69,7 +69,7 @@ def trace_rows(labels: Labels, trace: Sequence[tuple[float, Any]]) -> list[tuple
 def _said(labels: Labels, event: Any, *, is_first: bool) -> str:
     if event.type == "delta":
         return labels("event.first" if is_first else "event.last")
-    detail = {
+    detail: dict[str, Callable[[], str]] = {
         "sources": lambda: ", ".join(source.passage_id for source in event.sources),
         "memory": lambda: "; ".join(one.text for one in event.memories),
         "action": lambda: event.action.words,

@@ -66,14 +66,15 @@ def render(client: TriviumClient, labels: Labels) -> None:
 
 def _who(labels: Labels) -> str | None:
     left, _ = st.columns([2, 3])
-    return left.selectbox(
+    chosen = left.selectbox(
         labels("support.who"),
-        [None, *CUSTOMERS],
+        ["", *CUSTOMERS],  # not None, which a select box shows as "nothing chosen"
         format_func=lambda one: one or labels("support.visitor"),
         key="support.customer",
         on_change=_forget_session,
         persist_state="session",
     )
+    return chosen or None
 
 
 def _forget_session() -> None:

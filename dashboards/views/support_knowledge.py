@@ -110,7 +110,7 @@ def _documents(client: TriviumClient, labels: Labels) -> None:
         title = st.text_input(labels("document.title"), max_chars=300)
         text = st.text_area(labels("document.text"), height=160)
         if st.form_submit_button(labels("support.add_send"), type="primary"):
-            document = {"doc_id": doc_id.strip(), "title": title.strip(), "text": text.strip()}
+            document: dict[str, Any] = {"doc_id": doc_id.strip(), "title": title.strip(), "text": text.strip()}
             # Sent as typed, so that the API names the field and the rule that a bad value breaks.
             request = IngestRequest.model_construct(documents=[DocumentInput.model_construct(None, **document)])
             _added(client, labels, "ingest", request)
