@@ -171,6 +171,13 @@ class TriviumClient:
         """One evaluation run with all its metrics."""
         return dict(self._get(f"/v1/evals/runs/{quote(run_id, safe='')}"))
 
+    def customer_key(self, customer: str) -> dict[str, Any]:
+        """A key for one of the shop's customers, valid for an hour: `key`, `customer`, `expires_at`."""
+        with _connection_errors():
+            answer = self._http.post("/v1/customer-keys", json={"customer": customer})
+        _raise_for_problem(answer)
+        return dict(_decode(answer))
+
     def audit(self) -> dict[str, Any]:
         """Whether the audit chain of this key's tenant is unbroken."""
         return dict(self._get("/v1/audit/verify"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 
+from tests.dashboards.fake_sessions import FakeSessions
 from verticals.contract import Context, Handler, NotFound, Unavailable
 from verticals.support import schemas as s
 
@@ -103,13 +104,31 @@ def handlers(*, filled: bool) -> Mapping[str, Handler]:
 
     def ingest(request: s.IngestRequest, _context: Context) -> s.IngestResponse:
         documents.update({one.doc_id: one.title for one in request.documents})
-        return s.IngestResponse(documents=len(request.documents), passages=len(request.documents))
+        return s.IngestResponse(added=len(request.documents), replaced=0, unchanged=0)
 
     def listed(_request: s.ListDocumentsRequest, _context: Context) -> s.DocumentPage:
         found = [s.DocumentInfo(doc_id=doc_id, title=title, passages=1) for doc_id, title in sorted(documents.items())]
         return s.DocumentPage(documents=found, total=len(found))
 
+    def delete(request: s.DeleteDocumentRequest, _context: Context) -> s.DeleteDocumentResponse:
+        documents.pop(request.doc_id)
+        return s.DeleteDocumentResponse(doc_id=request.doc_id)
+
+    def upload(request: s.UploadRequest, _context: Context) -> s.UploadResponse:
+        name = request.file.filename
+        documents[name] = name
+        return s.UploadResponse(added=1, replaced=0, unchanged=0, doc_id=name, title=name, language="en")
+
+    def edit(request: s.EditTicketRequest, context: Context) -> s.Ticket:
+        ticket = get(s.GetTicketRequest(ticket_id=request.ticket_id), context)
+        for name, value in request.model_dump(exclude={"ticket_id"}, exclude_none=True).items():
+            setattr(ticket, name, value)
+        return ticket
+
     return {
+        **FakeSessions(chat, filled=filled).handlers(),
+        "upload": upload,
+        "edit_ticket": edit,
         "chat": chat,
         "search": lambda request, _context: s.SearchResponse(hits=_sources()[: request.k] if documents else []),
         "create_ticket": create,
@@ -117,5 +136,5 @@ def handlers(*, filled: bool) -> Mapping[str, Handler]:
         "get_ticket": get,
         "ingest": ingest,
         "list_documents": listed,
-        "delete_document": lambda request, _context: s.DeleteDocumentResponse(doc_id=request.doc_id),
+        "delete_document": delete,
     }

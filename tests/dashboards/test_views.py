@@ -11,10 +11,8 @@ from dashboards.views.evaluation import alarms, history_points
 from dashboards.views.finance import waterfall_steps
 from dashboards.views.generic import resolve
 from dashboards.views.medical import window_range
-from dashboards.views.support import citations, cited, escaped
 from tests.dashboards import fake_evals, fake_finance
 from tests.dashboards.conftest import Api, field, open_page, press, run, texts
-from tests.dashboards.fake_support import ANSWER
 from verticals.finance import VERTICAL
 from verticals.finance.schemas import ScoreRequest
 from verticals.medical.schemas import ImageFacts
@@ -39,7 +37,7 @@ def test_an_empty_installation_says_what_to_do(empty_api: Api, view: str) -> Non
     hints = {
         "finance": "Choose an example",
         "medical": "Upload a DICOM file",
-        "support": "Create one from a conversation",
+        "support": "Ask as a customer of the shop would",
     }
     assert hints.get(view, "make nightly") in said
 
@@ -47,8 +45,8 @@ def test_an_empty_installation_says_what_to_do(empty_api: Api, view: str) -> Non
 @pytest.mark.parametrize("view", VIEWS)
 def test_a_service_that_is_away_is_said_calmly(view: str) -> None:
     page = open_page(view, AWAY)
-    if view == "finance":
-        page = press(page, "Score")
+    if view in ("finance", "support"):
+        page = press(page, "Score" if view == "finance" else "How long do I have to return a lamp?")
 
     assert "cannot be reached" in page.warning[0].value
     assert "Traceback" not in texts(page)
@@ -212,89 +210,6 @@ def test_an_uploaded_study_is_opened(own_api: Api) -> None:
 
 def test_each_export_can_be_downloaded(api: Api) -> None:
     assert [button.label for button in open_page("medical", api).download_button] == ["DICOM SR", "FHIR", "Text"]
-
-
-# --- support ---------------------------------------------------------------------------------------------------------
-
-
-def test_an_answer_cites_the_sources_beside_it(api: Api) -> None:
-    page = press(open_page("support", api), "How long do I have to return a lamp?")
-
-    assert cited(ANSWER) in [one.value.strip() for one in page.markdown]
-    assert ":primary-badge[1] **Returns** — Return period" in texts(page)
-    assert ":gray-badge[3] **Delivery** — Late parcels" in texts(page)
-    assert "found, not cited" in texts(page)
-
-
-def test_a_question_without_an_answer_is_marked(api: Api) -> None:
-    page = open_page("support", api)
-    page.chat_input[0].set_value("Who wins the cup?")
-
-    assert "Not in the knowledge base" in texts(run(page))
-
-
-def test_earlier_turns_are_sent_along(api: Api) -> None:
-    page = press(open_page("support", api), "How long do I have to return a lamp?")
-    page.chat_input[0].set_value("Thanks")
-    page = run(page)
-
-    assert [turn["role"] for turn in page.session_state["support.turns"]] == ["user", "assistant"] * 2
-
-
-def test_asking_for_a_person_opens_a_ticket_in_the_chat(own_api: Api) -> None:
-    page = open_page("support", own_api)
-    page.chat_input[0].set_value("I want to speak to a person")
-
-    assert "T-000007" in texts(run(page))
-
-
-def test_a_ticket_is_made_from_the_conversation(own_api: Api) -> None:
-    page = press(press(open_page("support", own_api), "How long do I have to return a lamp?"), "Create a ticket")
-
-    assert page.session_state["support.turns"][-1]["ticket"].ticket_id == "T-000007"
-
-
-def test_a_failed_answer_is_said_calmly_and_forgotten(api: Api) -> None:
-    page = open_page("support", api)
-    page.chat_input[0].set_value("Please break")
-    page = run(page)
-
-    assert "the model is not loaded" in page.warning[0].value
-    assert "Wait a minute" in page.warning[0].value
-    assert page.session_state["support.turns"] == []
-
-
-def test_a_new_conversation_forgets_the_old_one(api: Api) -> None:
-    page = press(press(open_page("support", api), "How long do I have to return a lamp?"), "New conversation")
-
-    assert page.session_state["support.turns"] == []
-    assert "support.conversation" not in page.session_state
-
-
-def test_the_knowledge_base_is_searched(api: Api) -> None:
-    page = open_page("support", api)
-    field(page.text_input, "Search the knowledge base").input("refund")
-
-    assert "Refunds" in texts(run(page))
-
-
-def test_an_article_with_a_bad_id_is_refused_with_field_and_rule(api: Api) -> None:
-    page = open_page("support", api)
-    field(page.text_input, "Id").input("not an id!")
-    field(page.text_input, "Title").input("Gift cards")
-    field(page.text_area, "Text (Markdown)").input("They never expire.")
-    page = press(page, "Add")
-
-    assert "doc_id" in page.warning[0].value
-
-
-def test_citations_become_badges_and_prices_stay_prices() -> None:
-    assert citations("Yes [1], no [12]. [x] [] [1]") == {1, 12}
-    assert cited("It costs $5 [2].") == r"It costs \$5 :primary-badge[2]."
-
-
-def test_stored_text_loads_no_picture_and_no_tag() -> None:
-    assert escaped('![x](http://a/b.png) <img src="c">') == r'!\[x](http://a/b.png) \<img src="c">'
 
 
 # --- evaluation ------------------------------------------------------------------------------------------------------

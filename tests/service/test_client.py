@@ -250,6 +250,15 @@ def test_health_and_runs_are_plain_json() -> None:
     assert client(answering(json=[{"run_id": "a"}])).eval_runs() == [{"run_id": "a"}]
 
 
+def test_a_customers_key_is_asked_for_by_name() -> None:
+    wire = answering(json={"key": "tvm_x", "customer": "C-1", "expires_at": "2026-11-22T13:00:00Z"})
+
+    assert client(wire).customer_key("C-1")["key"] == "tvm_x"
+
+    assert (wire.request.method, wire.request.url.path) == ("POST", "/v1/customer-keys")
+    assert json.loads(wire.request.content) == {"customer": "C-1"}
+
+
 def test_examples_are_those_that_the_operation_declares() -> None:
     wire = answering(json={})
 
