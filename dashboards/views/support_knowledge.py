@@ -19,8 +19,8 @@ from verticals.support.schemas import (
     IngestRequest,
     IngestResponse,
     ListDocumentsRequest,
-    SearchHit,
     SearchRequest,
+    Source,
     UploadRequest,
 )
 
@@ -69,7 +69,7 @@ def _search(client: TriviumClient, labels: Labels) -> None:
         _hit(labels, hit, query_words(query))
 
 
-def _hit(labels: Labels, hit: SearchHit, words: Sequence[str]) -> None:
+def _hit(labels: Labels, hit: Source, words: Sequence[str]) -> None:
     """A passage and why it ranked: its scores and the words of the query that it holds."""
     matched = [word for word in words if highlighted(f"{hit.heading} {hit.text}", [word]).count(":orange-background[")]
     with st.container(border=True, gap="xsmall"):
