@@ -112,6 +112,7 @@ TABLE: Mapping[str, tuple[str, str]] = {
     "session.closed": ("Closed", "已关闭"),
     "event.memory": ("Memory", "记忆"),
     "event.sources": ("Sources", "来源"),
+    "event.citation": ("Cited", "引用"),
     "event.first": ("First text", "首段文字"),
     "event.last": ("Last text", "末段文字"),
     "event.action": ("Action", "操作"),

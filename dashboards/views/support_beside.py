@@ -72,6 +72,7 @@ def _said(labels: Labels, event: Any, *, is_first: bool) -> str:
     detail: dict[str, Callable[[], str]] = {
         "sources": lambda: ", ".join(source.passage_id for source in event.sources),
         "memory": lambda: "; ".join(one.text for one in event.memories),
+        "citation": lambda: f"[{event.number}] {event.passage_id}, {event.start}-{event.end}",
         "action": lambda: event.action.words,
         "ticket": lambda: event.ticket.ticket_id,
         "handoff": lambda: labels(f"reason.{event.handoff.reason}"),

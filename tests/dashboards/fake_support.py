@@ -84,6 +84,8 @@ def handlers(*, filled: bool) -> Mapping[str, Handler]:
         known = "lamp" in question or "return" in question
         person = "person" in question
         yield s.ChatEvent(s.SourcesEvent(sources=[] if person else list(_sources())))
+        if known:
+            yield s.ChatEvent(s.CitationEvent(number=1, passage_id="returns#0", start=0, end=48))
         text = ANSWER if known else "A colleague will write to you." if person else UNKNOWN
         for word in text.split(" "):
             yield s.ChatEvent(s.DeltaEvent(text=word + " "))

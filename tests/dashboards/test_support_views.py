@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
+import pytest
 from streamlit.testing.v1 import AppTest
 
+from dashboards.i18n import Labels
 from dashboards.views.support_knowledge import highlighted, query_words
 from dashboards.views.support_parts import citations, cited, escaped
 from tests.dashboards.conftest import Api, field, open_page, press, run, texts
 from tests.dashboards.fake_support import ANSWER
+from verticals.support.schemas.chat import AnyEvent
 
 LAMP = "How long do I have to return a lamp?"
 
@@ -147,3 +152,12 @@ def test_query_words_are_marked_in_both_languages() -> None:
     assert query_words("How do I return lamps?") == ["return", "lamps"]
     assert highlighted("A lamp.", ["lamps"]) == "A :orange-background[lamp]."
     assert highlighted("退货期限", query_words("怎么退货")) == ":orange-background[退货]期限"
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_every_event_of_an_answer_has_its_name_in_the_trace(language: str) -> None:
+    kinds = {get_args(event.model_fields["type"].annotation)[0] for event in get_args(AnyEvent)}
+
+    assert kinds >= {"delta", "done"}
+    for kind in kinds - {"delta"}:  # shown as first and last text
+        Labels(language)(f"event.{kind}")
