@@ -63,14 +63,15 @@ def build(resources: Resources) -> Mapping[str, Handler]:
         may_draft=may_draft,
         guard=Guard(knowledge.embedder if isinstance(knowledge.embedder, MiniLMEmbedder) else None),
     )
-    store, references = SessionStore(sessions, memory), ReferenceDesk(Ledger(sessions), knowledge.version)
+    ledger = Ledger(sessions)
+    store, references = SessionStore(sessions, memory), ReferenceDesk(ledger, knowledge.version)
     dialogue = Dialogue(store, agent, actions, handoffs, references, version, after=BackgroundReader(memory))
     parts = (
         SupportHandlers(agent, desk, knowledge, references, version),
         KnowledgeHandlers(knowledge),
         references,
         SessionHandlers(store, dialogue, actions, handoffs, desk, memory),
-        MemoryHandlers(memory),
+        MemoryHandlers(memory, ledger),
         FeedbackDesk(sessions),
     )
     return {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 
+from retrieval.ledger import Ledger
 from verticals.contract import Artifact, Context, Decision, InvalidInput, NotFound
 from verticals.support.memory.store import CustomerMemory, Owner
 from verticals.support.schemas import (
@@ -18,8 +19,8 @@ from verticals.support.schemas import (
 class MemoryHandlers:
     """One method per operation: `(request, context)` to response."""
 
-    def __init__(self, memory: CustomerMemory) -> None:
-        self._memory = memory
+    def __init__(self, memory: CustomerMemory, ledger: Ledger) -> None:
+        self._memory, self._ledger = memory, ledger
 
     def get_memory(self, request: CustomerRequest, context: Context) -> MemoryView:
         """All of it."""
@@ -33,7 +34,9 @@ class MemoryHandlers:
         return Artifact(content.encode(), "application/json", "memory.json")
 
     def forget_memory(self, request: ForgetMemoryRequest, context: Context) -> ForgetMemoryResponse:
-        """Forget; the audit trail keeps that it was done, and not whose it was.
+        """Forget one memory, or all with what the customer's answers were made from.
+
+        The audit trail keeps that it was done, and not whose it was.
 
         Raises:
             NotFound: the customer has no such memory.
@@ -42,6 +45,8 @@ class MemoryHandlers:
         forgotten = self._memory.forget(owner, memory_id=request.memory_id)
         if request.memory_id is not None and not forgotten:
             raise NotFound("no such memory", field="memory_id", value=request.memory_id, remedy="List them first.")
+        if request.memory_id is None:
+            self._ledger.forget_customer(owner.customer, tenant=owner.tenant)
         subject = hashlib.sha256(f"{owner.tenant}\0{owner.customer}".encode()).hexdigest()
         context.record(
             Decision(

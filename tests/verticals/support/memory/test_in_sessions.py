@@ -89,3 +89,15 @@ def test_staff_export_and_forget_for_a_customer_and_the_trail_does_not_say_whom(
 def test_a_memory_that_is_not_there_cannot_be_forgotten(world: World) -> None:
     with pytest.raises(NotFound, match="memory_id: no such memory"):
         world.call("forget_memory", s.ForgetMemoryRequest(memory_id="x"), who=world.key())
+
+
+def test_forgetting_all_takes_what_the_answers_were_made_from(world: World) -> None:
+    world.knowledge.hits = [hit("You can return lamps within 45 days.")]
+    answer = world.say(world.begin(), "How many days can I return a lamp?")[-1].answer_id
+    request = s.GetReferencesRequest(answer_id=answer)
+    assert world.call("get_references", request).citations
+
+    world.call("forget_memory", s.ForgetMemoryRequest(), who=world.key())
+
+    with pytest.raises(NotFound, match="no such answer"):
+        world.call("get_references", request)
