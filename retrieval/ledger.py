@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, delete
 from sqlalchemy.orm import Session, sessionmaker
 
+from retrieval.catalog import as_utc
 from retrieval.tables import LedgerRow
 
 
@@ -97,12 +98,11 @@ class Ledger:
 
 def _entry(row: LedgerRow) -> LedgerEntry:
     columns: Mapping[str, Any] = {name: getattr(row, name) for name in LedgerEntry.__dataclass_fields__}
-    moment = row.created_at if row.created_at.tzinfo else row.created_at.replace(tzinfo=UTC)  # SQLite drops the zone
     return LedgerEntry(
         **{
             **columns,
             "candidates": tuple(Considered(**one) for one in row.candidates),
             "citations": tuple(Citation(**one) for one in row.citations),
-            "created_at": moment,
+            "created_at": as_utc(row.created_at),
         }
     )

@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import JSON, DateTime, String, select
+from sqlalchemy import JSON, String, select
 from sqlalchemy.orm import Mapped, Session, mapped_column, sessionmaker
 
 from service.storage import Base
-from verticals.contract import PermissionDenied, TriviumError
+from verticals.contract import PermissionDenied, Time, TriviumError
 
 KEY_PREFIX = "tvm"
 
@@ -36,9 +36,9 @@ class ApiKey(Base):
     secret_sha256: Mapped[str] = mapped_column(String(64))
     scopes: Mapped[list[str]] = mapped_column(JSON)
     customer: Mapped[str | None] = mapped_column(String(128))
-    created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
-    expires_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
-    revoked_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    created_at: Mapped[datetime] = mapped_column(Time)
+    expires_at: Mapped[datetime | None] = mapped_column(Time)
+    revoked_at: Mapped[datetime | None] = mapped_column(Time)
 
 
 @dataclass(frozen=True)
@@ -150,7 +150,4 @@ def _digest(secret: str) -> str:
 
 
 def _is_valid(row: ApiKey) -> bool:
-    expires = row.expires_at
-    if expires is not None and expires.tzinfo is None:  # SQLite drops the zone; every stored time is UTC
-        expires = expires.replace(tzinfo=UTC)
-    return row.revoked_at is None and (expires is None or expires > datetime.now(UTC))
+    return row.revoked_at is None and (row.expires_at is None or row.expires_at > datetime.now(UTC))

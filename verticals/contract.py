@@ -18,11 +18,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 from pydantic import BaseModel
+from sqlalchemy import DateTime, Dialect
 from sqlalchemy.orm import DeclarativeBase, Session, sessionmaker
+from sqlalchemy.types import TypeDecorator
 
 if TYPE_CHECKING:  # LangChain takes a second to import; the command line and the pages only read schemas
     from langchain_core.language_models import BaseChatModel
@@ -103,6 +106,23 @@ class Unavailable(TriviumError):
 
 class Base(DeclarativeBase):
     """Declarative base of every vertical's tables; each has a `tenant` column and its vertical's name as prefix."""
+
+
+class Time(TypeDecorator[datetime]):
+    """Type of a column that holds a time: aware of its zone, in UTC, on every engine (SQLite alone would drop it)."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """The same time in UTC."""
+        return None if value is None else value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """The same time in UTC, with its zone."""
+        if value is None:
+            return None
+        return value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True)

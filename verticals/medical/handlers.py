@@ -126,7 +126,7 @@ class _Desk:
                         "origin": row.origin,
                         "modality": row.modality,
                         "body_part": row.body_part,
-                        "received_at": tables.utc(row.received_at),
+                        "received_at": row.received_at,
                         "quality": row.quality_verdict,
                         "report_state": state,
                     }
@@ -323,7 +323,7 @@ def _study_response(
             "origin": row.origin,
             "modality": row.modality,
             "body_part": row.body_part,
-            "received_at": tables.utc(row.received_at),
+            "received_at": row.received_at,
             "already_present": already_present,
             "report": _report_response(tables.get_report(session, row.tenant, study_id=row.study_id)),
             **row.details,

@@ -13,7 +13,6 @@ from typing import Any
 from sqlalchemy import (
     JSON,
     CheckConstraint,
-    DateTime,
     LargeBinary,
     String,
     UniqueConstraint,
@@ -24,14 +23,13 @@ from sqlalchemy import (
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped, Session, mapped_column, sessionmaker
 
-from verticals.contract import Base, Conflict, NotFound, Unavailable
+from verticals.contract import Base, Conflict, NotFound, Time, Unavailable
 from verticals.medical import report as reports
 from verticals.medical.report import Report
 from verticals.medical.schemas import Addendum, FindingsStatus, Sections
 
 _Id = String(64)
 _Sha = String(64)
-_When = DateTime(timezone=True)
 
 
 class MedicalKey(Base):
@@ -41,7 +39,7 @@ class MedicalKey(Base):
 
     tenant: Mapped[str] = mapped_column(_Id, primary_key=True)
     key: Mapped[bytes] = mapped_column(LargeBinary)
-    created_at: Mapped[datetime] = mapped_column(_When)
+    created_at: Mapped[datetime] = mapped_column(Time)
 
 
 class MedicalStudy(Base):
@@ -62,7 +60,7 @@ class MedicalStudy(Base):
     details: Mapped[dict[str, Any]] = mapped_column(JSON)  # quality, deidentification, image, findings_status
     dicom: Mapped[bytes] = mapped_column(LargeBinary, deferred=True)
     dicom_sha256: Mapped[str] = mapped_column(_Sha)
-    received_at: Mapped[datetime] = mapped_column(_When, index=True)
+    received_at: Mapped[datetime] = mapped_column(Time, index=True)
 
 
 class MedicalReportVersion(Base):
@@ -86,22 +84,17 @@ class MedicalReportVersion(Base):
     sections: Mapped[dict[str, str]] = mapped_column(JSON)
     findings_status: Mapped[dict[str, Any]] = mapped_column(JSON)
     signer: Mapped[str | None] = mapped_column(_Id)
-    signed_at: Mapped[datetime | None] = mapped_column(_When)
+    signed_at: Mapped[datetime | None] = mapped_column(Time)
     addenda: Mapped[list[dict[str, str]]] = mapped_column(JSON)
     previous_sha256: Mapped[str] = mapped_column(_Sha)
     content_sha256: Mapped[str] = mapped_column(_Sha)
-    created_at: Mapped[datetime] = mapped_column(_When)
+    created_at: Mapped[datetime] = mapped_column(Time)
 
 
 @event.listens_for(MedicalReportVersion, "before_update")
 @event.listens_for(MedicalReportVersion, "before_delete")
 def _refuse_change(_mapper: object, _connection: object, row: MedicalReportVersion) -> None:
     raise Conflict("a version of a report is immutable", field="report_id", value=row.report_id)
-
-
-def utc(moment: datetime) -> datetime:
-    """A stored time with its zone (SQLite returns it without)."""
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
 def tenant_key(sessions: sessionmaker[Session], tenant: str) -> bytes:
@@ -206,10 +199,10 @@ def _from_row(row: MedicalReportVersion) -> Report:
         state=row.state,  # type: ignore[arg-type]  # the table's check constraint
         sections=Sections.model_construct(None, **row.sections),
         findings_status=FindingsStatus.model_validate(row.findings_status),
-        created_at=utc(row.created_at),
+        created_at=row.created_at,
         previous_sha256=row.previous_sha256,
         signer=row.signer,
-        signed_at=utc(row.signed_at) if row.signed_at else None,
+        signed_at=row.signed_at,
         addenda=tuple(Addendum.model_validate(a) for a in row.addenda),
     )
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, Boolean, DateTime, Index, Integer, String, Text
+from sqlalchemy import JSON, Boolean, Index, Integer, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
 import verticals.support.memory.tables
 import verticals.support.shop.tables  # noqa: F401  (both register their tables on the shared metadata)
-from verticals.contract import Base
-from verticals.support.shop.tables import Time
+from verticals.contract import Base, Time
 
 
 class TicketRow(Base):
@@ -34,7 +33,7 @@ class TicketRow(Base):
     conversation_id: Mapped[str | None] = mapped_column(String(128))
     model_version: Mapped[str] = mapped_column(String(200))
     actor: Mapped[str] = mapped_column(String(200))
-    created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+    created_at: Mapped[datetime] = mapped_column(Time)
 
 
 class SessionRow(Base):

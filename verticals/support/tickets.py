@@ -177,7 +177,6 @@ def messages_sha256(messages: Sequence[Message]) -> str:
 
 
 def _to_ticket(row: TicketRow) -> Ticket:
-    created = row.created_at if row.created_at.tzinfo else row.created_at.replace(tzinfo=UTC)  # SQLite drops the zone
     return Ticket(
         category=TicketCategory(row.category),
         priority=TicketPriority(row.priority),
@@ -187,7 +186,7 @@ def _to_ticket(row: TicketRow) -> Ticket:
         action=TicketAction.model_validate(row.action) if row.action else None,
         ticket_id=row.ticket_id,
         status=TicketStatus(row.status),
-        created_at=created,
+        created_at=row.created_at,
         customer=row.customer,
         outcome=row.outcome,
         conversation_id=row.conversation_id,

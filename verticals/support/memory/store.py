@@ -114,14 +114,14 @@ class CustomerMemory:
 
     def _add(self, session: Session, row: UnreadTurnRow, fact: Fact, vector: NDArray[np.float32]) -> None:
         """Put a fact in its place in time: it ends the one that held then, and holds until the next statement."""
-        owner, said_at = Owner(row.tenant, row.customer), _utc(row.said_at)
+        owner, said_at = Owner(row.tenant, row.customer), row.said_at
         same_key = session.scalars(select(FactRow).where(*_owned(FactRow, owner), FactRow.key == fact.key)).all()
         held = next((old for old in same_key if _holds(old, said_at)), None)
         if held is not None and held.text == fact.text:
             return
-        ends = [_utc(old.valid_from) for old in same_key if _utc(old.valid_from) > said_at]
+        ends = [old.valid_from for old in same_key if old.valid_from > said_at]
         if held is not None:
-            ends += [_utc(held.valid_to)] if held.valid_to else []
+            ends += [held.valid_to] if held.valid_to else []
             held.valid_to = said_at
         if fact.ended:
             return
@@ -162,12 +162,12 @@ class CustomerMemory:
             episodes = session.scalars(select(EpisodeRow).where(*_owned(EpisodeRow, owner))).all()
         always = [_recollection(row) for row in facts if BY_NAME[row.attribute].always]
         candidates: list[_Kept] = [row for row in facts if not BY_NAME[row.attribute].always]
-        candidates += [row for row in episodes if _utc(row.ended_at) <= at]
+        candidates += [row for row in episodes if row.ended_at <= at]
         candidates = [row for row in candidates if row.embedder == self._embedder.name]
         if not candidates:
             return always
         cosines = np.stack([_unpack(row.vector) for row in candidates]) @ self._embedder.embed_query(query)
-        ages = np.array([(at - _utc(_since(row))) / HALF_LIFE for row in candidates])
+        ages = np.array([(at - _since(row)) / HALF_LIFE for row in candidates])
         scores = cosines * (_FLOOR + (1 - _FLOOR) * 0.5**ages)
         best = [i for i in np.argsort(-scores, kind="stable") if cosines[i] >= related][:k]
         return always + [_recollection(candidates[i]) for i in best]
@@ -212,7 +212,7 @@ def _same_turn(row: UnreadTurnRow) -> tuple[ColumnElement[bool], ...]:
 
 
 def _holds(row: FactRow, at: datetime) -> bool:
-    return _utc(row.valid_from) <= at and (row.valid_to is None or at < _utc(row.valid_to))
+    return row.valid_from <= at and (row.valid_to is None or at < row.valid_to)
 
 
 def _since(row: _Kept) -> datetime:
@@ -221,16 +221,9 @@ def _since(row: _Kept) -> datetime:
 
 def _recollection(row: _Kept) -> Recollection:
     if isinstance(row, EpisodeRow):
-        ended = _utc(row.ended_at)
-        return Recollection("episode", row.text, row.text, row.session_id, None, ended, None, row.session_id)
-    until = None if row.valid_to is None else _utc(row.valid_to)
-    since = _utc(row.valid_from)
-    return Recollection(row.attribute, row.value, row.text, row.session_id, row.turn, since, until, row.fact_id)
-
-
-def _utc(when: datetime) -> datetime:
-    """SQLite drops the zone; every stored time is UTC."""
-    return when if when.tzinfo else when.replace(tzinfo=UTC)
+        return Recollection("episode", row.text, row.text, row.session_id, None, row.ended_at, None, row.session_id)
+    times = (row.valid_from, row.valid_to)
+    return Recollection(row.attribute, row.value, row.text, row.session_id, row.turn, *times, row.fact_id)
 
 
 def _pack(vector: NDArray[np.float32]) -> bytes:

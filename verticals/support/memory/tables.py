@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import DateTime, Index, Integer, LargeBinary, String, Text
+from sqlalchemy import Index, Integer, LargeBinary, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from verticals.contract import Base
+from verticals.contract import Base, Time
 
 
 class FactRow(Base):
@@ -25,8 +25,8 @@ class FactRow(Base):
     text: Mapped[str] = mapped_column(Text)
     session_id: Mapped[str] = mapped_column(String(128))
     turn: Mapped[int] = mapped_column(Integer)
-    valid_from: Mapped[datetime] = mapped_column(DateTime(timezone=True))
-    valid_to: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    valid_from: Mapped[datetime] = mapped_column(Time)
+    valid_to: Mapped[datetime | None] = mapped_column(Time)
     embedder: Mapped[str] = mapped_column(String(200))
     vector: Mapped[bytes] = mapped_column(LargeBinary)  # (dim,) float32, little-endian, unit length
 
@@ -41,7 +41,7 @@ class EpisodeRow(Base):
     session_id: Mapped[str] = mapped_column(String(128), primary_key=True)
     customer: Mapped[str] = mapped_column(String(128))
     text: Mapped[str] = mapped_column(Text)
-    ended_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+    ended_at: Mapped[datetime] = mapped_column(Time)
     embedder: Mapped[str] = mapped_column(String(200))
     vector: Mapped[bytes] = mapped_column(LargeBinary)
 
@@ -56,4 +56,4 @@ class UnreadTurnRow(Base):
     turn: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
     customer: Mapped[str] = mapped_column(String(128))
     text: Mapped[str] = mapped_column(Text)
-    said_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+    said_at: Mapped[datetime] = mapped_column(Time)

@@ -5,15 +5,15 @@ Everything belongs to a tenant. Money is Decimal in Python and whole cents in th
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import JSON, DateTime, Dialect, ForeignKeyConstraint, Index, Integer, String, Text
+from sqlalchemy import JSON, Dialect, ForeignKeyConstraint, Index, Integer, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 from sqlalchemy.types import TypeDecorator
 
-from verticals.contract import Base
+from verticals.contract import Base, Time
 
 CENT = Decimal("0.01")
 
@@ -31,21 +31,6 @@ class Money(TypeDecorator[Decimal]):
     def process_result_value(self, value: int | None, dialect: Dialect) -> Decimal | None:
         """The amount of cents."""
         return None if value is None else Decimal(value) * CENT
-
-
-class Time(TypeDecorator[datetime]):
-    """A time in UTC, whose zone SQLite would lose."""
-
-    impl = DateTime(timezone=True)
-    cache_ok = True
-
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """The same time in UTC."""
-        return None if value is None else value.astimezone(UTC)
-
-    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """The same time, with its zone."""
-        return value if value is None or value.tzinfo else value.replace(tzinfo=UTC)
 
 
 class CustomerRow(Base):
