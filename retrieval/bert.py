@@ -6,13 +6,45 @@ hold it against transformers' own class. Shapes: B batch, T tokens, D width, H h
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from tokenizers import Tokenizer
     from torch import Tensor
+
+FILES = ("config.json", "model.safetensors", "tokenizer.json")
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a folder of `FILES` holds; the tokenizer neither cuts nor pads until it is told to."""
+
+    config: dict[str, Any]
+    weights: dict[str, Tensor]
+    tokenizer: Tokenizer
+
+
+def read_checkpoint(folder: Path, *, remedy: str) -> Checkpoint:
+    """Read a checkpoint.
+
+    Raises:
+        ValueError: a file is missing; `remedy` says what to do then.
+    """
+    from safetensors.torch import load_file
+    from tokenizers import Tokenizer
+
+    if missing := [name for name in FILES if not (folder / name).is_file()]:
+        raise ValueError(f"model_dir: {', '.join(missing)} is missing from {folder.name}. {remedy}")
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    config = json.loads((folder / "config.json").read_text("utf-8"))
+    return Checkpoint(config, load_file(folder / "model.safetensors"), tokenizer)
 
 
 @dataclass(frozen=True)

@@ -6,18 +6,16 @@ sentence-transformers writes them (BertForSequenceClassification with one label,
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from retrieval.bert import BertEncoder
+from retrieval.bert import BertEncoder, read_checkpoint
 from retrieval.documents import Hit
 from retrieval.passages import indexed_text
 
-FILES = ("config.json", "model.safetensors", "tokenizer.json")
 _HEAD = tuple(f"{layer}.{part}" for layer in ("bert.pooler.dense", "classifier") for part in ("weight", "bias"))
 
 
@@ -32,16 +30,10 @@ class CrossEncoder:
     """
 
     def __init__(self, model_dir: Path, *, batch_size: int = 16) -> None:
-        from safetensors.torch import load_file
-        from tokenizers import Tokenizer
-
-        missing = [name for name in FILES if not (model_dir / name).is_file()]
-        if missing:
-            raise ValueError(f"model_dir: {', '.join(missing)} is missing from {model_dir.name}. Save the model there.")
-        config = json.loads((model_dir / "config.json").read_text("utf-8"))
+        read = read_checkpoint(model_dir, remedy="Save the model there.")
+        config, self._weights = read.config, read.weights
         if config.get("model_type") != "bert":
             raise ValueError(f"model_type: only 'bert' is read here (got {config.get('model_type')!r}).")
-        self._weights = load_file(model_dir / "model.safetensors")
         if absent := [name for name in _HEAD if name not in self._weights]:
             raise ValueError(
                 f"model.safetensors: {absent[0]} is missing. A model for sequence classification is needed."
@@ -50,7 +42,7 @@ class CrossEncoder:
             raise ValueError(f"classifier: must have one label, the relevance (got {labels}).")
         bert = {name.removeprefix("bert."): weight for name, weight in self._weights.items()}
         self._encoder = BertEncoder.from_pretrained(bert, config)
-        self._tokenizer = Tokenizer.from_file(str(model_dir / "tokenizer.json"))
+        self._tokenizer = read.tokenizer
         self._tokenizer.enable_truncation(config["max_position_embeddings"], strategy="longest_first")
         self._tokenizer.enable_padding(pad_id=config.get("pad_token_id") or 0)
         self._batch_size = batch_size

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from retrieval.bert import BertEncoder
+from retrieval.bert import BertEncoder, Checkpoint, read_checkpoint
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -61,22 +60,16 @@ class MiniLMEmbedder:
     max_tokens = 256
 
     def __init__(self, model_dir: Path | None = None, *, batch_size: int = 32) -> None:
-        from safetensors.torch import load_file
-        from tokenizers import Tokenizer
-
         folder = packaged_model_dir() if model_dir is None else model_dir
-        for needed in ("config.json", "model.safetensors", "tokenizer.json"):
-            if not (folder / needed).is_file():
-                raise ValueError(f"model_dir: {needed} is missing from {folder.name}. Reinstall {PACKAGE}.")
-        config = json.loads((folder / "config.json").read_text("utf-8"))
+        read = read_minilm(folder)
         with (folder / "model.safetensors").open("rb") as file:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-        self._encoder = BertEncoder.from_pretrained(load_file(folder / "model.safetensors"), config)
-        self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        self._encoder = BertEncoder.from_pretrained(read.weights, read.config)
+        self._tokenizer = read.tokenizer
         self._tokenizer.enable_truncation(self.max_tokens)
-        self._tokenizer.enable_padding(pad_id=config["pad_token_id"])
+        self._tokenizer.enable_padding(pad_id=read.config["pad_token_id"])
         self._batch_size = batch_size
-        self._name, self._dim = f"all-MiniLM-L6-v2@{sha256[:12]}", int(config["hidden_size"])
+        self._name, self._dim = f"all-MiniLM-L6-v2@{sha256[:12]}", int(read.config["hidden_size"])
 
     @property
     def name(self) -> str:
@@ -133,6 +126,15 @@ class MiniLMEmbedder:
         mask_BT = torch.tensor([item.attention_mask for item in encoded], dtype=torch.bool)
         with torch.inference_mode():
             return self._encoder.forward(ids_BT, mask_BT), mask_BT
+
+
+def read_minilm(model_dir: Path | None = None) -> Checkpoint:
+    """Config, weights and tokenizer of MiniLM, for whoever builds on its layers; the package's own if None.
+
+    Raises:
+        ValueError: the folder lacks a file, or the package is not installed.
+    """
+    return read_checkpoint(model_dir or packaged_model_dir(), remedy=f"Reinstall {PACKAGE}.")
 
 
 def packaged_model_dir() -> Path:

@@ -6,19 +6,16 @@ weights are as published. Shapes: B texts, T tokens, D width (384).
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file
-from tokenizers import Tokenizer
 from torch import Tensor
 from torch.nn import functional
 
 from retrieval.bert import BertEncoder
-from retrieval.embed import packaged_model_dir
+from retrieval.embed import read_minilm
 from verticals.support.state.dialogue import Turn
 
 MAX_TOKENS = 128  # of each message; of the customer's the end is cut, of the system's the beginning
@@ -48,12 +45,9 @@ class TurnEncoder:
     """
 
     def __init__(self, model_dir: Path | None = None) -> None:
-        folder = packaged_model_dir() if model_dir is None else model_dir
-        self._config = json.loads((folder / "config.json").read_text("utf-8"))
-        self._bert = BertEncoder.from_pretrained(load_file(folder / "model.safetensors"), self._config)
-        self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-        self._tokenizer.no_truncation()
-        self._tokenizer.no_padding()
+        read = read_minilm(model_dir)
+        self._config, self._tokenizer = read.config, read.tokenizer
+        self._bert = BertEncoder.from_pretrained(read.weights, read.config)
         self._vectors: dict[str, Tensor] = {}
 
     @property

@@ -7,17 +7,16 @@ Shapes: N texts, T tokens, D width, K tasks, R rank, I and O the input and outpu
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from retrieval.bert import BertEncoder
-from retrieval.embed import packaged_model_dir
+from retrieval.embed import read_minilm
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -93,15 +92,9 @@ class TextReader:
     """
 
     def __init__(self, model_dir: Path | None = None) -> None:
-        from safetensors.torch import load_file
-        from tokenizers import Tokenizer
-
-        folder = packaged_model_dir() if model_dir is None else model_dir
-        self.config: dict[str, Any] = json.loads((folder / "config.json").read_text("utf-8"))
-        self.weights: dict[str, Tensor] = load_file(folder / "model.safetensors")
-        self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        read = read_minilm(model_dir)
+        self.config, self.weights, self._tokenizer = read.config, read.weights, read.tokenizer
         self._tokenizer.enable_truncation(MAX_TOKENS)
-        self._tokenizer.no_padding()
 
     def tokenize(self, texts: Sequence[str]) -> list[list[int]]:
         """Token ids of each text, at least two, at most `MAX_TOKENS`."""
