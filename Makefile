@@ -5,6 +5,8 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
+# Test files side by side, each on one thread: more of either would only fight for the cores.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
@@ -38,10 +40,10 @@ run: $(STAMP) ## prepare what is missing, start the API (:8000) and the dashboar
 	@exec $(BIN)/trivium up
 
 test: $(STAMP) ## the whole test suite
-	@$(BIN)/python -m pytest
+	@$(PYTEST)
 
 check: $(STAMP) ## format, lint, types, architecture and the fast tests
-	@$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/mypy && $(BIN)/python -m pytest -m "not slow and not e2e"
+	@$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/mypy && $(PYTEST) -m "not slow and not e2e"
 
 format: $(STAMP) ## format and sort
 	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .

@@ -71,7 +71,7 @@ def start(home: Path) -> Running:
 def stop(running: Running) -> int:
     """Ctrl-C; the exit status."""
     running.process.send_signal(signal.SIGINT)
-    return running.process.wait(30)
+    return running.process.wait(60)
 
 
 @pytest.fixture(scope="session")
