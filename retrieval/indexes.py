@@ -1,8 +1,8 @@
 """Every tenant's view, kept current with SQL and compacted in the background. Ignores documents' checks and ranking.
 
 A process that holds a view reads in the log which revisions later changes touched and looks up how they are now. One
-that holds none loads the newest snapshot of main that belongs to this database and stages whatever that does not have;
-without a snapshot, that is everything. Compaction builds a new main from SQL beside all this. Any number of
+that holds none starts from the newest snapshot that belongs to this database and does the same; without a snapshot, it
+stages all that is stored. Compaction builds a new main from SQL beside all this. Any number of
 processes may do it at any time, or die doing it: a snapshot's folder appears whole, or is refused by its checksums.
 """
 
@@ -21,13 +21,15 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from retrieval import snapshots
 from retrieval.catalog import Catalog, StoredPassage
 from retrieval.dense import on_one_core
 from retrieval.embed import Embedder
 from retrieval.journal import Journal
 from retrieval.passages import indexed_text
 from retrieval.revisions import Revisions
-from retrieval.segment import DRAFT, Segment, SnapshotError
+from retrieval.segment import Segment
+from retrieval.snapshots import DRAFT, SnapshotError
 from retrieval.view import StagedPassage, View
 from retrieval.words import tokenize
 
@@ -107,14 +109,16 @@ class Indexes:
                 return
             now = self._clock()
             self._journal.forget(tenant, ended_before=now - KEEP_REPLACED, logged_before=now - KEEP_LOG, change=change)
-            main = self._build(tenant)
+            main, revisions = self._build(tenant), Revisions.of(self._catalog.revisions(tenant))
+            folder = self._tenant_folder(tenant) / version
             try:
-                main.save(self._tenant_folder(tenant) / version, version=version, embedder=self._embedder.name)
+                snapshots.save(folder, main, revisions, version=version, embedder=self._embedder.name)
                 self._remove_older(tenant, change)
             except OSError as error:  # the documents are committed and memory serves: the next start builds again
                 _log.warning("A snapshot was not saved: %s", error)
             with self._view_locks[tenant]:
-                self._views[tenant] = self._open(tenant, self._catalog.version(tenant) or version, main)
+                compacted = self._view(tenant, version, change, revisions, main)
+                self._views[tenant] = self._advance(tenant, compacted, self._catalog.version(tenant) or version)
 
     def close(self) -> None:
         """Wait for compactions in the background."""
@@ -124,9 +128,21 @@ class Indexes:
     # --- views ------------------------------------------------------------------------------------------------------
 
     def _advance(self, tenant: str, held: View | None, version: str) -> View:
-        touched = None if held is None else self._catalog.touched_since(tenant, held.change)
-        if held is None or touched is None:
-            return self._open(tenant, version, self._load(tenant))
+        """The view of now, from the one that is held, from a snapshot, or from all that is stored."""
+        if held is not None and (view := self._follow(tenant, held, version)) is not None:
+            return view
+        saved = self._load(tenant)
+        if saved is not None and (view := self._follow(tenant, saved, version)) is not None:
+            return view
+        change = self._catalog.last_change(tenant)  # before the states: reading a change twice does no harm
+        empty = Segment.build([], [], vectors_ND=np.zeros((0, self._embedder.dim), np.float32), words=[])
+        return self._view(tenant, version, change, Revisions.of(self._catalog.revisions(tenant)), empty)
+
+    def _follow(self, tenant: str, held: View, version: str) -> View | None:
+        """The next view: what the log names is looked up; None if the log does not reach back."""
+        touched = self._catalog.touched_since(tenant, held.change)
+        if touched is None:
+            return None
         change, ids = touched
         states = self._catalog.revisions(tenant, sorted(ids))
         gone = ids.difference(state.revision_id for state in states)
@@ -136,11 +152,9 @@ class Indexes:
             version, change, held.revisions.changed(gone, states), staged=staged, dim=self._embedder.dim
         )
 
-    def _open(self, tenant: str, version: str, main: Segment) -> View:
-        change = self._catalog.last_change(tenant)  # before the states: reading a change twice does no harm
-        revisions = Revisions.of(self._catalog.revisions(tenant))
-        missing = np.setdiff1d(revisions.ids_R[1:], main.revision_ids_N)
-        staged = self._stage(tenant, [int(revision_id) for revision_id in missing])
+    def _view(self, tenant: str, version: str, change: int, revisions: Revisions, main: Segment) -> View:
+        """A view of these revisions; those that main lacks are staged."""
+        staged = self._stage(tenant, revisions.others(main.revision_ids_N).tolist())
         return View.of(version, change, revisions, main=main, staged=staged, dim=self._embedder.dim)
 
     def _stage(self, tenant: str, revision_ids: Sequence[int]) -> list[StagedPassage]:
@@ -172,8 +186,8 @@ class Indexes:
             vectors.append(np.frombuffer(b"".join(self._vectors(page)), "<f4").reshape(len(page), -1))
         return Segment.build(row_ids, revision_ids, vectors_ND=np.concatenate(vectors), words=words)
 
-    def _load(self, tenant: str) -> Segment:
-        """The newest snapshot of this database, or an empty segment."""
+    def _load(self, tenant: str) -> View | None:
+        """The newest snapshot of this database as it was saved; None without one."""
         folder = self._tenant_folder(tenant)
         changes = {
             path: change
@@ -182,10 +196,12 @@ class Indexes:
         }
         for path in sorted(changes, key=lambda path: -changes[path]):
             try:
-                return Segment.load(path, embedder=self._embedder.name)
+                main, revisions = snapshots.load(path, embedder=self._embedder.name)
             except SnapshotError as error:
                 _log.warning("A snapshot is of no use: %s", error)
-        return Segment.build([], [], vectors_ND=np.zeros((0, self._embedder.dim), np.float32), words=[])
+            else:
+                return self._view(tenant, path.name, changes[path], revisions, main)
+        return None
 
     def _remove_older(self, tenant: str, change: int) -> None:
         for path in self._tenant_folder(tenant).iterdir():

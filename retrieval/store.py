@@ -7,6 +7,7 @@ what is deleted or closed.
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 from sqlalchemy.orm import Session, sessionmaker
 
 from retrieval.catalog import Catalog
+from retrieval.dense import on_one_core
 from retrieval.documents import Document, DocumentInfo, Duplicate, Hit, IngestReport, Passage, Problem
 from retrieval.duplicates import find_duplicates
 from retrieval.embed import Embedder
@@ -31,6 +33,7 @@ MAX_K = 100
 MAX_QUERY_CHARS = 4_000  # far beyond what the embedder reads
 _CANDIDATES = 50  # from each index, at least
 _RERANKED = 20  # hits, at least
+_log = logging.getLogger(__name__)
 
 
 def _utc_now() -> datetime:
@@ -61,6 +64,8 @@ class KnowledgeBase:
         self._catalog, self._journal = Catalog(sessions), Journal(sessions)
         self._embedder, self._clock = embedder, clock
         self._indexes = Indexes(self._catalog, self._journal, embedder, index_dir, clock=clock)
+        self._warm_up: threading.Thread | None = None
+        self._closing = threading.Event()
         self._write_locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
 
     def ingest(self, documents: Iterable[Document], *, tenant: str, on_progress: Progress = silent) -> IngestReport:
@@ -87,10 +92,11 @@ class KnowledgeBase:
                     edited.append(document)
                 elif old_acl != tuple(sorted(document.acl)):
                     acls[document.doc_id] = document.acl
+            new = [document for document in edited if document.doc_id not in known]
             same = find_duplicates(
-                [document for document in edited if document.doc_id not in known],
+                new,
                 beside=[document for document in edited if document.doc_id in known],
-                stored=self._catalog.signatures(tenant),
+                stored=self._catalog.signatures(tenant) if new else {},
                 load=partial(self._catalog.get_documents, tenant),
             )
             fresh = [document for document in edited if document.doc_id not in same]
@@ -124,8 +130,19 @@ class KnowledgeBase:
         """Index anew all that is stored, and save that; done in the background when enough has changed."""
         self._indexes.compact(tenant)
 
+    def warm_up(self) -> None:
+        """Search once for every tenant in the background, so that no customer waits while indexes and models are read.
+
+        A search meanwhile waits for its own tenant's indexes alone.
+        """
+        self._warm_up = threading.Thread(target=self._search_all, daemon=True, name="warm-up")
+        self._warm_up.start()
+
     def close(self) -> None:
-        """Wait for what is done in the background."""
+        """Wait for what is done in the background; warming up ends with the tenant at hand."""
+        self._closing.set()
+        if self._warm_up is not None:
+            self._warm_up.join()
         self._indexes.close()
 
     @property
@@ -179,9 +196,9 @@ class KnowledgeBase:
         ranked = view.search(query, query_D, groups=acl, at=at, depth=max(_CANDIDATES, 4 * k))
         wanted = k if self._reranker is None else max(_RERANKED, k)
         hits: list[Hit] = []
-        for start in range(0, len(ranked), 2 * wanted):  # one round, unless the index is behind
+        for start in range(0, len(ranked), wanted):  # one round, unless the index is behind
             if len(hits) < wanted:
-                hits += self._hits(tenant, ranked[start : start + 2 * wanted], query_D, acl=acl, at=at)
+                hits += self._hits(tenant, ranked[start : start + wanted], query_D, acl=acl, at=at)
         return (hits if self._reranker is None else rerank(self._reranker, query, hits[:wanted]))[:k]
 
     def _hits(
@@ -208,6 +225,16 @@ class KnowledgeBase:
         if vector is None:
             vector = self._embedder.embed([indexed_text(passage.title, passage.heading, passage.text)])[0].tobytes()
         return float(np.clip(np.frombuffer(vector, "<f4") @ query_D, -1, 1))
+
+    def _search_all(self) -> None:
+        with on_one_core():
+            for tenant in self._catalog.tenants():
+                if self._closing.is_set():
+                    return
+                try:
+                    self.search("any", tenant=tenant)
+                except Exception as error:  # noqa: BLE001 - nobody waits for it, and the first search tries again
+                    _log.warning("A tenant's indexes were not opened: %s", type(error).__name__)
 
     def _moment(self, as_of: datetime | None) -> datetime:
         if as_of is not None and as_of.tzinfo is None:

@@ -7,7 +7,7 @@ went since stays in its segment but is not allowed in any search.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 import numpy as np
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from retrieval import fusion
 from retrieval.lexical import Query
-from retrieval.revisions import Revisions
+from retrieval.revisions import Revisions, microseconds
 from retrieval.segment import Segment
 
 # Dense, BM25. Customers rarely use an article's words, so the lexical side only lifts what both find and what dense
@@ -23,6 +23,7 @@ from retrieval.segment import Segment
 RANK_WEIGHTS = (1.0, 0.2)
 
 MIN_STAGED = 2_000  # passages to compact for, at least, and at least a tenth of main
+_MOST_SIGHTS = 32
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,14 @@ class StagedPassage:
 
 
 @dataclass(frozen=True)
+class _Sight:
+    """The rows that some readers see: a mask for each segment, None for all. It holds for all of `moments`."""
+
+    moments: range
+    allowed: tuple[NDArray[np.bool_] | None, ...]
+
+
+@dataclass(frozen=True)
 class View:
     """What a search needs, immutable. `change` is the last line of the log that it knows at least."""
 
@@ -46,6 +55,7 @@ class View:
     main_slots_N: NDArray[np.int64]  # the revision's slot of each row of main
     staged: tuple[StagedPassage, ...]
     staging: Segment
+    _sights: dict[frozenset[str], _Sight] = field(default_factory=dict, compare=False)  # by the reader's groups
 
     @classmethod
     def of(
@@ -91,18 +101,27 @@ class View:
         Returns:
             (row id of the passage, fused score), best first.
         """
-        segments, words = (self.main, self.staging), Query.over([self.main.lexical, self.staging.lexical], query)
-        visible_R = self.revisions.visible(groups, at)
+        segments = (self.main, self.staging) if len(self.staging) else (self.main,)
+        words = Query.over([segment.lexical for segment in segments], query)
         near, worded = [], []
-        for segment, slots in zip(segments, (self.main_slots_N, self._staging_slots), strict=True):
-            allowed = visible_R[slots]
+        for segment, allowed in zip(segments, self._sight(groups, microseconds(at)).allowed, strict=False):
             near.append((segment, *segment.dense.nearest(query_D, k=depth, allowed=allowed)))
             worded.append((segment, *segment.lexical.best(words, k=depth, allowed=allowed)))
         return fusion.reciprocal_rank([_merged(near, depth), _merged(worded, depth)], weights=RANK_WEIGHTS)
 
-    @property
-    def _staging_slots(self) -> NDArray[np.int64]:
-        return self.revisions.slots(self.staging.revision_ids_N)
+    def _sight(self, groups: Collection[str], moment: int) -> _Sight:
+        """Kept for the next search of readers in these groups, as long as no revision begins or ends."""
+        reader = self.revisions.groups.intersection(groups)
+        sight = self._sights.get(reader)
+        if sight is None or moment not in sight.moments:
+            visible_R = self.revisions.visible(reader, moment)
+            slots = self.main_slots_N, self.revisions.slots(self.staging.revision_ids_N)
+            masks = (visible_R[slots_N] for slots_N in slots)
+            sight = _Sight(self.revisions.unchanged(moment), tuple(None if mask.all() else mask for mask in masks))
+            if len(self._sights) >= _MOST_SIGHTS:
+                self._sights.clear()
+            self._sights[reader] = sight
+        return sight
 
 
 def _merged(parts: Sequence[tuple[Segment, NDArray[np.int64], NDArray[np.float32]]], depth: int) -> list[int]:

@@ -65,6 +65,7 @@ def serve(kit: Kit, *, dashboards: bool, on_ready: Callable[[str, str | None, st
         timeout_graceful_shutdown=STOP_TIMEOUT_S,
     )
     server = uvicorn.Server(config)
+    kit.resources.retriever.warm_up()
     with _dashboards(settings, api_url=api_url, key=key, wanted=dashboards) as page_url:
         waiting = threading.Thread(
             target=_announce, args=(server, api_url, page_url, lambda: on_ready(api_url, page_url, key)), daemon=True

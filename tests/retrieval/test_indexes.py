@@ -100,6 +100,21 @@ def test_a_change_of_access_alone_adds_no_revision(
     assert kb.search("costs", tenant="t") == []
 
 
+def test_documents_begin_and_end_while_nothing_changes(open_at: Callable[..., KnowledgeBase], clock: Clock) -> None:
+    kb = open_at()
+    kb.ingest([Document("a", "A", "old words", valid_to=START + HOUR)], tenant="t")
+    kb.ingest([Document("b", "B", "new words", valid_from=START + 2 * HOUR)], tenant="t")
+    kb.ingest([Document("c", "C", "closed words", acl=("staff",))], tenant="t")
+
+    said = []
+    for hours in (0, 1, 2, 1, 0):
+        clock.now = START + hours * HOUR
+        said.append([sorted(texts(kb.search("words", tenant="t", acl=acl))) for acl in ((), ("staff",), ())])
+
+    shown = [["old words"], [], ["new words"], [], ["old words"]]
+    assert said == [[words, ["closed words", *words], words] for words in shown]
+
+
 @pytest.mark.parametrize(
     ("start", "end", "reason"),
     [
@@ -232,6 +247,49 @@ def test_a_compaction_that_ends_late_undoes_no_change_and_removes_no_newer_snaps
     assert sorted(texts(open_at().search("words", tenant="t"))) == ["new words", "other words"]
     newest = Catalog(sessions).version("t")
     assert newest in [path.name for path in index_dir.glob("*/*")]
+
+
+def test_a_restart_follows_what_changed_since_the_snapshot(open_at: Callable[..., KnowledgeBase], clock: Clock) -> None:
+    kb = open_at()
+    kb.ingest([Document(name, name, f"words of {name}") for name in "abcd"], tenant="t")
+    kb.ingest([Document("e", "e", "words of e", acl=("staff",))], tenant="t")
+    kb.compact("t")
+    clock.now += HOUR
+    kb.delete("a", "t")
+    kb.ingest([Document("b", "b", "words of b", acl=("leads",)), Document("c", "c", "new words")], tenant="t")
+    kb.ingest([Document("e", "e", "words of e"), Document("f", "f", "words of f")], tenant="t")
+
+    again = open_at()
+
+    assert sorted(texts(again.search("words", tenant="t"))) == ["new words", "words of d", "words of e", "words of f"]
+    assert sorted(texts(again.search("words", tenant="t", acl=["leads"], as_of=START))) == [
+        *("words of b", "words of c", "words of d", "words of e")
+    ]
+
+
+def test_what_comes_while_a_snapshot_is_made_is_found_after_a_restart(
+    open_at: Callable[..., KnowledgeBase],
+    sessions: sessionmaker[Session],
+    embedder_class: type[Any],
+    index_dir: Path,
+    clock: Clock,
+) -> None:
+    kb = open_at()
+    kb.ingest([Document("a", "A", "old words"), Document("b", "B", "other words")], tenant="t")
+
+    class Interrupted(Catalog):
+        """After it has read for a compaction, another process changes much."""
+
+        def all_passages(self, tenant: str, embedder: str) -> Any:
+            yield from super().all_passages(tenant, embedder)
+            kb.delete("a", tenant)
+            kb.ingest([Document("b", "B", "other words", acl=("staff",)), Document("c", "C", "new words")], tenant="t")
+
+    Indexes(Interrupted(sessions), Journal(sessions), embedder_class(), index_dir, clock=clock).compact("t")
+
+    assert len(list(index_dir.glob("*/*/manifest.json"))) == 1
+    assert texts(open_at().search("words", tenant="t")) == ["new words"]
+    assert sorted(texts(open_at().search("words", tenant="t", acl=["staff"]))) == ["new words", "other words"]
 
 
 def test_a_half_written_snapshot_is_never_read(open_at: Callable[..., KnowledgeBase], index_dir: Path) -> None:

@@ -285,7 +285,11 @@ def _empty(path: Path) -> None:
 
 @pytest.mark.parametrize("damage", [_remove, _cut_short, _flip_a_bit, _empty])
 @pytest.mark.parametrize(
-    "name", ["manifest.json", "rows.npy", "dense.faiss", "bm25/vocabulary.json", "bm25/counts.npy"]
+    "name",
+    [
+        *("manifest.json", "rows.npy", "dense.faiss", "bm25/vocabulary.json", "bm25/counts.npy"),
+        *("revisions/states.npy", "revisions/acls.json"),
+    ],
 )
 def test_a_damaged_snapshot_is_noticed_and_built_again(
     open_kb: OpenKb, index_dir: Path, caplog: pytest.LogCaptureFixture, damage: Callable[[Path], None], name: str
