@@ -141,20 +141,23 @@ def choose_evidence(
     Returns:
         Spans best first, the sentences of each in their order.
     """
-    split = [split_sentences(hit.text, heading=hit.heading.split(" > ")[-1]) for hit in passages]
-    sentences = [[sentence for sentence in of_one if usable(sentence.text)] for of_one in split]
-    shared = _shared_words(question, sentences)
+    useful: dict[int, list[Sentence]] = {}
+    for index in _own_document_first(passages):
+        hit = passages[index]
+        split = split_sentences(hit.text, heading=hit.heading.split(" > ")[-1])
+        if sentences := [sentence for sentence in split if usable(sentence.text)]:
+            useful[index] = sentences
+        if len(useful) == spans:
+            break
     chosen: list[Evidence] = []
-    useful = [index for index in _own_document_first(passages) if sentences[index]]
-    for index in useful[:spans]:
+    for (index, sentences), shared in zip(useful.items(), _shared_words(question, list(useful.values())), strict=True):
         hit = passages[index]
         context = f"{hit.title}. {hit.heading}" if hit.heading else hit.title
-        starts = range(max(1, len(sentences[index]) - length + 1))
-        scores = [sum(_joined(shared[index][start : start + length]).values()) for start in starts]
-        best = int(np.argmax(scores))
+        starts = range(max(1, len(sentences) - length + 1))
+        best = int(np.argmax([sum(_joined(shared[start : start + length]).values()) for start in starts]))
         chosen += [
             Evidence(sentence.text, index, context, hit.doc_id, span=(sentence.start, sentence.end))
-            for sentence in sentences[index][best : best + length]
+            for sentence in sentences[best : best + length]
         ]
     return chosen
 

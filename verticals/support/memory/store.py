@@ -67,8 +67,7 @@ class CustomerMemory:
 
     def note(self, owner: Owner, *, session: Session, session_id: str, turn: int, text: str, said_at: datetime) -> None:
         """Keep a message for later reading, in the caller's open transaction: nothing is lost if we stop now."""
-        row = UnreadTurnRow(session_id=session_id, turn=turn, text=text, said_at=said_at, **vars(owner))
-        session.merge(row)
+        session.add(UnreadTurnRow(session_id=session_id, turn=turn, text=text, said_at=said_at, **vars(owner)))
 
     def digest(self, owner: Owner | None = None) -> int:
         """Read what was noted, of one customer or of all, the oldest first. Doing it twice changes nothing.
