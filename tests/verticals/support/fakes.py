@@ -69,14 +69,13 @@ class ListRetriever:
     def __init__(self, hits: Sequence[Hit] = (), *, tenant: str = "demo") -> None:
         self.hits, self.tenant = list(hits), tenant
         self.queries: list[str] = []
-        self.embedded: list[str] = []
+        self.vectors: list[NDArray[np.float32] | None] = []
         self.embedder = WordEmbedder()
 
     def version(self, tenant: str) -> str | None:
         return "v1" if tenant == self.tenant else None
 
     def embed_query(self, text: str) -> NDArray[np.float32]:
-        self.embedded.append(text)
         return self.embedder.embed_query(text)
 
     def search(
@@ -89,6 +88,7 @@ class ListRetriever:
         query_D: NDArray[np.float32] | None = None,
     ) -> list[Hit]:
         self.queries.append(query)
+        self.vectors.append(query_D)
         return self.hits[:k] if tenant == self.tenant else []
 
 
