@@ -88,13 +88,13 @@ class NoArticles:
     def version(self, tenant: str) -> None:
         """It has none."""
 
-    def search(self, query: str, *, tenant: str, acl: Any = (), k: int = 5) -> list[Any]:
+    def embed_query(self, text: str) -> NDArray[np.float32]:
+        """One."""
+        return self.embedder.embed_query(text)
+
+    def search(self, query: str, *, tenant: str, acl: Any = (), k: int = 5, query_D: Any = None) -> list[Any]:
         """Nothing."""
         return []
-
-    def similarities(self, query: str, texts: Any) -> list[float]:
-        """Of nothing."""
-        return [0.0 for _ in texts]
 
 
 class Shop:

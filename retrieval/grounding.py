@@ -6,20 +6,20 @@ furniture") can pass, a correct free paraphrase can fail. It errs towards failin
 
 from __future__ import annotations
 
+import math
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import Stemmer
-from numpy.typing import ArrayLike
 
 from retrieval.documents import Hit
-from retrieval.sentences import SENTENCE_END, split_sentences
+from retrieval.sentences import SENTENCE_END, Sentence, split_sentences
+from retrieval.words import tokenize
 
 MAX_SENTENCE_CHARS = 600
-
-Similarity = Callable[[str, Sequence[str]], ArrayLike]  # (question, texts) -> cosines, shape (texts,)
 
 
 def _words(text: str) -> frozenset[str]:
@@ -119,20 +119,21 @@ def choose_evidence(
     question: str,
     passages: Sequence[Hit],
     *,
-    similarity: Similarity | None = None,
     usable: Callable[[str], bool] = lambda sentence: True,
     length: int = 3,
     spans: int = 3,
 ) -> list[Evidence]:
     """What to answer `question` from: `length` neighbouring sentences of each of `spans` passages.
 
-    Neighbours rather than the best single sentences, because "Until then you can undo it" says nothing alone. After the
-    best passage come the others of its document, then the rest: an opening line is completed by its own article.
+    Neighbours rather than the best single sentences, because "Until then you can undo it" says nothing alone: those
+    that share most with the question, the first ones if several do. Words that few sentences of the passages hold count
+    most. This was measured against vectors of sentences, which cost a model and chose worse (`benchmarks/evidence.py`).
+    After the best passage come the others of its document, then the rest: an opening line is completed by its own
+    article.
 
     Args:
         question: In self-contained words.
         passages: Hits, best first.
-        similarity: Chooses the neighbours; shared words choose if None.
         usable: Sentences for which this is false are left out; a passage of such sentences alone is passed over.
         length: Sentences of a span, at least 1.
         spans: Passages, at least 1.
@@ -140,23 +141,24 @@ def choose_evidence(
     Returns:
         Spans best first, the sentences of each in their order.
     """
-    chosen: list[Evidence] = []
+    useful: dict[int, list[Sentence]] = {}
     for index in _own_document_first(passages):
         hit = passages[index]
+        split = split_sentences(hit.text, heading=hit.heading.split(" > ")[-1])
+        if sentences := [sentence for sentence in split if usable(sentence.text)]:
+            useful[index] = sentences
+        if len(useful) == spans:
+            break
+    chosen: list[Evidence] = []
+    for (index, sentences), shared in zip(useful.items(), _shared_words(question, list(useful.values())), strict=True):
+        hit = passages[index]
         context = f"{hit.title}. {hit.heading}" if hit.heading else hit.title
-        sentences = [s for s in split_sentences(hit.text, heading=hit.heading.split(" > ")[-1]) if usable(s.text)]
-        if not sentences:
-            continue
         starts = range(max(1, len(sentences) - length + 1))
-        texts = [" ".join(s.text for s in sentences[start : start + length]) for start in starts]
-        scores = [0.0] if len(texts) == 1 else _score(question, [f"{context}: {text}" for text in texts], similarity)
-        best = int(np.argmax(scores))
+        best = int(np.argmax([sum(_joined(shared[start : start + length]).values()) for start in starts]))
         chosen += [
             Evidence(sentence.text, index, context, hit.doc_id, span=(sentence.start, sentence.end))
             for sentence in sentences[best : best + length]
         ]
-        if len({evidence.source for evidence in chosen}) == spans:
-            break
     return chosen
 
 
@@ -164,11 +166,20 @@ def _own_document_first(passages: Sequence[Hit]) -> list[int]:
     return sorted(range(len(passages)), key=lambda i: passages[i].doc_id != passages[0].doc_id)  # stable
 
 
-def _score(question: str, texts: Sequence[str], similarity: Similarity | None) -> ArrayLike:
-    if similarity is not None:
-        return similarity(question, texts)
-    wanted = set(content_stems(question))
-    return [float(len(wanted & set(content_stems(text)))) for text in texts]
+def _shared_words(question: str, passages: Sequence[Sequence[Sentence]]) -> list[list[dict[str, float]]]:
+    """For each sentence of each passage the words that it shares with the question, with their rarity (BM25's idf)."""
+    asked, *said = tokenize([question, *(sentence.text for sentences in passages for sentence in sentences)])
+    held = Counter(word for words in said for word in set(words))
+    rarity = {word: math.log(1 + (len(said) - held[word] + 0.5) / (held[word] + 0.5)) for word in dict.fromkeys(asked)}
+    words = iter(said)
+    return [
+        [{word: rarity[word] for word in dict.fromkeys(next(words)) if word in rarity} for _ in sentences]
+        for sentences in passages
+    ]
+
+
+def _joined(words: Iterable[dict[str, float]]) -> dict[str, float]:
+    return {word: weight for of_one in words for word, weight in of_one.items()}
 
 
 def find_support(

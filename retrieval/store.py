@@ -164,8 +164,19 @@ class KnowledgeBase:
         """A passage by id as of a time (None: now); None if there is none that the caller may see."""
         return self._catalog.passage(tenant, passage_id, groups=acl, at=self._moment(as_of))
 
+    def embed_query(self, text: str) -> NDArray[np.float32]:
+        """The vector of a query, (dim,), fp32, of length 1: for `search` and for whoever else needs it."""
+        return self._embedder.embed_query(_readable(text))
+
     def search(
-        self, query: str, *, tenant: str, acl: Sequence[str] = (), k: int = 5, as_of: datetime | None = None
+        self,
+        query: str,
+        *,
+        tenant: str,
+        acl: Sequence[str] = (),
+        k: int = 5,
+        as_of: datetime | None = None,
+        query_D: NDArray[np.float32] | None = None,
     ) -> list[Hit]:
         """The k best passages that the caller may see, best first; fewer if there are no more.
 
@@ -179,12 +190,13 @@ class KnowledgeBase:
             k: 1 to 100.
             as_of: Search what was valid then, or will be, with a time zone; None for now. Replaced versions are kept
                 for a year. What was deleted since, and what the caller may not see today, is not found.
+            query_D: What `embed_query` gave for this query; computed if None.
         Raises:
             ValueError: the query is blank, k is out of range, as_of lacks a time zone, or the tenant's name is empty or
                 too long.
         """
         _check_tenant(tenant)
-        query = query[:MAX_QUERY_CHARS].encode("utf-8", "replace").decode()
+        query = _readable(query)
         if not query.strip():
             raise ValueError("query: must not be blank.")
         if not 1 <= k <= MAX_K:
@@ -192,7 +204,7 @@ class KnowledgeBase:
         at, view = self._moment(as_of), self._indexes.view(tenant)
         if view is None or not len(view):
             return []
-        query_D = self._embedder.embed_query(query)
+        query_D = self._embedder.embed_query(query) if query_D is None else query_D
         ranked = view.search(query, query_D, groups=acl, at=at, depth=max(_CANDIDATES, 4 * k))
         wanted = k if self._reranker is None else max(_RERANKED, k)
         hits: list[Hit] = []
@@ -241,17 +253,16 @@ class KnowledgeBase:
             raise ValueError(f"as_of: must have a time zone (got {as_of.isoformat()}).")
         return self._clock() if as_of is None else as_of
 
-    def similarities(self, query: str, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Cosine of the query and each text, shape (texts,): what `Hit.similarity` is to a passage."""
-        cosines: NDArray[np.float32] = self._embedder.embed(texts) @ self._embedder.embed_query(query)
-        return cosines
-
     def _vectors(self, tenant: str, passages: Sequence[Passage], on_progress: Progress) -> dict[str, bytes]:
         """Vector of each passage; what is stored under the same id, and so of the same words, is not computed again."""
         texts = {p.passage_id: indexed_text(p.title, p.heading, p.text) for p in passages}
         vectors = self._catalog.vectors(tenant, list(texts), self._embedder.name)
         missing = {key: text for key, text in texts.items() if key not in vectors}
         return vectors | embed(self._embedder, missing, on_progress)
+
+
+def _readable(query: str) -> str:
+    return query[:MAX_QUERY_CHARS].encode("utf-8", "replace").decode()
 
 
 def _check_tenant(tenant: str) -> None:

@@ -226,13 +226,17 @@ def ingest(
 ) -> None:
     """Add a folder of articles to the knowledge base; unchanged and doubled ones are skipped, bad ones reported."""
     from retrieval.ingest import FORMATS, read_folder
+    from verticals.support.ingesting import ingest as take_in
+    from verticals.support.ingesting import open_guard
 
     if not folder.is_dir():
         raise NotFound("must be a folder", field="DIR", value=str(folder))
     console = Console()
     with _open_kit() as kit, show_progress() as on_progress:
         documents, problems = read_folder(folder, suffixes=FORMATS, on_progress=on_progress)
-        done = kit.resources.retriever.ingest(documents, tenant=tenant, on_progress=on_progress)
+        knowledge = kit.resources.retriever
+        guard = open_guard(knowledge.embedder, kit.sessions)
+        done = take_in(knowledge, guard, documents, tenant=tenant, on_progress=on_progress)
     console.print(f"added {done.added}, replaced {done.replaced}, unchanged {done.unchanged}", highlight=False)
     for same in done.duplicates:
         console.print(f"[dim]duplicate[/dim] {plain(f'{same.doc_id} says what {same.kept} says')}", highlight=False)

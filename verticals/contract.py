@@ -28,7 +28,9 @@ from sqlalchemy.orm import DeclarativeBase, Session, sessionmaker
 from sqlalchemy.types import TypeDecorator
 
 if TYPE_CHECKING:  # LangChain takes a second to import; the command line and the pages only read schemas
+    import numpy as np
     from langchain_core.language_models import BaseChatModel
+    from numpy.typing import NDArray
 
     from core_model.generation import TextEngine
     from retrieval.documents import Hit
@@ -228,8 +230,16 @@ class ModelRegistry(Protocol):
 class Retriever(Protocol):
     """The part of `retrieval.store.KnowledgeBase` that a vertical needs."""
 
-    def search(self, query: str, *, tenant: str, acl: Sequence[str] = (), k: int = 5) -> list[Hit]:
-        """The k best passages that `tenant` may see, best first."""
+    def search(
+        self,
+        query: str,
+        *,
+        tenant: str,
+        acl: Sequence[str] = (),
+        k: int = 5,
+        query_D: NDArray[np.float32] | None = None,
+    ) -> list[Hit]:
+        """The k best passages that `tenant` may see, best first; `query_D`, the query's vector, spares the model."""
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
@@ -136,14 +135,18 @@ def test_evidence_is_neighbouring_sentences_of_the_best_passages() -> None:
     ]
 
 
-def test_similarity_chooses_the_neighbours_when_given() -> None:
-    def similarity(question: str, texts: Sequence[str]) -> list[float]:
-        assert all(text.startswith("Title: ") for text in texts)
-        return [float("grey" in text) for text in texts]
+def test_words_that_few_sentences_hold_choose_the_neighbours() -> None:
+    text = "Parcels cost $5. Parcels by van cost $9. Parcels need a street. A locker opens with a code."
 
-    assert [e.text for e in choose_evidence("refunds?", [_hit(LONG)], similarity=similarity, length=1)] == [
-        "Five is grey."
-    ]
+    chosen = choose_evidence("What do parcels cost with a locker?", [_hit(text)], length=1)
+
+    assert [e.text for e in chosen] == ["A locker opens with a code."]
+
+
+def test_a_chinese_question_chooses_by_its_words() -> None:
+    text = "标准配送需要三天。\n\n大件家具请预约。\n\n退款五天内到账。"
+
+    assert [e.text for e in choose_evidence("退款多久到账？", [_hit(text)], length=1)] == ["退款五天内到账。"]
 
 
 def test_unusable_sentences_are_never_evidence() -> None:

@@ -20,12 +20,15 @@ from collections.abc import Callable, Generator
 from datetime import UTC, datetime
 from typing import Any, cast
 
+import numpy as np
 from langchain_core.language_models import BaseChatModel
 from langchain_core.runnables import RunnableConfig
 from langgraph.graph import END, START, StateGraph
 from langgraph.runtime import Runtime
+from numpy.typing import NDArray
 
-from retrieval.grounding import Similarity, choose_evidence
+from retrieval.documents import Hit
+from retrieval.grounding import choose_evidence
 from verticals.contract import Retriever, TriviumError
 from verticals.support.actions import action_id_of
 from verticals.support.answering import is_instruction, write_answer
@@ -34,7 +37,7 @@ from verticals.support.memory.store import Owner, Recollection
 from verticals.support.planning import Proposal
 from verticals.support.policy import Step, sorry
 from verticals.support.prompting import tenant_option
-from verticals.support.safety.guard import ALLOWED, Guard
+from verticals.support.safety.guard import ALLOWED, Guard, Verdict
 from verticals.support.schemas import ActionEvent, ActionStatus, ChatEvent, DoneEvent, HandoffEvent, TicketEvent
 from verticals.support.shop.tool import Shopper
 from verticals.support.tickets import TicketDesk
@@ -70,7 +73,7 @@ class SupportAgent:
         retriever: Finds passages of the caller's tenant.
         desk: Opens tickets.
         desks: For sessions; without them there is only the chat.
-        similarity: Cosines of a question and texts, to choose evidence; shared words decide if None.
+        embed: Gives the vector of a query, which verdict, memory and search share; each computes its own if None.
         answerable_similarity: See `ANSWERABLE_SIMILARITY`.
         may_draft: Whether the model that serves now is good enough to draft; asked at each answer.
         guard: Judges messages, cleans passages, filters answers; without it everything is believed and said.
@@ -83,13 +86,13 @@ class SupportAgent:
         desk: TicketDesk,
         *,
         desks: Desks | None = None,
-        similarity: Similarity | None = None,
+        embed: Callable[[str], NDArray[np.float32]] | None = None,
         answerable_similarity: float = ANSWERABLE_SIMILARITY,
         may_draft: Callable[[], bool] = lambda: True,
         guard: Guard | None = None,
     ) -> None:
         self._chat_model, self._retriever, self._desk, self._desks = chat_model, retriever, desk, desks
-        self._similarity, self._answerable_similarity = similarity, answerable_similarity
+        self._embed, self._answerable_similarity = embed, answerable_similarity
         self._may_draft, self._guard = may_draft, guard
         graph = self._draw()
         self._graph = graph.compile()
@@ -153,17 +156,22 @@ class SupportAgent:
     # --- nodes -----------------------------------------------------------------------------------------------------
 
     def read(self, state: State, runtime: Runtime[Turn]) -> State:
-        """Window, verdict and intent, and what is remembered of the customer."""
+        """Window, verdict and intent, and what is remembered of the customer.
+
+        The only place where a message is embedded: verdict, memory and search share the vector.
+        """
         turn = runtime.context
         window = read_window(turn.messages)
-        query = standalone_query(window)
+        said, query = window[-1].content, standalone_query(window)
+        query_D = self._embed(query) if self._embed else None
         return {
             "window": window,
-            "verdict": self._guard.check_request(window[-1].content) if self._guard else ALLOWED,
+            "verdict": self._check(said, query_D if query == said.strip() else None),
             "intent": read_intent(window),
             "query": query,
+            "query_D": query_D,
             "step": None,
-            "recalled": self._recall(turn, query),
+            "recalled": self._recall(turn, query, query_D),
         }
 
     def refuse(self, state: State, runtime: Runtime[Turn]) -> State:
@@ -182,7 +190,7 @@ class SupportAgent:
         """Say so at once, then write the ticket."""
         say(runtime, _with_care(state, HAND_OVER))
         turn = runtime.context
-        hits = self._retriever.search(state["query"], tenant=turn.context.tenant, k=NUM_PASSAGES)
+        hits = self._search(state, turn)
         ticket = self._desk.open(state["window"], turn.context, conversation_id=turn.conversation_id, hits=hits)
         runtime.stream_writer(ChatEvent(TicketEvent(ticket=ticket)))
         turn.learned["offers"] = 0
@@ -252,13 +260,11 @@ class SupportAgent:
 
     def retrieve(self, state: State, runtime: Runtime[Turn]) -> State:
         """Passages and, among their sentences, the evidence; what addresses the assistant is left out."""
-        hits = self._retriever.search(state["query"], tenant=runtime.context.context.tenant, k=NUM_PASSAGES)
+        hits = self._search(state, runtime.context)
         if self._guard is None:
-            return {"hits": hits, "evidence": choose_evidence(state["query"], hits, similarity=self._similarity)}
-        hits = self._guard.clean_passages(hits)
-        evidence = choose_evidence(
-            state["query"], hits, similarity=self._similarity, usable=lambda sentence: not is_instruction(sentence)
-        )
+            return {"hits": hits, "evidence": choose_evidence(state["query"], hits)}
+        hits = self._guard.clean_passages(hits, tenant=runtime.context.context.tenant)
+        evidence = choose_evidence(state["query"], hits, usable=lambda sentence: not is_instruction(sentence))
         return {"hits": hits, "evidence": evidence}
 
     def answer(self, state: State, runtime: Runtime[Turn]) -> State:
@@ -317,11 +323,19 @@ class SupportAgent:
         shown = self._guard.output_filter(own=said, published=[hit.text for hit in state["hits"]])
         return lambda text: shown.feed(text) + shown.finish()
 
-    def _recall(self, turn: Turn, query: str) -> list[Recollection]:
+    def _check(self, said: str, said_D: NDArray[np.float32] | None) -> Verdict:
+        return self._guard.check_request(said, vector_D=said_D) if self._guard else ALLOWED
+
+    def _search(self, state: State, turn: Turn) -> list[Hit]:
+        return self._retriever.search(
+            state["query"], tenant=turn.context.tenant, k=NUM_PASSAGES, query_D=state["query_D"]
+        )
+
+    def _recall(self, turn: Turn, query: str, query_D: NDArray[np.float32] | None) -> list[Recollection]:
         if self._desks is None or turn.number is None or turn.context.customer is None:
             return []
         owner = Owner(turn.context.tenant, turn.context.customer)
-        return self._desks.memory.recall(owner, query)
+        return self._desks.memory.recall(owner, query, query_D=query_D)
 
     def _route_known(self, state: State) -> str:
         best = max((hit.similarity for hit in state["hits"]), default=-1.0)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from retrieval.ingest import read_folder
 from verticals.contract import Progress, Resources, Unavailable
+from verticals.support.ingesting import ingest, open_guard
 from verticals.support.shop.demo_data import add_demo_shop
 from verticals.support.understanding.messages import prepare_intents
 
@@ -29,6 +30,7 @@ def demo(resources: Resources, progress: Progress) -> None:
             field="knowledge",
             remedy="Install the package again.",
         )
-    resources.retriever.ingest(documents, tenant=DEMO_TENANT, on_progress=progress)
+    guard = open_guard(resources.retriever.embedder, resources.sessions)
+    ingest(resources.retriever, guard, documents, tenant=DEMO_TENANT, on_progress=progress)
     add_demo_shop(resources.sessions, DEMO_TENANT)
     prepare_intents(resources.registry, progress)

@@ -91,7 +91,15 @@ class Found:
     def __init__(self, hits: Sequence[Hit]) -> None:
         self._hits = list(hits)
 
-    def search(self, query: str, *, tenant: str, acl: Sequence[str] = (), k: int = 5) -> list[Hit]:
+    def search(
+        self,
+        query: str,
+        *,
+        tenant: str,
+        acl: Sequence[str] = (),
+        k: int = 5,
+        query_D: Any = None,
+    ) -> list[Hit]:
         """The hits, whatever the query."""
         return self._hits[:k]
 

@@ -6,7 +6,6 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from retrieval.embed import MiniLMEmbedder
 from retrieval.ledger import Ledger
 from verticals.contract import Context, Decision, Handler, Resources
 from verticals.support import schemas as s
@@ -19,6 +18,7 @@ from verticals.support.dialogue import Dialogue
 from verticals.support.feedback import FeedbackDesk
 from verticals.support.handoffs import HandoffDesk
 from verticals.support.heard import Heard
+from verticals.support.ingesting import open_guard
 from verticals.support.knowledge_handlers import KnowledgeHandlers
 from verticals.support.memory.background import BackgroundReader
 from verticals.support.memory.handlers import MemoryHandlers
@@ -28,7 +28,6 @@ from verticals.support.operations import OPERATIONS
 from verticals.support.policy import Policy
 from verticals.support.references import ReferenceDesk
 from verticals.support.rule_planner import RulePlanner
-from verticals.support.safety.guard import Guard
 from verticals.support.session_handlers import SessionHandlers
 from verticals.support.sessions import SessionStore
 from verticals.support.shop.executor import Executor
@@ -53,22 +52,22 @@ def build(resources: Resources) -> Mapping[str, Handler]:
     planner = FirstOf((RulePlanner(), ModelPlanner(resources.chat_model, may_propose=may_draft)))
     policy, actions = Policy(planner, executor), ActionDesk(sessions, executor, checkpointer)
     desk = TicketDesk(sessions, resources.chat_model, version, policy)
-    memory = CustomerMemory(sessions, knowledge.embedder)
+    memory, guard = CustomerMemory(sessions, knowledge.embedder), open_guard(knowledge.embedder, sessions)
     agent = SupportAgent(
         resources.chat_model,
         knowledge,
         desk,
         desks=Desks(policy, actions, handoffs, memory, checkpointer),
-        similarity=knowledge.similarities,
+        embed=knowledge.embed_query,
         may_draft=may_draft,
-        guard=Guard(knowledge.embedder if isinstance(knowledge.embedder, MiniLMEmbedder) else None),
+        guard=guard,
     )
     ledger = Ledger(sessions)
     store, references = SessionStore(sessions, memory), ReferenceDesk(ledger, knowledge.version)
     dialogue = Dialogue(store, agent, actions, handoffs, references, version, after=BackgroundReader(memory))
     parts = (
         SupportHandlers(agent, desk, knowledge, references, version),
-        KnowledgeHandlers(knowledge),
+        KnowledgeHandlers(knowledge, guard),
         references,
         SessionHandlers(store, dialogue, actions, handoffs, desk, memory),
         MemoryHandlers(memory, ledger),

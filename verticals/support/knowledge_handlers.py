@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from retrieval.documents import Document, IngestReport
+from retrieval.documents import Document
 from retrieval.ingest import read_file
 from retrieval.language import detect_language
 from retrieval.readers.reading import FileTooLarge, UnknownFormat, UnreadableFile
 from verticals.contract import Context, InvalidInput, NotFound, TooLarge, TriviumError, UnsupportedMedia
 from verticals.support import schemas as s
+from verticals.support.ingesting import ingest
+from verticals.support.safety.guard import Guard
 from verticals.support.turn import to_sources
 
 UPLOAD_ERRORS: Mapping[type[UnreadableFile], type[TriviumError]] = {
@@ -23,8 +25,8 @@ UPLOAD_ERRORS: Mapping[type[UnreadableFile], type[TriviumError]] = {
 class KnowledgeHandlers:
     """One method per operation: `(request, context)` to response."""
 
-    def __init__(self, knowledge: Any) -> None:
-        self._knowledge = knowledge
+    def __init__(self, knowledge: Any, guard: Guard) -> None:
+        self._knowledge, self._guard = knowledge, guard
 
     def search(self, request: s.SearchRequest, context: Context) -> s.SearchResponse:
         """Passages for a query, best first."""
@@ -39,7 +41,7 @@ class KnowledgeHandlers:
             Document(d.doc_id, d.title, d.text, {"language": detect_language(d.text)} | d.metadata)
             for d in request.documents
         ]
-        return s.IngestResponse(**_counts(self._knowledge.ingest(documents, tenant=context.tenant)))
+        return s.IngestResponse(**self._take_in(documents, context))
 
     def upload(self, request: s.UploadRequest, context: Context) -> s.UploadResponse:
         """Add or replace the document that a file holds."""
@@ -52,7 +54,7 @@ class KnowledgeHandlers:
             doc_id=document.doc_id,
             title=document.title,
             language=document.metadata["language"],
-            **_counts(self._knowledge.ingest([document], tenant=context.tenant)),
+            **self._take_in([document], context),
         )
 
     def list_documents(self, request: s.ListDocumentsRequest, context: Context) -> s.DocumentPage:
@@ -72,12 +74,12 @@ class KnowledgeHandlers:
             raise NotFound("no such document", field="doc_id", value=request.doc_id, remedy="List documents first.")
         return s.DeleteDocumentResponse(doc_id=request.doc_id)
 
-
-def _counts(report: IngestReport) -> dict[str, Any]:
-    return {
-        "added": report.added,
-        "replaced": report.replaced,
-        "unchanged": report.unchanged,
-        "skipped": [s.SkippedDocument(doc_id=p.source, reason=p.reason) for p in report.skipped],
-        "duplicates": [s.DuplicateDocument(doc_id=d.doc_id, kept=d.kept) for d in report.duplicates],
-    }
+    def _take_in(self, documents: Sequence[Document], context: Context) -> dict[str, Any]:
+        report = ingest(self._knowledge, self._guard, documents, tenant=context.tenant)
+        return {
+            "added": report.added,
+            "replaced": report.replaced,
+            "unchanged": report.unchanged,
+            "skipped": [s.SkippedDocument(doc_id=p.source, reason=p.reason) for p in report.skipped],
+            "duplicates": [s.DuplicateDocument(doc_id=d.doc_id, kept=d.kept) for d in report.duplicates],
+        }

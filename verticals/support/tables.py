@@ -9,7 +9,8 @@ from sqlalchemy import JSON, Boolean, Index, Integer, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
 import verticals.support.memory.tables
-import verticals.support.shop.tables  # noqa: F401  (both register their tables on the shared metadata)
+import verticals.support.safety.verdicts
+import verticals.support.shop.tables  # noqa: F401  (all register their tables on the shared metadata)
 from verticals.contract import Base, Time
 
 

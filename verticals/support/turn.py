@@ -7,9 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, TypedDict
 
+import numpy as np
 from langgraph.channels import UntrackedValue
 from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.runtime import Runtime
+from numpy.typing import NDArray
 
 from retrieval.documents import Hit
 from retrieval.grounding import Evidence
@@ -52,6 +54,7 @@ class State(Memory, total=False):
     verdict: Annotated[Verdict, UntrackedValue]
     intent: Annotated[Intent, UntrackedValue]
     query: Annotated[str, UntrackedValue]
+    query_D: Annotated[NDArray[np.float32] | None, UntrackedValue]
     step: Annotated[Step | None, UntrackedValue]
     hits: Annotated[list[Hit], UntrackedValue]
     evidence: Annotated[list[Evidence], UntrackedValue]

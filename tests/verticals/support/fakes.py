@@ -6,10 +6,12 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import numpy as np
 from langchain_core.callbacks import CallbackManagerForLLMRun
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
+from numpy.typing import NDArray
 from pydantic import Field
 from sqlalchemy.orm import Session
 
@@ -67,17 +69,27 @@ class ListRetriever:
     def __init__(self, hits: Sequence[Hit] = (), *, tenant: str = "demo") -> None:
         self.hits, self.tenant = list(hits), tenant
         self.queries: list[str] = []
+        self.vectors: list[NDArray[np.float32] | None] = []
         self.embedder = WordEmbedder()
 
     def version(self, tenant: str) -> str | None:
         return "v1" if tenant == self.tenant else None
 
-    def search(self, query: str, *, tenant: str, acl: Sequence[str] = (), k: int = 5) -> list[Hit]:
-        self.queries.append(query)
-        return self.hits[:k] if tenant == self.tenant else []
+    def embed_query(self, text: str) -> NDArray[np.float32]:
+        return self.embedder.embed_query(text)
 
-    def similarities(self, query: str, texts: Sequence[str]) -> list[float]:
-        return [0.9] * len(texts)
+    def search(
+        self,
+        query: str,
+        *,
+        tenant: str,
+        acl: Sequence[str] = (),
+        k: int = 5,
+        query_D: NDArray[np.float32] | None = None,
+    ) -> list[Hit]:
+        self.queries.append(query)
+        self.vectors.append(query_D)
+        return self.hits[:k] if tenant == self.tenant else []
 
 
 class Trail:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tests.verticals.support.fakes import hit
 from tests.verticals.support.world import World, text_of
+from verticals.support import schemas as s
 from verticals.support.agent import HANDED_OFF
 from verticals.support.safety.guard import CARE, REFUSAL
 
@@ -42,3 +43,15 @@ def test_a_card_in_an_article_is_masked_in_the_answer(world: World) -> None:
 
     assert "4111" not in said
     assert "within five days" in said
+
+
+def test_a_message_is_embedded_once_for_verdict_memory_and_search(world: World) -> None:
+    session, embedder = world.begin(), world.knowledge.embedder
+    world.say(session, "I live in Portland.")
+    world.call("get_memory", s.CustomerRequest(), who=world.key())  # what was said is read now
+    num_embedded = embedder.num_embedded
+
+    world.say(session, "How many days can I return a lamp?")
+
+    assert embedder.num_embedded == num_embedded + 1
+    assert [vector is not None for vector in world.knowledge.vectors] == [True]

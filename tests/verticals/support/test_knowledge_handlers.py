@@ -10,6 +10,7 @@ from retrieval.documents import Document, DocumentInfo, IngestReport, Problem
 from tests.verticals.support.fakes import ListRetriever, context, hit
 from verticals.contract import InvalidInput, NotFound, TooLarge, UnsupportedMedia, UploadedFile
 from verticals.support.knowledge_handlers import KnowledgeHandlers
+from verticals.support.safety.guard import Guard
 from verticals.support.schemas import (
     DeleteDocumentRequest,
     DocumentInput,
@@ -27,7 +28,7 @@ class Shelf(ListRetriever):
         super().__init__([hit("Returns take 30 days.", similarity=0.7)])
         self.documents: dict[tuple[str, str], Document] = {}
 
-    def ingest(self, documents: list[Document], *, tenant: str) -> IngestReport:
+    def ingest(self, documents: list[Document], *, tenant: str, on_progress: object) -> IngestReport:
         good = [document for document in documents if document.title != "bad"]
         self.documents.update({(tenant, document.doc_id): document for document in good})
         bad = tuple(Problem(d.doc_id, "title: is bad") for d in documents if d.title == "bad")
@@ -47,14 +48,14 @@ def _ingest(*doc_ids: str, title: str = "A title") -> IngestRequest:
 
 
 def test_search_returns_numbered_hits_with_scores() -> None:
-    found = KnowledgeHandlers(Shelf()).search(SearchRequest(query="returns"), context())
+    found = KnowledgeHandlers(Shelf(), Guard(None)).search(SearchRequest(query="returns"), context())
 
     assert [(h.number, h.doc_id, h.similarity, h.score) for h in found.hits] == [(1, "d1", 0.7, 1.0)]
 
 
 def test_a_blank_search_is_refused() -> None:
     with pytest.raises(InvalidInput, match="must not be blank"):
-        KnowledgeHandlers(Shelf()).search(SearchRequest(query="  "), context())
+        KnowledgeHandlers(Shelf(), Guard(None)).search(SearchRequest(query="  "), context())
 
 
 def _upload(filename: str, content: bytes) -> UploadRequest:
@@ -65,7 +66,7 @@ def test_an_uploaded_file_becomes_a_document() -> None:
     shelf = Shelf()
     request = _upload("C:\\shop\\returns.html", "<h1>退货</h1><p>您可以在三十天内退货。</p>".encode())
 
-    done = KnowledgeHandlers(shelf).upload(request, context())
+    done = KnowledgeHandlers(shelf, Guard(None)).upload(request, context())
 
     assert (done.doc_id, done.title, done.language, done.added) == ("returns.html", "退货", "zh", 1)
     assert [document.text for document in shelf.documents.values()] == ["# 退货\n\n您可以在三十天内退货。"]
@@ -84,11 +85,11 @@ def test_a_file_that_cannot_be_read_is_refused_with_rule_and_remedy(
     filename: str, content: bytes, error: type[Exception], message: str
 ) -> None:
     with pytest.raises(error, match=message):
-        KnowledgeHandlers(Shelf()).upload(_upload(filename, content), context())
+        KnowledgeHandlers(Shelf(), Guard(None)).upload(_upload(filename, content), context())
 
 
 def test_what_was_left_out_of_an_ingest_is_said() -> None:
-    handlers = KnowledgeHandlers(Shelf())
+    handlers = KnowledgeHandlers(Shelf(), Guard(None))
 
     report = handlers.ingest(_ingest("a", title="bad"), context())
 
@@ -96,7 +97,7 @@ def test_what_was_left_out_of_an_ingest_is_said() -> None:
 
 
 def test_documents_are_listed_in_pages_and_per_tenant() -> None:
-    handlers = KnowledgeHandlers(Shelf())
+    handlers = KnowledgeHandlers(Shelf(), Guard(None))
     handlers.ingest(_ingest("a", "b", "c"), context())
     handlers.ingest(_ingest("z"), context(tenant="other"))
 
@@ -107,7 +108,7 @@ def test_documents_are_listed_in_pages_and_per_tenant() -> None:
 
 
 def test_another_tenants_document_cannot_be_deleted() -> None:
-    handlers = KnowledgeHandlers(Shelf())
+    handlers = KnowledgeHandlers(Shelf(), Guard(None))
     handlers.ingest(_ingest("a"), context())
 
     with pytest.raises(NotFound, match="no such document"):

@@ -67,8 +67,7 @@ class CustomerMemory:
 
     def note(self, owner: Owner, *, session: Session, session_id: str, turn: int, text: str, said_at: datetime) -> None:
         """Keep a message for later reading, in the caller's open transaction: nothing is lost if we stop now."""
-        row = UnreadTurnRow(session_id=session_id, turn=turn, text=text, said_at=said_at, **vars(owner))
-        session.merge(row)
+        session.add(UnreadTurnRow(session_id=session_id, turn=turn, text=text, said_at=said_at, **vars(owner)))
 
     def digest(self, owner: Owner | None = None) -> int:
         """Read what was noted, of one customer or of all, the oldest first. Doing it twice changes nothing.
@@ -146,12 +145,20 @@ class CustomerMemory:
     # --- finding ------------------------------------------------------------------------------------------------------
 
     def recall(
-        self, owner: Owner, query: str, *, at: datetime | None = None, k: int = 4, related: float = RELATED
+        self,
+        owner: Owner,
+        query: str,
+        *,
+        query_D: NDArray[np.float32] | None = None,
+        at: datetime | None = None,
+        k: int = 4,
+        related: float = RELATED,
     ) -> list[Recollection]:
         """What bears on a question at a time, best first, after the facts that matter to every answer.
 
         Args:
             query: The customer's words.
+            query_D: Their vector, if somebody has computed it.
             at: The moment whose facts hold; now if None.
             k: At most so many, besides those that always matter.
             related: Cosine from which a memory counts, before age lowers its rank.
@@ -166,7 +173,8 @@ class CustomerMemory:
         candidates = [row for row in candidates if row.embedder == self._embedder.name]
         if not candidates:
             return always
-        cosines = np.stack([_unpack(row.vector) for row in candidates]) @ self._embedder.embed_query(query)
+        query_D = self._embedder.embed_query(query) if query_D is None else query_D
+        cosines = np.stack([_unpack(row.vector) for row in candidates]) @ query_D
         ages = np.array([(at - _since(row)) / HALF_LIFE for row in candidates])
         scores = cosines * (_FLOOR + (1 - _FLOOR) * 0.5**ages)
         best = [i for i in np.argsort(-scores, kind="stable") if cosines[i] >= related][:k]

@@ -1,8 +1,8 @@
 """The door to safety: judge a request, clean what was retrieved, filter what is said. Ignores who calls it and when.
 
-Order in an agent: `check_request` before anything else, with the vector of the query if there is one; `clean_passages`
-and `clean_text` on whatever is read; `unfounded_arguments` before a tool changes something; `output_filter` on whatever
-is said, at the last place before it leaves.
+At the border: `judge_passages` when documents come in. In an agent: `check_request` before anything else, with the
+vector of the query if there is one; `clean_passages` and `clean_text` on whatever is read; `unfounded_arguments` before
+a tool changes something; `output_filter` on whatever is said, at the last place before it leaves.
 """
 
 from __future__ import annotations
@@ -13,12 +13,13 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from sqlalchemy.orm import Session, sessionmaker
 
-from retrieval.documents import Hit
+from retrieval.documents import Hit, Passage
 from retrieval.embed import Embedder
 from verticals.support.safety.classifier import RequestClassifier
 from verticals.support.safety.harm_rules import Category
-from verticals.support.safety.injection import InjectionFilter
+from verticals.support.safety.injection import InjectionFilter, Progress
 from verticals.support.safety.personal_data import contacts_in, values_in
 from verticals.support.safety.stream_filter import StreamFilter
 
@@ -56,12 +57,13 @@ class Guard:
 
     Args:
         embedder: Of the vectors that the shipped heads were fitted to; the rules decide alone if None.
+        sessions: Of a database that remembers what was judged; each guard begins anew if None.
     Raises:
         ValueError: it is another embedder.
     """
 
-    def __init__(self, embedder: Embedder | None) -> None:
-        self._requests, self._injections = RequestClassifier(embedder), InjectionFilter(embedder)
+    def __init__(self, embedder: Embedder | None, sessions: sessionmaker[Session] | None = None) -> None:
+        self._requests, self._injections = RequestClassifier(embedder), InjectionFilter(embedder, sessions)
 
     def check_request(self, text: str, *, vector_D: NDArray[np.float32] | None = None) -> Verdict:
         """Judge a customer's message; `vector_D`, its embedding, spares the model if retrieval has computed it."""
@@ -73,9 +75,13 @@ class Guard:
             return Verdict("hand_over", judgement.category, CARE_ZH if chinese else CARE, judgement.probability)
         return Verdict("refuse", judgement.category, REFUSAL_ZH if chinese else REFUSAL, judgement.probability)
 
-    def clean_passages(self, hits: Sequence[Hit]) -> list[Hit]:
+    def judge_passages(self, passages: Sequence[Passage], *, tenant: str, on_progress: Progress) -> None:
+        """Judge what a knowledge base takes in, so that no question waits for it; see `InjectionFilter.judge`."""
+        self._injections.judge(passages, tenant=tenant, on_progress=on_progress)
+
+    def clean_passages(self, hits: Sequence[Hit], *, tenant: str) -> list[Hit]:
         """Hits without what speaks to the assistant; see `InjectionFilter.clean_passages`."""
-        return self._injections.clean_passages(hits)
+        return self._injections.clean_passages(hits, tenant=tenant)
 
     def clean_text(self, text: str) -> str:
         """A tool's result, or any other text from outside, without what speaks to the assistant."""
