@@ -303,3 +303,21 @@ def test_a_half_written_snapshot_is_never_read(open_at: Callable[..., KnowledgeB
     assert texts(open_at().search("words", tenant="t")) == ["some words"]
     kb.compact("t")
     assert len(list(index_dir.glob("*/*/manifest.json"))) == 1
+
+
+def test_old_snapshots_are_removed(kb: KnowledgeBase, index_dir: Path) -> None:
+    for number in range(3):
+        kb.ingest([Document("d", "D", f"text {number}")], tenant="t")
+        kb.compact("t")
+
+    assert len(list(index_dir.glob("*/*"))) == 1
+
+
+def test_the_index_folder_may_be_deleted(open_kb: Callable[..., KnowledgeBase], index_dir: Path) -> None:
+    kb = open_kb()
+    kb.ingest([Document("a", "A", "money days")], tenant="t")
+    kb.compact("t")
+    expected = kb.search("money days", tenant="t")
+    index_dir.rename(index_dir.with_name("gone"))
+
+    assert open_kb().search("money days", tenant="t") == expected

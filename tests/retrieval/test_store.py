@@ -321,16 +321,6 @@ def test_a_damaged_snapshot_is_noticed_and_built_again(
     assert caplog.text == ""
 
 
-def test_the_index_folder_may_be_deleted(open_kb: OpenKb, index_dir: Path) -> None:
-    kb = open_kb()
-    kb.ingest([RETURNS], tenant="t")
-    kb.compact("t")
-    expected = kb.search("money days", tenant="t")
-    index_dir.rename(index_dir.with_name("gone"))
-
-    assert open_kb().search("money days", tenant="t") == expected
-
-
 def test_a_disk_that_refuses_costs_only_the_snapshot(
     open_kb: OpenKb, index_dir: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -369,14 +359,6 @@ def test_another_embedder_gets_vectors_of_its_own(open_kb: OpenKb, embedder_clas
     again = embedder_class("wider", 128)
     open_kb(again).search("hawaii", tenant="t")
     assert again.num_embedded == 1  # the query: the new vectors were stored
-
-
-def test_old_snapshots_are_removed(kb: KnowledgeBase, index_dir: Path) -> None:
-    for number in range(3):
-        kb.ingest([Document("d", "D", f"text {number}")], tenant="t")
-        kb.compact("t")
-
-    assert len(list(index_dir.glob("*/*"))) == 1
 
 
 def test_searches_beside_an_ingest_never_show_a_mixture(kb: KnowledgeBase) -> None:
