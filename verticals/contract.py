@@ -250,6 +250,7 @@ class Resources:
 
 
 Progress = Callable[[str, float], None]  # (what is being done, share done 0-1)
+ContextOf = Callable[[str], Context]  # the service's own context for a tenant, when nobody asks
 
 
 # --- evaluation: data set + solver + scorer, in the manner of inspect_ai ----------------------------------------------
@@ -295,3 +296,6 @@ class Vertical:
     build: Callable[[Resources], Mapping[str, Handler]]  # operation name -> handler
     evals: Callable[[Resources, Mapping[str, Handler]], Sequence[Suite]]
     demo: Callable[[Resources, Progress], None]  # prepares models and demo data; safe to run again
+    # Finishes what a stopped process left, of every tenant; called at each start, beside the first requests and other
+    # processes. Gives how many things there were; None: nothing is ever left.
+    recover: Callable[[Resources, ContextOf], int] | None = None

@@ -45,6 +45,8 @@ from verticals.support.shop.tools import CHANGES, find_tool, parse_args
 from verticals.support.tables import ActionRow, SessionRow, TicketRow
 
 DECLINED = "A colleague has looked at your request and declined to"
+_DECIDED = (ActionStatus.APPROVED.value, ActionStatus.REJECTED.value)
+_LEFT = (ActionRow.status.in_(_DECIDED), ActionRow.outcome.is_(None))  # accepted, and not done
 
 
 class State(TypedDict, total=False):
@@ -198,12 +200,15 @@ class ActionDesk:
         with self._sessions() as db:
             return ApprovalPage(approvals=[to_action(row) for row in db.scalars(page)], total=count(db, mine))
 
+    def tenants_left(self) -> list[str]:
+        """Tenants that have something to `recover`."""
+        with self._sessions() as db:
+            return list(db.scalars(select(ActionRow.tenant).where(*_LEFT).distinct().order_by(ActionRow.tenant)))
+
     def recover(self, context: Context) -> int:
         """Finish what was accepted and not done, after a crash; how many there were."""
-        decided = (ActionStatus.APPROVED.value, ActionStatus.REJECTED.value)
-        mine = (ActionRow.tenant == context.tenant, ActionRow.status.in_(decided), ActionRow.outcome.is_(None))
         with self._sessions() as db:
-            left = list(db.scalars(select(ActionRow.action_id).where(*mine)))
+            left = list(db.scalars(select(ActionRow.action_id).where(ActionRow.tenant == context.tenant, *_LEFT)))
         for action_id in left:
             self._advance(action_id, context)
         return len(left)
