@@ -19,10 +19,11 @@ _PERCENT = re.compile(rf"百分之(\d+(?:\.\d+)?|{NUMERAL})")
 _FULL_WIDTH = str.maketrans("０１２３４５６７８９％．＄￥", "0123456789%.$¥")
 UNITS = {
     "个工作日": "working day", "工作日": "working day", "自然日": "day", "天": "day", "日": "day", "晚": "night",
-    "个星期": "week", "星期": "week", "个礼拜": "week", "礼拜": "week", "周": "week", "个月": "month", "月": "month name",
-    "年": "year", "个小时": "hour", "小时": "hour", "分钟": "minute", "美元": "$", "美金": "$", "元": "¥", "块": "¥",
-    "欧元": "€", "英镑": "£", "公斤": "kg", "千克": "kg", "英寸": "inch", "英尺": "foot", "英里": "mile", "磅": "pound",
-    "厘米": "cm", "毫米": "mm", "积分": "point", "次": "time", "折": "tenths of the price",
+    "个星期": "week", "星期": "week", "个礼拜": "week", "礼拜": "week", "周": "week", "个月": "month",
+    "月": "month name", "年": "year", "个小时": "hour", "小时": "hour", "分钟": "minute", "美元": "$", "美金": "$",
+    "元": "¥", "块": "¥", "欧元": "€", "英镑": "£", "公斤": "kg", "千克": "kg", "英寸": "inch", "英尺": "foot",
+    "英里": "mile", "磅": "pound", "厘米": "cm", "毫米": "mm", "积分": "point", "次": "time",
+    "折": "tenths of the price",
 }  # fmt: skip
 # The longer wording first: "不超过" is a limit, not a negated one. Single signs count only where they are a word.
 _LIMITS = {

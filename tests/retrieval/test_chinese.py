@@ -1,4 +1,4 @@
-"""Chinese sentences are checked as English ones are: numbers, negation, limits, conditions. The refusals matter most."""
+"""Chinese sentences are checked as English ones are: numbers, negation, limits, conditions; refusals matter most."""
 
 from __future__ import annotations
 

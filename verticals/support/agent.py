@@ -29,8 +29,9 @@ from retrieval.grounding import Similarity, choose_evidence
 from verticals.contract import Retriever, TriviumError
 from verticals.support.actions import action_id_of
 from verticals.support.answering import is_instruction, write_answer
-from verticals.support.conversation import OFFER, Intent, read_intent, read_window, standalone_query
+from verticals.support.conversation import OFFER, Intent, asks_for_ticket, read_intent, read_window, standalone_query
 from verticals.support.memory.store import Owner, Recollection
+from verticals.support.phrases import both
 from verticals.support.planning import Proposal
 from verticals.support.policy import Step, sorry
 from verticals.support.prompting import tenant_option
@@ -293,7 +294,7 @@ class SupportAgent:
         """The last event, and what a session's checkpoint must know to tell the answer after a crash."""
         turn = runtime.context
         is_bots = state["verdict"].action == "allow" and state["intent"] != Intent.HAND_OVER
-        answered = is_bots and not "".join(turn.said).startswith((DECLINE, DECLINE_AGAIN))
+        answered = is_bots and not "".join(turn.said).startswith((*both(DECLINE), *both(DECLINE_AGAIN)))
         runtime.stream_writer(
             ChatEvent(
                 DoneEvent(
@@ -334,7 +335,7 @@ def _route_intent(state: State, runtime: Runtime[Turn]) -> str:
     if state["verdict"].action == "allow" and state["intent"] != Intent.HAND_OVER:
         return "plan" if state["intent"] == Intent.QUESTION else "reply"
     window, is_session = state["window"], runtime.context.number is not None
-    wants_ticket = "ticket" in window[-1].content.lower() or (len(window) > 1 and OFFER in window[-2].content)
+    wants_ticket = asks_for_ticket(window)
     return "hand_over" if is_session and not wants_ticket else "open_ticket"
 
 
