@@ -28,6 +28,7 @@ from langgraph.runtime import Runtime
 from retrieval.grounding import Similarity, choose_evidence
 from verticals.contract import Retriever, TriviumError
 from verticals.support.actions import action_id_of
+from verticals.support.answerable import Answerable, similar_enough
 from verticals.support.answering import is_instruction, write_answer
 from verticals.support.conversation import OFFER, Intent, asks_for_ticket, read_intent, read_window, standalone_query
 from verticals.support.memory.store import Owner, Recollection
@@ -41,10 +42,6 @@ from verticals.support.shop.tool import Shopper
 from verticals.support.tickets import TicketDesk
 from verticals.support.turn import Desks, Memory, State, Turn, cite, say, show_memory, show_sources
 
-# Best cosine of a retrieved passage from which a question counts as answerable: `evals.choose_threshold` on the dev
-# half of knowledge/questions.jsonl (there it answers 76 % of 78 answerable questions and declines 85 % of 20 others);
-# the suite `answerable` reports the test half.
-ANSWERABLE_SIMILARITY = 0.41
 NUM_PASSAGES = 5
 MAX_OFFERS = 2  # of a ticket in a session, until something else was achieved: no offer in circles
 MAX_REMINDERS = 2  # of an open question to the customer
@@ -72,7 +69,7 @@ class SupportAgent:
         desk: Opens tickets.
         desks: For sessions; without them there is only the chat.
         similarity: Cosines of a question and texts, to choose evidence; shared words decide if None.
-        answerable_similarity: See `ANSWERABLE_SIMILARITY`.
+        is_answerable: Whether passages answer a question; see `answerable.py`.
         may_draft: Whether the model that serves now is good enough to draft; asked at each answer.
         guard: Judges messages, cleans passages, filters answers; without it everything is believed and said.
     """
@@ -83,14 +80,14 @@ class SupportAgent:
         retriever: Retriever,
         desk: TicketDesk,
         *,
+        is_answerable: Answerable = similar_enough,
         desks: Desks | None = None,
         similarity: Similarity | None = None,
-        answerable_similarity: float = ANSWERABLE_SIMILARITY,
         may_draft: Callable[[], bool] = lambda: True,
         guard: Guard | None = None,
     ) -> None:
         self._chat_model, self._retriever, self._desk, self._desks = chat_model, retriever, desk, desks
-        self._similarity, self._answerable_similarity = similarity, answerable_similarity
+        self._similarity, self._is_answerable = similarity, is_answerable
         self._may_draft, self._guard = may_draft, guard
         graph = self._draw()
         self._graph = graph.compile()
@@ -325,8 +322,8 @@ class SupportAgent:
         return self._desks.memory.recall(owner, query)
 
     def _route_known(self, state: State) -> str:
-        best = max((hit.similarity for hit in state["hits"]), default=-1.0)
-        return "answer" if state["evidence"] and best >= self._answerable_similarity else "decline"
+        is_known = state["evidence"] and self._is_answerable(state["query"], state["hits"])
+        return "answer" if is_known else "decline"
 
 
 def _route_intent(state: State, runtime: Runtime[Turn]) -> str:

@@ -12,6 +12,7 @@ from verticals.contract import Context, Decision, Handler, Resources
 from verticals.support import schemas as s
 from verticals.support.actions import ActionDesk
 from verticals.support.agent import NUM_PASSAGES, SupportAgent
+from verticals.support.answerable import answerable_with
 from verticals.support.answering import can_draft
 from verticals.support.checkpoints import open_checkpointer
 from verticals.support.conversation import read_window, standalone_query
@@ -58,6 +59,7 @@ def build(resources: Resources) -> Mapping[str, Handler]:
         resources.chat_model,
         knowledge,
         desk,
+        is_answerable=answerable_with(knowledge.embedder),
         desks=Desks(policy, actions, handoffs, memory, checkpointer),
         similarity=knowledge.similarities,
         may_draft=may_draft,
