@@ -232,6 +232,20 @@ class Retriever(Protocol):
         """The k best passages that `tenant` may see, best first."""
 
 
+class CustomerRecords(Protocol):
+    """A store that holds what customers said or were told, and can show and erase it, one customer at a time."""
+
+    @property
+    def name(self) -> str:
+        """What it holds, as the export names it."""
+
+    def export(self, tenant: str, customer: str) -> list[dict[str, Any]]:
+        """All that `erase` would erase, JSON-able."""
+
+    def erase(self, tenant: str, customer: str) -> int:
+        """Erase the customer's words; how many records had any. What the shop must keep, it keeps without them."""
+
+
 @dataclass(frozen=True)
 class Resources:
     """What `service.wiring` hands to every vertical's `build`."""
@@ -242,6 +256,7 @@ class Resources:
     registry: ModelRegistry
     sessions: sessionmaker[Session]
     data_dir: Path | None  # TRIVIUM_DATA: optional development data, read-only
+    records: tuple[CustomerRecords, ...] = ()  # the service's own, for who forgets a customer
 
     @property
     def model_version(self) -> str:

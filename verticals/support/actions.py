@@ -29,6 +29,7 @@ from sqlalchemy.orm import Session as Database
 from sqlalchemy.orm import sessionmaker
 
 from verticals.contract import Conflict, Context, Decision, NotFound, TriviumError
+from verticals.support.checkpoints import thread_id
 from verticals.support.policy import sorry
 from verticals.support.schemas import (
     Action,
@@ -227,7 +228,7 @@ class ActionDesk:
 
     def _advance(self, action_id: str, context: Context) -> Action:
         """Run the action's thread to its end, or to the person it waits for."""
-        config = {"configurable": {"thread_id": f"{context.tenant}/{action_id}"}}
+        config = {"configurable": {"thread_id": thread_id(context.tenant, action_id)}}
         action = self._get(action_id, context.tenant)
         if action.outcome is None:
             is_interrupted = bool(self._graph.get_state(config).interrupts)
@@ -275,8 +276,8 @@ class ActionDesk:
             if action.ticket_id and status == ActionStatus.DONE:
                 ticket = db.get_one(TicketRow, (tenant, action.ticket_id))
                 ticket.outcome, ticket.status = outcome, TicketStatus.CLOSED.value
-            if action.session_id and action.needs_approval:  # else the answer to the customer's yes tells it
-                row = db.get_one(SessionRow, (tenant, action.session_id))
+            tells = action.session_id and action.needs_approval  # else the answer to the customer's yes tells it
+            if tells and (row := db.get(SessionRow, (tenant, action.session_id))):  # gone if they are forgotten
                 add_message(db, row, role="assistant", content=outcome, action_id=action.action_id)
 
 

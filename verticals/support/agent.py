@@ -30,6 +30,7 @@ from verticals.contract import Retriever, TriviumError
 from verticals.support.actions import action_id_of
 from verticals.support.answerable import Answerable, similar_enough
 from verticals.support.answering import is_instruction, write_answer
+from verticals.support.checkpoints import thread_id
 from verticals.support.conversation import OFFER, Intent, asks_for_ticket, read_intent, read_window, standalone_query
 from verticals.support.memory.store import Owner, Recollection
 from verticals.support.phrases import both
@@ -118,6 +119,11 @@ class SupportAgent:
     def recall(self, tenant: str, session_id: str) -> Memory:
         """What a session's checkpoint holds."""
         return cast(Memory, self._in_session().get_state(_thread(tenant, session_id)).values)
+
+    def forget(self, tenant: str, session_id: str) -> None:
+        """Drop a session's checkpoint."""
+        assert self._desks is not None, "a session needs desks"
+        self._desks.checkpointer.delete_thread(thread_id(tenant, session_id))
 
     def _in_session(self) -> Any:
         assert self._session_graph is not None, "a session needs desks"
@@ -361,4 +367,4 @@ def _remind(state: State, runtime: Runtime[Turn]) -> None:
 
 
 def _thread(tenant: str, session_id: str) -> RunnableConfig:
-    return {"configurable": {"thread_id": f"{tenant}/{session_id}"}}
+    return {"configurable": {"thread_id": thread_id(tenant, session_id)}}

@@ -18,6 +18,7 @@ from verticals.support.checkpoints import open_checkpointer
 from verticals.support.conversation import read_window, standalone_query
 from verticals.support.dialogue import Dialogue
 from verticals.support.feedback import FeedbackDesk
+from verticals.support.forgetting import ActionRecords, AnswerRecords, ConversationRecords, TicketRecords
 from verticals.support.handoffs import HandoffDesk
 from verticals.support.heard import Heard
 from verticals.support.knowledge_handlers import KnowledgeHandlers
@@ -68,12 +69,19 @@ def build(resources: Resources) -> Mapping[str, Handler]:
     ledger = Ledger(sessions)
     store, references = SessionStore(sessions, memory), ReferenceDesk(ledger, knowledge.version)
     dialogue = Dialogue(store, agent, actions, handoffs, references, version, after=BackgroundReader(memory))
+    records = (
+        ConversationRecords(sessions, checkpointer),
+        TicketRecords(sessions),
+        ActionRecords(sessions, checkpointer),
+        AnswerRecords(ledger),
+        *resources.records,
+    )
     parts = (
         SupportHandlers(agent, desk, knowledge, references, version),
         KnowledgeHandlers(knowledge),
         references,
         SessionHandlers(store, dialogue, actions, handoffs, desk, memory),
-        MemoryHandlers(memory, ledger),
+        MemoryHandlers(memory, actions, records),
         FeedbackDesk(sessions),
     )
     return {
