@@ -16,7 +16,7 @@ from itertools import pairwise
 
 from retrieval.documents import Hit
 from retrieval.embed import Embedder
-from verticals.support.safety.head import Head, load_head
+from verticals.support.safety.head import open_head
 from verticals.support.safety.injection_rules import ADDRESSES_MODEL, COMMANDS
 from verticals.support.safety.reveal import reveal, strip_hidden
 
@@ -46,7 +46,7 @@ class InjectionFilter:
 
     def __init__(self, embedder: Embedder | None) -> None:
         self._embedder = embedder
-        self._head: Head | None = load_head(HEAD, embedder=embedder.name) if embedder else None
+        self._head = open_head(HEAD, embedder)
         self._clean: Callable[[str], Cleaned] = lru_cache(_CACHED)(self._clean_now)
 
     def clean(self, text: str) -> Cleaned:
