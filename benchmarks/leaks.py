@@ -1,7 +1,8 @@
 """10,000 probes for leaks: cross-tenant search, deleted documents, and personal data cut into a stream. All must be 0.
 
 Run from the repository root: python -m benchmarks.leaks [--probes 10000]
-Everything is made up and seeded. Half of the probes are searches, half streams; the interval is 95 % Wilson.
+Everything is made up and seeded. Half of the probes are searches, a third of each of its kinds, half are streams; the
+interval is 95 % Wilson. A search that does not show the tenant's own documents would prove nothing; such are counted.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from benchmarks.safety_setting import rate
 from retrieval.embed import MiniLMEmbedder
 from retrieval.store import KnowledgeBase
 from retrieval.tables import Base
-from verticals.support.safety.leak_probes import search_leaks, stream_leaks, streams
+from verticals.support.safety.leak_probes import SEARCHED, search_probes, stream_leaks, streams
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -31,12 +32,17 @@ def main(arguments: Sequence[str]) -> int:
         engine = create_engine(f"sqlite:///{folder}/kb.db")
         Base.metadata.create_all(engine)
         knowledge = KnowledgeBase(sessionmaker(engine), MiniLMEmbedder(), Path(folder) / "index")
-        searched = len(search_leaks(knowledge, half))
+        searched = list(search_probes(knowledge, half))
+        knowledge.close()
         engine.dispose()
-    streamed = len(stream_leaks(streams(half)))
-    for name, leaks in (("cross-tenant and deleted, searched", searched), ("personal data, streamed", streamed)):
-        print(f"{name:36s} {leaks} leaks of {half}: {rate([i < leaks for i in range(half)])}")
-    return 1 if searched or streamed else 0
+    streamed = stream_leaks(streams(half))
+    outcomes = {kind: [probe.leaked for probe in searched if probe.kind == kind] for kind in SEARCHED}
+    outcomes["personal data, streamed"] = [i < len(streamed) for i in range(half)]
+    for name, leaked in outcomes.items():
+        print(f"{name:26s} {sum(leaked)} leaks of {len(leaked)}: {rate(leaked)}")
+    blind = sum(not probe.sighted for probe in searched)
+    print(f"searches that showed nothing of the tenant's own: {blind}")
+    return 1 if blind or any(map(any, outcomes.values())) else 0
 
 
 if __name__ == "__main__":

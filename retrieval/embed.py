@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retrieval.bert import BertEncoder, Checkpoint, read_checkpoint
+from retrieval.chinese import has_chinese
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -126,6 +127,11 @@ class MiniLMEmbedder:
         mask_BT = torch.tensor([item.attention_mask for item in encoded], dtype=torch.bool)
         with torch.inference_mode():
             return self._encoder.forward(ids_BT, mask_BT), mask_BT
+
+
+def reads(embedder: Embedder, text: str) -> bool:
+    """Whether an embedder knows the language of a text: MiniLM's cosines of Chinese mean nothing."""
+    return not (isinstance(embedder, MiniLMEmbedder) and has_chinese(text))
 
 
 def read_minilm(model_dir: Path | None = None) -> Checkpoint:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 import Stemmer
 
+from retrieval import chinese
 from retrieval.documents import Hit
 from retrieval.sentences import SENTENCE_END, Sentence, split_sentences
 from retrieval.words import tokenize
@@ -55,15 +56,15 @@ _UNITS = {
     "£": "£", "gbp": "£", "$": "$", "dollar": "$", "usd": "$", "€": "€", "euro": "€", "eur": "€", "cent": "cent",
     "pound": "pound", "lb": "pound", "kg": "kg", "inch": "inch", "inche": "inch", "foot": "foot", "feet": "foot",
     "mile": "mile", "cm": "cm", "mm": "mm", "mb": "mb", "am": "am", "a.m.": "am", "pm": "pm", "p.m.": "pm",
-    "night": "night", "point": "point",
+    "night": "night", "point": "point", **chinese.UNITS,
 }  # fmt: skip
 _ANY_UNIT = "|".join(re.escape(unit) for unit in sorted(_UNITS, key=len, reverse=True))
 _QUANTITY = re.compile(
-    rf"(?P<sign>[£$€])?(?P<value>\d[\d,]*(?:[.:]\d+)?|\b(?:{'|'.join(_NUMBER_WORDS)})\b)"
+    rf"(?P<sign>[£$€¥])?(?P<value>\d[\d,]*(?:[.:]\d+)?|\b(?:{'|'.join(_NUMBER_WORDS)})\b|{chinese.NUMERAL})"
     rf"(?:[\s-]?(?P<unit>{_ANY_UNIT})s?(?![a-z]))?",
     re.IGNORECASE,
 )
-_RANGE = re.compile(r"\s?(?:to|or|-|–)\s?", re.IGNORECASE)
+_RANGE = re.compile(r"\s?(?:to|or|-|–|~|至|到|或)\s?", re.IGNORECASE)
 _STREAM_END = re.compile(r"\n|(?:" + SENTENCE_END.pattern + ")")
 _WORD = re.compile(r"[a-z]+(?:['’][a-z]+)*")
 
@@ -83,31 +84,36 @@ class Evidence:
 
 
 def content_stems(text: str) -> list[str]:
-    """Stems of the words that carry content, in order; quantities and stop words are left out."""
-    words = [word.replace("’", "'").removesuffix("'s") for word in _WORD.findall(_QUANTITY.sub(" ", text.lower()))]
+    """Stems of the words that carry content, in order; quantities and stop words are left out.
+
+    Of Chinese the words and their signs, after all others.
+    """
+    rest = _QUANTITY.sub(lambda found: " " if _is_amount(found) else found[0], chinese.plain_numbers(text.lower()))
+    words = [word.replace("’", "'").removesuffix("'s") for word in _WORD.findall(rest)]
     stems: list[str] = Stemmer.Stemmer("english").stemWords(
         [word for word in words if word not in _STOPWORDS and "n't" not in word and len(word) > 1]
     )
-    return stems
+    return stems + chinese.content_words(rest)
 
 
 def quantities(text: str) -> frozenset[tuple[str, str]]:
-    """Numbers with their units: "thirty-day" and "30 days" are both ("30", "day"); no unit is "".
+    """Numbers with their units: "thirty-day", "30 days" and "三十天" are all ("30", "day"); no unit is "".
 
     In "two to three weeks" both numbers are weeks. A number word counts only with a unit: "one of them" and "no one"
     state no amount.
     """
     found = set()
     later_start, later_unit = 0, ""
+    text = chinese.plain_numbers(text)
     for match in reversed(list(_QUANTITY.finditer(text))):
         value, unit = match["value"].lower(), _UNITS.get((match["unit"] or match["sign"] or "").lower(), "")
         if not unit and _RANGE.fullmatch(text[match.end() : later_start]):
             unit = later_unit
         later_start, later_unit = match.start(), unit
-        if value in _NUMBER_WORDS:
+        if not value[0].isdigit():
             if not unit:
                 continue
-            value = str(_NUMBER_WORDS[value])
+            value = str(_NUMBER_WORDS[value]) if value in _NUMBER_WORDS else chinese.number(value)
         value = value.replace(",", "")
         if "." in value:
             value = value.rstrip("0").rstrip(".")
@@ -201,12 +207,12 @@ def find_support(
     stems, amounts = set(content_stems(sentence)), quantities(sentence)
     if not stems and not amounts:
         return None
-    limits = _limits(sentence)
+    limits, denied = _limits(sentence), _denied(sentence)
     for candidate in evidence:
         said, stated = set(content_stems(candidate.text)), quantities(candidate.text)
         if (
             _has_amounts(amounts, stated)
-            and bool(_NEGATION.search(sentence)) == bool(_NEGATION.search(candidate.text))
+            and denied == _denied(candidate.text)
             and limits <= _limits(candidate.text)
             and _limits(candidate.text) & _CONDITIONS <= limits
             and len(stems & (said | set(content_stems(candidate.context)))) >= coverage * len(stems)
@@ -217,7 +223,17 @@ def find_support(
 
 
 def _limits(text: str) -> frozenset[str]:
-    return _LIMITS.intersection(_WORD.findall(text.lower()))
+    return _LIMITS.intersection(_WORD.findall(text.lower())) | chinese.limits(text)
+
+
+def _denied(text: str) -> frozenset[str]:
+    """That an English text denies something; of a Chinese one also what."""
+    return frozenset(["not"] if _NEGATION.search(text) else []) | chinese.negated(text)
+
+
+def _is_amount(found: re.Match[str]) -> bool:
+    """Whether a match of `_QUANTITY` is more than a numeral that is part of a Chinese word, as in "统一"."""
+    return bool(found["unit"]) or not chinese.has_chinese(found["value"])
 
 
 def _has_amounts(claimed: frozenset[tuple[str, str]], stated: frozenset[tuple[str, str]]) -> bool:

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, delete
+from sqlalchemy import ColumnElement, delete, select
 from sqlalchemy.orm import Session, sessionmaker
 
 from retrieval.catalog import as_utc
@@ -78,6 +78,13 @@ class Ledger:
         with self._sessions() as session:
             row = session.get(LedgerRow, (tenant, answer_id))
             return None if row is None else _entry(row)
+
+    def of_customer(self, customer_id: str, *, tenant: str) -> list[LedgerEntry]:
+        """The entries of a customer, the oldest first."""
+        mine = (LedgerRow.tenant == tenant, LedgerRow.customer_id == customer_id)
+        with self._sessions() as session:
+            rows = session.scalars(select(LedgerRow).where(*mine).order_by(LedgerRow.created_at, LedgerRow.answer_id))
+            return [_entry(row) for row in rows]
 
     def forget_conversation(self, conversation_id: str, *, tenant: str) -> int:
         """Delete the entries of a conversation; returns how many there were."""

@@ -1,12 +1,21 @@
-"""A passage to sentences, each with the stretch of the passage that says it. Ignores what they mean."""
+"""A passage to sentences, each with the stretch of the passage that says it. Ignores what they mean.
+
+Reads English and Chinese marks; a Chinese semicolon ends a sentence, for what stands on its sides stands by itself.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-SENTENCE_END = re.compile(r"(?<=[.!?])(?<!\be\.g\.)(?<!\bi\.e\.)(?<!\bNo\.)(?<![ap]\.m\.)\s+(?=[\"'(]?[A-Z0-9£$€])")
+_HAN = "\u3400-\u4dbf\u4e00-\u9fff"
+_CLOSING = "”’」』）》"  # belongs to the sentence that it closes
+SENTENCE_END = re.compile(
+    r"(?<=[.!?])(?<!\be\.g\.)(?<!\bi\.e\.)(?<!\bNo\.)(?<![ap]\.m\.)\s+"
+    rf"(?=[\"'(“「]?[A-Z0-9£$€{_HAN}])|"
+    rf"(?:(?<=[。！？；])|(?<=[。！？；][{_CLOSING}]))(?![。！？；{_CLOSING}])\s*(?=\S)"
+)
 _ITEM = re.compile(r"^\s*(?:[-*+]|\d{1,3}[.)])\s+")
 _LINK = re.compile(r"\[([^\]]+)\]\([^)]*\)")
 _MARK = re.compile(r"\*\*|__|`")
@@ -39,7 +48,7 @@ def split_sentences(passage: str, *, heading: str = "") -> list[Sentence]:
 
     def close_list() -> None:
         if items:
-            text = f"{lead} {'; '.join(item.text.rstrip('.;') for item in items)}."
+            text = _join([item.text.rstrip(".;。；") for item in items], lead=lead)
             sentences.append(Sentence(text, items[0].start if lead_start is None else lead_start, items[-1].end))
         items.clear()
 
@@ -51,7 +60,7 @@ def split_sentences(passage: str, *, heading: str = "") -> list[Sentence]:
             if not header:
                 header = cells
             elif not set(line.text) <= set("|-: "):
-                row = "; ".join(f"{name}: {cell}" for name, cell in zip(header, cells, strict=False)) + "."
+                row = _row(header, cells)
                 sentences.append(Sentence(row, *line.stretch(0, len(line.text))))
             continue
         header = []
@@ -64,13 +73,26 @@ def split_sentences(passage: str, *, heading: str = "") -> list[Sentence]:
         close_list()
         *whole, last = line.sentences(0)
         sentences.extend(whole)
-        if last.text.endswith(":"):
+        if last.text.endswith((":", "：")):
             lead, lead_start = last.text, last.start
         else:
             lead, lead_start = "", None
             sentences.append(last)
     close_list()
     return sentences
+
+
+def _join(items: Sequence[str], *, lead: str = "") -> str:
+    """A list as one sentence, with the marks of its language."""
+    if re.search(f"[{_HAN}]", f"{lead}{items[0]}"):
+        return f"{lead.removesuffix(':').removesuffix('：')}：{'；'.join(items)}。" if lead else f"{'；'.join(items)}。"
+    return f"{lead} {'; '.join(items)}.".strip()
+
+
+def _row(header: Sequence[str], cells: Sequence[str]) -> str:
+    """A row of a table as one sentence that names its columns."""
+    colon = "：" if re.search(f"[{_HAN}]", header[0]) else ": "
+    return _join([f"{name}{colon}{cell}" for name, cell in zip(header, cells, strict=False)])
 
 
 @dataclass(frozen=True)

@@ -23,11 +23,12 @@ from retrieval.catalog import Catalog
 from retrieval.dense import on_one_core
 from retrieval.documents import Document, DocumentInfo, Duplicate, Hit, IngestReport, Passage, Problem
 from retrieval.duplicates import find_duplicates
-from retrieval.embed import Embedder
+from retrieval.embed import Embedder, reads
 from retrieval.indexes import Indexes, Progress, embed, silent
 from retrieval.journal import Journal
 from retrieval.passages import check_documents, content_hash, cut, indexed_text
 from retrieval.rerank import Reranker, rerank
+from retrieval.view import RANK_WEIGHTS, UNREAD_WEIGHTS
 
 MAX_K = 100
 MAX_QUERY_CHARS = 4_000  # far beyond what the embedder reads
@@ -205,7 +206,8 @@ class KnowledgeBase:
         if view is None or not len(view):
             return []
         query_D = self._embedder.embed_query(query) if query_D is None else query_D
-        ranked = view.search(query, query_D, groups=acl, at=at, depth=max(_CANDIDATES, 4 * k))
+        weights = RANK_WEIGHTS if reads(self._embedder, query) else UNREAD_WEIGHTS
+        ranked = view.search(query, query_D, groups=acl, at=at, depth=max(_CANDIDATES, 4 * k), weights=weights)
         wanted = k if self._reranker is None else max(_RERANKED, k)
         hits: list[Hit] = []
         for start in range(0, len(ranked), wanted):  # one round, unless the index is behind

@@ -24,6 +24,7 @@ from service.kit import Kit
 from service.mcp_http import McpEndpoint
 from service.monitoring import Metrics
 from service.rate_limits import RateLimits
+from service.recovery import Recovery
 from service.routes import vertical_router
 from service.streams import LiveStreams, StreamLimits
 from service.webhooks.hub import WebhookHub
@@ -32,13 +33,15 @@ from service.webhooks.routes import router as webhooks_router
 
 def create_app(kit: Kit) -> FastAPI:
     """The application over a built kit; closing the application closes the kit."""
-    mcp = McpEndpoint(kit)
+    mcp, recovery = McpEndpoint(kit), Recovery(kit)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         async with mcp.run():
             app.state.webhooks.start()
+            recovery.start()
             yield
+            await anyio.to_thread.run_sync(recovery.stop)
             await anyio.to_thread.run_sync(app.state.webhooks.stop)
             app.state.streams.close()
         kit.close()

@@ -7,11 +7,13 @@ the lock, so two processes cannot both begin. A request that fails leaves no row
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
-from sqlalchemy import DateTime, String, Text, delete
+from sqlalchemy import DateTime, String, Text, delete, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped, Session, mapped_column, sessionmaker
 
@@ -38,6 +40,7 @@ class IdempotentRequest(Base):
 
     tenant: Mapped[str] = mapped_column(String(64), primary_key=True)
     key_sha256: Mapped[str] = mapped_column(String(64), primary_key=True)
+    customer: Mapped[str | None] = mapped_column(String(128))  # whose key asked; None: the tenant's own
     request_sha256: Mapped[str] = mapped_column(String(64))
     status: Mapped[int | None]  # None while in progress
     media_type: Mapped[str | None] = mapped_column(String(128))
@@ -70,8 +73,12 @@ class IdempotencyKeys:
     ) -> None:
         self._sessions, self._now = sessions, now
 
-    def begin(self, tenant: str, key_id: str, key: str, request: bytes) -> StoredAnswer | Claim:
+    def begin(
+        self, tenant: str, key_id: str, key: str, request: bytes, *, customer: str | None = None
+    ) -> StoredAnswer | Claim:
         """The answer that `request` got under this key, or the right to carry it out.
+
+        `customer` is whose API key asks, if it is a customer's.
 
         Raises:
             InvalidInput: the key is too long, or was used for another request.
@@ -81,7 +88,7 @@ class IdempotencyKeys:
         if not 0 < len(key) <= MAX_KEY_CHARS:
             raise InvalidInput(f"must have 1 to {MAX_KEY_CHARS} characters", field=FIELD, value=len(key))
         claim = Claim(tenant, _sha256(f"{key_id}\n{key}".encode()))
-        found = self._insert(claim, _sha256(request))
+        found = self._insert(claim, _sha256(request), customer)
         if found is None:
             return claim
         if found.request_sha256 != _sha256(request):
@@ -92,12 +99,13 @@ class IdempotencyKeys:
             raise Conflict("the request was carried out; its answer is not kept", field=FIELD)
         return StoredAnswer(found.status, found.media_type or "", found.answer)
 
-    def _insert(self, claim: Claim, request_sha256: str) -> IdempotentRequest | None:
+    def _insert(self, claim: Claim, request_sha256: str, customer: str | None) -> IdempotentRequest | None:
         """Insert the row; the one that is there if it is."""
         now = self._now()
         row = IdempotentRequest(
             tenant=claim.tenant,
             key_sha256=claim.key_sha256,
+            customer=customer,
             request_sha256=request_sha256,
             expires_at=now + ABANDONED,
         )
@@ -108,7 +116,7 @@ class IdempotencyKeys:
         except IntegrityError:
             with self._sessions() as session:
                 found = session.get(IdempotentRequest, (claim.tenant, claim.key_sha256))
-            return found or self._insert(claim, request_sha256)  # gone meanwhile: it failed
+            return found or self._insert(claim, request_sha256, customer)  # gone meanwhile: it failed
         return None
 
     def finish(self, claim: Claim, answer: StoredAnswer | None) -> None:
@@ -128,6 +136,31 @@ class IdempotencyKeys:
                     IdempotentRequest.tenant == claim.tenant, IdempotentRequest.key_sha256 == claim.key_sha256
                 )
             )
+
+
+class IdempotencyRecords:
+    """Kept answers to a customer's keys, or to others' that name the customer; see `verticals.contract`."""
+
+    name = "kept_answers"
+
+    def __init__(self, sessions: sessionmaker[Session]) -> None:
+        self._sessions = sessions
+
+    def export(self, tenant: str, customer: str) -> list[dict[str, Any]]:
+        """The answers; those to the shop's staff are the shop's, and their content stands in the other records."""
+        mine = (IdempotentRequest.customer == customer, IdempotentRequest.answer.is_not(None))
+        with self._sessions() as session:
+            rows = session.scalars(select(IdempotentRequest).where(IdempotentRequest.tenant == tenant, *mine))
+            return [{"status": row.status, "answer": row.answer} for row in rows]
+
+    def erase(self, tenant: str, customer: str) -> int:
+        """Drop the answers; the requests stay known, so that none is carried out twice."""
+        named = IdempotentRequest.answer.contains(json.dumps(customer, ensure_ascii=False), autoescape=True)
+        whose = or_(IdempotentRequest.customer == customer, named)
+        drop = update(IdempotentRequest).where(IdempotentRequest.tenant == tenant, whose)
+        kept = drop.where(IdempotentRequest.answer.is_not(None)).returning(IdempotentRequest.key_sha256)
+        with self._sessions.begin() as session:
+            return len(session.scalars(kept.values(answer=None, media_type=None)).all())
 
 
 def _sha256(content: bytes) -> str:

@@ -46,7 +46,7 @@ async def _once(request: Request, key: str, handle: Callable[[Request], Awaitabl
     caller = await anyio.to_thread.run_sync(caller_of, request)
     after = last_event_id(request)
     keys, streams = cast(IdempotencyKeys, request.app.state.idempotency_keys), streams_of(request)
-    once = partial(keys.begin, caller.tenant, caller.key_id, key)
+    once = partial(keys.begin, caller.tenant, caller.key_id, key, customer=caller.customer)
     content = f"{request.url.path}?{request.url.query}\n".encode() + await request.body()
     streams.make_room(caller.tenant)
     try:

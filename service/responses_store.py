@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import JSON, DateTime, String, delete
+from sqlalchemy import JSON, ColumnElement, DateTime, String, delete, select
 from sqlalchemy.orm import Mapped, Session, mapped_column, sessionmaker
 
 from service.auth import Caller
@@ -113,3 +113,28 @@ class ResponseStore:
         if row is None or row.customer != self._caller.customer:
             raise NotFound("no such response", field=field, remedy="It was not stored, or is no longer.")
         return row
+
+
+class ResponseRecords:
+    """The responses that a customer's keys asked for; see `verticals.contract.CustomerRecords`."""
+
+    name = "responses"
+
+    def __init__(self, sessions: sessionmaker[Session]) -> None:
+        self._sessions = sessions
+
+    def export(self, tenant: str, customer: str) -> list[dict[str, Any]]:
+        """What was asked and answered."""
+        with self._sessions() as session:
+            rows = session.scalars(select(StoredResponse).where(*_of(tenant, customer)))
+            return [{"response_id": row.response_id, "asked": row.asked, "body": row.body} for row in rows]
+
+    def erase(self, tenant: str, customer: str) -> int:
+        """Delete them."""
+        gone = delete(StoredResponse).where(*_of(tenant, customer)).returning(StoredResponse.response_id)
+        with self._sessions.begin() as session:
+            return len(session.scalars(gone).all())
+
+
+def _of(tenant: str, customer: str) -> tuple[ColumnElement[bool], ...]:
+    return (StoredResponse.tenant == tenant, StoredResponse.customer == customer)

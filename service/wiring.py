@@ -9,6 +9,7 @@ from pydantic import SecretStr
 
 from service.audit import AuditLog
 from service.auth import KeyRing
+from service.customer_records import customer_records
 from service.discovery import discover
 from service.kit import Kit
 from service.registry import FileRegistry
@@ -52,6 +53,7 @@ def build(settings: Settings, *, on_progress: Progress) -> Kit:
         registry=registry,
         sessions=sessions,
         data_dir=settings.data,
+        records=customer_records(sessions),
     )
     verticals = discover()
     if settings.demo:

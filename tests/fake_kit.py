@@ -12,6 +12,7 @@ from core_model.generation import SamplingParams, TextEngine, TokenChunk
 from core_model.models import ModelPool
 from service.audit import AuditLog
 from service.auth import KeyRing
+from service.customer_records import customer_records
 from service.kit import Kit
 from service.registry import FileRegistry
 from service.settings import Settings
@@ -53,6 +54,7 @@ def make_kit(
         registry=registry,
         sessions=sessions,
         data_dir=None,
+        records=customer_records(sessions),
     )
     return Kit(
         settings=in_force,

@@ -242,6 +242,20 @@ class Retriever(Protocol):
         """The k best passages that `tenant` may see, best first; `query_D`, the query's vector, spares the model."""
 
 
+class CustomerRecords(Protocol):
+    """A store that holds what customers said or were told, and can show and erase it, one customer at a time."""
+
+    @property
+    def name(self) -> str:
+        """What it holds, as the export names it."""
+
+    def export(self, tenant: str, customer: str) -> list[dict[str, Any]]:
+        """All that `erase` would erase, JSON-able."""
+
+    def erase(self, tenant: str, customer: str) -> int:
+        """Erase the customer's words; how many records had any. What the shop must keep, it keeps without them."""
+
+
 @dataclass(frozen=True)
 class Resources:
     """What `service.wiring` hands to every vertical's `build`."""
@@ -252,6 +266,7 @@ class Resources:
     registry: ModelRegistry
     sessions: sessionmaker[Session]
     data_dir: Path | None  # TRIVIUM_DATA: optional development data, read-only
+    records: tuple[CustomerRecords, ...] = ()  # the service's own, for who forgets a customer
 
     @property
     def model_version(self) -> str:
@@ -260,6 +275,7 @@ class Resources:
 
 
 Progress = Callable[[str, float], None]  # (what is being done, share done 0-1)
+ContextOf = Callable[[str], Context]  # the service's own context for a tenant, when nobody asks
 
 
 # --- evaluation: data set + solver + scorer, in the manner of inspect_ai ----------------------------------------------
@@ -305,3 +321,6 @@ class Vertical:
     build: Callable[[Resources], Mapping[str, Handler]]  # operation name -> handler
     evals: Callable[[Resources, Mapping[str, Handler]], Sequence[Suite]]
     demo: Callable[[Resources, Progress], None]  # prepares models and demo data; safe to run again
+    # Finishes what a stopped process left, of every tenant; called at each start, beside the first requests and other
+    # processes. Gives how many things there were; None: nothing is ever left.
+    recover: Callable[[Resources, ContextOf], int] | None = None

@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy.orm import Session, sessionmaker
 
 from retrieval.chunking import count_words
+from retrieval.documents import Document
 from retrieval.embed import MiniLMEmbedder
 from retrieval.ingest import read_folder
 from retrieval.store import KnowledgeBase
@@ -54,3 +55,17 @@ def test_four_of_five_test_questions_find_their_article(sessions: sessionmaker[S
     ]
 
     assert sum(found) / len(found) >= 0.8
+
+
+@pytest.mark.slow
+def test_words_lead_where_the_embedder_does_not_read_the_question(
+    sessions: sessionmaker[Session], tmp_path: Path
+) -> None:
+    knowledge = KnowledgeBase(sessions, MiniLMEmbedder(), tmp_path / "index")
+    titles = ("退货政策", "保修期限", "礼品卡", "配送时效", "支付方式", "账户安全")
+    knowledge.ingest([Document(f"d{i}", title, f"{title}的说明。") for i, title in enumerate(titles)], tenant="t")
+
+    first = [knowledge.search(f"请问{title}", tenant="t", k=1)[0].title for title in titles]
+
+    knowledge.close()
+    assert first == list(titles)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from verticals.contract import Handler, Progress, Resources, Suite, Vertical
+from verticals.contract import ContextOf, Handler, Progress, Resources, Suite, Vertical
 from verticals.support.operations import OPERATIONS
 
 
@@ -29,6 +29,12 @@ def _demo(resources: Resources, progress: Progress) -> None:
     demo(resources, progress)
 
 
+def _recover(resources: Resources, context_of: ContextOf) -> int:
+    from verticals.support.recovery import recover
+
+    return recover(resources, context_of)
+
+
 VERTICAL = Vertical(
     name="support",
     title="Customer support",
@@ -38,4 +44,5 @@ VERTICAL = Vertical(
     build=_build,
     evals=_evals,
     demo=_demo,
+    recover=_recover,
 )

@@ -29,6 +29,7 @@ from sqlalchemy.orm import Session as Database
 from sqlalchemy.orm import sessionmaker
 
 from verticals.contract import Conflict, Context, Decision, NotFound, TriviumError
+from verticals.support.checkpoints import thread_id
 from verticals.support.policy import sorry
 from verticals.support.schemas import (
     Action,
@@ -45,6 +46,8 @@ from verticals.support.shop.tools import CHANGES, find_tool, parse_args
 from verticals.support.tables import ActionRow, SessionRow, TicketRow
 
 DECLINED = "A colleague has looked at your request and declined to"
+_DECIDED = (ActionStatus.APPROVED.value, ActionStatus.REJECTED.value)
+_LEFT = (ActionRow.status.in_(_DECIDED), ActionRow.outcome.is_(None))  # accepted, and not done
 
 
 class State(TypedDict, total=False):
@@ -198,12 +201,15 @@ class ActionDesk:
         with self._sessions() as db:
             return ApprovalPage(approvals=[to_action(row) for row in db.scalars(page)], total=count(db, mine))
 
+    def tenants_left(self) -> list[str]:
+        """Tenants that have something to `recover`."""
+        with self._sessions() as db:
+            return list(db.scalars(select(ActionRow.tenant).where(*_LEFT).distinct().order_by(ActionRow.tenant)))
+
     def recover(self, context: Context) -> int:
         """Finish what was accepted and not done, after a crash; how many there were."""
-        decided = (ActionStatus.APPROVED.value, ActionStatus.REJECTED.value)
-        mine = (ActionRow.tenant == context.tenant, ActionRow.status.in_(decided), ActionRow.outcome.is_(None))
         with self._sessions() as db:
-            left = list(db.scalars(select(ActionRow.action_id).where(*mine)))
+            left = list(db.scalars(select(ActionRow.action_id).where(ActionRow.tenant == context.tenant, *_LEFT)))
         for action_id in left:
             self._advance(action_id, context)
         return len(left)
@@ -222,7 +228,7 @@ class ActionDesk:
 
     def _advance(self, action_id: str, context: Context) -> Action:
         """Run the action's thread to its end, or to the person it waits for."""
-        config = {"configurable": {"thread_id": f"{context.tenant}/{action_id}"}}
+        config = {"configurable": {"thread_id": thread_id(context.tenant, action_id)}}
         action = self._get(action_id, context.tenant)
         if action.outcome is None:
             is_interrupted = bool(self._graph.get_state(config).interrupts)
@@ -270,8 +276,8 @@ class ActionDesk:
             if action.ticket_id and status == ActionStatus.DONE:
                 ticket = db.get_one(TicketRow, (tenant, action.ticket_id))
                 ticket.outcome, ticket.status = outcome, TicketStatus.CLOSED.value
-            if action.session_id and action.needs_approval:  # else the answer to the customer's yes tells it
-                row = db.get_one(SessionRow, (tenant, action.session_id))
+            tells = action.session_id and action.needs_approval  # else the answer to the customer's yes tells it
+            if tells and (row := db.get(SessionRow, (tenant, action.session_id))):  # gone if they are forgotten
                 add_message(db, row, role="assistant", content=outcome, action_id=action.action_id)
 
 

@@ -31,9 +31,12 @@ from retrieval.documents import Hit
 from retrieval.grounding import choose_evidence
 from verticals.contract import Retriever, TriviumError
 from verticals.support.actions import action_id_of
+from verticals.support.answerable import Answerable, similar_enough
 from verticals.support.answering import is_instruction, write_answer
-from verticals.support.conversation import OFFER, Intent, read_intent, read_window, standalone_query
+from verticals.support.checkpoints import thread_id
+from verticals.support.conversation import OFFER, Intent, asks_for_ticket, read_intent, read_window, standalone_query
 from verticals.support.memory.store import Owner, Recollection
+from verticals.support.phrases import both
 from verticals.support.planning import Proposal
 from verticals.support.policy import Step, sorry
 from verticals.support.prompting import tenant_option
@@ -43,10 +46,6 @@ from verticals.support.shop.tool import Shopper
 from verticals.support.tickets import TicketDesk
 from verticals.support.turn import Desks, Memory, State, Turn, cite, say, show_memory, show_sources
 
-# Best cosine of a retrieved passage from which a question counts as answerable: `evals.choose_threshold` on the dev
-# half of knowledge/questions.jsonl (there it answers 76 % of 78 answerable questions and declines 85 % of 20 others);
-# the suite `answerable` reports the test half.
-ANSWERABLE_SIMILARITY = 0.41
 NUM_PASSAGES = 5
 MAX_OFFERS = 2  # of a ticket in a session, until something else was achieved: no offer in circles
 MAX_REMINDERS = 2  # of an open question to the customer
@@ -74,7 +73,7 @@ class SupportAgent:
         desk: Opens tickets.
         desks: For sessions; without them there is only the chat.
         embed: Gives the vector of a query, which verdict, memory and search share; each computes its own if None.
-        answerable_similarity: See `ANSWERABLE_SIMILARITY`.
+        is_answerable: Whether passages answer a question; see `answerable.py`.
         may_draft: Whether the model that serves now is good enough to draft; asked at each answer.
         guard: Judges messages, cleans passages, filters answers; without it everything is believed and said.
     """
@@ -85,14 +84,14 @@ class SupportAgent:
         retriever: Retriever,
         desk: TicketDesk,
         *,
+        is_answerable: Answerable = similar_enough,
         desks: Desks | None = None,
         embed: Callable[[str], NDArray[np.float32]] | None = None,
-        answerable_similarity: float = ANSWERABLE_SIMILARITY,
         may_draft: Callable[[], bool] = lambda: True,
         guard: Guard | None = None,
     ) -> None:
         self._chat_model, self._retriever, self._desk, self._desks = chat_model, retriever, desk, desks
-        self._embed, self._answerable_similarity = embed, answerable_similarity
+        self._embed, self._is_answerable = embed, is_answerable
         self._may_draft, self._guard = may_draft, guard
         graph = self._draw()
         self._graph = graph.compile()
@@ -123,6 +122,11 @@ class SupportAgent:
     def recall(self, tenant: str, session_id: str) -> Memory:
         """What a session's checkpoint holds."""
         return cast(Memory, self._in_session().get_state(_thread(tenant, session_id)).values)
+
+    def forget(self, tenant: str, session_id: str) -> None:
+        """Drop a session's checkpoint."""
+        assert self._desks is not None, "a session needs desks"
+        self._desks.checkpointer.delete_thread(thread_id(tenant, session_id))
 
     def _in_session(self) -> Any:
         assert self._session_graph is not None, "a session needs desks"
@@ -299,7 +303,7 @@ class SupportAgent:
         """The last event, and what a session's checkpoint must know to tell the answer after a crash."""
         turn = runtime.context
         is_bots = state["verdict"].action == "allow" and state["intent"] != Intent.HAND_OVER
-        answered = is_bots and not "".join(turn.said).startswith((DECLINE, DECLINE_AGAIN))
+        answered = is_bots and not "".join(turn.said).startswith((*both(DECLINE), *both(DECLINE_AGAIN)))
         runtime.stream_writer(
             ChatEvent(
                 DoneEvent(
@@ -338,8 +342,8 @@ class SupportAgent:
         return self._desks.memory.recall(owner, query, query_D=query_D)
 
     def _route_known(self, state: State) -> str:
-        best = max((hit.similarity for hit in state["hits"]), default=-1.0)
-        return "answer" if state["evidence"] and best >= self._answerable_similarity else "decline"
+        is_known = state["evidence"] and self._is_answerable(state["query"], state["hits"])
+        return "answer" if is_known else "decline"
 
 
 def _route_intent(state: State, runtime: Runtime[Turn]) -> str:
@@ -348,7 +352,7 @@ def _route_intent(state: State, runtime: Runtime[Turn]) -> str:
     if state["verdict"].action == "allow" and state["intent"] != Intent.HAND_OVER:
         return "plan" if state["intent"] == Intent.QUESTION else "reply"
     window, is_session = state["window"], runtime.context.number is not None
-    wants_ticket = "ticket" in window[-1].content.lower() or (len(window) > 1 and OFFER in window[-2].content)
+    wants_ticket = asks_for_ticket(window)
     return "hand_over" if is_session and not wants_ticket else "open_ticket"
 
 
@@ -377,4 +381,4 @@ def _remind(state: State, runtime: Runtime[Turn]) -> None:
 
 
 def _thread(tenant: str, session_id: str) -> RunnableConfig:
-    return {"configurable": {"thread_id": f"{tenant}/{session_id}"}}
+    return {"configurable": {"thread_id": thread_id(tenant, session_id)}}

@@ -19,6 +19,7 @@ from langchain_core.language_models import LanguageModelInput
 from langchain_core.messages import AIMessageChunk, BaseMessage, HumanMessage
 from langchain_core.runnables import Runnable
 
+from retrieval.chinese import has_chinese
 from retrieval.grounding import Evidence, content_stems, find_support, quantities, stream_sentences
 from verticals.support.prompting import as_data, load_prompt
 from verticals.support.safety.injection_rules import ADDRESSES_MODEL
@@ -30,7 +31,8 @@ MAX_QUOTED = 3
 _TOO_SMALL = ("smollm2-135m",)  # model versions that begin so quote instead of drafting
 _OPENING = re.compile(
     r"^(?:\s*(?:\d+[.)]\s|[-*•]\s|(?:yes|no|sure|of course|certainly|hello|hi)\b\s*[,:.!]|"
-    r"(?:the answer is|answer|according to [^,]{1,40},)\s*:?\s))+\s*",
+    r"(?:the answer is|answer|according to [^,]{1,40},)\s*:?\s|"
+    r"(?:您好|你好|好的|是的|可以的|当然|没问题)[，,！!。：:]|(?:根据|按照)[^，]{1,20}，|(?:答案是|回答)[：:]))+\s*",
     re.IGNORECASE,
 )
 
@@ -154,4 +156,6 @@ def _stream_text(
 def _as_sentence(text: str) -> str:
     text = re.sub(r"\s*\[\d+\]", "", text).strip()
     text = text[:1].upper() + text[1:]
-    return text if text.endswith((".", "!", "?")) else text + "."
+    if text.endswith((".", "!", "?", "。", "！", "？")):
+        return text
+    return text.removesuffix("；") + ("。" if has_chinese(text) else ".")

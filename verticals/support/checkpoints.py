@@ -18,6 +18,11 @@ BUSY_TIMEOUT_MS = 10_000
 MAX_CONNECTIONS = 4
 
 
+def thread_id(tenant: str, name: str) -> str:
+    """The thread of a session or an action, by its id."""
+    return f"{tenant}/{name}"
+
+
 def open_checkpointer(database: Engine) -> BaseCheckpointSaver[Any]:
     """The saver that belongs to a database, with its tables made.
 
@@ -27,7 +32,7 @@ def open_checkpointer(database: Engine) -> BaseCheckpointSaver[Any]:
         return _postgres(database.url)
     path = f"{database.url.database}-checkpoints" if database.url.database else ":memory:"
     connection = sqlite3.connect(path, check_same_thread=False)
-    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", f"busy_timeout={BUSY_TIMEOUT_MS}"):
+    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "secure_delete=ON", f"busy_timeout={BUSY_TIMEOUT_MS}"):
         connection.execute(f"PRAGMA {pragma}")
     saver = SqliteSaver(connection, serde=_plain_data_only())
     saver.setup()

@@ -9,10 +9,12 @@ import re
 from collections.abc import Sequence
 from enum import StrEnum
 
+from retrieval.chinese import content_words, has_chinese
 from retrieval.grounding import content_stems
 from retrieval.sentences import split_sentences
 from verticals.contract import InvalidInput
 from verticals.support.memory.facts import read_facts
+from verticals.support.phrases import both
 from verticals.support.schemas import Message
 
 WINDOW_TURNS = 5
@@ -60,6 +62,28 @@ _FOLLOWS_ON = re.compile(
     r"\b(?:it|its|that|this|they|them|those|these|one|ones|there|then|instead|same)\b"
 )
 _OWN_SUBJECT = 4  # content words from which a question without pronouns stands alone
+_OWN_SUBJECT_SIGNS = 6  # the same in Chinese signs
+_GREETING_ZH = re.compile(
+    r"(?:您好|你好|嗨|哈喽|大家好|早上好|上午好|中午好|下午好|晚上好|在吗|有人吗)[啊呀吗]?(?:在吗)?"
+)
+_THANKS_ZH = re.compile(
+    r"(?:好的?|行|明白了?|知道了|太好了|非常|十分)*(?:谢谢|多谢|感谢|谢了|再见|拜拜)(?:您|你)?(?:了|啦|的帮助|的帮忙)?"
+    r"(?:再见|拜拜)?"
+)
+_IDENTITY_ZH = re.compile(
+    r"[你您]是谁|[你您]叫什么|[你您]是(?:不是)?(?:一?个)?(?:机器人|机器|真人|人工|人|AI|ai)|"
+    r"[你您](?:能|会|可以)(?:帮我)?(?:做|干)(?:些|点)?什么|[你您]能帮我什么"
+)
+_PERSON_ZH = re.compile(
+    r"人工(?!智能|费|成本|草)|真人|(?:找|转|接|换|叫|联系)(?:一下|一个|个|你们的?)?(?:客服|人来|同事|经理|主管)|"
+    r"(?:和|跟|与)(?:真?人|客服|经理|主管)[说谈聊讲沟]|投诉|(?:开|提交|建)(?:一?[个张])?工单|给我(?:回个?|打个?)电话"
+)
+_REFUSES_ZH = re.compile(r"(?:不用|不要|不需要|不必|无需|不想|别|不是要)[^，。！？,.!?]{0,4}$")
+_HOW_ZH = re.compile(r"怎么|怎样|如何|哪里|哪儿|什么时候|几点")
+_YES_ZH = re.compile(
+    r"(?:是|好|要|行|对|可以|需要|当然|请)(?:的|啊|呀)?(?:麻烦[您你]?了?|请开|开吧|帮我开|谢谢)?|麻烦[您你]?了?|开吧"
+)
+_FOLLOWS_ON_ZH = re.compile(r"^(?:那|还有|另外|如果是|要是|换成)|呢[？?]?$|它|这个|那个|这些|那些|这种|那种|同样")
 
 
 def read_window(messages: Sequence[Message]) -> list[Message]:
@@ -84,9 +108,10 @@ def read_intent(window: Sequence[Message]) -> Intent:
     """Intent of the window's last message."""
     said = window[-1].content.lower().replace("’", "'")
     words = " ".join(re.findall(r"[\w']+", said))
-    offered = len(window) > 1 and OFFER in window[-2].content
-    if offered and _YES.fullmatch(words):
+    if _was_offered(window) and (_YES.fullmatch(words) or _YES_ZH.fullmatch(words.replace(" ", ""))):
         return Intent.HAND_OVER
+    if has_chinese(said) and (intent := _read_chinese(said)):
+        return intent
     asks = _PERSON.search(said)
     if asks and not _REFUSES.search(said[: asks.start()]) and not (_HOW.match(words) and "complain" in asks[0]):
         return Intent.HAND_OVER
@@ -100,6 +125,29 @@ def read_intent(window: Sequence[Message]) -> Intent:
     if facts and len(facts) == len(split_sentences(window[-1].content)):
         return Intent.TELLING
     return Intent.QUESTION
+
+
+def asks_for_ticket(window: Sequence[Message]) -> bool:
+    """Whether a wish for a person means a ticket: it says so, or takes the offer of one."""
+    said = window[-1].content.lower()
+    return "ticket" in said or "工单" in said or _was_offered(window)
+
+
+def _was_offered(window: Sequence[Message]) -> bool:
+    return len(window) > 1 and any(offer in window[-2].content for offer in both(OFFER))
+
+
+def _read_chinese(said: str) -> Intent | None:
+    """Intent of a message with Chinese signs; None if it is a question."""
+    words = "".join(re.findall(r"\w+", said))
+    asks = _PERSON_ZH.search(said)
+    if asks and not _REFUSES_ZH.search(said[: asks.start()]) and not _HOW_ZH.search(said):
+        return Intent.HAND_OVER
+    if _GREETING_ZH.fullmatch(words):
+        return Intent.GREETING
+    if _THANKS_ZH.fullmatch(words):
+        return Intent.THANKS
+    return Intent.IDENTITY if _IDENTITY_ZH.search(words) else None
 
 
 def standalone_query(window: Sequence[Message]) -> str:
@@ -121,4 +169,7 @@ def _follows_on(question: str) -> bool:
     words = " ".join(re.findall(r"[\w']+", question.lower()))
     if _YES.fullmatch(words):
         return True
+    if has_chinese(words):
+        num_signs = len({sign for word in content_words(words) for sign in word})
+        return num_signs < _OWN_SUBJECT_SIGNS and bool(_FOLLOWS_ON_ZH.search(question))
     return len(content_stems(words)) < _OWN_SUBJECT and bool(_FOLLOWS_ON.search(words))

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from verticals.contract import Conflict, Context, Decision, InvalidInput
+from verticals.contract import Conflict, Context, Decision, InvalidInput, NotFound
 from verticals.support.actions import ActionDesk
 from verticals.support.agent import SupportAgent
 from verticals.support.handoffs import HandoffDesk
@@ -175,6 +175,11 @@ class Dialogue:
             self._busy.add(key)
         try:
             yield
+        except NotFound:
+            if not self._store.exists(session_id, context.tenant):  # the customer was forgotten in mid-answer
+                self._agent.forget(context.tenant, session_id)
+                self._references.forget(session_id, context)
+            raise
         finally:
             with self._lock:
                 self._busy.discard(key)

@@ -11,11 +11,13 @@ from verticals.contract import Context, Decision, Handler, Resources
 from verticals.support import schemas as s
 from verticals.support.actions import ActionDesk
 from verticals.support.agent import NUM_PASSAGES, SupportAgent
+from verticals.support.answerable import answerable_with
 from verticals.support.answering import can_draft
 from verticals.support.checkpoints import open_checkpointer
 from verticals.support.conversation import read_window, standalone_query
 from verticals.support.dialogue import Dialogue
 from verticals.support.feedback import FeedbackDesk
+from verticals.support.forgetting import ActionRecords, AnswerRecords, ConversationRecords, TicketRecords
 from verticals.support.handoffs import HandoffDesk
 from verticals.support.heard import Heard
 from verticals.support.ingesting import open_guard
@@ -57,6 +59,7 @@ def build(resources: Resources) -> Mapping[str, Handler]:
         resources.chat_model,
         knowledge,
         desk,
+        is_answerable=answerable_with(knowledge.embedder),
         desks=Desks(policy, actions, handoffs, memory, checkpointer),
         embed=knowledge.embed_query,
         may_draft=may_draft,
@@ -65,12 +68,19 @@ def build(resources: Resources) -> Mapping[str, Handler]:
     ledger = Ledger(sessions)
     store, references = SessionStore(sessions, memory), ReferenceDesk(ledger, knowledge.version)
     dialogue = Dialogue(store, agent, actions, handoffs, references, version, after=BackgroundReader(memory))
+    records = (
+        ConversationRecords(sessions, checkpointer),
+        TicketRecords(sessions),
+        ActionRecords(sessions, checkpointer),
+        AnswerRecords(ledger),
+        *resources.records,
+    )
     parts = (
         SupportHandlers(agent, desk, knowledge, references, version),
         KnowledgeHandlers(knowledge, guard),
         references,
         SessionHandlers(store, dialogue, actions, handoffs, desk, memory),
-        MemoryHandlers(memory, ledger),
+        MemoryHandlers(memory, actions, records),
         FeedbackDesk(sessions),
     )
     return {

@@ -17,6 +17,7 @@ from sqlalchemy.orm import sessionmaker
 
 from verticals.contract import Conflict, Context, Decision, NotFound
 from verticals.support.actions import action_id_of
+from verticals.support.phrases import for_customer
 from verticals.support.schemas import (
     Handoff,
     HandoffPage,
@@ -141,7 +142,9 @@ class HandoffDesk:
     def _move(self, db: Database, session: SessionRow, state: SessionState, words: str) -> None:
         if session.state != SessionState.CLOSED:
             session.state = state.value
-        add_message(db, session, role="assistant", content=words)
+        mine = (MessageRow.tenant == session.tenant, MessageRow.session_id == session.session_id)
+        said = select(MessageRow.content).where(*mine, MessageRow.role == "customer").order_by(MessageRow.number)
+        add_message(db, session, role="assistant", content=for_customer(words, db.scalars(said).all()))
 
 
 def to_handoff(row: HandoffRow) -> Handoff:

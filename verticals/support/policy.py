@@ -31,10 +31,12 @@ QUESTIONS = {
 }
 _YES = re.compile(
     r"(?:yes|yeah|yep|sure|ok(?:ay)?|correct|right|please|please do|go ahead|do it|i confirm|confirmed|that's right)"
-    r"(?: (?:please|please do|do it|go ahead|do|that's right|correct|thanks|thank you))*"
+    r"(?: (?:please|please do|do it|go ahead|do|that's right|correct|thanks|thank you))*|"
+    r"(?:是|好|对|行|可以|确认|没错|没问题|同意)(?:的|啊|呀|了)?(?: ?谢谢)?"
 )
 _NO = re.compile(
-    r"(?:no|nope|stop|cancel that|never ?mind|don't|do not|wait)(?: (?:thanks|thank you|please|don't|not now))*"
+    r"(?:no|nope|stop|cancel that|never ?mind|don't|do not|wait)(?: (?:thanks|thank you|please|don't|not now))*|"
+    r"(?:不是|不要|不用|不|否|算了|等等|先不要|取消)(?:了|吧)?(?: ?谢谢)?"
 )
 
 

@@ -44,6 +44,10 @@ class ReferenceDesk:
         self._ledger.record(entry, tenant=context.tenant)
         return answer_id
 
+    def forget(self, conversation_id: str, context: Context) -> None:
+        """Drop what a conversation's answers were made from."""
+        self._ledger.forget_conversation(conversation_id, tenant=context.tenant)
+
     def get_references(self, request: GetReferencesRequest, context: Context) -> References:
         """What an answer was made from, as it was streamed; whose it is stays inside.
 

@@ -60,6 +60,11 @@ class SessionStore:
         with self._sessions() as db:
             return to_session(find_session(db, session_id, context))
 
+    def exists(self, session_id: str, tenant: str) -> bool:
+        """Whether there is such a session, whosever it is."""
+        with self._sessions() as db:
+            return db.get(SessionRow, (tenant, session_id)) is not None
+
     def page(self, request: ListSessionsRequest, context: Context) -> SessionPage:
         """A page of sessions, the latest first."""
         mine = select(SessionRow).where(SessionRow.tenant == context.tenant)

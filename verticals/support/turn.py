@@ -21,6 +21,7 @@ from verticals.support.answering import Draft
 from verticals.support.conversation import Intent
 from verticals.support.handoffs import HandoffDesk
 from verticals.support.memory.store import CustomerMemory, Recollection
+from verticals.support.phrases import for_customer
 from verticals.support.policy import Policy, Step
 from verticals.support.safety.guard import Verdict
 from verticals.support.schemas import (
@@ -107,7 +108,8 @@ def to_sources(hits: Sequence[Hit]) -> list[Source]:
 
 
 def say(runtime: Runtime[Turn], text: str) -> None:
-    """Stream a piece of the answer."""
+    """Stream a piece of the answer; fixed sentences in the customer's language."""
+    text = for_customer(text, [m.content for m in runtime.context.messages if m.role == "user"])
     runtime.context.said.append(text)
     runtime.stream_writer(ChatEvent(DeltaEvent(text=text)))
 

@@ -15,6 +15,7 @@ from tests.verticals.support.fakes import ListRetriever, ScriptedModel
 from tests.verticals.support.world import World
 from verticals.contract import Base
 from verticals.support.agent import SupportAgent
+from verticals.support.answerable import answerable_with
 from verticals.support.handlers import SupportHandlers
 from verticals.support.references import ReferenceDesk
 from verticals.support.safety.guard import Guard
@@ -35,7 +36,8 @@ def sessions(tmp_path: Path) -> Iterator[sessionmaker[Session]]:
 def make_handlers(sessions: sessionmaker[Session]) -> Callable[[ScriptedModel, ListRetriever], SupportHandlers]:
     def make(model: ScriptedModel, retriever: ListRetriever) -> SupportHandlers:
         desk = TicketDesk(sessions, model, lambda: "fake-1")
-        agent = SupportAgent(model, retriever, desk, answerable_similarity=0.5, guard=Guard(None))
+        known = answerable_with(retriever.embedder)
+        agent = SupportAgent(model, retriever, desk, is_answerable=known, guard=Guard(None))
         return SupportHandlers(
             agent, desk, retriever, ReferenceDesk(Ledger(sessions), retriever.version), lambda: "fake-1"
         )

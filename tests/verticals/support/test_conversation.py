@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from verticals.contract import InvalidInput
-from verticals.support.conversation import OFFER, Intent, read_intent, read_window, standalone_query
+from verticals.support.conversation import OFFER, Intent, asks_for_ticket, read_intent, read_window, standalone_query
+from verticals.support.phrases import both
 from verticals.support.schemas import Message
 
 
@@ -109,3 +110,38 @@ def test_yes_accepts_the_offer_of_a_ticket_but_only_after_it(said: str) -> None:
 )
 def test_a_follow_up_brings_its_question_along(talk: list[Message], query: str) -> None:
     assert standalone_query(talk) == query
+
+
+@pytest.mark.parametrize(
+    ("text", "intent"),
+    [
+        ("你好", Intent.GREETING),
+        ("您好，在吗？", Intent.GREETING),
+        ("好的，谢谢您！", Intent.THANKS),
+        ("你是机器人吗？", Intent.IDENTITY),
+        ("转人工", Intent.HAND_OVER),
+        ("我要找真人客服", Intent.HAND_OVER),
+        ("我要投诉你们的快递", Intent.HAND_OVER),
+        ("请帮我开一个工单", Intent.HAND_OVER),
+        ("不用转人工，运费多少？", Intent.QUESTION),
+        ("怎么投诉？", Intent.QUESTION),
+        ("如何联系客服", Intent.QUESTION),
+        ("人工智能音箱保修多久", Intent.QUESTION),
+        ("商品送达后几天内可以退货？", Intent.QUESTION),
+    ],
+)
+def test_chinese_messages_have_the_same_intents(text: str, intent: Intent) -> None:
+    assert read_intent(_talk(text)) == intent
+
+
+def test_a_chinese_yes_takes_the_offer_in_either_language() -> None:
+    for offer in both(OFFER):
+        window = _talk("学生有优惠吗", offer, "好的，麻烦您了")
+
+        assert read_intent(window) == Intent.HAND_OVER
+        assert asks_for_ticket(window)
+
+
+def test_a_chinese_follow_up_is_preceded_by_its_question() -> None:
+    assert standalone_query(_talk("家具保修多久？", "5年。", "那灯具呢？")) == "家具保修多久？ 那灯具呢？"
+    assert standalone_query(_talk("家具保修多久？", "5年。", "礼品卡可以退货吗？")) == "礼品卡可以退货吗？"

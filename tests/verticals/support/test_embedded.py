@@ -22,7 +22,8 @@ from service.registry import FileRegistry
 from tests.verticals.support.fakes import Trail, context
 from verticals.contract import Base, Handler, Resources
 from verticals.support import VERTICAL
-from verticals.support.agent import ANSWERABLE_SIMILARITY, DECLINE
+from verticals.support.agent import DECLINE
+from verticals.support.answerable import ANSWERABLE_SIMILARITY
 from verticals.support.demo import DEMO_TENANT
 from verticals.support.evals import choose_threshold, load_questions, says
 from verticals.support.schemas import ChatEvent, ChatRequest, DeltaEvent, IngestRequest, Message, SourcesEvent

@@ -34,7 +34,7 @@ class World:
 
     def restart(self) -> None:
         """Forget everything that is not on disk."""
-        resources = Resources(
+        self.resources = Resources(
             engine=SimpleNamespace(model_version=self.model_version),  # type: ignore[arg-type]
             chat_model=self.model,
             retriever=self.knowledge,  # type: ignore[arg-type]
@@ -42,7 +42,7 @@ class World:
             sessions=self.sessions,
             data_dir=None,
         )
-        self.handlers = build(resources)
+        self.handlers = build(self.resources)
 
     def key(self, customer: str | None = ADA, *, tenant: str = "demo") -> Context:
         """Who asks; a customer, or the shop's staff for None."""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import json
+from collections.abc import Sequence
 
-from retrieval.ledger import Ledger
-from verticals.contract import Artifact, Context, Decision, InvalidInput, NotFound
+from verticals.contract import Artifact, Context, CustomerRecords, Decision, InvalidInput, NotFound
+from verticals.support.actions import ActionDesk
 from verticals.support.memory.store import CustomerMemory, Owner
 from verticals.support.schemas import (
     CustomerRequest,
@@ -17,10 +19,16 @@ from verticals.support.schemas import (
 
 
 class MemoryHandlers:
-    """One method per operation: `(request, context)` to response."""
+    """One method per operation: `(request, context)` to response.
 
-    def __init__(self, memory: CustomerMemory, ledger: Ledger) -> None:
-        self._memory, self._ledger = memory, ledger
+    Args:
+        memory: What is remembered.
+        actions: Finishes what was accepted before a customer is forgotten.
+        records: The other stores of customers' words, in the order in which they are erased.
+    """
+
+    def __init__(self, memory: CustomerMemory, actions: ActionDesk, records: Sequence[CustomerRecords]) -> None:
+        self._memory, self._actions, self._records = memory, actions, records
 
     def get_memory(self, request: CustomerRequest, context: Context) -> MemoryView:
         """All of it."""
@@ -29,35 +37,39 @@ class MemoryHandlers:
         return MemoryView(customer=owner.customer, memories=memories)
 
     def export_memory(self, request: CustomerRequest, context: Context) -> Artifact:
-        """All of it, as a file."""
-        content = self.get_memory(request, context).model_dump_json(indent=2)
+        """All that forgetting the customer would erase, as a file."""
+        view, owner = self.get_memory(request, context), owner_of(request, context)
+        found = {store.name: store.export(owner.tenant, owner.customer) for store in self._records}
+        content = json.dumps(view.model_dump(mode="json") | found, indent=2, ensure_ascii=False)
         return Artifact(content.encode(), "application/json", "memory.json")
 
     def forget_memory(self, request: ForgetMemoryRequest, context: Context) -> ForgetMemoryResponse:
-        """Forget one memory, or all with what the customer's answers were made from.
+        """Forget one memory, or all: every store erases the customer's words.
 
-        The audit trail keeps that it was done, and not whose it was.
+        Stores are erased one after the other; after a crash between two, the same request erases the rest. The audit
+        trail keeps that it was done, and not whose it was.
 
         Raises:
             NotFound: the customer has no such memory.
         """
-        owner = owner_of(request, context)
+        owner, erased = owner_of(request, context), {}
+        if request.memory_id is None:
+            self._actions.recover(context)
+            erased = {store.name: store.erase(owner.tenant, owner.customer) for store in self._records}
         forgotten = self._memory.forget(owner, memory_id=request.memory_id)
         if request.memory_id is not None and not forgotten:
             raise NotFound("no such memory", field="memory_id", value=request.memory_id, remedy="List them first.")
-        if request.memory_id is None:
-            self._ledger.forget_customer(owner.customer, tenant=owner.tenant)
         subject = hashlib.sha256(f"{owner.tenant}\0{owner.customer}".encode()).hexdigest()
         context.record(
             Decision(
                 kind="support.forget",
                 subject=subject[:32],
                 input_sha256=subject,
-                outcome={"forgotten": forgotten},
+                outcome={"forgotten": forgotten, **erased},
                 model_version="none",
             )
         )
-        return ForgetMemoryResponse(forgotten=forgotten)
+        return ForgetMemoryResponse(forgotten=forgotten, erased=erased)
 
 
 def owner_of(request: CustomerRequest, context: Context) -> Owner:

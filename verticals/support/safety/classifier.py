@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from retrieval.embed import Embedder
 from verticals.support.safety.harm_rules import Category, match_rules
-from verticals.support.safety.head import Head, load_head
+from verticals.support.safety.head import open_head
 from verticals.support.safety.reveal import reveal
 
 HEAD = "harm"
@@ -46,7 +46,7 @@ class RequestClassifier:
 
     def __init__(self, embedder: Embedder | None) -> None:
         self._embedder = embedder
-        self._head: Head | None = load_head(HEAD, embedder=embedder.name) if embedder else None
+        self._head = open_head(HEAD, embedder)
 
     def judge(self, text: str, *, vector_D: NDArray[np.float32] | None = None) -> Judgement:
         """Judge one message; a long one by its worst part.

@@ -25,13 +25,16 @@ from verticals.support.safety.stream_filter import StreamFilter
 
 REFUSAL = "I'm sorry, I can't help with that. If you have a question about an order or a product, I'm glad to help."
 REFUSAL_ZH = "很抱歉，这个请求我无法协助。如果您有订单或商品方面的问题，我很乐意帮忙。"
+# Help lines, checked in November 2026. 988, call or text at any hour: 988lifeline.org (US), 988.ca (Canada, since 30
+# November 2023). 12356: notice of China's National Health Commission of 25 December 2024, at least 18 hours a day, so
+# no promise of any hour. findahelpline.com: free help lines by country.
 CARE = (
     "I'm really sorry that you are going through this. I'm an automated assistant, so I'm asking a colleague to join "
     "us. You don't have to wait for us: in the US and Canada you can call or text 988 at any hour, elsewhere "
     "findahelpline.com lists free help. If you are in danger now, please call your emergency number."
 )
 CARE_ZH = (
-    "听到您这样说，我很难过。我是自动助手，正在请同事加入对话。您不必等我们：在中国大陆可随时拨打 12356 心理援助热线，"
+    "听到您这样说，我很难过。我是自动助手，正在请同事加入对话。您不必等我们：在中国大陆可拨打 12356 心理援助热线，"
     "其他地区可在 findahelpline.com 找到免费帮助。如果您现在有危险，请拨打 120 或 110。"
 )
 

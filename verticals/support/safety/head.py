@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from retrieval.embed import Embedder
+
 WEIGHTS_DIR = Path(__file__).parent / "weights"
 
 
@@ -54,3 +56,8 @@ def load_head(name: str, *, embedder: str) -> Head:
             "Pass that embedder, or none: then the rules decide alone."
         )
     return Head(np.array(fields["weights"], np.float32), fields["bias"], fields["threshold"], fields["embedder"])
+
+
+def open_head(name: str, embedder: Embedder | None) -> Head | None:
+    """`load_head` for an embedder; None without one: then rules decide alone."""
+    return load_head(name, embedder=embedder.name) if embedder else None

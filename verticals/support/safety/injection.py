@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from retrieval.documents import Hit, Passage
 from retrieval.embed import Embedder
-from verticals.support.safety.head import Head, load_head
+from verticals.support.safety.head import open_head
 from verticals.support.safety.injection_rules import ADDRESSES_MODEL, COMMANDS
 from verticals.support.safety.reveal import reveal, strip_hidden
 from verticals.support.safety.verdicts import Injected, StoredVerdicts
@@ -58,7 +58,7 @@ class InjectionFilter:
 
     def __init__(self, embedder: Embedder | None, sessions: sessionmaker[Session] | None = None) -> None:
         self._embedder = embedder
-        self._head: Head | None = load_head(HEAD, embedder=embedder.name) if embedder else None
+        self._head = open_head(HEAD, embedder)
         self._verdicts = StoredVerdicts(sessions, judge_version(embedder)) if sessions else None
         self._seen: dict[str, Cleaned] = {}
 

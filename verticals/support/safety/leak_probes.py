@@ -8,6 +8,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from itertools import pairwise
 
 from retrieval.documents import Document
@@ -34,6 +35,9 @@ _FRAMES = (
 )
 
 
+SEARCHED = ("cross-tenant", "deleted", "deleted, as of before")
+
+
 @dataclass(frozen=True)
 class Streamed:
     """A text in pieces that holds `secret`, which belongs to someone else, and `own`, the listener's."""
@@ -41,6 +45,16 @@ class Streamed:
     pieces: tuple[str, ...]
     secret: str
     own: str
+
+
+@dataclass(frozen=True)
+class Searched:
+    """A search of one of `SEARCHED`'s kinds; `sighted` if it showed what the tenant may see, where there is any."""
+
+    kind: str
+    query: str
+    leaked: bool
+    sighted: bool
 
 
 def secrets(rng: random.Random) -> Iterator[str]:
@@ -90,33 +104,44 @@ def stream_leaks(probes: Iterable[Streamed]) -> list[Streamed]:
     return leaks
 
 
-def search_leaks(knowledge: KnowledgeBase, count: int, *, seed: int = 0) -> list[str]:
-    """Ask as one of three tenants, of documents that the others have or that are deleted; the queries that leaked.
+def search_probes(knowledge: KnowledgeBase, count: int, *, seed: int = 0) -> Iterator[Searched]:
+    """Ask as one of three tenants, in turn for what others have, for what is deleted, and for it as of before.
 
     Every tenant keeps documents on the same topics with a token of its own; every tenth probe deletes one or puts it
     back, and the next search already obeys.
     """
     rng = random.Random(seed)  # noqa: S311
     tenants = [f"evals.probe-{name}" for name in "abc"]
-    live = {(tenant, topic): True for tenant in tenants for topic in _TOPICS}
+    everything = [(tenant, topic) for tenant in tenants for topic in _TOPICS]
     for tenant in tenants:
         knowledge.ingest([_document(tenant, topic) for topic in _TOPICS], tenant=tenant)
-    leaks = []
+    dead: dict[tuple[str, str], datetime] = {}  # with a moment at which it was still there
     for i in range(count):
-        tenant, topic = rng.choice(tenants), rng.choice(_TOPICS)
-        if i % 10 == 0:
-            if live[tenant, topic]:
-                knowledge.delete(_doc_id(topic), tenant)
-            else:
-                knowledge.ingest([_document(tenant, topic)], tenant=tenant)
-            live[tenant, topic] = not live[tenant, topic]
-        owner, wanted = rng.choice(tenants), rng.choice(_TOPICS)
+        if i % 10 == 0 or not dead:
+            _bury_or_revive(knowledge, rng.choice(everything), dead)
+        kind = SEARCHED[i % len(SEARCHED)]
+        owner, wanted = rng.choice(everything if kind == "cross-tenant" else sorted(dead))
+        tenant = rng.choice([one for one in tenants if one != owner]) if kind == "cross-tenant" else owner
+        as_of = dead[owner, wanted] if kind == "deleted, as of before" else None
         query = f"{wanted} {_token(owner, wanted)}"
-        found = " ".join(hit.text for hit in knowledge.search(query, tenant=tenant, k=20))
-        forbidden = [_token(o, t) for (o, t), alive in live.items() if o != tenant or not alive]
-        if any(token in found for token in forbidden):
-            leaks.append(query)
-    return leaks
+        found = " ".join(hit.text for hit in knowledge.search(query, tenant=tenant, k=20, as_of=as_of))
+        forbidden = [_token(*one) for one in everything if one[0] != tenant or one in dead]
+        own = [_token(*one) for one in everything if one[0] == tenant and one not in dead]
+        yield Searched(kind, query, any(t in found for t in forbidden), not own or any(t in found for t in own))
+
+
+def search_leaks(knowledge: KnowledgeBase, count: int, *, seed: int = 0) -> list[Searched]:
+    """The probes that leaked."""
+    return [probe for probe in search_probes(knowledge, count, seed=seed) if probe.leaked]
+
+
+def _bury_or_revive(knowledge: KnowledgeBase, one: tuple[str, str], dead: dict[tuple[str, str], datetime]) -> None:
+    tenant, topic = one
+    if dead.pop(one, None):
+        knowledge.ingest([_document(tenant, topic)], tenant=tenant)
+    else:
+        dead[one] = datetime.now(UTC)
+        knowledge.delete(_doc_id(topic), tenant)
 
 
 def _document(tenant: str, topic: str) -> Document:

@@ -46,6 +46,7 @@ class ForgetMemoryRequest(CustomerRequest):
 
 
 class ForgetMemoryResponse(BaseModel):
-    """How many memories are gone."""
+    """How many memories are gone, and how many records of each other store lost the customer's words."""
 
     forgotten: Annotated[int, Field(ge=0)]
+    erased: dict[str, int] = {}

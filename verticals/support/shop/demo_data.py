@@ -19,6 +19,8 @@ from verticals.support.shop.tables import CustomerRow, LineRow, MembershipRow, O
 NUM_CUSTOMERS = 36
 DEMO_CUSTOMER = "C-1001"  # has an order for every rule
 _TAX = Decimal("0.08")
+_FREE_FROM = Decimal(49)  # standard-delivery; the fees: also express-delivery, large-item-delivery
+_FEES = {"standard": Decimal("5.95"), "next_day": Decimal("24.95"), "large": Decimal("79.00")}
 _SEED = 20261122
 _FIRST = ("Ada", "Ben", "Cleo", "Dan", "Eve", "Finn", "Gus", "Hana", "Ivo", "June", "Kai", "Lena")
 _CITIES = (("Sampleton", "IL", "62704"), ("Exampleville", "OH", "43004"), ("Mockford", "TX", "75001"))
@@ -71,12 +73,13 @@ def add_demo_shop(sessions: sessionmaker[Session], tenant: str, *, now: datetime
         for index in range(NUM_CUSTOMERS):
             customer = _customer(tenant, index)
             session.add(customer)
+            joined = now - timedelta(days=10 + 20 * index) if index % 3 == 0 else None
             for order in _DEMO_ORDERS if customer.customer_id == DEMO_CUSTOMER else _random_orders(draw):
                 number += 1
-                session.add(_order(customer, f"MP-{number}", order, now))
+                session.add(_order(customer, f"MP-{number}", order, now, joined=joined))
                 lines += _lines(tenant, f"MP-{number}", order.items)
-            if index % 3 == 0:
-                session.add(_membership(customer, now - timedelta(days=10 + 20 * index)))
+            if joined:
+                session.add(_membership(customer, joined))
         session.flush()  # the lines refer to the orders
         session.add_all(lines)
 
@@ -106,8 +109,9 @@ def _customer(tenant: str, index: int) -> CustomerRow:
     )
 
 
-def _order(customer: CustomerRow, order_id: str, about: _Order, now: datetime) -> OrderRow:
+def _order(customer: CustomerRow, order_id: str, about: _Order, now: datetime, *, joined: datetime | None) -> OrderRow:
     placed = now - timedelta(days=about.age_days)
+    is_free = _price(about.items) >= _FREE_FROM or (joined is not None and placed >= joined)
     return OrderRow(
         tenant=customer.tenant,
         order_id=order_id,
@@ -115,7 +119,7 @@ def _order(customer: CustomerRow, order_id: str, about: _Order, now: datetime) -
         status=about.status,
         service=about.service,
         payment="credit card" if int(order_id[-1]) % 2 else "PayPal account",
-        delivery_fee=Decimal("79.00") if about.service == "large" else Decimal("5.95"),
+        delivery_fee=Decimal(0) if is_free and about.service == "standard" else _FEES[about.service],
         placed_at=placed,
         shipped_at=placed + timedelta(days=1) if about.status in ("shipped", "delivered") else None,
         delivered_at=None if about.delivered is None else now - timedelta(days=about.delivered),
@@ -124,6 +128,10 @@ def _order(customer: CustomerRow, order_id: str, about: _Order, now: datetime) -
         state=customer.state,
         postal_code=customer.postal_code,
     )
+
+
+def _price(items: Sequence[int]) -> Decimal:
+    return sum((Decimal(ITEMS[index][1]) for index in items), Decimal(0))
 
 
 def _lines(tenant: str, order_id: str, items: Sequence[int]) -> list[LineRow]:

@@ -5,6 +5,7 @@ The same probes, 10,000 of them, are `python -m benchmarks.leaks`.
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 from sqlalchemy import create_engine
@@ -13,7 +14,7 @@ from sqlalchemy.orm import sessionmaker
 from retrieval.store import KnowledgeBase
 from retrieval.tables import Base
 from tests.verticals.support.safety.fakes import HashEmbedder
-from verticals.support.safety.leak_probes import Streamed, search_leaks, stream_leaks, streams
+from verticals.support.safety.leak_probes import SEARCHED, Streamed, search_probes, stream_leaks, streams
 
 
 def test_search_never_shows_another_tenants_or_a_deleted_document(tmp_path: Path) -> None:
@@ -21,10 +22,12 @@ def test_search_never_shows_another_tenants_or_a_deleted_document(tmp_path: Path
     Base.metadata.create_all(engine)
     knowledge = KnowledgeBase(sessionmaker(engine), HashEmbedder(), tmp_path / "index")
 
-    leaks = search_leaks(knowledge, 60)
+    probes = list(search_probes(knowledge, 60))
 
     engine.dispose()
-    assert leaks == []
+    assert [probe for probe in probes if probe.leaked] == []
+    assert Counter(probe.kind for probe in probes) == dict.fromkeys(SEARCHED, 20)
+    assert all(probe.sighted for probe in probes)  # a search that shows nothing proves nothing
 
 
 def test_a_stream_never_shows_another_customers_data_however_it_is_cut() -> None:

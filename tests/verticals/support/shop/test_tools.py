@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
 
 from tests.verticals.support.fakes import Trail
+from verticals import support
 from verticals.contract import Conflict, InvalidInput, NotFound, TriviumError
 from verticals.support.shop.demo_data import DEMO_CUSTOMER, add_demo_shop
 from verticals.support.shop.executor import Executor
-from verticals.support.shop.tables import ExecutionRow, MembershipRow, OrderRow, RefundRow
+from verticals.support.shop.tables import ExecutionRow, LineRow, MembershipRow, OrderRow, RefundRow
 from verticals.support.shop.tool import Shopper
 from verticals.support.shop.tools import CHANGES, TOOLS
 
@@ -203,3 +207,30 @@ def test_every_change_keeps_the_two_halves_apart(executor: Executor, sessions: s
             executor.execute(tool, tool, given, _who(), record=Trail())
         except TriviumError as error:
             assert tool in ("pause_subscription", "cancel_order"), error  # noqa: PT017
+
+
+def test_the_demo_orders_paid_for_delivery_what_the_articles_say(
+    executor: Executor, sessions: sessionmaker[Session]
+) -> None:
+    with sessions() as db:
+        orders, lines = db.scalars(select(OrderRow)).all(), db.scalars(select(LineRow)).all()
+        joined = {row.customer_id: row.paid_at for row in db.scalars(select(MembershipRow))}
+
+    for order in orders:
+        goods = sum(line.quantity * line.unit_price for line in lines if line.order_id == order.order_id)
+        is_member = order.customer_id in joined and order.placed_at >= joined[order.customer_id]
+        standard = Decimal(0) if goods >= 49 or is_member else Decimal("5.95")  # standard-delivery
+        fee = {"large": Decimal(79), "next_day": Decimal("24.95"), "standard": standard}[order.service]
+        assert order.delivery_fee == fee, order.order_id
+    assert {order.delivery_fee for order in orders} == {Decimal(0), Decimal("5.95"), Decimal("24.95"), Decimal(79)}
+
+
+def test_the_articles_write_order_numbers_as_the_shop_does(executor: Executor, sessions: sessionmaker[Session]) -> None:
+    with sessions() as db:
+        numbers = list(db.scalars(select(OrderRow.order_id)))
+    folders = [Path(support.__file__).parent / name for name in ("knowledge", "knowledge_zh")]
+
+    articles = "\n".join(path.read_text("utf-8") for folder in folders for path in folder.glob("*.md"))
+
+    assert set(re.findall(r"\bMP\b[^.]*", articles)) == {"MP, a hyphen and 5 digits"}
+    assert all(re.fullmatch(r"MP-\d{5}", number) for number in numbers)
