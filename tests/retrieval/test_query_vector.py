@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from retrieval.documents import Document
 from retrieval.store import KnowledgeBase
-from tests.retrieval.conftest import WordEmbedder
 
 
-def test_a_search_with_the_querys_vector_finds_the_same_and_embeds_nothing(kb: KnowledgeBase) -> None:
+def test_a_search_with_the_querys_vector_finds_the_same_and_embeds_nothing(
+    open_kb: Callable[..., KnowledgeBase], embedder_class: type[Any]
+) -> None:
+    embedder = embedder_class()
+    kb = open_kb(embedder)
     kb.ingest([Document("fee", "Fees", "A parcel costs $5."), Document("time", "Time", "It takes 3 days.")], tenant="t")
     hits, query_D = kb.search("fees", tenant="t"), kb.embed_query("fees")
-    embedder = kb.embedder
-    assert isinstance(embedder, WordEmbedder)
     before = embedder.num_embedded
 
     assert kb.search("fees", tenant="t", query_D=query_D) == hits
