@@ -98,19 +98,6 @@ def test_only_changed_passages_are_embedded_again(open_kb: OpenKb, embedder_clas
     assert embedder.num_embedded == before + 1
 
 
-def test_a_search_with_the_querys_vector_finds_the_same_and_embeds_nothing(
-    open_kb: OpenKb, embedder_class: type[Any]
-) -> None:
-    embedder = embedder_class()
-    kb = open_kb(embedder)
-    kb.ingest([RETURNS, FEES], tenant="t")
-    hits, query_D = kb.search("fees", tenant="t"), kb.embed_query("fees")
-    before = embedder.num_embedded
-
-    assert kb.search("fees", tenant="t", query_D=query_D) == hits
-    assert embedder.num_embedded == before
-
-
 def test_a_failed_ingest_changes_nothing(open_kb: OpenKb, embedder_class: type[Any]) -> None:
     class Broken(embedder_class):  # type: ignore[misc]
         def embed(self, texts: list[str]) -> Any:
