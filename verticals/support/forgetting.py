@@ -116,13 +116,12 @@ class ActionRecords:
                     row.status = ActionStatus.REJECTED.value
                 row.args, row.words, row.outcome = _kept(row.args), FORGOTTEN, FORGOTTEN
                 row.note = row.note and FORGOTTEN
-            for made in db.scalars(
-                select(ExecutionRow).where(*done, ExecutionRow.key.in_([r.action_id for r in rows]))
-            ):
+            action_ids = [row.action_id for row in rows]
+            for made in db.scalars(select(ExecutionRow).where(*done, ExecutionRow.key.in_(action_ids))):
                 made.args, made.outcome = _kept(made.args), FORGOTTEN
-        for row in rows:
-            self._checkpointer.delete_thread(thread_id(tenant, row.action_id))
-        return len(rows)
+        for action_id in action_ids:
+            self._checkpointer.delete_thread(thread_id(tenant, action_id))
+        return len(action_ids)
 
 
 class AnswerRecords:
