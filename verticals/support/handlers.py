@@ -14,12 +14,14 @@ from verticals.support.actions import ActionDesk
 from verticals.support.agent import NUM_PASSAGES, SupportAgent
 from verticals.support.answering import can_draft
 from verticals.support.checkpoints import open_checkpointer
+from verticals.support.consents import ConsentDesk
 from verticals.support.conversation import read_window, standalone_query
 from verticals.support.dialogue import Dialogue
 from verticals.support.feedback import FeedbackDesk
 from verticals.support.handoffs import HandoffDesk
 from verticals.support.heard import Heard
 from verticals.support.knowledge_handlers import KnowledgeHandlers
+from verticals.support.listening import Listener, open_listener
 from verticals.support.memory.background import BackgroundReader
 from verticals.support.memory.handlers import MemoryHandlers
 from verticals.support.memory.store import CustomerMemory
@@ -32,6 +34,10 @@ from verticals.support.safety.guard import Guard
 from verticals.support.session_handlers import SessionHandlers
 from verticals.support.sessions import SessionStore
 from verticals.support.shop.executor import Executor
+from verticals.support.signal_handlers import SignalHandlers
+from verticals.support.state.session import SessionTracker
+from verticals.support.state.shop import shop_tracker
+from verticals.support.state.tracker import StateTracker
 from verticals.support.tickets import TicketDesk, messages_sha256
 from verticals.support.turn import Desks, Turn
 
@@ -40,6 +46,11 @@ POLICY_VERSION = "support-agent-1"
 
 def build(resources: Resources) -> Mapping[str, Handler]:
     """Handlers by operation name."""
+    return assemble(resources, open_listener(resources.registry), shop_tracker(resources.registry))
+
+
+def assemble(resources: Resources, listener: Listener, tracker: StateTracker) -> Mapping[str, Handler]:
+    """Handlers by operation name, around what reads messages and follows sessions."""
     knowledge, sessions = resources.retriever, resources.sessions
 
     def version() -> str:  # asked at each use: the model may be swapped
@@ -51,19 +62,20 @@ def build(resources: Resources) -> Mapping[str, Handler]:
     database = sessions.kw["bind"]
     checkpointer, executor, handoffs = open_checkpointer(database), Executor(sessions), HandoffDesk(sessions)
     planner = FirstOf((RulePlanner(), ModelPlanner(resources.chat_model, may_propose=may_draft)))
-    policy, actions = Policy(planner, executor), ActionDesk(sessions, executor, checkpointer)
+    policy, actions = Policy(planner, executor), ActionDesk(sessions, executor, checkpointer, handoffs.open_failed)
     desk = TicketDesk(sessions, resources.chat_model, version, policy)
     memory = CustomerMemory(sessions, knowledge.embedder)
     agent = SupportAgent(
         resources.chat_model,
         knowledge,
         desk,
-        desks=Desks(policy, actions, handoffs, memory, checkpointer),
+        desks=Desks(policy, actions, handoffs, memory, SessionTracker(tracker), checkpointer),
         similarity=knowledge.similarities,
         may_draft=may_draft,
         guard=Guard(knowledge.embedder if isinstance(knowledge.embedder, MiniLMEmbedder) else None),
+        listener=listener,
     )
-    ledger = Ledger(sessions)
+    ledger, consents = Ledger(sessions), ConsentDesk(sessions)
     store, references = SessionStore(sessions, memory), ReferenceDesk(ledger, knowledge.version)
     dialogue = Dialogue(store, agent, actions, handoffs, references, version, after=BackgroundReader(memory))
     parts = (
@@ -71,7 +83,9 @@ def build(resources: Resources) -> Mapping[str, Handler]:
         KnowledgeHandlers(knowledge),
         references,
         SessionHandlers(store, dialogue, actions, handoffs, desk, memory),
-        MemoryHandlers(memory, ledger),
+        MemoryHandlers(memory, ledger, consents),
+        consents,
+        SignalHandlers(consents, dialogue, models={}),  # none is shipped
         FeedbackDesk(sessions),
     )
     return {
@@ -134,7 +148,9 @@ class SupportHandlers:
         window = read_window(request.messages)
         hits = self._knowledge.search(standalone_query(window), tenant=context.tenant, k=NUM_PASSAGES)
         conversation_id = request.conversation_id or f"conv-{uuid.uuid4().hex}"
-        return self._desk.open(window, context, conversation_id=conversation_id, hits=hits)
+        return self._desk.open(
+            window, context, conversation_id=conversation_id, hits=hits, tone=self._agent.mood(window)
+        )
 
     def list_tickets(self, request: s.ListTicketsRequest, context: Context) -> s.TicketPage:
         """A page of the queue."""

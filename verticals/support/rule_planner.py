@@ -77,13 +77,16 @@ class RulePlanner:
             return Proposal(pending.tool, {**pending.args, **new}) if new else None
         if tool is None and "order_id" in found:
             tool = "order_status"  # "any news of MP-10001?"
-        if tool is None:
-            return None
-        kept = pending.args if pending and pending.tool == tool else {}
-        earlier = [message.content for message in window[:-1] if message.role == "user"]
-        order_id = next((f["order_id"] for text in reversed(earlier) if "order_id" in (f := read_args(text))), None)
-        known = {**({"order_id": order_id} if order_id else {}), **kept, **found}
-        return Proposal(tool, {name: v for name, v in known.items() if name in TOOLS[tool].args.model_fields})
+        return None if tool is None else from_words(tool, window, pending)
+
+
+def from_words(tool: str, window: Sequence[Message], pending: Proposal | None) -> Proposal:
+    """A tool with the arguments that the last message names, that are pending, and the order last spoken of."""
+    kept = pending.args if pending and pending.tool == tool else {}
+    earlier = [message.content for message in window[:-1] if message.role == "user"]
+    order_id = next((f["order_id"] for text in reversed(earlier) if "order_id" in (f := read_args(text))), None)
+    known = {**({"order_id": order_id} if order_id else {}), **kept, **read_args(window[-1].content)}
+    return Proposal(tool, {name: v for name, v in known.items() if name in TOOLS[tool].args.model_fields})
 
 
 def read_args(text: str) -> dict[str, Any]:
@@ -98,6 +101,12 @@ def read_args(text: str) -> dict[str, Any]:
             found["reason"] = reason
             break
     return found
+
+
+def asks_about(text: str) -> bool:
+    """Whether a message asks how something works, rather than for it to be done."""
+    said = _plain(text)
+    return "?" in said or bool(_ASKS_HOW.search(said))
 
 
 def _read_task(said: str) -> str | None:

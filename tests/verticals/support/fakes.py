@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from langchain_core.callbacks import CallbackManagerForLLMRun
@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from retrieval.documents import Hit
 from tests.retrieval.conftest import WordEmbedder
-from verticals.contract import Context, Decision
+from verticals.contract import Context, Decision, ModelCard
 
 
 class ScriptedModel(BaseChatModel):
@@ -78,6 +78,16 @@ class ListRetriever:
 
     def similarities(self, query: str, texts: Sequence[str]) -> list[float]:
         return [0.9] * len(texts)
+
+
+class Unprepared:
+    """A registry in which nothing was registered."""
+
+    def save(self, name: str, files: Mapping[str, bytes], card: Mapping[str, Any]) -> ModelCard:
+        raise NotImplementedError
+
+    def load(self, name: str) -> None:
+        return None
 
 
 class Trail:

@@ -6,6 +6,7 @@ import hashlib
 
 from retrieval.ledger import Ledger
 from verticals.contract import Artifact, Context, Decision, InvalidInput, NotFound
+from verticals.support.consents import ConsentDesk
 from verticals.support.memory.store import CustomerMemory, Owner
 from verticals.support.schemas import (
     CustomerRequest,
@@ -19,14 +20,14 @@ from verticals.support.schemas import (
 class MemoryHandlers:
     """One method per operation: `(request, context)` to response."""
 
-    def __init__(self, memory: CustomerMemory, ledger: Ledger) -> None:
-        self._memory, self._ledger = memory, ledger
+    def __init__(self, memory: CustomerMemory, ledger: Ledger, consents: ConsentDesk) -> None:
+        self._memory, self._ledger, self._consents = memory, ledger, consents
 
     def get_memory(self, request: CustomerRequest, context: Context) -> MemoryView:
         """All of it."""
         owner = owner_of(request, context)
         memories = [MemoryItem(**vars(memory)) for memory in self._memory.everything(owner)]
-        return MemoryView(customer=owner.customer, memories=memories)
+        return MemoryView(customer=owner.customer, memories=memories, consents=self._consents.of(owner))
 
     def export_memory(self, request: CustomerRequest, context: Context) -> Artifact:
         """All of it, as a file."""
@@ -34,7 +35,7 @@ class MemoryHandlers:
         return Artifact(content.encode(), "application/json", "memory.json")
 
     def forget_memory(self, request: ForgetMemoryRequest, context: Context) -> ForgetMemoryResponse:
-        """Forget one memory, or all with what the customer's answers were made from.
+        """Forget one memory, or all with what the customer's answers were made from and their consents.
 
         The audit trail keeps that it was done, and not whose it was.
 
@@ -47,6 +48,7 @@ class MemoryHandlers:
             raise NotFound("no such memory", field="memory_id", value=request.memory_id, remedy="List them first.")
         if request.memory_id is None:
             self._ledger.forget_customer(owner.customer, tenant=owner.tenant)
+            self._consents.forget(owner)
         subject = hashlib.sha256(f"{owner.tenant}\0{owner.customer}".encode()).hexdigest()
         context.record(
             Decision(
