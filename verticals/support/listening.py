@@ -20,7 +20,7 @@ from verticals.support.understanding.signals import fuse
 from verticals.support.understanding.tone import strongest
 
 # Share of an intent from which it may stand for a task that no rule found: on utterances.jsonl's training half, cross
-# fitted, fewer than one in ten of these tasks was another one. `benchmarks.support_hints` measures the test half.
+# fitted, fewer than one in ten of these tasks was another one. `benchmarks.suggestions` measures the test half.
 CONFIDENT = 0.6
 TOOL_OF = {"order_status": "order_status", "return_item": "request_refund", "change_address": "change_address"}
 ACKNOWLEDGEMENTS = {

@@ -58,6 +58,7 @@ _WISH = re.compile(
 )
 _ASKS_HOW = re.compile(r"^(?:how|what|when|why|which|who|do|does|is|are|can i|may i|could i|will|if)\b")
 _ASKS_WHY = re.compile(r"^(?:how|why|what if)\b")  # even with an order's number this is no wish for a change
+_SENTENCE_END = re.compile(r"(?<=[.!?]) ")
 _OWN = re.compile(
     r"^(?:where(?:'s| is| are)|when will|what(?:'s| is) the status of|when does|until when|is|does) .{0,20}\bmy\b"
 )
@@ -110,7 +111,14 @@ def asks_about(text: str) -> bool:
 
 
 def _read_task(said: str) -> str | None:
+    """The task of a message; one that asks something is read sentence by sentence ("I am angry! How do I ...?")."""
     names_order = bool(ORDER_ID.search(said))
+    sentences = _SENTENCE_END.split(said)
+    parts = sentences if any(map(_ASKS_HOW.search, sentences)) else [said]
+    return next((tool for part in parts if (tool := _task_of(part, names_order=names_order))), None)
+
+
+def _task_of(said: str, *, names_order: bool) -> str | None:
     if not (names_order or _OWN.search(said) or (_WISH.search(said) and not _ASKS_HOW.search(said))):
         return None
     for tool, words in _TASKS:
