@@ -30,7 +30,7 @@ from retrieval.grounding import Similarity, choose_evidence
 from verticals.contract import Retriever
 from verticals.support.answering import is_instruction, write_answer
 from verticals.support.conversation import OFFER, Intent, read_intent, read_window, standalone_query
-from verticals.support.listening import Listener
+from verticals.support.listening import Listener, is_strange, is_thanks
 from verticals.support.memory.store import Owner, Recollection
 from verticals.support.prompting import tenant_option
 from verticals.support.safety.guard import ALLOWED, Guard
@@ -70,7 +70,7 @@ HAND_OVER = "I'm handing this to a colleague. Here is your ticket; we will answe
 DECLINE = f"I'm sorry, I don't know: our help articles don't say. {OFFER}"
 OUT_OF_SCOPE = (
     "I'm sorry, that is outside what I can help with. I answer for Maple & Pine: our products, orders, deliveries, "
-    "returns and refunds, payments, memberships and accounts."
+    'returns and refunds, payments, memberships and accounts. Write "person" if you would rather talk to a colleague.'
 )
 
 
@@ -176,11 +176,14 @@ class SupportAgent:
         turn = runtime.context
         window = read_window(turn.messages)
         query = standalone_query(window)
+        intent, understood = read_intent(window), self._listener.hear(window[-1].content, turn.signals)
+        if intent == Intent.QUESTION and is_thanks(window[-1].content, understood):
+            intent = Intent.THANKS
         return {
             "window": window,
             "verdict": self._guard.check_request(window[-1].content) if self._guard else ALLOWED,
-            "intent": read_intent(window),
-            "understood": self._listener.hear(window[-1].content, turn.signals),
+            "intent": intent,
+            "understood": understood,
             "query": query,
             "step": None,
             "recalled": self._recall(turn, query),
@@ -250,7 +253,7 @@ class SupportAgent:
 
     def decline(self, state: State, runtime: Runtime[Turn]) -> State:
         """An honest "I don't know" with the offer of a ticket, or what the shop can help with; see `give_up` too."""
-        turn, is_ours = runtime.context, _may_be_ours(state)
+        turn, is_ours = runtime.context, not is_strange(state["window"][-1].content, state["understood"])
         show_sources(runtime, state)
         say_kindly(runtime, state)
         say(runtime, DECLINE if is_ours else OUT_OF_SCOPE)
@@ -305,8 +308,9 @@ class SupportAgent:
         best = max((hit.similarity for hit in state["hits"]), default=-1.0)
         if state["evidence"] and best >= self._answerable_similarity:
             return "answer"
-        is_last = _may_be_ours(state) and state.get("declines", 0) + 1 >= MAX_DECLINES
-        return "give_up" if is_last and runtime.context.number is not None else "decline"
+        if runtime.context.number is None or is_strange(state["window"][-1].content, state["understood"]):
+            return "decline"
+        return "give_up" if state.get("declines", 0) + 1 >= MAX_DECLINES else "decline"
 
 
 def _route_start(state: State, runtime: Runtime[Turn]) -> str:
@@ -329,11 +333,6 @@ def _route_step(state: State) -> str:
     if step is None:
         return "retrieve"
     return "act" if step.kind == "act" else "tell"
-
-
-def _may_be_ours(state: State) -> bool:
-    """Whether a question can be the shop's, as far as anything read it."""
-    return state["understood"] is None or state["understood"].in_scope is not False
 
 
 def _remind(state: State, runtime: Runtime[Turn]) -> None:

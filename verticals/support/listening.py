@@ -11,10 +11,12 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
+from retrieval.grounding import content_stems
 from verticals.contract import ModelRegistry, Unavailable
-from verticals.support.rule_planner import asks_about
-from verticals.support.schemas import Message, Modality, Tone, Understood
+from verticals.support.rule_planner import asks_about, read_args
+from verticals.support.schemas import Message, Modality, TicketCategory, Tone, Understood
 from verticals.support.shop.tools import TOOLS
+from verticals.support.triage import decide_category
 from verticals.support.understanding.messages import Understanding, load_reader
 from verticals.support.understanding.signals import fuse
 from verticals.support.understanding.tone import strongest
@@ -22,6 +24,7 @@ from verticals.support.understanding.tone import strongest
 # Share of an intent from which it may stand for a task that no rule found: on utterances.jsonl's training half, cross
 # fitted, fewer than one in ten of these tasks was another one. `benchmarks.suggestions` measures the test half.
 CONFIDENT = 0.6
+OWN_SUBJECT = 2  # content words from which a message says by itself what it is about
 TOOL_OF = {"order_status": "order_status", "return_item": "request_refund", "change_address": "change_address"}
 ACKNOWLEDGEMENTS = {
     Tone.ANGRY: "I understand that this is upsetting.",
@@ -87,6 +90,20 @@ def suggest(text: str, understood: Understood | None) -> str | None:
         return None
     tool = TOOL_OF.get(understood.intent or "")
     return None if tool is None or (TOOLS[tool].apply and asks_about(text)) else tool
+
+
+def is_strange(text: str, understood: Understood | None) -> bool:
+    """Whether a question is not the shop's: read as out of scope, on its own feet, in none of the shop's words."""
+    if understood is None or understood.in_scope is not False:
+        return False
+    is_own = len(content_stems(text)) >= OWN_SUBJECT
+    return is_own and not read_args(text) and decide_category([text]) is TicketCategory.OTHER
+
+
+def is_thanks(text: str, understood: Understood | None) -> bool:
+    """Whether small talk that asks for nothing is a kind word."""
+    heard = understood is not None and understood.intent == "small_talk" and understood.tone is Tone.HAPPY
+    return heard and "?" not in text
 
 
 def acknowledge(window: Sequence[Message], understood: Understood | None) -> str:

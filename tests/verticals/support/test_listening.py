@@ -9,7 +9,15 @@ import pytest
 
 from service.registry import FileRegistry
 from tests.verticals.support.readers import FakeReader
-from verticals.support.listening import ACKNOWLEDGEMENTS, Listener, acknowledge, open_listener, suggest
+from verticals.support.listening import (
+    ACKNOWLEDGEMENTS,
+    Listener,
+    acknowledge,
+    is_strange,
+    is_thanks,
+    open_listener,
+    suggest,
+)
 from verticals.support.schemas import Message, Modality, Tone, Understood
 from verticals.support.understanding.messages import INTENTS
 
@@ -96,6 +104,29 @@ def test_doubt_strangers_and_questions_about_a_change_suggest_nothing() -> None:
     assert suggest("can sale items be returned?", _sure("return_item")) is None
     assert suggest("how are gift cards sent", _sure("promotions_and_gift_cards")) is None
     assert suggest("take it away", None) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "strange"),
+    [
+        ("Who won the world cup in 1998?", True),
+        ("What should I do?", False),
+        ("yes", False),
+        ("it doesn't match my curtains", False),
+        ("is it OK to return washed bedding", False),
+    ],
+)
+def test_a_message_is_strange_on_its_own_feet_and_without_the_shops_words_alone(text: str, strange: bool) -> None:
+    assert is_strange(text, _sure("product_question", in_scope=False)) == strange
+    assert not is_strange(text, _sure("product_question"))
+    assert not is_strange(text, None)
+
+
+def test_a_kind_word_is_thanks_unless_it_asks_something() -> None:
+    assert is_thanks("You are wonderful, really", _sure("small_talk", tone="happy"))
+    assert not is_thanks("You are wonderful, but where is it?", _sure("small_talk", tone="happy"))
+    assert not is_thanks("You are wonderful", _sure("return_item", tone="happy"))
+    assert not is_thanks("You are a robot", _sure("small_talk"))
 
 
 @pytest.mark.parametrize("tone", list(Tone))

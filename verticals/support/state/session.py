@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from verticals.support.planning import Proposal
-from verticals.support.rule_planner import ORDER_ID, read_args
+from verticals.support.rule_planner import ORDER_ID, asks_about, read_args
 from verticals.support.schemas import SlotValue
 from verticals.support.shop.tool import AddressArgs, RefundArgs
 from verticals.support.shop.tools import TOOLS
@@ -69,14 +69,16 @@ class SessionTracker:
         before = State(kept.get("values", {}), kept.get("offers", {}))
         service = SERVICE_OF.get(turn.tool or "")
         acts = _acts(turn.asked, is_confirming=turn.is_confirming)
+        exact = {name: _spoken(name, value) for name, value in read_args(turn.user).items()}
+        if service is None and not exact and asks_about(turn.user):
+            return kept  # how something works is no wish of the customer's
         after = self._tracker.update(
             before, Turn(turn.user, turn.system, acts), services=[service] if service else None
         )
-        exact = {name: _spoken(name, value) for name, value in read_args(turn.user).items()}
         values: dict[str, dict[str, str]] = {}
         for name, described in self._tracker.services.items():
             found = {slot: value for slot, value in after.of(name).items() if _fits(slot, value)}
-            if service in (None, name):
+            if name == service or (service is None and found):
                 slots = {slot.name for slot in described.slots}
                 found |= {slot: value for slot, value in exact.items() if slot in slots}
             if found:

@@ -58,6 +58,16 @@ def test_the_answer_to_a_question_fills_the_slot_that_was_asked_for(tracker: Ses
     assert known_args(kept)["request_refund"] == {"reason": "faulty"}
 
 
+def test_how_something_works_is_no_wish(tracker: SessionTracker) -> None:
+    assert follow(tracker, "How do I cancel an order?", "What is the weather like tomorrow?") == {}
+
+
+def test_an_order_in_passing_fills_the_services_that_it_may_be_about(tracker: SessionTracker) -> None:
+    filled = {slot.service for slot in slot_values(follow(tracker, "It is order MP-10001"))}
+
+    assert filled == {"OrderLookup", "Refund"}
+
+
 def test_a_done_task_leaves_nothing_for_the_next_of_its_kind(tracker: SessionTracker) -> None:
     kept = without_task(follow(tracker, "My lamp of order MP-10001 arrived damaged"), "request_refund")
 
