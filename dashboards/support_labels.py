@@ -241,7 +241,7 @@ TABLE: Mapping[str, tuple[str, str]] = {
     "service.Refund": ("Refund or cancellation", "退款或取消"),
     "service.AddressChange": ("Address", "更改地址"),
     "service.Subscription": ("Membership", "会员"),
-    "slot.order_id": ("order", "订单号"),
+    "slot.order_id": ("number", "订单号"),
     "slot.order_date": ("order date", "下单日期"),
     "slot.item": ("item", "商品"),
     "slot.reason": ("reason", "原因"),

@@ -170,7 +170,7 @@ def test_what_was_understood_stands_beside_the_chat(own_api: Api) -> None:
 
     assert "angry" in said
     assert "damaged or wrong item · 91%" in said
-    assert "Refund or cancellation · order" in said
+    assert "Refund or cancellation · number" in said
     assert "Understood: damaged or wrong item, angry, order_id=MP-10001" in said
 
 
