@@ -76,12 +76,12 @@ def _handoff(client: TriviumClient, labels: Labels, handoff: Handoff) -> None:
     with st.container(horizontal=True, gap="xsmall"):
         priority_badge(labels, handoff.priority)
         support_understood.tone_badge(labels, handoff.tone)
-    intent = [(labels("understood.intent"), support_understood.intent_name(labels, handoff.intent))]
+    intent = support_understood.intent_name(labels, handoff.intent) if handoff.intent else ""
     parts.facts(
         [
             (labels("handoff.reason"), reason),
             (labels("handoff.summary"), handoff.summary),
-            *(intent if handoff.intent else []),
+            *([(labels("understood.intent"), intent)] if intent else []),
             *support_understood.slot_rows(labels, handoff.slots),
             *([(labels("handoff.tried"), " → ".join(handoff.tried))] if handoff.tried else []),
         ]

@@ -175,7 +175,7 @@ class Dialogue:
             number,
             content=heard.text,
             sources=[source.model_dump(mode="json") for source in heard.shown.sources] if heard.shown else [],
-            understood=heard.understood and heard.understood.model_dump(mode="json"),
+            understood=heard.understood.model_dump(mode="json") if heard.understood else None,
             context=context,
             decision=Decision(
                 kind="support.answer",
