@@ -50,7 +50,7 @@ def slot_rows(labels: Labels, slots: list[SlotValue]) -> list[tuple[str, str]]:
 def in_short(labels: Labels, read: Understood) -> str:
     """One line: intent, tone, slots."""
     intent = [intent_name(labels, read.intent), labels(f"tone.{read.tone}")] if read.intent else []
-    return ", ".join([*intent, *(f"{one.slot}={one.value}" for one in read.slots)])
+    return ", ".join([*intent, *dict.fromkeys(f"{one.slot}={one.value}" for one in read.slots)])
 
 
 def _message(labels: Labels, read: Understood) -> None:
