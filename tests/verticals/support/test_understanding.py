@@ -275,7 +275,7 @@ def calm_outcome() -> Any:
     return _outcome([Tone.CALM])
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=5, deadline=None)
 @given(tones=st.lists(st.sampled_from(list(Tone)), min_size=1, max_size=7))
 def test_tone_changes_no_decision_no_tool_no_argument_and_no_eligibility(calm_outcome: Any, tones: list[Tone]) -> None:
     assert _outcome(tones) == calm_outcome
