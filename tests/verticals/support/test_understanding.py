@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from itertools import cycle
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sqlalchemy import create_engine
+from sqlalchemy import create_engine, event
 from sqlalchemy.orm import Session, sessionmaker
-from sqlalchemy.pool import StaticPool
 
 from retrieval import tables
 from tests.verticals.support.fakes import hit
@@ -251,10 +251,17 @@ class _Feels(FakeReader):
 
 
 def _outcome(tones: list[Tone]) -> Any:
-    engine = create_engine("sqlite://", poolclass=StaticPool, connect_args={"check_same_thread": False})
-    Base.metadata.create_all(engine)
-    tables.Base.metadata.create_all(engine)
-    world = World(sessionmaker(engine), _Feels(tones))
+    with TemporaryDirectory() as folder:
+        engine = create_engine(f"sqlite:///{folder}/support.db")  # a file: memory is read in a thread of its own
+        event.listen(engine, "connect", lambda connection, _: connection.execute("PRAGMA synchronous=OFF"))
+        Base.metadata.create_all(engine)
+        tables.Base.metadata.create_all(engine)
+        found = _talk_all(World(sessionmaker(engine), _Feels(tones)))
+        engine.dispose()
+    return found
+
+
+def _talk_all(world: World) -> Any:
     found = []
     for talk in TALKS:
         world.knowledge.hits = [hit(RETURNS, similarity=0.8 if "days" in talk[0] else 0.1)]
@@ -265,9 +272,7 @@ def _outcome(tones: list[Tone]) -> Any:
         history = world.history(session)
         actions = [(a.tool, a.args, a.words, a.status, a.needs_approval, a.outcome) for a in history.actions]
         found.append((texts, actions, history.state, [one.reason for one in history.handoffs]))
-    executed = world.executions()
-    engine.dispose()
-    return found, executed
+    return found, world.executions()
 
 
 @pytest.fixture(scope="module")
