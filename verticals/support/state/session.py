@@ -78,7 +78,7 @@ class SessionTracker:
         values: dict[str, dict[str, str]] = {}
         for name, described in self._tracker.services.items():
             found = {slot: value for slot, value in after.of(name).items() if _fits(slot, value)}
-            if name == service or (service is None and found):
+            if name == service or (service is None and after.of(name)):
                 slots = {slot.name for slot in described.slots}
                 found |= {slot: value for slot, value in exact.items() if slot in slots}
             if found:
