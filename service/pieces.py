@@ -97,7 +97,7 @@ def _ask_agent(
             yield Piece(finish_reason=event.finish_reason, usage=event.usage.model_dump(), extra=extra)
         elif event.type == "citation":
             extra.setdefault("citations", []).append(event.model_dump(mode="json", exclude={"type"}))
-        else:  # its content has its name: sources, ticket
+        elif event.type != "understanding":  # its content has its name: sources, ticket
             extra |= event.model_dump(mode="json", exclude={"type"})
 
 

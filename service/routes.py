@@ -116,7 +116,8 @@ def _signature(operation: Operation) -> inspect.Signature:
 
 def _assemble(operation: Operation, parts: dict[str, Any]) -> BaseModel:
     """The operation's request from what FastAPI parsed."""
-    content = parts.pop("content", None)
+    is_model = isinstance(parts.get("content"), BaseModel)  # a form may have a field of this name
+    content = parts.pop("content") if is_model else None
     if content is not None and not parts:
         return cast(BaseModel, content)
     values: dict[str, Any] = dict(content) if content is not None else {}

@@ -1,4 +1,4 @@
-"""Beside the chat: sources, memory, actions, and a trace of the last answer. Ignores the conversation itself."""
+"""Beside the chat: sources, what was understood, memory, actions, and a trace. Ignores the conversation itself."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import streamlit as st
 
 from dashboards import parts
 from dashboards.i18n import Labels
+from dashboards.views import support_understood
 from dashboards.views.support_desk import action_card
 from dashboards.views.support_parts import citations, escaped, source_card
 from service.client import TriviumClient
@@ -17,9 +18,8 @@ from verticals.support.schemas import CustomerRequest, ForgetMemoryRequest, Sess
 
 def render(speaker: TriviumClient, labels: Labels, history: SessionHistory | None, customer: str | None) -> Any:
     """Draw the tabs; returns the place of the sources, which a streamed answer fills."""
-    found, memory, actions, trace = st.tabs(
-        [labels("support.sources"), labels("support.memory"), labels("support.actions"), labels("support.trace")]
-    )
+    names = ("sources", "understood", "memory", "actions", "trace")
+    found, understood, memory, actions, trace = st.tabs([labels(f"support.{name}") for name in names])
     answers = [one for one in history.messages if one.role == "assistant"] if history else []
     with found:
         place = st.empty()
@@ -28,6 +28,8 @@ def render(speaker: TriviumClient, labels: Labels, history: SessionHistory | Non
         else:
             with place.container():
                 parts.empty(labels("support.no_sources"), labels("support.no_sources_hint"))
+    with understood:
+        support_understood.render(labels, history)
     with memory:
         _memory(speaker, labels, customer)
     with actions:
@@ -76,6 +78,7 @@ def _said(labels: Labels, event: Any, *, is_first: bool) -> str:
         "action": lambda: event.action.words,
         "ticket": lambda: event.ticket.ticket_id,
         "handoff": lambda: labels(f"reason.{event.handoff.reason}"),
+        "understanding": lambda: support_understood.in_short(labels, event),
         "done": lambda: f"{event.usage.prompt_tokens} + {event.usage.completion_tokens} tokens",
     }
     return f"{labels(f'event.{event.type}')}: {detail[event.type]()}"

@@ -6,8 +6,8 @@ import streamlit as st
 
 from dashboards import parts
 from dashboards.i18n import Labels
-from dashboards.views import support_tickets
-from dashboards.views.support_parts import argument_inputs, escaped, message
+from dashboards.views import support_tickets, support_understood
+from dashboards.views.support_parts import PRIORITY, argument_inputs, escaped, message, priority_badge
 from service.client import TriviumClient
 from verticals.support.schemas import (
     Action,
@@ -43,7 +43,7 @@ def _inbox(client: TriviumClient, labels: Labels) -> None:
         if page is None:
             return
         pages.append(page)
-    found = {one.handoff_id: one for one in sorted((one for p in pages for one in p.handoffs), key=_age)}
+    found = {one.handoff_id: one for page in pages for one in page.handoffs}  # those that wait first, as the API sorts
     if not found:
         parts.empty(labels("desk.no_handoffs"), labels("desk.no_handoffs_hint"))
         return
@@ -60,13 +60,10 @@ def _inbox(client: TriviumClient, labels: Labels) -> None:
         _handoff(client, labels, found[chosen])
 
 
-def _age(handoff: Handoff) -> tuple[str, str]:
-    return handoff.created_at.isoformat(), handoff.handoff_id
-
-
 def _name(labels: Labels, handoff: Handoff) -> str:
+    urgent = f" · {labels(f'priority.{handoff.priority}')}" if handoff.priority in PRIORITY else ""
     who = handoff.customer or labels("support.visitor")
-    return f"{who} · {parts.when(handoff.created_at)} · {labels(f'handoff.{handoff.status}')}"
+    return f"{who} · {parts.when(handoff.created_at)} · {labels(f'handoff.{handoff.status}')}{urgent}"
 
 
 def _handoff(client: TriviumClient, labels: Labels, handoff: Handoff) -> None:
@@ -76,7 +73,19 @@ def _handoff(client: TriviumClient, labels: Labels, handoff: Handoff) -> None:
     if history is None:
         return
     reason = labels(f"reason.{handoff.reason}")
-    parts.facts([(labels("handoff.reason"), reason), (labels("handoff.summary"), handoff.summary)])
+    with st.container(horizontal=True, gap="xsmall"):
+        priority_badge(labels, handoff.priority)
+        support_understood.tone_badge(labels, handoff.tone)
+    intent = support_understood.intent_name(labels, handoff.intent) if handoff.intent else ""
+    parts.facts(
+        [
+            (labels("handoff.reason"), reason),
+            (labels("handoff.summary"), handoff.summary),
+            *([(labels("understood.intent"), intent)] if intent else []),
+            *support_understood.slot_rows(labels, handoff.slots),
+            *([(labels("handoff.tried"), " → ".join(handoff.tried))] if handoff.tried else []),
+        ]
+    )
     with st.container(height=_HEIGHT, border=True, autoscroll=True):
         for one in history.messages:
             message(labels, one)

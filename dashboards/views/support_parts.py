@@ -12,7 +12,7 @@ from dashboards import parts
 from dashboards.i18n import Labels
 from verticals.support.schemas import SessionMessage, Source, Ticket, TicketPriority
 
-_PRIORITY: dict[TicketPriority, parts.Colour] = {TicketPriority.HIGH: "orange", TicketPriority.URGENT: "red"}
+PRIORITY: dict[TicketPriority, parts.Colour] = {TicketPriority.HIGH: "orange", TicketPriority.URGENT: "red"}
 _ICONS = {"customer": ":material/person:", "assistant": ":material/hub:", "person": ":material/support_agent:"}
 
 
@@ -41,12 +41,17 @@ def ticket_card(labels: Labels, ticket: Ticket) -> None:
     with st.container(border=True, gap="xsmall"):
         with st.container(horizontal=True, gap="xsmall"):
             st.badge(labels(f"category.{ticket.category}"), color="gray")
-            st.badge(labels(f"priority.{ticket.priority}"), color=_PRIORITY.get(ticket.priority, "gray"))
+            priority_badge(labels, ticket.priority)
             st.badge(labels(f"ticket.{ticket.status}"), color="primary")
         st.markdown(f"**{escaped(ticket.subject)}**")
         st.markdown(escaped(ticket.summary))
         st.caption(f"{labels('ticket.wish')}: {escaped(ticket.customer_request)}")
         st.caption(f"`{ticket.ticket_id}` · {parts.when(ticket.created_at)} UTC · {ticket.model_version}")
+
+
+def priority_badge(labels: Labels, priority: TicketPriority) -> None:
+    """A priority in its colour."""
+    st.badge(labels(f"priority.{priority}"), color=PRIORITY.get(priority, "gray"))
 
 
 def citations(text: str) -> set[int]:

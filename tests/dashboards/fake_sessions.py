@@ -13,6 +13,22 @@ NOW = datetime(2026, 11, 20, 9, 30, tzinfo=UTC)
 Chat = Callable[[s.ChatRequest, Context], Iterator[s.ChatEvent]]
 
 
+def _understood(text: str) -> s.Understood:
+    """Anger and damage by words, the order by its form; nothing reads the rest."""
+    slots = [s.SlotValue(service="Refund", slot="order_id", value="MP-10001")] if "MP-10001" in text else []
+    if "furious" not in text:
+        return s.Understood(slots=slots)
+    return s.Understood(
+        intent="damaged_or_wrong_item",
+        confidence=0.91,
+        in_scope=True,
+        tone=s.Tone.ANGRY,
+        tones={s.Tone.ANGRY: 0.7, s.Tone.FRUSTRATED: 0.3},
+        emotions={"anger": 0.8, "annoyance": 0.4},
+        slots=slots,
+    )
+
+
 class FakeSessions:
     """Sessions whose answers `chat` makes up."""
 
@@ -29,7 +45,9 @@ class FakeSessions:
     def _fill(self) -> None:
         session = self._begin("C-1002")
         self._say(session, "customer", "My lamp arrived broken. I want to speak to a person.")
-        self._ask_person(session, "asked", "My lamp arrived broken. I want to speak to a person.")
+        handoff = self._ask_person(session, "asked", "My lamp arrived broken. I want to speak to a person.")
+        handoff.priority, handoff.tone = s.TicketPriority.HIGH, s.Tone.ANGRY
+        handoff.tried = ["answered from: Damaged on arrival"]
         words = "refund $48.00 for the Aspen table lamp of order MP-10001"
         self.approvals["A-1"] = s.Action(
             action_id="A-1",
@@ -113,7 +131,9 @@ class FakeSessions:
         session = self._session(request.session_id)
         asked = s.Message(role="user", content=request.content)
         events = list(self._chat(s.ChatRequest(messages=[asked]), context))
-        self._say(session, "customer", request.content)
+        read = _understood(request.content)
+        events.insert(-1, s.ChatEvent(s.UnderstandingEvent.model_validate(read.model_dump())))
+        self._say(session, "customer", request.content, understood=read)
         text = "".join(event.root.text for event in events if isinstance(event.root, s.DeltaEvent))
         found = [one for event in events if isinstance(event.root, s.SourcesEvent) for one in event.root.sources]
         self._say(session, "assistant", text, sources=found)

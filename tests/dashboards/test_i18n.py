@@ -89,6 +89,7 @@ def test_no_label_is_left_over() -> None:
         ("category", list(support.TicketCategory)),
         ("priority", list(support.TicketPriority)),
         ("ticket", list(support.TicketStatus)),
+        ("tone", list(support.Tone)),
     ],
 )
 def test_every_value_of_the_schemas_has_a_label(prefix: str, values: list[str]) -> None:

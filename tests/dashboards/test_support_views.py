@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import get_args
 
 import pytest
@@ -161,3 +163,41 @@ def test_every_event_of_an_answer_has_its_name_in_the_trace(language: str) -> No
     assert kinds >= {"delta", "done"}
     for kind in kinds - {"delta"}:  # shown as first and last text
         Labels(language)(f"event.{kind}")
+
+
+def test_what_was_understood_stands_beside_the_chat(own_api: Api) -> None:
+    said = texts(_say(open_page("support", own_api), "I am furious, my lamp of order MP-10001 arrived damaged!"))
+
+    assert "angry" in said
+    assert "damaged or wrong item · 91%" in said
+    assert "Refund or cancellation · number" in said
+    assert "Understood: damaged or wrong item, angry, order_id=MP-10001" in said
+
+
+def test_a_message_that_no_model_read_says_so(own_api: Api) -> None:
+    assert "No model read this message" in texts(_say(open_page("support", own_api), "Where is MP-10001?"))
+
+
+def test_a_hand_off_says_how_urgent_it_is_and_what_was_tried(api: Api) -> None:
+    said = texts(_open("desk", api))
+
+    assert "What was tried" in said
+    assert "answered from: Damaged on arrival" in said
+    assert "High" in said
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_the_shops_own_words_have_labels(language: str) -> None:
+    labels = Labels(language)
+    shop = json.loads(Path("verticals/support/state/shop.json").read_text("utf-8"))
+    lines = Path("verticals/support/understanding/utterances.jsonl").read_text("utf-8").splitlines()[1:]
+    card = json.loads(Path("verticals/support/understanding/emotion/card.json").read_text("utf-8"))
+
+    for intent in {json.loads(line)["intent"] for line in lines} - {"out_of_scope"}:
+        labels(f"intent.{intent}")
+    for service in shop:
+        labels(f"service.{service['name']}")
+        for slot in service["slots"]:
+            labels(f"slot.{slot['name']}")
+    for emotion in card["labels"]:
+        labels(f"emotion.{emotion}")

@@ -60,6 +60,7 @@ class ParcelById(BaseModel):
 class Label(BaseModel):
     file: UploadedFile
     copies: int = 1
+    content: str = ""  # above the address
 
 
 class Count(BaseModel):
@@ -102,7 +103,7 @@ def handlers(_resources: Resources) -> Mapping[str, Handler]:
         return Parcel(amount_cent=amount_cent, tenant="t", customer=context.customer)
 
     def label(request: Label, _context: Context) -> Artifact:
-        return Artifact(request.file.content * request.copies, "text/plain", 'label "x".txt')
+        return Artifact(request.content.encode() + request.file.content * request.copies, "text/plain", 'label "x".txt')
 
     def count(request: Count, _context: Context) -> Iterator[Counted]:
         if request.to == 0:

@@ -100,6 +100,12 @@ def test_files_go_in_and_out(client: httpx.Client) -> None:
     assert answer.headers["content-disposition"] == 'attachment; filename="label__x_.txt"'
 
 
+def test_a_form_may_have_a_field_called_content(client: httpx.Client) -> None:
+    answer = client.post("/v1/parcels/label", files={"file": ("a.txt", b"to Anna")}, data={"content": "Fragile! "})
+
+    assert answer.content == b"Fragile! to Anna"
+
+
 def test_a_body_over_the_limit_is_refused(client: httpx.Client) -> None:
     answer = client.post("/v1/parcels/label", files={"file": ("a.txt", b"x" * (1024 * 1024 + 1))})
 

@@ -21,6 +21,7 @@ from tests.verticals.support.fakes import ListRetriever, ScriptedModel
 from tests.verticals.support.world import SMALL_MODEL
 from verticals.contract import Handler, Resources
 from verticals.support import VERTICAL
+from verticals.support.consents import WORDING_VERSION
 from verticals.support.handlers import build
 from verticals.support.shop.demo_data import add_demo_shop
 from verticals.support.shop.tables import RefundRow
@@ -70,7 +71,7 @@ class Talker:
         return answer.json() if is_json else answer.text
 
     def leave_words_everywhere(self) -> None:
-        """Talk, rate, ask for a refund, a ticket and a person, and use the OpenAI routes."""
+        """Talk, rate, ask for a refund, a ticket and a person, use the OpenAI routes, and consent."""
         session = self.post("/v1/support/sessions", {})["session_id"]
         says = f"/v1/support/sessions/{session}/messages"
         self.post(says, {"content": f"Please call me {self.word}."})
@@ -86,6 +87,7 @@ class Talker:
         self.post(says, {"content": f"I want to talk to a person about {self.word}"})
         asked = {"model": "trivium-support", "input": f"How many days can I return a {self.word} lamp?"}
         self.post("/v1/responses", asked)
+        self.post("/v1/support/consents", {"modality": "voice", "wording_version": WORDING_VERSION})
 
     def decide(self, says: str, wish: str, decision: str) -> None:
         """Ask for a change, confirm it, and let a colleague decide."""

@@ -17,7 +17,7 @@ import json
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import Any, TypedDict
+from typing import Any, Protocol, TypedDict
 
 from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.graph import END, START, StateGraph
@@ -58,13 +58,23 @@ class State(TypedDict, total=False):
     outcome: str
 
 
+class OnFailed(Protocol):
+    """Told of an approved change of a session that could not be made, in the transaction that notes it."""
+
+    def __call__(self, db: Database, action: Action, outcome: str, context: Context) -> None: ...
+
+
 class ActionDesk:
     """Takes changes in, lets people decide, runs each once."""
 
     def __init__(
-        self, sessions: sessionmaker[Database], executor: Executor, checkpointer: BaseCheckpointSaver[Any]
+        self,
+        sessions: sessionmaker[Database],
+        executor: Executor,
+        checkpointer: BaseCheckpointSaver[Any],
+        on_failed: OnFailed,
     ) -> None:
-        self._sessions, self._executor = sessions, executor
+        self._sessions, self._executor, self._on_failed = sessions, executor, on_failed
         self._graph = self._compile(checkpointer)
 
     def submit(
@@ -261,13 +271,14 @@ class ActionDesk:
         action = self._get(state["action_id"], runtime.context.tenant)
         if action.status == ActionStatus.REJECTED:
             why = f": {action.note}" if action.note else "."
-            self._finish(action, ActionStatus.REJECTED, f"{DECLINED} {action.words}{why}", runtime.context.tenant)
+            self._finish(action, ActionStatus.REJECTED, f"{DECLINED} {action.words}{why}", runtime.context)
         else:
-            self._finish(action, ActionStatus(state["status"]), state["outcome"], runtime.context.tenant)
+            self._finish(action, ActionStatus(state["status"]), state["outcome"], runtime.context)
         return {}
 
-    def _finish(self, action: Action, status: ActionStatus, outcome: str, tenant: str) -> None:
+    def _finish(self, action: Action, status: ActionStatus, outcome: str, context: Context) -> None:
         """State, message and ticket in one transaction, by whoever comes first."""
+        tenant = context.tenant
         mine = (ActionRow.tenant == tenant, ActionRow.action_id == action.action_id)
         change = update(ActionRow).where(*mine, ActionRow.outcome.is_(None))
         with self._sessions.begin() as db:
@@ -279,6 +290,8 @@ class ActionDesk:
             tells = action.session_id and action.needs_approval  # else the answer to the customer's yes tells it
             if tells and (row := db.get(SessionRow, (tenant, action.session_id))):  # gone if they are forgotten
                 add_message(db, row, role="assistant", content=outcome, action_id=action.action_id)
+                if status == ActionStatus.FAILED:
+                    self._on_failed(db, action, outcome, context)
 
 
 def action_id_of(*names: str) -> str:

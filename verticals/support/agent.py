@@ -6,18 +6,19 @@
           ├─ a person ────────────────────────> hand_over
           └─ else ──> plan ─┬─ asks, tells ───> tell
                             ├─ confirmed ─────> act
-                            └─ no task ──> retrieve ─┬─ known ────> answer
-                                                     └─ unknown ──> decline        each, at last ──> finish
+                            └─ no task ──> retrieve ─┬─ known ──────────> answer
+                                                     ├─ unknown ────────> decline
+                                                     └─ unknown again ──> give_up     each, at last ──> finish
+    broke off twice ──> fail
 
-Nodes write `ChatEvent`s to the stream as they go; `turn.py` says what they share. The nodes with effects are `act`,
-`hand_over` and `open_ticket`: each may run twice and has its effect once, keyed by the message that it answers. A chat
+Nodes write `ChatEvent`s to the stream as they go; `turn.py` says what they share; those that only a session has are in
+`session_nodes.py`. `open_ticket` has an effect: it may run twice and has it once, keyed by the conversation. A chat
 without a session has no memory and no customer: it plans nothing, and a wish for a person opens a ticket.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
-from datetime import UTC, datetime
+from collections.abc import Callable, Generator, Sequence
 from typing import Any, cast
 
 import numpy as np
@@ -29,25 +30,34 @@ from numpy.typing import NDArray
 
 from retrieval.documents import Hit
 from retrieval.grounding import choose_evidence
-from verticals.contract import Retriever, TriviumError
-from verticals.support.actions import action_id_of
+from verticals.contract import Retriever
 from verticals.support.answerable import Answerable, similar_enough
 from verticals.support.answering import is_instruction, write_answer
 from verticals.support.checkpoints import thread_id
 from verticals.support.conversation import OFFER, Intent, asks_for_ticket, read_intent, read_window, standalone_query
+from verticals.support.listening import Listener, is_strange, is_thanks
 from verticals.support.memory.store import Owner, Recollection
-from verticals.support.phrases import both
-from verticals.support.planning import Proposal
-from verticals.support.policy import Step, sorry
 from verticals.support.prompting import tenant_option
 from verticals.support.safety.guard import ALLOWED, Guard, Verdict
-from verticals.support.schemas import ActionEvent, ActionStatus, ChatEvent, DoneEvent, HandoffEvent, TicketEvent
-from verticals.support.shop.tool import Shopper
+from verticals.support.schemas import ChatEvent, DoneEvent, Message, TicketEvent, Tone, UnderstandingEvent, Understood
+from verticals.support.session_nodes import SessionNodes, tried_so_far
+from verticals.support.state.session import slot_values
 from verticals.support.tickets import TicketDesk
-from verticals.support.turn import Desks, Memory, State, Turn, cite, say, show_memory, show_sources
+from verticals.support.turn import (
+    Desks,
+    Memory,
+    State,
+    Turn,
+    cite,
+    say,
+    say_kindly,
+    show_memory,
+    show_sources,
+    with_care,
+)
 
 NUM_PASSAGES = 5
-MAX_OFFERS = 2  # of a ticket in a session, until something else was achieved: no offer in circles
+MAX_DECLINES = 2  # in a row in a session: the last one is a person's
 MAX_REMINDERS = 2  # of an open question to the customer
 
 REPLIES = {
@@ -58,10 +68,11 @@ REPLIES = {
     Intent.TELLING: "Thank you for telling me. How can I help you?",
 }
 HAND_OVER = "I'm handing this to a colleague. Here is your ticket; we will answer you there."
-HANDED_OFF = "I'm handing this conversation to a colleague, who will answer you here. I stay silent until then."
 DECLINE = f"I'm sorry, I don't know: our help articles don't say. {OFFER}"
-DECLINE_AGAIN = "I'm sorry, I don't know that either. Write \"person\" and a colleague will take over."
-SUBMITTED = "I have passed this on to a colleague for approval: {words}. You will read the outcome here."
+OUT_OF_SCOPE = (
+    "I'm sorry, that is outside what I can help with. I answer for Maple & Pine: our products, orders, deliveries, "
+    'returns and refunds, payments, memberships and accounts. Write "person" if you would rather talk to a colleague.'
+)
 
 
 class SupportAgent:
@@ -76,6 +87,7 @@ class SupportAgent:
         is_answerable: Whether passages answer a question; see `answerable.py`.
         may_draft: Whether the model that serves now is good enough to draft; asked at each answer.
         guard: Judges messages, cleans passages, filters answers; without it everything is believed and said.
+        listener: Hears intent, scope and tone; without it rules decide alone.
     """
 
     def __init__(
@@ -89,13 +101,16 @@ class SupportAgent:
         embed: Callable[[str], NDArray[np.float32]] | None = None,
         may_draft: Callable[[], bool] = lambda: True,
         guard: Guard | None = None,
+        listener: Listener | None = None,
     ) -> None:
         self._chat_model, self._retriever, self._desk, self._desks = chat_model, retriever, desk, desks
         self._embed, self._is_answerable = embed, is_answerable
         self._may_draft, self._guard = may_draft, guard
-        graph = self._draw()
-        self._graph = graph.compile()
-        self._session_graph = graph.compile(checkpointer=desks.checkpointer) if desks else None
+        self._listener = listener or Listener(None)
+        self._session_nodes = SessionNodes(desks, self._listener) if desks else None
+        self._graph = self._draw(None).compile()
+        nodes = self._session_nodes
+        self._session_graph = self._draw(nodes).compile(checkpointer=desks.checkpointer) if desks else None
 
     def stream(self, turn: Turn) -> Generator[ChatEvent]:
         """Events of one answer; when they have ended, a session's memory is on disk.
@@ -132,46 +147,53 @@ class SupportAgent:
         assert self._session_graph is not None, "a session needs desks"
         return self._session_graph
 
-    def _draw(self) -> Any:
+    def mood(self, window: Sequence[Message]) -> Tone:
+        """The tone of a conversation whose last message is the customer's."""
+        understood = self._listener.hear(window[-1].content, {})
+        return self._listener.mood(window, understood.tone) if understood else Tone.CALM
+
+    def _draw(self, session: SessionNodes | None) -> Any:
         graph = StateGraph(State, context_schema=Turn)
-        for node in (
-            self.read,
-            self.refuse,
-            self.reply,
-            self.open_ticket,
-            self.hand_over,
-            self.plan,
-            self.tell,
-            self.act,
-        ):
+        nodes = [self.refuse, self.reply, self.open_ticket, self.answer, self.decline]
+        tasks = [session.tell, session.act, session.hand_over, session.give_up, session.fail] if session else []
+        planned = [session.plan] if session else []
+        for node in (self.read, self.retrieve, self.finish, *nodes, *tasks, *planned):
             graph.add_node(node.__name__, node)
-        for node in (self.retrieve, self.answer, self.decline):
-            graph.add_node(node.__name__, node)
-        graph.add_node("finish", self.finish)
-        graph.add_edge(START, "read")
-        graph.add_conditional_edges("read", _route_intent, ["refuse", "reply", "open_ticket", "hand_over", "plan"])
-        graph.add_conditional_edges("plan", _route_step, ["tell", "act", "retrieve"])
-        graph.add_conditional_edges("retrieve", self._route_known, ["answer", "decline"])
-        for last in ("refuse", "reply", "open_ticket", "hand_over", "tell", "act", "answer", "decline"):
-            graph.add_edge(last, "finish")
+        asked = ["refuse", "reply", "open_ticket"]
+        known = ["answer", "decline"]
+        if session:
+            graph.add_conditional_edges(START, _route_start, ["read", "fail"])
+            graph.add_conditional_edges("read", _route_intent, [*asked, "hand_over", "plan"])
+            graph.add_conditional_edges("plan", _route_step, ["tell", "act", "retrieve"])
+            graph.add_conditional_edges("retrieve", self._route_known, [*known, "give_up"])
+        else:
+            graph.add_edge(START, "read")
+            graph.add_conditional_edges("read", _route_intent, [*asked, "retrieve"])
+            graph.add_conditional_edges("retrieve", self._route_known, known)
+        for last in (*nodes, *tasks):
+            graph.add_edge(last.__name__, "finish")
         graph.add_edge("finish", END)
         return graph
 
     # --- nodes -----------------------------------------------------------------------------------------------------
 
     def read(self, state: State, runtime: Runtime[Turn]) -> State:
-        """Window, verdict and intent, and what is remembered of the customer.
+        """Window, verdict, intent and tone, and what is remembered of the customer.
 
-        The only place where a message is embedded: verdict, memory and search share the vector.
+        The only place where a query is embedded: verdict, memory and search share the vector.
         """
         turn = runtime.context
         window = read_window(turn.messages)
         said, query = window[-1].content, standalone_query(window)
         query_D = self._embed(query) if self._embed else None
+        intent, understood = read_intent(window), self._listener.hear(said, turn.signals)
+        if intent == Intent.QUESTION and is_thanks(said, understood):
+            intent = Intent.THANKS
         return {
             "window": window,
             "verdict": self._check(said, query_D if query == said.strip() else None),
-            "intent": read_intent(window),
+            "intent": intent,
+            "understood": understood,
             "query": query,
             "query_D": query_D,
             "step": None,
@@ -181,6 +203,7 @@ class SupportAgent:
     def refuse(self, state: State, runtime: Runtime[Turn]) -> State:
         """A request that would harm someone: a fixed sentence, no search, no model."""
         say(runtime, state["verdict"].reply)
+        runtime.context.answered = False
         return {}
 
     def reply(self, state: State, runtime: Runtime[Turn]) -> State:
@@ -192,74 +215,17 @@ class SupportAgent:
 
     def open_ticket(self, state: State, runtime: Runtime[Turn]) -> State:
         """Say so at once, then write the ticket."""
-        say(runtime, _with_care(state, HAND_OVER))
-        turn = runtime.context
+        turn, window, understood = runtime.context, state["window"], state["understood"]
+        if state["verdict"].action == "allow":
+            say_kindly(runtime, state)
+        say(runtime, with_care(state, HAND_OVER))
         hits = self._search(state, turn)
-        ticket = self._desk.open(state["window"], turn.context, conversation_id=turn.conversation_id, hits=hits)
+        tone = self._listener.mood(window, understood.tone) if understood else Tone.CALM
+        where = turn.conversation_id
+        ticket = self._desk.open(window, turn.context, conversation_id=where, hits=hits, tone=tone)
         runtime.stream_writer(ChatEvent(TicketEvent(ticket=ticket)))
-        turn.learned["offers"] = 0
-        return {}
-
-    def hand_over(self, state: State, runtime: Runtime[Turn]) -> State:
-        """A person takes the session: say so, and be silent from here."""
-        turn = runtime.context
-        assert self._desks is not None, "only sessions are handed over"
-        assert turn.number is not None, "only sessions are handed over"
-        where = (turn.conversation_id, turn.number)
-        handoff = self._desks.handoffs.open(*where, state["window"], turn.context, reason="asked")
-        say(runtime, _with_care(state, HANDED_OFF))
-        runtime.stream_writer(ChatEvent(HandoffEvent(handoff=handoff)))
-        turn.learned |= {"offers": 0, "pending": None}
-        return {}
-
-    def plan(self, state: State, runtime: Runtime[Turn]) -> State:
-        """The next step of what the customer wants done; none for a question, or a customer that is not known."""
-        context = runtime.context.context
-        if self._desks is None or runtime.context.number is None or context.customer is None:
-            return {"step": None}
-        pending = state.get("pending") or {}
-        step = self._desks.policy.decide(
-            state["window"],
-            Shopper(context.tenant, context.customer, datetime.now(UTC)),
-            pending=Proposal(pending["tool"], pending["args"]) if pending else None,
-            is_confirming=bool(pending.get("is_confirming")),
-        )
-        return {"step": step}
-
-    def tell(self, state: State, runtime: Runtime[Turn]) -> State:
-        """Ask for what is missing or for a yes, or tell a result or a rule."""
-        step, turn = state["step"], runtime.context
-        assert step is not None, "routed by it"
-        say(runtime, step.words)
-        turn.learned["pending"] = None
-        if step.proposal is not None:
-            asked = {"tool": step.proposal.tool, "args": dict(step.proposal.args), "words": step.words}
-            turn.learned["pending"] = {**asked, "is_confirming": step.kind == "confirm", "reminders": 0}
-        return {}
-
-    def act(self, state: State, runtime: Runtime[Turn]) -> State:
-        """The customer has confirmed: submit the change; what needs no person is made at once."""
-        turn, step, desks = runtime.context, state["step"], cast(Desks, self._desks)
-        proposal = cast(Step, step).proposal
-        assert proposal is not None, "what is confirmed was proposed"
-        try:
-            action = desks.actions.submit(
-                proposal.tool,
-                proposal.args,
-                turn.context,
-                action_id=action_id_of(turn.context.tenant, turn.conversation_id, str(turn.number)),
-                customer=str(turn.context.customer),
-                asked_at=datetime.now(UTC),
-                session_id=turn.conversation_id,
-            )
-        except TriviumError as error:  # the shop's rules, or another change was faster
-            say(runtime, sorry(error))
-            turn.learned["pending"] = None
-            return {}
-        waits = action.status == ActionStatus.WAITING
-        say(runtime, SUBMITTED.format(words=action.words) if waits else str(action.outcome))
-        runtime.stream_writer(ChatEvent(ActionEvent(action=action)))
-        turn.learned |= {"offers": 0, "pending": None}
+        turn.answered, turn.did = False, f"opened ticket {ticket.ticket_id}"
+        turn.learned["declines"] = 0
         return {}
 
     def retrieve(self, state: State, runtime: Runtime[Turn]) -> State:
@@ -276,6 +242,7 @@ class SupportAgent:
         turn = runtime.context
         show_memory(runtime, state["recalled"])
         show_sources(runtime, state)
+        say_kindly(runtime, state)
         drafter = self._chat_model if self._may_draft() else None
         model = drafter and drafter.bind(**turn.model_settings, **tenant_option(drafter, turn.context.tenant))
         gap = ""
@@ -287,29 +254,42 @@ class SupportAgent:
             cite(runtime, state["hits"], sentence.evidence)
             say(runtime, f"{gap}{mask(sentence.text)} [{sentence.evidence.source + 1}]")
             gap = " "
-        turn.learned["offers"] = 0
+        cited = dict.fromkeys(state["hits"][citation.number - 1].title for citation in turn.citations)
+        turn.did = f"answered from: {', '.join(cited)}"
+        turn.learned["declines"] = 0
         _remind(state, runtime)
         return {}
 
     def decline(self, state: State, runtime: Runtime[Turn]) -> State:
-        """An honest "I don't know" with the offer of a ticket, but not again and again."""
+        """An honest "I don't know" with the offer of a ticket, or what the shop can help with; see `give_up` too."""
+        turn, is_ours = runtime.context, not is_strange(state["window"][-1].content, state["understood"])
         show_sources(runtime, state)
-        offers = state.get("offers", 0) + 1
-        say(runtime, DECLINE if offers <= MAX_OFFERS else DECLINE_AGAIN)
-        runtime.context.learned |= {"offers": offers, "pending": None}
+        say_kindly(runtime, state)
+        say(runtime, DECLINE if is_ours else OUT_OF_SCOPE)
+        turn.answered, turn.did = False, "found no answer in the articles" if is_ours else "declined: not the shop's"
+        turn.learned |= {"declines": state.get("declines", 0) + is_ours, "pending": None}
         return {}
 
     def finish(self, state: State, runtime: Runtime[Turn]) -> Memory:
-        """The last event, and what a session's checkpoint must know to tell the answer after a crash."""
-        turn = runtime.context
-        is_bots = state["verdict"].action == "allow" and state["intent"] != Intent.HAND_OVER
-        answered = is_bots and not "".join(turn.said).startswith((*both(DECLINE), *both(DECLINE_AGAIN)))
+        """The last events, and what a session's checkpoint must know to tell the answer after a crash.
+
+        The dialogue state is followed here, where nobody waits for a first word any more.
+        """
+        turn, understood = runtime.context, state["understood"]
+        if self._session_nodes and turn.number is not None:
+            slots = slot_values(self._session_nodes.follow(state, runtime))
+            if understood or slots:
+                understood = (understood or Understood()).model_copy(update={"slots": slots})
+            turn.learned.setdefault("tried", tried_so_far(state, turn))
+        read = understood and understood.model_dump(mode="json")
+        if read:
+            runtime.stream_writer(ChatEvent(UnderstandingEvent.model_validate(read)))
         runtime.stream_writer(
             ChatEvent(
                 DoneEvent(
                     finish_reason=turn.draft.finish_reason,
                     usage=turn.draft.usage,
-                    answered=answered,
+                    answered=turn.answered,
                     conversation_id=turn.conversation_id,
                 )
             )
@@ -317,7 +297,7 @@ class SupportAgent:
         shown = turn.shown and turn.shown.model_dump(mode="json")
         citations = [citation.model_dump(mode="json") for citation in turn.citations]
         said = {"number": turn.number, "text": "".join(turn.said), "shown": shown, "citations": citations}
-        return {**turn.learned, "replied": said}
+        return {**turn.learned, "replied": {**said, "understood": read, "answered": turn.answered}}
 
     def _mask(self, state: State) -> Callable[[str], str]:
         """Hides personal data in an answer, but the customer's own and the contacts that the shop publishes."""
@@ -341,24 +321,26 @@ class SupportAgent:
         owner = Owner(turn.context.tenant, turn.context.customer)
         return self._desks.memory.recall(owner, query, query_D=query_D)
 
-    def _route_known(self, state: State) -> str:
-        is_known = state["evidence"] and self._is_answerable(state["query"], state["hits"])
-        return "answer" if is_known else "decline"
+    def _route_known(self, state: State, runtime: Runtime[Turn]) -> str:
+        if state["evidence"] and self._is_answerable(state["query"], state["hits"]):
+            return "answer"
+        if runtime.context.number is None or is_strange(state["window"][-1].content, state["understood"]):
+            return "decline"
+        return "give_up" if state.get("declines", 0) + 1 >= MAX_DECLINES else "decline"
+
+
+def _route_start(state: State, runtime: Runtime[Turn]) -> str:
+    return "fail" if runtime.context.is_failing else "read"
 
 
 def _route_intent(state: State, runtime: Runtime[Turn]) -> str:
+    is_session = runtime.context.number is not None
     if state["verdict"].action == "refuse":
         return "refuse"
     if state["verdict"].action == "allow" and state["intent"] != Intent.HAND_OVER:
-        return "plan" if state["intent"] == Intent.QUESTION else "reply"
-    window, is_session = state["window"], runtime.context.number is not None
-    wants_ticket = asks_for_ticket(window)
+        return ("plan" if is_session else "retrieve") if state["intent"] == Intent.QUESTION else "reply"
+    wants_ticket = asks_for_ticket(state["window"])
     return "hand_over" if is_session and not wants_ticket else "open_ticket"
-
-
-def _with_care(state: State, words: str) -> str:
-    """Where help is now comes first, for someone who may hurt themselves."""
-    return f"{state['verdict'].reply}\n\n{words}" if state["verdict"].action == "hand_over" else words
 
 
 def _route_step(state: State) -> str:

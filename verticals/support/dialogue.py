@@ -8,10 +8,13 @@ was written.
 
 from __future__ import annotations
 
+import logging
 import re
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
 from verticals.contract import Conflict, Context, Decision, InvalidInput, NotFound
@@ -25,17 +28,25 @@ from verticals.support.schemas import (
     CitationEvent,
     DeltaEvent,
     DoneEvent,
+    Modality,
     SendMessageRequest,
     SessionHistory,
     SessionState,
     SourcesEvent,
+    Tone,
+    UnderstandingEvent,
     Usage,
 )
 from verticals.support.sessions import SessionStore
 from verticals.support.tickets import messages_sha256
-from verticals.support.turn import Turn
+from verticals.support.turn import Memory, Turn
 
 POLICY_VERSION = "support-session-1"
+MAX_FAILURES = 2  # of the agent on one message: then a person is asked
+
+Signals = Mapping[Modality, Mapping[Tone, float]]
+
+_log = logging.getLogger(__name__)
 
 
 class Dialogue:
@@ -60,10 +71,13 @@ class Dialogue:
         self._busy: set[tuple[str, str]] = set()
         self._lock = threading.Lock()
 
-    def send(self, request: SendMessageRequest, context: Context) -> Iterator[ChatEvent]:
+    def send(
+        self, request: SendMessageRequest, context: Context, *, signals: Signals = MappingProxyType({})
+    ) -> Iterator[ChatEvent]:
         """Store the message and answer it; while a person has the session it is stored for them.
 
-        An earlier message that a crash left unanswered is answered first, into the history.
+        An earlier message that a crash left unanswered is answered first, into the history. `signals` are tones that
+        came with the message; after a crash they are not known any more.
 
         Raises:
             NotFound: no such session for this customer.
@@ -74,7 +88,7 @@ class Dialogue:
         if not re.search(r"\w", request.content):
             raise InvalidInput("the message has no words", field="content", remedy="Send the customer's question.")
         settings = {"max_tokens": request.max_tokens, "temperature": request.temperature, "seed": request.seed}
-        return self._send(request, context, settings)
+        return self._send(request, context, settings, signals)
 
     def resume(self, session_id: str, context: Context) -> Iterator[ChatEvent]:
         """Answer what a crash or a hang-up left unanswered; no events if there is nothing.
@@ -102,20 +116,28 @@ class Dialogue:
             unanswered=bool(self._store.unanswered(session_id, context.tenant)),
         )
 
-    def _send(self, request: SendMessageRequest, context: Context, settings: dict[str, Any]) -> Iterator[ChatEvent]:
+    def _send(
+        self, request: SendMessageRequest, context: Context, settings: dict[str, Any], signals: Signals
+    ) -> Iterator[ChatEvent]:
         with self._claim(request.session_id, context):
             state, number = self._store.receive(request.session_id, request.content, context)
             if state != SessionState.BOT:
                 yield _silent(request.session_id, state)
                 return
-            yield from self._answer(request.session_id, context, settings, fresh=number)
+            yield from self._answer(request.session_id, context, settings, fresh=number, signals=signals)
 
     def _resume(self, session_id: str, context: Context) -> Iterator[ChatEvent]:
         with self._claim(session_id, context):
             yield from self._answer(session_id, context, {"max_tokens": 160, "temperature": 0.0, "seed": None})
 
     def _answer(
-        self, session_id: str, context: Context, settings: dict[str, Any], *, fresh: int | None = None
+        self,
+        session_id: str,
+        context: Context,
+        settings: dict[str, Any],
+        *,
+        fresh: int | None = None,
+        signals: Signals = MappingProxyType({}),
     ) -> Iterator[ChatEvent]:
         """Answer every message that wants it; only the last answer is streamed, the others were asked before.
 
@@ -124,21 +146,21 @@ class Dialogue:
         numbers = self._store.unanswered(session_id, context.tenant)
         for number in numbers:
             memory = {} if number == fresh else self._agent.recall(context.tenant, session_id)
-            events = self._turn(session_id, number, context, settings, memory.get("replied") or {})
+            talk = self._store.talk(session_id, context.tenant, until=number)
+            turn = Turn(context, session_id, talk, settings, number, signals if number == fresh else {})
+            events = self._turn(turn, number, memory.get("replied") or {})
             if number == numbers[-1]:
                 yield from events
             else:
                 for _ in events:
                     pass
 
-    def _turn(
-        self, session_id: str, number: int, context: Context, settings: dict[str, Any], replied: dict[str, Any]
-    ) -> Iterator[ChatEvent]:
-        talk, heard = self._store.talk(session_id, context.tenant, until=number), Heard()
+    def _turn(self, turn: Turn, number: int, replied: dict[str, Any]) -> Iterator[ChatEvent]:
+        context, session_id, heard = turn.context, turn.conversation_id, Heard()
         if replied.get("number") == number:  # the turn was done, only its answer is not stored
             events = _repeat(replied, session_id)
         else:
-            events = self._agent.stream(Turn(context, session_id, talk, settings, number))
+            events = self._try_twice(turn, number)
         try:
             for event in events:
                 heard.note(event)
@@ -153,11 +175,12 @@ class Dialogue:
             number,
             content=heard.text,
             sources=[source.model_dump(mode="json") for source in heard.shown.sources] if heard.shown else [],
+            understood=heard.understood.model_dump(mode="json") if heard.understood else None,
             context=context,
             decision=Decision(
                 kind="support.answer",
                 subject=session_id,
-                input_sha256=messages_sha256(talk),
+                input_sha256=messages_sha256(turn.messages),
                 outcome=heard.outcome(),
                 model_version=self._model_version(),
                 policy_version=POLICY_VERSION,
@@ -165,6 +188,19 @@ class Dialogue:
         )
         self._after()
         yield ChatEvent(heard.done.model_copy(update={"session_state": state, "answer_id": answer_id}))
+
+    def _try_twice(self, turn: Turn, number: int) -> Iterator[ChatEvent]:
+        """The agent's events; when it breaks off on a message for the second time, a person is asked instead."""
+        try:
+            yield from self._agent.stream(turn)
+        except Exception as error:
+            if self._store.note_failure(turn.conversation_id, number, turn.context.tenant) < MAX_FAILURES:
+                raise
+            _log.warning("A session goes to a person, its agent broke off: %s", type(error).__name__)
+            gap = "\n\n" if turn.said else ""
+            if gap:
+                yield ChatEvent(DeltaEvent(text=gap))
+            yield from self._agent.stream(replace(turn, is_failing=True, said=[*turn.said, gap], learned=Memory()))
 
     @contextmanager
     def _claim(self, session_id: str, context: Context) -> Iterator[None]:
@@ -191,7 +227,10 @@ def _repeat(replied: dict[str, Any], session_id: str) -> Iterator[ChatEvent]:
     for citation in replied["citations"]:
         yield ChatEvent(CitationEvent.model_validate(citation))
     yield ChatEvent(DeltaEvent(text=replied["text"]))
-    yield ChatEvent(DoneEvent(finish_reason="stop", usage=Usage(), answered=True, conversation_id=session_id))
+    if replied["understood"]:
+        yield ChatEvent(UnderstandingEvent.model_validate(replied["understood"]))
+    answered = replied["answered"]
+    yield ChatEvent(DoneEvent(finish_reason="stop", usage=Usage(), answered=answered, conversation_id=session_id))
 
 
 def _silent(session_id: str, state: SessionState) -> ChatEvent:

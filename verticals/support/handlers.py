@@ -14,6 +14,7 @@ from verticals.support.agent import NUM_PASSAGES, SupportAgent
 from verticals.support.answerable import answerable_with
 from verticals.support.answering import can_draft
 from verticals.support.checkpoints import open_checkpointer
+from verticals.support.consents import ConsentDesk
 from verticals.support.conversation import read_window, standalone_query
 from verticals.support.dialogue import Dialogue
 from verticals.support.feedback import FeedbackDesk
@@ -22,6 +23,7 @@ from verticals.support.handoffs import HandoffDesk
 from verticals.support.heard import Heard
 from verticals.support.ingesting import open_guard
 from verticals.support.knowledge_handlers import KnowledgeHandlers
+from verticals.support.listening import Listener, open_listener
 from verticals.support.memory.background import BackgroundReader
 from verticals.support.memory.handlers import MemoryHandlers
 from verticals.support.memory.store import CustomerMemory
@@ -33,6 +35,10 @@ from verticals.support.rule_planner import RulePlanner
 from verticals.support.session_handlers import SessionHandlers
 from verticals.support.sessions import SessionStore
 from verticals.support.shop.executor import Executor
+from verticals.support.signal_handlers import SignalHandlers
+from verticals.support.state.session import SessionTracker
+from verticals.support.state.shop import shop_tracker
+from verticals.support.state.tracker import StateTracker
 from verticals.support.tickets import TicketDesk, messages_sha256
 from verticals.support.turn import Desks, Turn
 
@@ -41,6 +47,11 @@ POLICY_VERSION = "support-agent-1"
 
 def build(resources: Resources) -> Mapping[str, Handler]:
     """Handlers by operation name."""
+    return assemble(resources, open_listener(resources.registry), shop_tracker(resources.registry))
+
+
+def assemble(resources: Resources, listener: Listener, tracker: StateTracker) -> Mapping[str, Handler]:
+    """Handlers by operation name, around what reads messages and follows sessions."""
     knowledge, sessions = resources.retriever, resources.sessions
 
     def version() -> str:  # asked at each use: the model may be swapped
@@ -52,7 +63,7 @@ def build(resources: Resources) -> Mapping[str, Handler]:
     database = sessions.kw["bind"]
     checkpointer, executor, handoffs = open_checkpointer(database), Executor(sessions), HandoffDesk(sessions)
     planner = FirstOf((RulePlanner(), ModelPlanner(resources.chat_model, may_propose=may_draft)))
-    policy, actions = Policy(planner, executor), ActionDesk(sessions, executor, checkpointer)
+    policy, actions = Policy(planner, executor), ActionDesk(sessions, executor, checkpointer, handoffs.open_failed)
     desk = TicketDesk(sessions, resources.chat_model, version, policy)
     memory, guard = CustomerMemory(sessions, knowledge.embedder), open_guard(knowledge.embedder, sessions)
     agent = SupportAgent(
@@ -60,12 +71,13 @@ def build(resources: Resources) -> Mapping[str, Handler]:
         knowledge,
         desk,
         is_answerable=answerable_with(knowledge.embedder),
-        desks=Desks(policy, actions, handoffs, memory, checkpointer),
+        desks=Desks(policy, actions, handoffs, memory, SessionTracker(tracker), checkpointer),
         embed=knowledge.embed_query,
         may_draft=may_draft,
         guard=guard,
+        listener=listener,
     )
-    ledger = Ledger(sessions)
+    ledger, consents = Ledger(sessions), ConsentDesk(sessions)
     store, references = SessionStore(sessions, memory), ReferenceDesk(ledger, knowledge.version)
     dialogue = Dialogue(store, agent, actions, handoffs, references, version, after=BackgroundReader(memory))
     records = (
@@ -73,6 +85,7 @@ def build(resources: Resources) -> Mapping[str, Handler]:
         TicketRecords(sessions),
         ActionRecords(sessions, checkpointer),
         AnswerRecords(ledger),
+        consents,
         *resources.records,
     )
     parts = (
@@ -80,7 +93,9 @@ def build(resources: Resources) -> Mapping[str, Handler]:
         KnowledgeHandlers(knowledge, guard),
         references,
         SessionHandlers(store, dialogue, actions, handoffs, desk, memory),
-        MemoryHandlers(memory, actions, records),
+        MemoryHandlers(memory, actions, consents, records),
+        consents,
+        SignalHandlers(consents, dialogue, models={}),  # none is shipped
         FeedbackDesk(sessions),
     )
     return {
@@ -143,7 +158,9 @@ class SupportHandlers:
         window = read_window(request.messages)
         hits = self._knowledge.search(standalone_query(window), tenant=context.tenant, k=NUM_PASSAGES)
         conversation_id = request.conversation_id or f"conv-{uuid.uuid4().hex}"
-        return self._desk.open(window, context, conversation_id=conversation_id, hits=hits)
+        return self._desk.open(
+            window, context, conversation_id=conversation_id, hits=hits, tone=self._agent.mood(window)
+        )
 
     def list_tickets(self, request: s.ListTicketsRequest, context: Context) -> s.TicketPage:
         """A page of the queue."""

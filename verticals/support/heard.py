@@ -14,6 +14,8 @@ from verticals.support.schemas import (
     HandoffEvent,
     SourcesEvent,
     TicketEvent,
+    UnderstandingEvent,
+    Understood,
 )
 
 
@@ -24,6 +26,7 @@ class Heard:
     shown: SourcesEvent | None = None
     citations: list[CitationEvent] = field(default_factory=list)
     text: str = ""
+    understood: Understood | None = None
     ids: dict[str, str] = field(default_factory=dict)
     done: DoneEvent | None = None
 
@@ -42,6 +45,8 @@ class Heard:
                 self.ids["action_id"] = action.action_id
             case HandoffEvent(handoff=handoff):
                 self.ids["handoff_id"] = handoff.handoff_id
+            case UnderstandingEvent() as read:
+                self.understood = Understood.model_validate(read.model_dump(exclude={"type"}))
             case DoneEvent() as last:
                 self.done = last
 

@@ -204,7 +204,7 @@ _CONSOLE = (
         name="list_handoffs",
         request=schemas.ListHandoffsRequest,
         response=schemas.HandoffPage,
-        summary="List the sessions that wait for a person, the oldest first.",
+        summary="List the sessions that wait for a person, the most urgent first.",
         path="/handoffs",
         method="GET",
     ),
@@ -262,6 +262,44 @@ _MEMORY = (
         method="DELETE",
     ),
 )
+_CONSENTS = (
+    Operation(
+        name="list_consents",
+        request=schemas.ListConsentsRequest,
+        response=schemas.ConsentPage,
+        summary="List what the customer of the key has agreed to, and the wordings to agree to.",
+        path="/consents",
+        for_customers=True,
+        method="GET",
+    ),
+    Operation(
+        name="give_consent",
+        request=schemas.GiveConsentRequest,
+        response=schemas.Consent,
+        summary="The customer of the key agrees that tone is read from their voice or face.",
+        path="/consents",
+        for_customers=True,
+        examples={"voice": {"modality": "voice", "wording_version": "2026-11"}},
+    ),
+    Operation(
+        name="withdraw_consent",
+        request=schemas.ConsentRequest,
+        response=schemas.Consent,
+        summary="The customer of the key takes a consent back.",
+        path="/consents/{modality}",
+        for_customers=True,
+        method="DELETE",
+    ),
+    Operation(
+        name="send_signal",
+        request=schemas.SendSignalRequest,
+        response=schemas.ChatEvent,
+        summary="Send the customer's message with a recording of their voice or face, if they have agreed to it.",
+        path="/sessions/{session_id}/signals",
+        for_customers=True,
+        streaming=True,
+    ),
+)
 _QUALITY = (
     Operation(
         name="rate_answer",
@@ -290,4 +328,4 @@ _QUALITY = (
     ),
 )
 
-OPERATIONS = (*_CHAT, *_SESSIONS, *_CONSOLE, *_TICKETS, *_KNOWLEDGE, *_MEMORY, *_QUALITY)
+OPERATIONS = (*_CHAT, *_SESSIONS, *_CONSOLE, *_TICKETS, *_KNOWLEDGE, *_MEMORY, *_CONSENTS, *_QUALITY)

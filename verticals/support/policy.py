@@ -11,11 +11,12 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Literal
 
 from verticals.contract import Conflict, InvalidInput, NotFound, TriviumError
 from verticals.support.planning import Planner, Proposal
-from verticals.support.rule_planner import ORDER_ID, REASONS
+from verticals.support.rule_planner import ORDER_ID, REASONS, from_words
 from verticals.support.schemas import Message, TicketAction
 from verticals.support.shop.executor import Executor
 from verticals.support.shop.tool import AddressArgs, RefundArgs, Shopper
@@ -59,7 +60,14 @@ class Policy:
         self._planner, self._executor = planner, executor
 
     def decide(
-        self, window: Sequence[Message], who: Shopper, *, pending: Proposal | None, is_confirming: bool
+        self,
+        window: Sequence[Message],
+        who: Shopper,
+        *,
+        pending: Proposal | None,
+        is_confirming: bool,
+        suggested: str | None = None,
+        known: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
     ) -> Step | None:
         """The next step; None if the last message is not about a task.
 
@@ -68,6 +76,8 @@ class Policy:
             who: The customer of the key.
             pending: What is being talked about.
             is_confirming: Whether `pending` is complete and was put to the customer.
+            suggested: A tool to ask about where no planner finds one and nothing is pending.
+            known: By tool, arguments that the session's state holds; they count if the customer said them in `window`.
         """
         words = " ".join(re.findall(r"[\w']+", window[-1].content.lower().replace("’", "'")))
         if pending and is_confirming and _YES.fullmatch(words):
@@ -77,11 +87,14 @@ class Policy:
         proposal = self._planner.propose(window, pending, tenant=who.tenant)
         if proposal is None and pending and TOOLS[pending.tool].args is RefundArgs:
             proposal = pending  # the message may name the item
+        if proposal is None and pending is None and suggested:
+            proposal = from_words(suggested, window, None)
         if proposal is None or proposal.tool not in TOOLS:
             return None
         said = [message.content for message in window if message.role == "user"]
         already = pending.args if pending and pending.tool == proposal.tool else {}
-        args = {n: v for n, v in proposal.args.items() if already.get(n) == v or supported(n, v, said)}
+        wanted = {**_of_same_order(known.get(proposal.tool, {}), proposal.args), **proposal.args}
+        args = {n: v for n, v in wanted.items() if already.get(n) == v or supported(n, v, said)}
         if args.get("order_id") != already.get("order_id"):
             args.pop("item", None)  # it was one of the other order
         step = self._complete(Proposal(proposal.tool, args), said, who)
@@ -148,6 +161,12 @@ class Policy:
         titles = self._executor.titles(order_id, who)
         listed = ", ".join(f"item {number}: {title}" for number, title in enumerate(titles, start=1))
         return f"Which one is it ({listed})?"
+
+
+def _of_same_order(known: Mapping[str, Any], args: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What is known, unless it was said of another order."""
+    orders = {found["order_id"] for found in (known, args) if "order_id" in found}
+    return known if len(orders) < 2 else {}
 
 
 def _names_item(text: str, number: int, title: str) -> bool:

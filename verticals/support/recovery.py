@@ -11,6 +11,7 @@ from langgraph.checkpoint.memory import InMemorySaver
 
 from verticals.contract import ContextOf, Resources
 from verticals.support.actions import ActionDesk
+from verticals.support.handoffs import HandoffDesk
 from verticals.support.shop.executor import Executor
 
 _log = logging.getLogger(__name__)
@@ -23,7 +24,7 @@ def recover(resources: Resources, context_of: ContextOf) -> int:
     """
     sessions = resources.sessions
     # Actions that are decided wait for nobody, so their rows say all; no thread on disk is needed.
-    desk = ActionDesk(sessions, Executor(sessions), InMemorySaver())
+    desk = ActionDesk(sessions, Executor(sessions), InMemorySaver(), HandoffDesk(sessions).open_failed)
     finished = 0
     for tenant in desk.tenants_left():
         try:

@@ -58,6 +58,7 @@ _WISH = re.compile(
 )
 _ASKS_HOW = re.compile(r"^(?:how|what|when|why|which|who|do|does|is|are|can i|may i|could i|will|if)\b")
 _ASKS_WHY = re.compile(r"^(?:how|why|what if)\b")  # even with an order's number this is no wish for a change
+_SENTENCE_END = re.compile(r"(?<=[.!?]) ")
 _OWN = re.compile(
     r"^(?:where(?:'s| is| are)|when will|what(?:'s| is) the status of|when does|until when|is|does) .{0,20}\bmy\b"
 )
@@ -77,13 +78,16 @@ class RulePlanner:
             return Proposal(pending.tool, {**pending.args, **new}) if new else None
         if tool is None and "order_id" in found:
             tool = "order_status"  # "any news of MP-10001?"
-        if tool is None:
-            return None
-        kept = pending.args if pending and pending.tool == tool else {}
-        earlier = [message.content for message in window[:-1] if message.role == "user"]
-        order_id = next((f["order_id"] for text in reversed(earlier) if "order_id" in (f := read_args(text))), None)
-        known = {**({"order_id": order_id} if order_id else {}), **kept, **found}
-        return Proposal(tool, {name: v for name, v in known.items() if name in TOOLS[tool].args.model_fields})
+        return None if tool is None else from_words(tool, window, pending)
+
+
+def from_words(tool: str, window: Sequence[Message], pending: Proposal | None) -> Proposal:
+    """A tool with the arguments that the last message names, that are pending, and the order last spoken of."""
+    kept = pending.args if pending and pending.tool == tool else {}
+    earlier = [message.content for message in window[:-1] if message.role == "user"]
+    order_id = next((f["order_id"] for text in reversed(earlier) if "order_id" in (f := read_args(text))), None)
+    known = {**({"order_id": order_id} if order_id else {}), **kept, **read_args(window[-1].content)}
+    return Proposal(tool, {name: v for name, v in known.items() if name in TOOLS[tool].args.model_fields})
 
 
 def read_args(text: str) -> dict[str, Any]:
@@ -100,8 +104,21 @@ def read_args(text: str) -> dict[str, Any]:
     return found
 
 
+def asks_about(text: str) -> bool:
+    """Whether a message asks how something works, rather than for it to be done."""
+    said = _plain(text)
+    return "?" in said or bool(_ASKS_HOW.search(said))
+
+
 def _read_task(said: str) -> str | None:
+    """The task of a message; one that asks something is read sentence by sentence ("I am angry! How do I ...?")."""
     names_order = bool(ORDER_ID.search(said))
+    sentences = _SENTENCE_END.split(said)
+    parts = sentences if any(map(_ASKS_HOW.search, sentences)) else [said]
+    return next((tool for part in parts if (tool := _task_of(part, names_order=names_order))), None)
+
+
+def _task_of(said: str, *, names_order: bool) -> str | None:
     if not (names_order or _OWN.search(said) or (_WISH.search(said) and not _ASKS_HOW.search(said))):
         return None
     for tool, words in _TASKS:

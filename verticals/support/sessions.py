@@ -120,12 +120,17 @@ class SessionStore:
         *,
         content: str,
         sources: Sequence[dict[str, Any]],
+        understood: dict[str, Any] | None,
         context: Context,
         decision: Decision,
     ) -> SessionState:
-        """Store the answer to a message with its audit entry, once; who has the session now."""
+        """Store the answer to a message, and how the message was understood, with its audit entry, once.
+
+        Returns:
+            Who has the session now.
+        """
         key = (MessageRow.tenant == context.tenant, MessageRow.session_id == session_id, MessageRow.number == number)
-        take = update(MessageRow).where(*key, MessageRow.wants_answer).values(wants_answer=False)
+        take = update(MessageRow).where(*key, MessageRow.wants_answer).values(wants_answer=False, understood=understood)
         with self._sessions.begin() as db:
             is_first = db.execute(take).rowcount == 1  # type: ignore[attr-defined]
             row = find_session(db, session_id, context)
@@ -134,6 +139,13 @@ class SessionStore:
                     add_message(db, row, role="assistant", content=content, sources=sources)
                 context.record(decision, session=db)
             return SessionState(row.state)
+
+    def note_failure(self, session_id: str, number: int, tenant: str) -> int:
+        """The agent broke off before it had an answer to a message; how often by now."""
+        key = (MessageRow.tenant == tenant, MessageRow.session_id == session_id, MessageRow.number == number)
+        raised = update(MessageRow).where(*key).values(failures=MessageRow.failures + 1).returning(MessageRow.failures)
+        with self._sessions.begin() as db:
+            return int(db.execute(raised).scalar_one())
 
     def messages(self, session_id: str, tenant: str) -> list[SessionMessage]:
         """All messages, oldest first."""
@@ -188,6 +200,8 @@ def add_message(
             sources=list(sources),
             wants_answer=wants_answer,
             action_id=action_id,
+            understood=None,
+            failures=0,
             created_at=now,
         )
     )
@@ -221,6 +235,7 @@ def to_message(row: MessageRow) -> SessionMessage:
             "created_at": row.created_at,
             "sources": [SourceSchema.model_validate(source) for source in row.sources],
             "action_id": row.action_id,
+            "understood": row.understood,
         }
     )
 

@@ -53,7 +53,11 @@ class SessionRow(Base):
 
 
 class MessageRow(Base):
-    """A message of a session. The bot owes an answer to one with `wants_answer`; `action_id` is what it reports."""
+    """A message of a session. The bot owes an answer to one with `wants_answer`; `action_id` is what it reports.
+
+    Of a customer's message `understood` is its reading, kept with its answer, and `failures` counts how often the agent
+    broke off before it had one.
+    """
 
     __tablename__ = "support_messages"
 
@@ -65,7 +69,22 @@ class MessageRow(Base):
     sources: Mapped[list[dict[str, Any]]] = mapped_column(JSON)
     wants_answer: Mapped[bool] = mapped_column(Boolean)
     action_id: Mapped[str | None] = mapped_column(String(64))
+    understood: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    failures: Mapped[int] = mapped_column(Integer)
     created_at: Mapped[datetime] = mapped_column(Time)
+
+
+class ConsentRow(Base):
+    """A customer's recorded yes to one kind of signal; see `schemas.Consent`."""
+
+    __tablename__ = "support_consents"
+
+    tenant: Mapped[str] = mapped_column(String(200), primary_key=True)
+    customer: Mapped[str] = mapped_column(String(128), primary_key=True)
+    modality: Mapped[str] = mapped_column(String(20), primary_key=True)
+    given_at: Mapped[datetime] = mapped_column(Time, primary_key=True)
+    wording_version: Mapped[str] = mapped_column(String(128))
+    withdrawn_at: Mapped[datetime | None] = mapped_column(Time)
 
 
 class ActionRow(Base):
@@ -102,7 +121,12 @@ class HandoffRow(Base):
     customer: Mapped[str | None] = mapped_column(String(128))
     status: Mapped[str] = mapped_column(String(20))
     reason: Mapped[str] = mapped_column(String(20))
+    priority: Mapped[str] = mapped_column(String(20))
+    tone: Mapped[str] = mapped_column(String(20))
+    intent: Mapped[str | None] = mapped_column(String(64))
     summary: Mapped[str] = mapped_column(Text)
+    tried: Mapped[list[str]] = mapped_column(JSON)
+    slots: Mapped[list[dict[str, str]]] = mapped_column(JSON)
     person: Mapped[str | None] = mapped_column(String(200))
     created_at: Mapped[datetime] = mapped_column(Time)
     taken_at: Mapped[datetime | None] = mapped_column(Time)

@@ -19,8 +19,9 @@ from retrieval.documents import Hit
 from retrieval.grounding import Evidence, content_stems, find_support
 from retrieval.sentences import split_sentences
 from verticals.support.prompting import as_data, load_prompt
-from verticals.support.schemas import Message, TicketAction, TicketCategory, TicketDraft, TicketPriority
+from verticals.support.schemas import Message, TicketAction, TicketCategory, TicketDraft, TicketPriority, Tone
 from verticals.support.triage import decide_category, decide_priority
+from verticals.support.understanding.tone import raise_priority
 
 Model = Runnable[LanguageModelInput, BaseMessage]
 
@@ -54,7 +55,12 @@ def ticket_schema(
 
 
 def draft_ticket(
-    model: Model, window: Sequence[Message], hits: Sequence[Hit] = (), actions: Sequence[TicketAction] = ()
+    model: Model,
+    window: Sequence[Message],
+    hits: Sequence[Hit] = (),
+    actions: Sequence[TicketAction] = (),
+    *,
+    tone: Tone = Tone.CALM,
 ) -> TicketDraft:
     """A schema-valid draft of a ticket about the conversation.
 
@@ -63,7 +69,7 @@ def draft_ticket(
     used.
     """
     said = _telling([message.content for message in window if message.role == "user"])
-    category, priority = decide_category(said, hits), decide_priority(said)
+    category, priority = decide_category(said, hits), raise_priority(decide_priority(said), tone)
     texts = _own_words(said, category)
     evidence = [Evidence(sentence.text, i) for i, text in enumerate(said) for sentence in split_sentences(text)]
     evidence += [Evidence(" ".join(text.split()), i) for i, text in enumerate(said)]

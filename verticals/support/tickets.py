@@ -25,6 +25,7 @@ from verticals.support.schemas import (
     TicketPage,
     TicketPriority,
     TicketStatus,
+    Tone,
 )
 from verticals.support.shop.tool import Shopper
 from verticals.support.shop.tools import find_tool, parse_args
@@ -52,9 +53,18 @@ class TicketDesk:
         self._sessions, self._model, self._model_version, self._policy = sessions, model, model_version, policy
 
     def open(
-        self, window: Sequence[Message], context: Context, *, conversation_id: str, hits: Sequence[Hit] = ()
+        self,
+        window: Sequence[Message],
+        context: Context,
+        *,
+        conversation_id: str,
+        hits: Sequence[Hit] = (),
+        tone: Tone = Tone.CALM,
     ) -> Ticket:
-        """Draft, store and record a ticket; the same conversation at the same turn gives the ticket it already has."""
+        """Draft, store and record a ticket; the same conversation at the same turn gives the ticket it already has.
+
+        `tone` can raise its priority, and changes nothing else.
+        """
         digest = messages_sha256(window)
         owner = "\n".join(filter(None, (context.tenant, context.customer)))
         key = hashlib.sha256(f"{owner}\n{conversation_id}\n{digest}".encode()).hexdigest()[:12].upper()
@@ -66,7 +76,7 @@ class TicketDesk:
         if self._policy and context.customer:
             actions = self._policy.possible_actions(window, Shopper(context.tenant, context.customer, now))
         model = self._model.bind(**tenant_option(self._model, context.tenant))
-        draft = draft_ticket(model, window, hits, actions)
+        draft = draft_ticket(model, window, hits, actions, tone=tone)
         row = TicketRow(
             tenant=context.tenant,
             ticket_id=ticket_id,

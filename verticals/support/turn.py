@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, TypedDict
 
@@ -20,6 +20,7 @@ from verticals.support.actions import ActionDesk
 from verticals.support.answering import Draft
 from verticals.support.conversation import Intent
 from verticals.support.handoffs import HandoffDesk
+from verticals.support.listening import acknowledge
 from verticals.support.memory.store import CustomerMemory, Recollection
 from verticals.support.phrases import for_customer
 from verticals.support.policy import Policy, Step
@@ -31,9 +32,13 @@ from verticals.support.schemas import (
     MemoryEvent,
     MemoryItem,
     Message,
+    Modality,
     Source,
     SourcesEvent,
+    Tone,
+    Understood,
 )
+from verticals.support.state.session import Kept, SessionTracker
 
 
 class Memory(TypedDict, total=False):
@@ -44,8 +49,10 @@ class Memory(TypedDict, total=False):
     """
 
     pending: dict[str, Any] | None  # {"tool", "args", "is_confirming", "reminders"}: what is being talked about
-    offers: int  # of a ticket, since something was achieved
-    replied: dict[str, Any]  # {"number", "text", "shown", "citations"}: the answer to the last message
+    declines: int  # in a row: questions without an answer since something was achieved
+    dialogue: Kept  # what the customer has given so far, by the shop's services
+    tried: list[str]  # what the assistant did in the last turns, in words for a person who takes over
+    replied: dict[str, Any]  # {"number", "text", "shown", "citations", "understood", "answered"}: the last answer
 
 
 class State(Memory, total=False):
@@ -54,6 +61,7 @@ class State(Memory, total=False):
     window: Annotated[list[Message], UntrackedValue]
     verdict: Annotated[Verdict, UntrackedValue]
     intent: Annotated[Intent, UntrackedValue]
+    understood: Annotated[Understood | None, UntrackedValue]
     query: Annotated[str, UntrackedValue]
     query_D: Annotated[NDArray[np.float32] | None, UntrackedValue]
     step: Annotated[Step | None, UntrackedValue]
@@ -71,11 +79,15 @@ class Turn:
     messages: Sequence[Message]
     model_settings: dict[str, Any]
     number: int | None = None  # of the message within its session; None without a session
+    signals: Mapping[Modality, Mapping[Tone, float]] = field(default_factory=dict)  # tones that came with the message
+    is_failing: bool = False  # the agent broke off on this message before: a person is asked, nothing else
     said: list[str] = field(default_factory=list)
     shown: SourcesEvent | None = None
     citations: list[CitationEvent] = field(default_factory=list)
     draft: Draft = field(default_factory=Draft)
     learned: Memory = field(default_factory=Memory)  # what the turn changes of the memory, once it ends
+    did: str = ""  # in words for a person who takes over
+    answered: bool = True  # false: nothing was known, it was refused, or a person takes over
     cancelled: threading.Event = field(default_factory=threading.Event)
 
 
@@ -87,6 +99,7 @@ class Desks:
     actions: ActionDesk
     handoffs: HandoffDesk
     memory: CustomerMemory
+    states: SessionTracker
     checkpointer: BaseCheckpointSaver[Any]
 
 
@@ -112,6 +125,17 @@ def say(runtime: Runtime[Turn], text: str) -> None:
     text = for_customer(text, [m.content for m in runtime.context.messages if m.role == "user"])
     runtime.context.said.append(text)
     runtime.stream_writer(ChatEvent(DeltaEvent(text=text)))
+
+
+def say_kindly(runtime: Runtime[Turn], state: State) -> None:
+    """Before an answer: the acknowledgement that the customer's tone calls for, if any."""
+    if words := acknowledge(state["window"], state["understood"]):
+        say(runtime, f"{words} ")
+
+
+def with_care(state: State, words: str) -> str:
+    """Where help is now comes first, for someone who may hurt themselves."""
+    return f"{state['verdict'].reply}\n\n{words}" if state["verdict"].action == "hand_over" else words
 
 
 def show_sources(runtime: Runtime[Turn], state: State) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 
 from retrieval.documents import Hit
 from tests.retrieval.conftest import WordEmbedder
-from verticals.contract import Context, Decision
+from verticals.contract import Context, Decision, ModelCard
 
 
 class ScriptedModel(BaseChatModel):
@@ -90,6 +90,16 @@ class ListRetriever:
         self.queries.append(query)
         self.vectors.append(query_D)
         return self.hits[:k] if tenant == self.tenant else []
+
+
+class Unprepared:
+    """A registry in which nothing was registered."""
+
+    def save(self, name: str, files: Mapping[str, bytes], card: Mapping[str, Any]) -> ModelCard:
+        raise NotImplementedError
+
+    def load(self, name: str) -> None:
+        return None
 
 
 class Trail:

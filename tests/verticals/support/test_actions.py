@@ -9,6 +9,7 @@ from verticals.contract import Conflict, InvalidInput, NotFound
 from verticals.support import schemas as s
 from verticals.support.actions import ActionDesk
 from verticals.support.checkpoints import open_checkpointer
+from verticals.support.handoffs import HANDED_OFF, HandoffDesk
 from verticals.support.shop.executor import Executor
 from verticals.support.shop.tables import CustomerRow
 
@@ -103,7 +104,9 @@ def test_a_rule_that_holds_by_the_time_of_approval_is_told(world: World) -> None
     decided = world.decide(second.action_id)
 
     assert decided.status == "failed"
-    assert "refunded already" in world.history(session).messages[-1].content
+    *_, outcome, handed_off = world.history(session).messages
+    assert "refunded already" in outcome.content
+    assert handed_off.content == HANDED_OFF
     assert len(world.refunds()) == 1
 
 
@@ -114,7 +117,7 @@ def test_an_accepted_action_that_a_crash_interrupted_is_found_and_finished(world
 
     session, action = _ask_refund(world)
     checkpointer = open_checkpointer(world.sessions.kw["bind"])
-    dying = ActionDesk(world.sessions, Dies(world.sessions), checkpointer)
+    dying = ActionDesk(world.sessions, Dies(world.sessions), checkpointer, HandoffDesk(world.sessions).open_failed)
     with pytest.raises(KeyboardInterrupt):
         dying.decide(s.DecideApprovalRequest(action_id=action.action_id, decision="approve"), world.key(None))
     assert world.refunds() == []
@@ -148,7 +151,8 @@ def test_another_customers_order_does_not_exist(world: World) -> None:
 
 def test_the_same_submission_twice_is_one_action(world: World) -> None:
     session, action = _ask_refund(world)
-    desk = ActionDesk(world.sessions, Executor(world.sessions), open_checkpointer(world.sessions.kw["bind"]))
+    checkpointer, handoffs = open_checkpointer(world.sessions.kw["bind"]), HandoffDesk(world.sessions)
+    desk = ActionDesk(world.sessions, Executor(world.sessions), checkpointer, handoffs.open_failed)
 
     again = desk.submit(
         action.tool,

@@ -6,10 +6,10 @@ from retrieval.grounding import choose_evidence
 from tests.verticals.support.fakes import ScriptedModel, hit
 from tests.verticals.support.world import ADA, World, text_of
 from verticals.support import schemas as s
-from verticals.support.agent import DECLINE, HANDED_OFF, REPLIES
+from verticals.support.agent import DECLINE, REPLIES
 from verticals.support.answering import Draft, write_answer
 from verticals.support.conversation import Intent
-from verticals.support.handoffs import JOINED
+from verticals.support.handoffs import HANDED_OFF, JOINED
 from verticals.support.phrases import chinese_table
 
 ARTICLE = "大多数商品自送达之日起30天内可以退货。退货运单费6.95美元，从退款中扣除；商品有问题时运单免费。"

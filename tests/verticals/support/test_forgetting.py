@@ -15,6 +15,7 @@ from verticals.contract import NotFound
 from verticals.support import schemas as s
 from verticals.support.actions import ActionDesk
 from verticals.support.checkpoints import open_checkpointer
+from verticals.support.handoffs import HandoffDesk
 
 REFUND = "I want a refund for the Aspen table lamp of order MP-10001, it is faulty"
 
@@ -49,7 +50,8 @@ def test_an_accepted_action_is_done_before_its_customer_is_forgotten(world: Worl
     session = world.begin()
     world.say(session, REFUND, "yes")
     (action,) = world.waiting()
-    dying = ActionDesk(world.sessions, Dies(world.sessions), open_checkpointer(world.sessions.kw["bind"]))
+    checkpointer = open_checkpointer(world.sessions.kw["bind"])
+    dying = ActionDesk(world.sessions, Dies(world.sessions), checkpointer, HandoffDesk(world.sessions).open_failed)
     with pytest.raises(KeyboardInterrupt):
         dying.decide(s.DecideApprovalRequest(action_id=action.action_id, decision="approve"), world.key(None))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tests.verticals.support.fakes import hit
 from tests.verticals.support.world import World, text_of
 from verticals.support import schemas as s
-from verticals.support.agent import HANDED_OFF
+from verticals.support.handoffs import HANDED_OFF
 from verticals.support.safety.guard import CARE, REFUSAL
 
 

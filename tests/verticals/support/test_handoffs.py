@@ -8,8 +8,8 @@ from tests.verticals.support.world import ADA, World, text_of
 from verticals.contract import Conflict, NotFound
 from verticals.support import VERTICAL
 from verticals.support import schemas as s
-from verticals.support.agent import DECLINE, HAND_OVER, HANDED_OFF
-from verticals.support.handoffs import ENDED, JOINED, RETURNED
+from verticals.support.agent import DECLINE, HAND_OVER
+from verticals.support.handoffs import ENDED, HANDED_OFF, JOINED, RETURNED
 
 
 def _hand_over(world: World) -> tuple[str, s.Handoff]:
@@ -100,6 +100,7 @@ def test_the_console_is_not_for_customers() -> None:
         *("chat", "search", "create_ticket", "list_tickets", "get_ticket", "create_session", "list_sessions"),
         *("get_session", "send_message", "resume_session", "close_session", "rate_answer"),
         *("get_memory", "export_memory", "forget_memory"),
+        *("list_consents", "give_consent", "withdraw_consent", "send_signal"),
     }
 
 

@@ -6,15 +6,16 @@ import re
 
 import pytest
 
-from verticals.support import agent, handoffs, policy
+from verticals.support import agent, handoffs, policy, session_nodes
 from verticals.support.conversation import OFFER
 from verticals.support.phrases import chinese_table, for_customer, writes_chinese
 
 FIXED = [
     *agent.REPLIES.values(),
-    *(agent.HAND_OVER, agent.HANDED_OFF, agent.DECLINE, agent.DECLINE_AGAIN, agent.SUBMITTED, OFFER),
+    *(agent.HAND_OVER, agent.DECLINE, agent.OUT_OF_SCOPE, OFFER),
+    *(session_nodes.SUBMITTED, session_nodes.UNANSWERED, session_nodes.FAILED),
     *(policy.LEFT, *policy.QUESTIONS.values(), f"I can {{words}}. {policy.CONFIRM}"),
-    *(handoffs.JOINED, handoffs.RETURNED, handoffs.ENDED),
+    *(handoffs.HANDED_OFF, handoffs.JOINED, handoffs.RETURNED, handoffs.ENDED),
 ]
 
 

@@ -55,6 +55,7 @@ def _decide(executor: Executor, planner: Any, *texts: str, pending: Proposal | N
 @pytest.mark.parametrize(
     ("text", "tool"),
     [
+        ("I am upset. I want to send the lamp back. How long will that take?", "request_refund"),
         ("Where is my order MP-10002?", "order_status"),
         ("where's my parcel?", "order_status"),
         ("What is the status of order mp 10002", "order_status"),
@@ -84,6 +85,7 @@ def test_a_wish_names_its_tool(text: str, tool: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
+        "I am furious! How many days do I have to return a lamp?",
         "How long do I have to return a lamp?",
         "What does express delivery cost?",
         "Can I return an opened mattress?",

@@ -12,6 +12,7 @@ from verticals.contract import Context
 from verticals.support import schemas as s
 from verticals.support.actions import ActionDesk
 from verticals.support.checkpoints import open_checkpointer
+from verticals.support.handoffs import HandoffDesk
 from verticals.support.recovery import recover
 from verticals.support.shop.demo_data import add_demo_shop
 from verticals.support.shop.executor import Executor
@@ -32,7 +33,8 @@ def _left_over(world: World) -> tuple[str, str]:
     session = world.begin()
     world.say(session, REFUND, "yes")
     (action,) = world.waiting()
-    dying = ActionDesk(world.sessions, Dies(world.sessions), open_checkpointer(world.sessions.kw["bind"]))
+    checkpointer = open_checkpointer(world.sessions.kw["bind"])
+    dying = ActionDesk(world.sessions, Dies(world.sessions), checkpointer, HandoffDesk(world.sessions).open_failed)
     with pytest.raises(KeyboardInterrupt):
         dying.decide(s.DecideApprovalRequest(action_id=action.action_id, decision="approve"), world.key(None))
     return session, action.action_id

@@ -8,7 +8,7 @@ from tests.verticals.support.fakes import hit
 from tests.verticals.support.world import ADA, BEN, World, text_of
 from verticals.contract import Conflict, InvalidInput, NotFound
 from verticals.support import schemas as s
-from verticals.support.agent import DECLINE, DECLINE_AGAIN, MAX_OFFERS
+from verticals.support.agent import DECLINE
 from verticals.support.policy import CONFIRM, LEFT
 from verticals.support.shop.tables import MembershipRow
 
@@ -172,14 +172,6 @@ def test_a_message_without_words_is_refused_before_it_is_stored(world: World, co
     with pytest.raises(InvalidInput, match="no words"):
         world.say(session, content)
     assert world.history(session).num_messages == 0
-
-
-def test_the_offer_of_a_ticket_is_not_made_in_circles(world: World) -> None:
-    session = world.begin()
-
-    answers = [text_of(world.say(session, f"What is the capital of country number {i}?")) for i in range(4)]
-
-    assert answers == [DECLINE] * MAX_OFFERS + [DECLINE_AGAIN] * 2
 
 
 def test_a_visitor_without_a_name_gets_answers_but_no_tool(world: World) -> None:

@@ -10,12 +10,16 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
 
-from tests.verticals.support.fakes import ListRetriever, ScriptedModel, Trail, context
+from tests.verticals.support.fakes import ListRetriever, ScriptedModel, Trail, Unprepared, context
 from verticals.contract import Context, Resources
 from verticals.support import schemas as s
-from verticals.support.handlers import build
+from verticals.support.handlers import assemble
+from verticals.support.listening import Listener, Reader
 from verticals.support.shop.demo_data import add_demo_shop
 from verticals.support.shop.tables import ExecutionRow, RefundRow
+from verticals.support.state.rules import RuleScorer
+from verticals.support.state.shop import shop_services
+from verticals.support.state.tracker import StateTracker
 
 ADA = "C-1001"  # the demo customer; her orders are listed in shop/demo_data.py
 BEN = "C-1002"
@@ -25,8 +29,8 @@ SMALL_MODEL = "smollm2-135m-fake"  # quotes, proposes nothing
 class World:
     """Handlers over one database; `restart` builds them anew, as a new process would."""
 
-    def __init__(self, sessions: sessionmaker[Session]) -> None:
-        self.sessions, self.trail = sessions, Trail()
+    def __init__(self, sessions: sessionmaker[Session], reader: Reader | None = None) -> None:
+        self.sessions, self.trail, self.reader = sessions, Trail(), reader
         self.model, self.knowledge = ScriptedModel(script="{}"), ListRetriever()
         self.model_version = SMALL_MODEL
         add_demo_shop(sessions, "demo")
@@ -38,11 +42,12 @@ class World:
             engine=SimpleNamespace(model_version=self.model_version),  # type: ignore[arg-type]
             chat_model=self.model,
             retriever=self.knowledge,  # type: ignore[arg-type]
-            registry=None,  # type: ignore[arg-type]
+            registry=Unprepared(),
             sessions=self.sessions,
             data_dir=None,
         )
-        self.handlers = build(self.resources)
+        tracker = StateTracker(shop_services(), RuleScorer())
+        self.handlers = assemble(self.resources, Listener(self.reader), tracker)
 
     def key(self, customer: str | None = ADA, *, tenant: str = "demo") -> Context:
         """Who asks; a customer, or the shop's staff for None."""

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from verticals.contract import Artifact, Context, CustomerRecords, Decision, InvalidInput, NotFound
 from verticals.support.actions import ActionDesk
+from verticals.support.consents import ConsentDesk
 from verticals.support.memory.store import CustomerMemory, Owner
 from verticals.support.schemas import (
     CustomerRequest,
@@ -24,17 +25,20 @@ class MemoryHandlers:
     Args:
         memory: What is remembered.
         actions: Finishes what was accepted before a customer is forgotten.
+        consents: Shown beside what is remembered.
         records: The other stores of customers' words, in the order in which they are erased.
     """
 
-    def __init__(self, memory: CustomerMemory, actions: ActionDesk, records: Sequence[CustomerRecords]) -> None:
-        self._memory, self._actions, self._records = memory, actions, records
+    def __init__(
+        self, memory: CustomerMemory, actions: ActionDesk, consents: ConsentDesk, records: Sequence[CustomerRecords]
+    ) -> None:
+        self._memory, self._actions, self._consents, self._records = memory, actions, consents, records
 
     def get_memory(self, request: CustomerRequest, context: Context) -> MemoryView:
         """All of it."""
         owner = owner_of(request, context)
         memories = [MemoryItem(**vars(memory)) for memory in self._memory.everything(owner)]
-        return MemoryView(customer=owner.customer, memories=memories)
+        return MemoryView(customer=owner.customer, memories=memories, consents=self._consents.of(owner))
 
     def export_memory(self, request: CustomerRequest, context: Context) -> Artifact:
         """All that forgetting the customer would erase, as a file."""

@@ -19,6 +19,16 @@ from verticals.support.schemas.chat import (
     MemoryEvent,
     SourcesEvent,
     TicketEvent,
+    UnderstandingEvent,
+)
+from verticals.support.schemas.consents import (
+    Consent,
+    ConsentPage,
+    ConsentRequest,
+    ConsentWording,
+    GiveConsentRequest,
+    ListConsentsRequest,
+    SendSignalRequest,
 )
 from verticals.support.schemas.knowledge import (
     DeleteDocumentRequest,
@@ -95,6 +105,7 @@ from verticals.support.schemas.tickets import (
     TicketPriority,
     TicketStatus,
 )
+from verticals.support.schemas.understanding import Modality, SlotValue, Tone, Understood
 
 __all__ = [
     "MAX_DOCUMENT_CHARS",
@@ -109,6 +120,10 @@ __all__ = [
     "ChatRequest",
     "Citation",
     "CitationEvent",
+    "Consent",
+    "ConsentPage",
+    "ConsentRequest",
+    "ConsentWording",
     "CreateSessionRequest",
     "CreateTicketRequest",
     "CustomerRequest",
@@ -127,6 +142,7 @@ __all__ = [
     "ForgetMemoryResponse",
     "GetReferencesRequest",
     "GetTicketRequest",
+    "GiveConsentRequest",
     "HandBackRequest",
     "Handoff",
     "HandoffEvent",
@@ -135,6 +151,7 @@ __all__ = [
     "IngestRequest",
     "IngestResponse",
     "ListApprovalsRequest",
+    "ListConsentsRequest",
     "ListDocumentsRequest",
     "ListFeedbackRequest",
     "ListHandoffsRequest",
@@ -144,6 +161,7 @@ __all__ = [
     "MemoryItem",
     "MemoryView",
     "Message",
+    "Modality",
     "Quality",
     "QualityRequest",
     "RateAnswerRequest",
@@ -155,6 +173,7 @@ __all__ = [
     "SearchRequest",
     "SearchResponse",
     "SendMessageRequest",
+    "SendSignalRequest",
     "Session",
     "SessionHistory",
     "SessionMessage",
@@ -163,6 +182,7 @@ __all__ = [
     "SessionState",
     "Share",
     "SkippedDocument",
+    "SlotValue",
     "Source",
     "SourcesEvent",
     "TakeOverRequest",
@@ -174,6 +194,9 @@ __all__ = [
     "TicketPage",
     "TicketPriority",
     "TicketStatus",
+    "Tone",
+    "UnderstandingEvent",
+    "Understood",
     "UploadRequest",
     "UploadResponse",
     "Usage",

@@ -12,6 +12,7 @@ from verticals.support.schemas.messages import Message, Source, Usage
 from verticals.support.schemas.references import Citation
 from verticals.support.schemas.sessions import Action, Handoff, SessionState
 from verticals.support.schemas.tickets import Ticket
+from verticals.support.schemas.understanding import Understood
 
 
 class ChatRequest(Strict):
@@ -73,6 +74,12 @@ class MemoryEvent(BaseModel):
     memories: list[MemoryItem]
 
 
+class UnderstandingEvent(Understood):
+    """What was understood of the message; after the answer, which it does not keep waiting."""
+
+    type: Literal["understanding"] = "understanding"
+
+
 class DoneEvent(BaseModel):
     """The last event. `answered` is false when the knowledge base does not hold the answer or a person takes over.
 
@@ -89,7 +96,15 @@ class DoneEvent(BaseModel):
 
 
 AnyEvent = (
-    MemoryEvent | SourcesEvent | CitationEvent | DeltaEvent | TicketEvent | ActionEvent | HandoffEvent | DoneEvent
+    MemoryEvent
+    | SourcesEvent
+    | CitationEvent
+    | DeltaEvent
+    | TicketEvent
+    | ActionEvent
+    | HandoffEvent
+    | UnderstandingEvent
+    | DoneEvent
 )
 
 
@@ -97,5 +112,5 @@ class ChatEvent(RootModel[Annotated[AnyEvent, Field(discriminator="type")]]):
     """One event of a streamed answer; read it through `.root`.
 
     Memory, sources, then deltas, each that states a fact after its citation, at most one each of action, ticket and
-    hand-off, then done. Memory, actions and hand-offs are of sessions.
+    hand-off, what was understood if anything was, then done. Memory, actions and hand-offs are of sessions.
     """

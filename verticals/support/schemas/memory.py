@@ -8,6 +8,7 @@ from typing import Annotated
 from pydantic import BaseModel, Field
 
 from verticals.support.schemas.base import Identifier, Strict
+from verticals.support.schemas.consents import Consent
 
 
 class CustomerRequest(Strict):
@@ -33,10 +34,11 @@ class MemoryItem(BaseModel):
 
 
 class MemoryView(BaseModel):
-    """All that is kept of one customer, the oldest first."""
+    """All that is kept of one customer, the oldest first, and what they agreed to."""
 
     customer: str
     memories: list[MemoryItem]
+    consents: list[Consent] = Field(default_factory=list)
 
 
 class ForgetMemoryRequest(CustomerRequest):

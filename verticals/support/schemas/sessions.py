@@ -10,6 +10,8 @@ from pydantic import BaseModel, Field, field_validator
 
 from verticals.support.schemas.base import MAX_MESSAGE_CHARS, Identifier, Limit, Offset, Strict, refuse_nul
 from verticals.support.schemas.messages import Source
+from verticals.support.schemas.tickets import TicketPriority
+from verticals.support.schemas.understanding import SlotValue, Tone, Understood
 
 Text = Annotated[str, Field(min_length=1, max_length=MAX_MESSAGE_CHARS)]
 Note = Annotated[str, Field(max_length=500)]
@@ -44,6 +46,7 @@ class SessionMessage(BaseModel):
     created_at: datetime
     sources: list[Source] = Field(default_factory=list)  # what an answer could cite
     action_id: str | None = None  # the action that the message reports
+    understood: Understood | None = None  # of a customer's message that was answered
 
 
 class ActionStatus(StrEnum):
@@ -76,13 +79,23 @@ class Action(BaseModel):
 
 
 class Handoff(BaseModel):
-    """A session that a person is asked to take over, why, and what it is about in the customer's words."""
+    """A session that a person is asked to take over, and what they need to act on it.
+
+    `reason`: the customer asked, two questions in a row had no answer, or something failed. `summary` is in the
+    customer's words; `intent` and `slots` are what was understood of them; `tried` is what the assistant did, oldest
+    first. The inbox is sorted by `priority`, which a `tone` can raise.
+    """
 
     handoff_id: str
     session_id: str
     status: Literal["waiting", "taken", "returned"]
     reason: Literal["asked", "unanswered", "failed"]
+    priority: TicketPriority = TicketPriority.NORMAL
+    tone: Tone = Tone.CALM
+    intent: str | None = None
     summary: str
+    tried: list[str] = Field(default_factory=list)
+    slots: list[SlotValue] = Field(default_factory=list)
     customer: str | None
     person: str | None = None
     created_at: datetime
@@ -166,7 +179,7 @@ class DecideApprovalRequest(Strict):
 
 
 class ListHandoffsRequest(Strict):
-    """A page of hand-offs, the oldest first; None for all."""
+    """A page of hand-offs, the most urgent first, then the oldest; None for all."""
 
     status: Literal["waiting", "taken", "returned"] | None = "waiting"
     limit: Limit = 50

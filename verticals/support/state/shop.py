@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
-from verticals.contract import ModelRegistry, Progress, Resources
+from verticals.contract import ModelRegistry, Progress, Resources, Unavailable
 from verticals.support.state.encoder import TurnEncoder
 from verticals.support.state.neural import WEIGHTS, load_scorer
 from verticals.support.state.rules import RuleScorer
@@ -15,6 +16,8 @@ from verticals.support.state.training import train_tracker
 
 MODEL = "support.state"
 
+_log = logging.getLogger(__name__)
+
 
 def shop_services() -> tuple[Service, ...]:
     """Order look-up, refund, address change and subscription."""
@@ -22,8 +25,13 @@ def shop_services() -> tuple[Service, ...]:
 
 
 def shop_tracker(registry: ModelRegistry) -> StateTracker:
-    """The tracker of the shop's services: with the trained scorer if this installation has one, else with rules."""
-    return StateTracker(shop_services(), trained_scorer(registry) or RuleScorer())
+    """The tracker of the shop's services: with the trained scorer if there is a sound one here, else with rules."""
+    try:
+        scorer = trained_scorer(registry)
+    except Unavailable as error:
+        _log.warning("Dialogue state is tracked by rules: %s", error)
+        scorer = None
+    return StateTracker(shop_services(), scorer or RuleScorer())
 
 
 def trained_scorer(registry: ModelRegistry) -> Scorer | None:

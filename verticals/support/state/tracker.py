@@ -33,6 +33,11 @@ class StateTracker:
         self._services = {service.name: service for service in services}
         self._scorer = scorer
 
+    @property
+    def services(self) -> Mapping[str, Service]:
+        """What is tracked, by name."""
+        return self._services
+
     def update(self, state: State, turn: Turn, *, services: Iterable[str] | None = None) -> State:
         """The state after a turn; `state` itself is not changed.
 

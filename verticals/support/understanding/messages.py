@@ -10,10 +10,11 @@ from pathlib import Path
 
 from retrieval.embed import MiniLMEmbedder
 from verticals.contract import ModelRegistry, Progress, Unavailable
+from verticals.support.schemas import Tone
 from verticals.support.understanding.emotion import EmotionModel
 from verticals.support.understanding.encoder import TaskEncoder, TextReader
 from verticals.support.understanding.intent import IntentModel, IntentReading, fit_intents
-from verticals.support.understanding.tone import Tone, strongest, tone_shares
+from verticals.support.understanding.tone import strongest, tone_shares
 
 UTTERANCES = Path(__file__).parent / "utterances.jsonl"
 INTENTS, _FILE = "support.intents", "intents.safetensors"  # name in the registry, and of its file

@@ -9,20 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
 from typing import Protocol
 
 from verticals.contract import InvalidInput, PermissionDenied, Unavailable
-from verticals.support.understanding.tone import Tone
+from verticals.support.schemas import Modality, Tone
 
 TEXT_WEIGHT = 2.0  # what a customer writes counts as much as voice and face together: a rule, not fitted
-
-
-class Modality(StrEnum):
-    """What a signal is."""
-
-    VOICE = "voice"
-    FACE = "face"
 
 
 @dataclass(frozen=True)

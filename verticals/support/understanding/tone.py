@@ -6,21 +6,8 @@ A rule, not a model: it changes how the agent speaks and how soon a person looks
 from __future__ import annotations
 
 from collections.abc import Mapping
-from enum import StrEnum
 
-from verticals.support.schemas import TicketPriority
-
-
-class Tone(StrEnum):
-    """How the customer sounds."""
-
-    CALM = "calm"
-    FRUSTRATED = "frustrated"
-    ANGRY = "angry"
-    SAD = "sad"
-    ANXIOUS = "anxious"
-    HAPPY = "happy"
-
+from verticals.support.schemas import TicketPriority, Tone
 
 EMOTIONS: Mapping[Tone, frozenset[str]] = {
     Tone.FRUSTRATED: frozenset({"annoyance", "disappointment", "disapproval"}),

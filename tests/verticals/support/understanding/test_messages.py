@@ -10,6 +10,7 @@ import pytest
 
 from service.registry import FileRegistry
 from verticals.contract import Unavailable
+from verticals.support.schemas import Tone
 from verticals.support.understanding.emotion import EmotionHead, EmotionModel
 from verticals.support.understanding.encoder import TaskEncoder, TextReader
 from verticals.support.understanding.intent import fit_intents
@@ -22,7 +23,6 @@ from verticals.support.understanding.messages import (
     load_utterances,
     prepare_intents,
 )
-from verticals.support.understanding.tone import Tone
 
 TEXTS = ["where is my parcel", "parcel late", "money back please", "refund please"]
 

@@ -7,8 +7,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from verticals.contract import InvalidInput, PermissionDenied, Unavailable
-from verticals.support.understanding.signals import Consent, Modality, SignalReader, fuse
-from verticals.support.understanding.tone import Tone, strongest
+from verticals.support.schemas import Modality, Tone
+from verticals.support.understanding.signals import Consent, SignalReader, fuse
+from verticals.support.understanding.tone import strongest
 
 NOW = datetime(2026, 5, 1, tzinfo=UTC)
 YES = Consent("ana", Modality.VOICE, "1", given_at=NOW - timedelta(days=1))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from verticals.support.schemas import TicketPriority
-from verticals.support.understanding.tone import EMOTIONS, Tone, raise_priority, strongest, tone_shares
+from verticals.support.schemas import TicketPriority, Tone
+from verticals.support.understanding.tone import EMOTIONS, raise_priority, strongest, tone_shares
 
 
 def test_every_emotion_has_exactly_one_tone() -> None:
