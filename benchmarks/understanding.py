@@ -124,12 +124,16 @@ def measure_emotion(model: EmotionModel) -> tuple[float, float, float]:
 def train(*, tuned: bool = True) -> None:
     """Train the emotion model and write it, with its figures on its card, where the product reads it."""
     data, start = load_goemotions(data_dir(), "train"), time.monotonic()
-    plain = EmotionModel(None, train_plain(data, MiniLMEmbedder().embed(data.texts)), {})
-    model = plain
+    layers = UpperLayers(TextReader(), RECIPE.first_layer)
+    states = layers.lower_states(data.texts)
+    vectors_ND = layers.vectors(states, None).numpy()
+    model = plain = EmotionModel(None, train_plain(data, vectors_ND), {})
     if tuned:
         delta, head = train_tuned(
             data,
-            TextReader(),
+            states,
+            vectors_ND,
+            layers=layers,
             on_progress=lambda share: print(
                 f"\r{share:5.1%} {time.monotonic() - start:.0f} s", end="", file=sys.stderr
             ),

@@ -1,4 +1,6 @@
-"""What the emotion model is trained for: each label by itself, rare ones weighing more. Ignores the encoder.
+"""What deltas are trained for: emotions each by itself, rare ones weighing more; intents apart from each other.
+
+Ignores the encoder.
 
 Shapes: N examples, B of a batch, C labels, D width.
 """
@@ -12,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 
 VECTOR_SCALE = 12.0  # of unit vectors, so that weights near 1 already give decided logits
+COSINE_SCALE, SMOOTHING = 16.0, 0.1  # of intents
 
 
 class EmotionObjective:
@@ -31,15 +34,39 @@ class EmotionObjective:
         """Weights and biases."""
         return [self._weight_CD, self._bias_C]
 
-    def head(self) -> tuple[Tensor, Tensor]:
-        """Weights (C, D) and biases (C,) over unit vectors, see `calibrate`."""
-        return calibrate(self._weight_CD.detach(), self._bias_C.detach(), self._positive_C)
+    def head(self, weight_CD: Tensor, bias_C: Tensor) -> tuple[Tensor, Tensor]:
+        """Weights (C, D) and biases (C,) over unit vectors, of trained parameters; see `calibrate`."""
+        return calibrate(weight_CD, bias_C, self._positive_C)
 
     def loss(self, vectors_BD: Tensor, rows: NDArray[np.int64]) -> Tensor:
         """See `tuning.Objective`."""
         logits_BC = vectors_BD @ self._weight_CD.T * VECTOR_SCALE + self._bias_C
         target_BC = self._target_NC[torch.from_numpy(rows)]
         return functional.binary_cross_entropy_with_logits(logits_BC, target_BC, pos_weight=self._positive_C)
+
+
+class IntentObjective:
+    """Cross entropy of the cosines to a learned vector an intent, smoothed (Zhai 2019, arXiv:1811.12649).
+
+    Args:
+        vectors_ED: Unit vectors of the examples by the encoder as it is; an intent starts at the mean of its own.
+        label_E: Index of each example's intent.
+    """
+
+    def __init__(self, vectors_ED: Tensor, label_E: Tensor) -> None:
+        self._label_E = label_E
+        means = [vectors_ED[label_E == label].mean(0) for label in range(int(label_E.max()) + 1)]
+        self._intent_CD = functional.normalize(torch.stack(means), dim=-1).requires_grad_()
+
+    def parameters(self) -> list[Tensor]:
+        """The intents' vectors."""
+        return [self._intent_CD]
+
+    def loss(self, vectors_BD: Tensor, rows: NDArray[np.int64]) -> Tensor:
+        """See `tuning.Objective`."""
+        cosine_BC = vectors_BD @ functional.normalize(self._intent_CD, dim=-1).T
+        labels_B = self._label_E[torch.from_numpy(rows)]
+        return functional.cross_entropy(COSINE_SCALE * cosine_BC, labels_B, label_smoothing=SMOOTHING)
 
 
 def fit_logistic(vectors_ND: Tensor, target_NC: Tensor, *, rarity: float, max_steps: int = 60) -> tuple[Tensor, Tensor]:
