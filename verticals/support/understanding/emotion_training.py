@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from verticals.support.understanding.datasets import LabelledTexts
 from verticals.support.understanding.emotion import EmotionHead, choose_thresholds
 from verticals.support.understanding.encoder import Delta, Vectors
 from verticals.support.understanding.objectives import EmotionObjective, calibrate, fit_logistic, positive_weights
-from verticals.support.understanding.tuning import Progress, Recipe, UpperLayers, tune
+from verticals.support.understanding.tuning import Progress, ReadTexts, Recipe, UpperLayers, tune
 
 RECIPE = Recipe(epochs=3, learning_rate=1e-3, first_layer=2)
 RARITY = 0.3
@@ -51,8 +49,7 @@ def train_plain(data: LabelledTexts, vectors_ND: Vectors, *, seed: int = 0) -> E
 
 def train_tuned(
     data: LabelledTexts,
-    states: Sequence[Tensor],
-    vectors_ND: Vectors,
+    read: ReadTexts,
     *,
     layers: UpperLayers,
     recipe: Recipe = RECIPE,
@@ -62,14 +59,13 @@ def train_tuned(
 
     Args:
         data: Training texts only; the held tenth is drawn from it with the recipe's seed.
-        states: Their states by `layers`, which begin where the recipe does.
-        vectors_ND: Their unit vectors by the encoder as it is.
+        read: Its texts, by `layers`, which begin where the recipe does.
     """
-    split, target_NC = Split.draw(len(states), seed=recipe.seed), torch.from_numpy(data.target_NC)
-    start = fit_logistic(torch.from_numpy(vectors_ND)[split.fitted], target_NC[split.fitted], rarity=RARITY)
+    split, target_NC = Split.draw(len(read.texts), seed=recipe.seed), torch.from_numpy(data.target_NC)
+    start = fit_logistic(torch.from_numpy(read.plain_ND)[split.fitted], target_NC[split.fitted], rarity=RARITY)
     objective = EmotionObjective(*start, target_NC[split.fitted], rarity=RARITY)
-    delta, head = tune(layers, [states[i] for i in split.fitted], objective, recipe, on_progress=on_progress)
-    held_HD = layers.vectors([states[i] for i in split.held], delta).numpy()
+    delta, head = tune(layers, read.take(split.fitted).states, objective, recipe, on_progress=on_progress)
+    held_HD = layers.vectors(read.take(split.held).states, delta).numpy()
     return delta, _head(data, objective.head(*head), held_HD, split.held)
 
 

@@ -10,9 +10,10 @@ from dataclasses import replace
 
 import torch
 
+from verticals.support.understanding.encoder import Delta, Vectors
 from verticals.support.understanding.intent import IntentModel, fit_intents, join
 from verticals.support.understanding.objectives import IntentObjective
-from verticals.support.understanding.tuning import Progress, Recipe, UpperLayers, tune
+from verticals.support.understanding.tuning import Progress, ReadTexts, Recipe, UpperLayers, tune
 
 # Chosen on texts of Banking77 train alone, ten-shot draws 301 and 302. First layer and rank are the emotion model's:
 # one pass serves both.
@@ -21,24 +22,27 @@ MAX_TUNED = 2_000  # examples
 
 
 def train_intents(
-    texts: Sequence[str], intents: Sequence[str], layers: UpperLayers, *, on_progress: Progress = lambda share: None
+    read: ReadTexts, intents: Sequence[str], layers: UpperLayers, *, on_progress: Progress = lambda share: None
 ) -> IntentModel:
     """Fit on example messages and their intents; each intent's name in words is one example more.
 
     Args:
-        layers: Beginning where `RECIPE` does.
+        read: The messages, by `layers`, which begin where `RECIPE` does.
     Returns:
         A model that lets everything in, with a delta unless there are more than `MAX_TUNED` examples.
     Raises:
         ValueError: see `fit_intents`.
     """
     labels = sorted(set(intents))
-    texts, intents = [*texts, *(label.replace("_", " ") for label in labels)], [*intents, *labels]
-    states = layers.lower_states(texts)
-    plain_ED = layers.vectors(states, None)
-    if len(texts) > MAX_TUNED:
-        return fit_intents(texts, intents, plain_ED.numpy())
-    objective = IntentObjective(plain_ED, torch.tensor([labels.index(intent) for intent in intents]))
-    delta, _ = tune(layers, states, objective, RECIPE, on_progress=on_progress)
-    tuned_ED = layers.vectors(states, delta)
-    return replace(fit_intents(texts, intents, join(plain_ED.numpy(), tuned_ED.numpy())), delta=delta)
+    read, intents = read + layers.read([label.replace("_", " ") for label in labels]), [*intents, *labels]
+    delta = None
+    if len(intents) <= MAX_TUNED:
+        label_E = torch.tensor([labels.index(intent) for intent in intents])
+        objective = IntentObjective(torch.from_numpy(read.plain_ND), label_E)
+        delta, _ = tune(layers, read.states, objective, RECIPE, on_progress=on_progress)
+    return replace(fit_intents(read.texts, intents, intent_vectors(read, delta, layers)), delta=delta)
+
+
+def intent_vectors(read: ReadTexts, delta: Delta | None, layers: UpperLayers) -> Vectors:
+    """The vectors that a model with this delta reads, (N, D) or (N, 2 D)."""
+    return read.plain_ND if delta is None else join(read.plain_ND, layers.vectors(read.states, delta).numpy())

@@ -91,7 +91,7 @@ def prepare_intents(registry: ModelRegistry, progress: Progress) -> None:
     progress("Learning the shop's intents", 0.0)
     layers = UpperLayers(TextReader(), RECIPE.first_layer)
     model = train_intents(
-        shop.texts,
+        layers.read(shop.texts),
         shop.intents,
         layers,
         on_progress=lambda share: progress("Learning the shop's intents", share),

@@ -18,7 +18,15 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.rnn import pad_sequence
 
-from verticals.support.understanding.encoder import ADAPTED, Delta, DeltaEncoder, TextReader, pad, unit_means
+from verticals.support.understanding.encoder import (
+    ADAPTED,
+    Delta,
+    DeltaEncoder,
+    TextReader,
+    Vectors,
+    pad,
+    unit_means,
+)
 
 Progress = Callable[[float], None]  # share done, 0-1
 WARM_UP_STEPS = 30
@@ -51,12 +59,40 @@ class Objective(Protocol):
         """Mean loss of the examples `rows`."""
 
 
+@dataclass(frozen=True)
+class ReadTexts:
+    """Texts as the encoder reads them.
+
+    Attributes:
+        states: (T, D) of each before the first changed layer, fp16.
+        plain_ND: Unit vectors by the encoder as it is, fp32.
+    """
+
+    texts: Sequence[str]
+    states: Sequence[Tensor]
+    plain_ND: Vectors
+
+    def take(self, rows: Sequence[int] | NDArray[np.int64]) -> ReadTexts:
+        """These rows alone."""
+        return ReadTexts([self.texts[i] for i in rows], [self.states[i] for i in rows], self.plain_ND[rows])
+
+    def __add__(self, other: ReadTexts) -> ReadTexts:
+        """These, then the others."""
+        plain_ND = np.concatenate([self.plain_ND, other.plain_ND])
+        return ReadTexts([*self.texts, *other.texts], [*self.states, *other.states], plain_ND)
+
+
 class UpperLayers:
     """The changed part of the encoder over kept states of the lower layers."""
 
     def __init__(self, reader: TextReader, first_layer: int) -> None:
         self.reader, self.first_layer = reader, first_layer
         self._plain = reader.encoder()
+
+    def read(self, texts: Sequence[str]) -> ReadTexts:
+        """The texts' states and plain vectors, for `vectors` and `tune`."""
+        states = self.lower_states(texts)
+        return ReadTexts(texts, states, self.vectors(states, None).numpy())
 
     def lower_states(self, texts: Sequence[str], *, batch_size: int = 64) -> list[Tensor]:
         """States (T, D) of each text before the first changed layer, fp16."""

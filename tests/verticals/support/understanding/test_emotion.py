@@ -28,8 +28,7 @@ def data() -> LabelledTexts:
 def model(reader: TextReader, data: LabelledTexts) -> EmotionModel:
     recipe = Recipe(epochs=3, learning_rate=5e-3, first_layer=2, rank=4)
     layers = UpperLayers(reader, recipe.first_layer)
-    states = layers.lower_states(data.texts)
-    trained = train_tuned(data, states, layers.vectors(states, None).numpy(), layers=layers, recipe=recipe)
+    trained = train_tuned(data, layers.read(data.texts), layers=layers, recipe=recipe)
     return EmotionModel(*trained, card={"licence": "Apache-2.0"})
 
 
