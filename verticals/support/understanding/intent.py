@@ -65,7 +65,7 @@ class IntentModel:
         idf_V: Their inverse document frequencies.
         weight_EC: What a likeness to an example adds to each intent's score, fp32.
         threshold: Of familiarity; minus infinity: everything is in scope.
-        delta: Of the encoder; if there is one, vectors are those that `join` makes.
+        delta: Of the encoder that reads; None: the encoder as it is.
     """
 
     labels: tuple[str, ...]
@@ -165,11 +165,6 @@ def fit_intents(texts: Sequence[str], intents: Sequence[str], vectors_ED: Vector
     vocabulary = tuple(map(str, vectorizer.get_feature_names_out()))
     idf_V = vectorizer.idf_.astype(np.float32)
     return IntentModel(labels, label_E, vectors_ED, words_EV, vocabulary, idf_V, weight_EC.astype(np.float32))
-
-
-def join(plain_ND: Vectors, tuned_ND: Vectors) -> Vectors:
-    """Unit vectors (N, 2 D) whose cosine is the mean of the two readings' cosines."""
-    return np.asarray(np.hstack([plain_ND, tuned_ND]) * 0.5**0.5, np.float32)
 
 
 def soft_shares(scores_NC: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -12,7 +12,7 @@ from dataclasses import replace
 import torch
 
 from verticals.support.understanding.encoder import Delta, Vectors
-from verticals.support.understanding.intent import IntentModel, fit_intents, join
+from verticals.support.understanding.intent import IntentModel, fit_intents
 from verticals.support.understanding.objectives import IntentObjective
 from verticals.support.understanding.tuning import Progress, ReadTexts, Recipe, UpperLayers, tune
 
@@ -47,5 +47,5 @@ def train_intents(
 
 
 def intent_vectors(read: ReadTexts, delta: Delta | None, layers: UpperLayers) -> Vectors:
-    """The vectors that a model with this delta reads, (N, D) or (N, 2 D)."""
-    return read.plain_ND if delta is None else join(read.plain_ND, layers.vectors(read.states, delta).numpy())
+    """The unit vectors (N, D) that a model with this delta reads."""
+    return read.plain_ND if delta is None else layers.vectors(read.states, delta).numpy()

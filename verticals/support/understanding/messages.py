@@ -11,7 +11,7 @@ from pathlib import Path
 from verticals.contract import ModelRegistry, Progress, Unavailable
 from verticals.support.understanding.emotion import EmotionModel
 from verticals.support.understanding.encoder import TaskEncoder, TextReader
-from verticals.support.understanding.intent import IntentModel, IntentReading, join
+from verticals.support.understanding.intent import IntentModel, IntentReading
 from verticals.support.understanding.tone import Tone, strongest, tone_shares
 
 UTTERANCES = Path(__file__).parent / "utterances.jsonl"
@@ -57,13 +57,12 @@ class MessageReader:
 
     def __init__(self, reader: TextReader, intents: IntentModel, emotions: EmotionModel) -> None:
         self._intents, self._emotions = intents, emotions.head
-        self._encoder = TaskEncoder(reader, {"plain": None, "intent": intents.delta, "emotion": emotions.delta})
+        self._encoder = TaskEncoder(reader, {"intent": intents.delta, "emotion": emotions.delta})
 
     def read(self, text: str) -> Understanding:
         """Read one message; only its first words count, see `encoder.MAX_TOKENS`."""
         vectors = self._encoder.encode([text])
-        plain, tuned = vectors["plain"], vectors["intent"]
-        (intent,) = self._intents.read([text], join(plain, tuned) if self._intents.delta else plain)
+        (intent,) = self._intents.read([text], vectors["intent"])
         (probability_C,) = self._emotions.predict(vectors["emotion"])
         strengths = dict(zip(self._emotions.labels, probability_C / self._emotions.threshold_C, strict=True))
         probabilities = dict(zip(self._emotions.labels, map(float, probability_C), strict=True))
@@ -99,7 +98,7 @@ def prepare_intents(registry: ModelRegistry, progress: Progress) -> None:
     card = {
         "trained_on": f"utterances.jsonl of this vertical, written by hand, @{sha256[:12]}",
         "licence": "Apache-2.0",
-        "recipe": f"kernel ridge on all-MiniLM-L6-v2 as it is and with a low-rank delta, {RECIPE}",
+        "recipe": f"kernel ridge on all-MiniLM-L6-v2 with a low-rank delta, {RECIPE}",
         "metrics": {},
         "limits": "English; the invented shop's intents. `python -m benchmarks.understanding shop` measures it.",
     }

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 
 VECTOR_SCALE = 12.0  # of unit vectors, so that weights near 1 already give decided logits
-COSINE_SCALE, SMOOTHING = 16.0, 0.1  # of intents
+COSINE_SCALE = 16.0  # of examples of intents
 
 
 class EmotionObjective:
@@ -46,27 +46,32 @@ class EmotionObjective:
 
 
 class IntentObjective:
-    """Cross entropy of the cosines to a learned vector an intent, smoothed (Zhai 2019, arXiv:1811.12649).
+    """Neighbourhood components (Goldberger 2004): a message's neighbours should be those of its intent.
+
+    It is what the kernel asks of vectors, and unlike a learned vector an intent it does not draw an intent's examples
+    to one point. Neighbours are all examples, each as it was when a batch last held it.
 
     Args:
-        vectors_ED: Unit vectors of the examples by the encoder as it is; an intent starts at the mean of its own.
-        label_E: Index of each example's intent.
+        vectors_ED: Unit vectors of the examples by the encoder as it is.
+        label_E: Index of each example's intent; at least two examples an intent.
     """
 
     def __init__(self, vectors_ED: Tensor, label_E: Tensor) -> None:
-        self._label_E = label_E
-        means = [vectors_ED[label_E == label].mean(0) for label in range(int(label_E.max()) + 1)]
-        self._intent_CD = functional.normalize(torch.stack(means), dim=-1).requires_grad_()
+        self._bank_ED, self._label_E = vectors_ED.clone(), label_E
 
     def parameters(self) -> list[Tensor]:
-        """The intents' vectors."""
-        return [self._intent_CD]
+        """None."""
+        return []
 
     def loss(self, vectors_BD: Tensor, rows: NDArray[np.int64]) -> Tensor:
         """See `tuning.Objective`."""
-        cosine_BC = vectors_BD @ functional.normalize(self._intent_CD, dim=-1).T
-        labels_B = self._label_E[torch.from_numpy(rows)]
-        return functional.cross_entropy(COSINE_SCALE * cosine_BC, labels_B, label_smoothing=SMOOTHING)
+        rows_B = torch.from_numpy(rows)
+        self._bank_ED[rows_B] = vectors_BD.detach()
+        itself_BE = rows_B[:, None] == torch.arange(len(self._bank_ED))
+        other_BE = self._label_E[rows_B][:, None] != self._label_E
+        likeness_BE = (COSINE_SCALE * vectors_BD @ self._bank_ED.T).masked_fill(itself_BE, -torch.inf)
+        own_B = likeness_BE.masked_fill(other_BE, -torch.inf).logsumexp(1)
+        return (likeness_BE.logsumexp(1) - own_B).mean()
 
 
 def fit_logistic(vectors_ND: Tensor, target_NC: Tensor, *, rarity: float, max_steps: int = 60) -> tuple[Tensor, Tensor]:

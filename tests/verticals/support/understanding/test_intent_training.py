@@ -45,18 +45,22 @@ def test_an_intents_name_in_words_is_an_example(model: IntentModel) -> None:
     assert "money back" in model.vocabulary
 
 
-def test_tuning_draws_intents_apart(model: IntentModel) -> None:
+def test_tuning_draws_intents_apart(model: IntentModel, layers: UpperLayers) -> None:
     same_EE = model.label_E[:, None] == model.label_E
+    texts = [*TEXTS, "late parcel", "money back"]
 
     plain, tuned = (
-        (x_ED @ x_ED.T)[same_EE].mean() - (x_ED @ x_ED.T)[~same_EE].mean() for x_ED in np.split(model.vectors_ED, 2, 1)
+        (x_ED @ x_ED.T)[same_EE].mean() - (x_ED @ x_ED.T)[~same_EE].mean()
+        for x_ED in (layers.read(texts).plain_ND, model.vectors_ED)
     )
 
     assert tuned > plain + 0.01
 
 
 def test_many_examples_leave_the_encoder_as_it_is(layers: UpperLayers) -> None:
-    model = train_intents(layers.read(TEXTS).take([0, 3] * MAX_TUNED), ["late_parcel", "money_back"] * MAX_TUNED, layers)
+    model = train_intents(
+        layers.read(TEXTS).take([0, 3] * MAX_TUNED), ["late_parcel", "money_back"] * MAX_TUNED, layers
+    )
 
     assert model.delta is None
     assert intents_of(model, ["where is my parcel"], layers) == ["late_parcel"]
