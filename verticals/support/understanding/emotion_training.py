@@ -14,7 +14,7 @@ from verticals.support.understanding.encoder import Delta, Vectors
 from verticals.support.understanding.objectives import EmotionObjective, calibrate, fit_logistic, positive_weights
 from verticals.support.understanding.tuning import Progress, ReadTexts, Recipe, UpperLayers, tune
 
-RECIPE = Recipe(epochs=3, learning_rate=1e-3, first_layer=2)
+RECIPE = Recipe(epochs=2, learning_rate=1e-3, first_layer=2)
 RARITY = 0.3
 HELD_SHARE = 0.1
 
