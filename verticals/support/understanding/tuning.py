@@ -179,8 +179,9 @@ def tune(
             torch._foreach_lerp_(averages, [t.detach() for t in trained], AVERAGING / (AVERAGING + step))
             on_progress((step + 1) / num_steps)
     num = len(delta.down)
-    down, up = dict(zip(delta.down, averages, strict=False)), dict(zip(delta.up, averages[num:], strict=False))
-    return Delta(delta.first_layer, down, up), averages[2 * num :]
+    down, up = averages[:num], averages[num : 2 * num]
+    names = zip(delta.down, down, strict=True), zip(delta.up, up, strict=True)
+    return Delta(delta.first_layer, *map(dict, names)), averages[2 * num :]
 
 
 def _all_batches(states: Sequence[Tensor], recipe: Recipe, rng: np.random.Generator) -> Iterator[NDArray[np.int64]]:
