@@ -17,6 +17,7 @@ from verticals.contract import Metric, Progress, Resources, Suite
 
 if TYPE_CHECKING:
     from verticals.support.understanding.trials import Embedded
+    from verticals.support.understanding.tuning import UpperLayers
 
 BANKING = "Banking77 (Casanueva 2020, CC BY 4.0)"
 GOEMOTIONS = "GoEmotions (Demszky 2020, CC BY 4.0)"
@@ -31,7 +32,7 @@ def understanding_suites(resources: Resources) -> Sequence[Suite]:
             name="intents",
             dataset=BANKING,
             split=f"test; fitted on train, all of it and ten texts an intent (draw {DRAW}); 95 % bootstrap over texts",
-            solver="intent reader: kernel ridge regression on sentence vectors and words",
+            solver="intent reader: kernel ridge on sentence vectors and words; few examples tune the encoder",
             scorer="accuracy; baseline: nearest mean of the same vectors",
             run=runs.intents,
         ),
@@ -59,16 +60,16 @@ class _Runs:
 
     def __init__(self, resources: Resources) -> None:
         self._data_dir = resources.data_dir
-        self._embedded: tuple[Embedded, Embedded] | None = None
+        self._read: tuple[Embedded, Embedded, UpperLayers] | None = None
 
     def intents(self, progress: Progress) -> list[Metric]:
         from verticals.support.understanding import trials
 
-        train, test = self._banking(progress)
+        train, test, layers = self._banking(progress)
         metrics = []
         few = trials.draw_few(train.data, trials.FEW_EXAMPLES, seed=DRAW)
         for name, rows in (("accuracy", np.arange(len(train.data.texts))), ("accuracy, ten examples", few)):
-            right = trials.run_trial(train, test, rows).right
+            right = trials.run_trial(train, test, rows, layers).right
             baseline = trials.nearest_means(train, test, rows)
             metrics.append(_metric(name, right, "nearest mean", baseline, lambda drawn: float(drawn.mean())))
         return metrics
@@ -76,25 +77,27 @@ class _Runs:
     def out_of_scope(self, progress: Progress) -> list[Metric]:
         from verticals.support.understanding import trials
 
-        train, test = self._banking(progress)
-        trial = trials.run_trial(train, test, trials.draw_known(train.data, seed=DRAW))
+        train, test, layers = self._banking(progress)
+        trial = trials.run_trial(train, test, trials.draw_known(train.data, seed=DRAW), layers)
         softmax = trials.auroc(trial.known, trial.top_share)
         rows = np.column_stack([trial.known, trial.familiarity])
         return [
             _metric("AUROC", rows, "max-softmax", softmax, lambda drawn: trials.auroc(drawn[:, 0] > 0, drawn[:, 1]))
         ]
 
-    def _banking(self, progress: Progress) -> tuple[Embedded, Embedded]:
-        from retrieval.embed import MiniLMEmbedder
+    def _banking(self, progress: Progress) -> tuple[Embedded, Embedded, UpperLayers]:
         from verticals.support.understanding.datasets import load_banking
+        from verticals.support.understanding.encoder import TextReader
+        from verticals.support.understanding.intent_training import RECIPE
         from verticals.support.understanding.trials import Embedded
+        from verticals.support.understanding.tuning import UpperLayers
 
-        if self._embedded is None:
+        if self._read is None:
             train, test = load_banking(self._data_dir, "train"), load_banking(self._data_dir, "test")
             progress("Reading Banking77", 0.0)
-            embed = MiniLMEmbedder().embed
-            self._embedded = Embedded(train, embed(train.texts)), Embedded(test, embed(test.texts))
-        return self._embedded
+            layers = UpperLayers(TextReader(), RECIPE.first_layer)
+            self._read = Embedded(train, layers.read(train.texts)), Embedded(test, layers.read(test.texts)), layers
+        return self._read
 
     def emotions(self, progress: Progress) -> list[Metric]:
         from verticals.support.understanding.datasets import load_goemotions

@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 
 from verticals.support.understanding.datasets import LabelledTexts
 from verticals.support.understanding.emotion import EmotionHead, choose_thresholds
-from verticals.support.understanding.encoder import Delta, TextReader, Vectors
+from verticals.support.understanding.encoder import Delta, Vectors
 from verticals.support.understanding.objectives import EmotionObjective, calibrate, fit_logistic, positive_weights
-from verticals.support.understanding.tuning import Progress, Recipe, UpperLayers, tune
+from verticals.support.understanding.tuning import Progress, ReadTexts, Recipe, UpperLayers, tune
 
-RECIPE = Recipe(epochs=2, learning_rate=1e-3)
+RECIPE = Recipe(epochs=2, learning_rate=1e-3, first_layer=2)
 RARITY = 0.3
 HELD_SHARE = 0.1
 
@@ -48,22 +48,25 @@ def train_plain(data: LabelledTexts, vectors_ND: Vectors, *, seed: int = 0) -> E
 
 
 def train_tuned(
-    data: LabelledTexts, reader: TextReader, *, recipe: Recipe = RECIPE, on_progress: Progress = lambda share: None
+    data: LabelledTexts,
+    read: ReadTexts,
+    *,
+    layers: UpperLayers,
+    recipe: Recipe = RECIPE,
+    on_progress: Progress = lambda share: None,
 ) -> tuple[Delta, EmotionHead]:
     """From the same start, the encoder's delta and the head together.
 
     Args:
         data: Training texts only; the held tenth is drawn from it with the recipe's seed.
+        read: Its texts, by `layers`, which begin where the recipe does.
     """
-    layers = UpperLayers(reader, recipe.first_layer)
-    states = layers.lower_states(data.texts)
-    split, target_NC = Split.draw(len(states), seed=recipe.seed), torch.from_numpy(data.target_NC)
-    fitted_states = [states[i] for i in split.fitted]
-    start = fit_logistic(layers.vectors(fitted_states, None), target_NC[split.fitted], rarity=RARITY)
+    split, target_NC = Split.draw(len(read.texts), seed=recipe.seed), torch.from_numpy(data.target_NC)
+    start = fit_logistic(torch.from_numpy(read.plain_ND)[split.fitted], target_NC[split.fitted], rarity=RARITY)
     objective = EmotionObjective(*start, target_NC[split.fitted], rarity=RARITY)
-    delta = tune(layers, fitted_states, objective, recipe, reader=reader, on_progress=on_progress)
-    held_HD = layers.vectors([states[i] for i in split.held], delta).numpy()
-    return delta, _head(data, objective.head(), held_HD, split.held)
+    delta, head = tune(layers, read.take(split.fitted).states, objective, recipe, on_progress=on_progress)
+    held_HD = layers.vectors(read.take(split.held).states, delta).numpy()
+    return delta, _head(data, objective.head(*head), held_HD, split.held)
 
 
 def _head(

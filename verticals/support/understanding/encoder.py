@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -127,10 +128,14 @@ class TaskEncoder:
         if not deltas or len(kinds) > 1:
             raise ValueError(f"deltas: of one first layer and rank, to share a pass (got {sorted(kinds)}).")
         self._reader = reader
-        # without a delta the tasks' rows would all be the same: one is enough
-        self._first_layer, self._num_rows = (changed[0].first_layer, len(deltas)) if changed else (0, 1)
-        self._row = {name: row if changed else 0 for row, name in enumerate(deltas)}
-        self._encoder = reader.encoder([delta or changed[0].none() for delta in deltas.values()] if changed else [])
+        # tasks without a delta share a row, the last; where no task has one, the first layer does not matter
+        self._first_layer = changed[0].first_layer if changed else 0
+        row = count()
+        self._row = {name: len(changed) if delta is None else next(row) for name, delta in deltas.items()}
+        if None in deltas.values() and changed:
+            changed.append(changed[0].none())
+        self._num_rows = max(1, len(changed))
+        self._encoder = reader.encoder(changed)
 
     def encode(self, texts: Sequence[str]) -> dict[str, Vectors]:
         """Each task's vectors, (N, D) fp32 of length 1; texts are one batch: a turn's messages, not a corpus."""

@@ -9,7 +9,7 @@ Shapes: N texts, E examples, C intents, D width of a sentence vector, V words an
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -23,7 +23,7 @@ from scipy import sparse
 from scipy.linalg import cho_factor, cho_solve
 from sklearn.feature_extraction.text import TfidfVectorizer
 
-from verticals.support.understanding.encoder import Vectors
+from verticals.support.understanding.encoder import Delta, Vectors
 
 # Chosen on texts of Banking77 train alone, ten-shot draws 301, 302 and held-out-intent draws 201, 204.
 SHARPNESS = 2.0  # of meaning: two unit vectors are alike by exp(-SHARPNESS times their squared distance)
@@ -65,6 +65,7 @@ class IntentModel:
         idf_V: Their inverse document frequencies.
         weight_EC: What a likeness to an example adds to each intent's score, fp32.
         threshold: Of familiarity; minus infinity: everything is in scope.
+        delta: Of the encoder that reads; None: the encoder as it is.
     """
 
     labels: tuple[str, ...]
@@ -75,6 +76,7 @@ class IntentModel:
     idf_V: NDArray[np.float32]
     weight_EC: NDArray[np.float32]
     threshold: float = float("-inf")
+    delta: Delta | None = None
 
     def score(self, texts: Sequence[str], vectors_ND: Vectors) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Score of each intent (N, C), near 1 for the right one and -1 for others, and familiarity (N,)."""
@@ -112,6 +114,7 @@ class IntentModel:
             "weight": self.weight_EC,
             "idf": self.idf_V,
             **{f"words.{part}": getattr(words, part) for part in _SPARSE},
+            **{f"delta.{name}": t.numpy() for name, t in (self.delta.tensors() if self.delta else {}).items()},
         }
         header = {"labels": json.dumps(self.labels), "vocabulary": json.dumps(self.vocabulary)}
         content: bytes = save(tensors, header | {"threshold": repr(self.threshold)})
@@ -132,9 +135,11 @@ class IntentModel:
             shape = len(arrays["label"]), len(vocabulary)
             words = sparse.csr_array(tuple(arrays[f"words.{part}"] for part in _SPARSE), shape)
             vectors, threshold = arrays["vectors"].astype(np.float32), float(header["threshold"])
+            delta = _delta({name.removeprefix("delta."): a for name, a in arrays.items() if name.startswith("delta.")})
         except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
             raise ValueError(f"path: no readable intent model in {path.name!r}. Run the set-up again.") from error
-        return cls(labels, arrays["label"], vectors, words, vocabulary, arrays["idf"], arrays["weight"], threshold)
+        weight, idf = arrays["weight"], arrays["idf"]
+        return cls(labels, arrays["label"], vectors, words, vocabulary, idf, weight, threshold, delta)
 
 
 def fit_intents(texts: Sequence[str], intents: Sequence[str], vectors_ED: Vectors) -> IntentModel:
@@ -171,6 +176,12 @@ def soft_shares(scores_NC: NDArray[np.float32]) -> NDArray[np.float32]:
 def _likeness(a_ND: Vectors, a_NV: Any, b_ED: Vectors, b_EV: Any) -> NDArray[np.float32]:
     meaning_NE = np.exp(-2 * SHARPNESS * (1 - a_ND @ b_ED.T))  # the squared distance of unit vectors is 2 - 2 cosine
     return np.asarray(meaning_NE + WORD_SHARE * (a_NV @ b_EV.T).toarray(), np.float32)
+
+
+def _delta(arrays: Mapping[str, NDArray[np.float16]]) -> Delta | None:
+    import torch
+
+    return Delta.from_tensors({name: torch.from_numpy(a) for name, a in arrays.items()}) if arrays else None
 
 
 def _vectorizer(vocabulary: Sequence[str] | None, idf_V: NDArray[np.float32] | None) -> Any:

@@ -1,4 +1,6 @@
-"""What the emotion model is trained for: each label by itself, rare ones weighing more. Ignores the encoder.
+"""What deltas are trained for: emotions each by itself, rare ones weighing more; intents apart from each other.
+
+Ignores the encoder.
 
 Shapes: N examples, B of a batch, C labels, D width.
 """
@@ -12,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 
 VECTOR_SCALE = 12.0  # of unit vectors, so that weights near 1 already give decided logits
+COSINE_SCALE = 16.0  # of examples of intents
 
 
 class EmotionObjective:
@@ -31,15 +34,44 @@ class EmotionObjective:
         """Weights and biases."""
         return [self._weight_CD, self._bias_C]
 
-    def head(self) -> tuple[Tensor, Tensor]:
-        """Weights (C, D) and biases (C,) over unit vectors, see `calibrate`."""
-        return calibrate(self._weight_CD.detach(), self._bias_C.detach(), self._positive_C)
+    def head(self, weight_CD: Tensor, bias_C: Tensor) -> tuple[Tensor, Tensor]:
+        """Weights (C, D) and biases (C,) over unit vectors, of trained parameters; see `calibrate`."""
+        return calibrate(weight_CD, bias_C, self._positive_C)
 
     def loss(self, vectors_BD: Tensor, rows: NDArray[np.int64]) -> Tensor:
         """See `tuning.Objective`."""
         logits_BC = vectors_BD @ self._weight_CD.T * VECTOR_SCALE + self._bias_C
         target_BC = self._target_NC[torch.from_numpy(rows)]
         return functional.binary_cross_entropy_with_logits(logits_BC, target_BC, pos_weight=self._positive_C)
+
+
+class IntentObjective:
+    """Neighbourhood components (Goldberger 2004): a message's neighbours should be those of its intent.
+
+    It is what the kernel asks of vectors, and unlike a learned vector an intent it does not draw an intent's examples
+    to one point. Neighbours are all examples, each as it was when a batch last held it.
+
+    Args:
+        vectors_ED: Unit vectors of the examples by the encoder as it is.
+        label_E: Index of each example's intent; at least two examples an intent.
+    """
+
+    def __init__(self, vectors_ED: Tensor, label_E: Tensor) -> None:
+        self._bank_ED, self._label_E = vectors_ED.clone(), label_E
+
+    def parameters(self) -> list[Tensor]:
+        """None."""
+        return []
+
+    def loss(self, vectors_BD: Tensor, rows: NDArray[np.int64]) -> Tensor:
+        """See `tuning.Objective`."""
+        rows_B = torch.from_numpy(rows)
+        self._bank_ED[rows_B] = vectors_BD.detach()
+        itself_BE = rows_B[:, None] == torch.arange(len(self._bank_ED))
+        other_BE = self._label_E[rows_B][:, None] != self._label_E
+        likeness_BE = (COSINE_SCALE * vectors_BD @ self._bank_ED.T).masked_fill(itself_BE, -torch.inf)
+        own_B = likeness_BE.masked_fill(other_BE, -torch.inf).logsumexp(1)
+        return (likeness_BE.logsumexp(1) - own_B).mean()
 
 
 def fit_logistic(vectors_ND: Tensor, target_NC: Tensor, *, rarity: float, max_steps: int = 60) -> tuple[Tensor, Tensor]:

@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from verticals.support.understanding.datasets import LabelledTexts
-from verticals.support.understanding.encoder import Vectors
-from verticals.support.understanding.intent import fit_intents, soft_shares
+from verticals.support.understanding.intent import soft_shares
+from verticals.support.understanding.intent_training import intent_vectors, train_intents
+from verticals.support.understanding.tuning import ReadTexts, UpperLayers
 
 FEW_EXAMPLES = 10
 HELD_SHARE = 0.2
@@ -20,10 +21,10 @@ HELD_SHARE = 0.2
 
 @dataclass(frozen=True)
 class Embedded:
-    """Labelled texts and their unit vectors, row by row."""
+    """Labelled texts, and how the encoder reads them, row by row."""
 
     data: LabelledTexts
-    vectors_ND: Vectors
+    read: ReadTexts
 
 
 @dataclass(frozen=True)
@@ -56,11 +57,11 @@ def draw_known(data: LabelledTexts, *, seed: int) -> NDArray[np.int64]:
     return np.flatnonzero(~np.isin(data.labels, held))
 
 
-def run_trial(train: Embedded, test: Embedded, rows: NDArray[np.int64]) -> Trial:
+def run_trial(train: Embedded, test: Embedded, rows: NDArray[np.int64], layers: UpperLayers) -> Trial:
     """Fit on `rows` of `train`, whose labels are the known ones, and read all of `test`."""
     intents = [train.data.names[i] for i in train.data.labels[rows]]
-    model = fit_intents([train.data.texts[i] for i in rows], intents, train.vectors_ND[rows])
-    scores_NC, familiarity_N = model.score(test.data.texts, test.vectors_ND)
+    model = train_intents(train.read.take(rows), intents, layers)
+    scores_NC, familiarity_N = model.score(test.data.texts, intent_vectors(test.read, model.delta, layers))
     truth_N = np.array(test.data.names)[test.data.labels]
     known_N = np.isin(truth_N, model.labels)
     found_N = np.array(model.labels)[scores_NC.argmax(1)]
@@ -71,9 +72,9 @@ def nearest_means(train: Embedded, test: Embedded, rows: NDArray[np.int64]) -> f
     """Test accuracy of the nearest label mean, from these training rows: a baseline."""
     labels = train.data.labels[rows]
     known = np.unique(labels)
-    means_CD = np.stack([train.vectors_ND[rows][labels == c].mean(0) for c in known])
+    means_CD = np.stack([train.read.plain_ND[rows][labels == c].mean(0) for c in known])
     means_CD /= np.linalg.norm(means_CD, axis=1, keepdims=True)
-    return float((known[(test.vectors_ND @ means_CD.T).argmax(1)] == test.data.labels).mean())
+    return float((known[(test.read.plain_ND @ means_CD.T).argmax(1)] == test.data.labels).mean())
 
 
 def auroc(known: NDArray[np.bool_], familiarity: NDArray[np.floating]) -> float:

@@ -18,9 +18,19 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.rnn import pad_sequence
 
-from verticals.support.understanding.encoder import ADAPTED, Delta, DeltaEncoder, TextReader, pad, unit_means
+from verticals.support.understanding.encoder import (
+    ADAPTED,
+    Delta,
+    DeltaEncoder,
+    TextReader,
+    Vectors,
+    pad,
+    unit_means,
+)
 
 Progress = Callable[[float], None]  # share done, 0-1
+WARM_UP_STEPS = 30
+AVERAGING = 4  # polynomial-decay averaging (Shamir 2013, arXiv:1212.1824): step t counts about as t ** 3
 
 
 @dataclass(frozen=True)
@@ -49,16 +59,44 @@ class Objective(Protocol):
         """Mean loss of the examples `rows`."""
 
 
+@dataclass(frozen=True)
+class ReadTexts:
+    """Texts as the encoder reads them.
+
+    Attributes:
+        states: (T, D) of each before the first changed layer, fp16.
+        plain_ND: Unit vectors by the encoder as it is, fp32.
+    """
+
+    texts: Sequence[str]
+    states: Sequence[Tensor]
+    plain_ND: Vectors
+
+    def take(self, rows: Sequence[int] | NDArray[np.int64]) -> ReadTexts:
+        """These rows alone."""
+        return ReadTexts([self.texts[i] for i in rows], [self.states[i] for i in rows], self.plain_ND[rows])
+
+    def __add__(self, other: ReadTexts) -> ReadTexts:
+        """These, then the others."""
+        plain_ND = np.concatenate([self.plain_ND, other.plain_ND])
+        return ReadTexts([*self.texts, *other.texts], [*self.states, *other.states], plain_ND)
+
+
 class UpperLayers:
     """The changed part of the encoder over kept states of the lower layers."""
 
     def __init__(self, reader: TextReader, first_layer: int) -> None:
-        self._reader, self.first_layer = reader, first_layer
+        self.reader, self.first_layer = reader, first_layer
         self._plain = reader.encoder()
+
+    def read(self, texts: Sequence[str]) -> ReadTexts:
+        """The texts' states and plain vectors, for `vectors` and `tune`."""
+        states = self.lower_states(texts)
+        return ReadTexts(texts, states, self.vectors(states, None).numpy())
 
     def lower_states(self, texts: Sequence[str], *, batch_size: int = 64) -> list[Tensor]:
         """States (T, D) of each text before the first changed layer, fp16."""
-        ids = self._reader.tokenize(texts)
+        ids = self.reader.tokenize(texts)
         states: list[Tensor] = [torch.empty(0)] * len(ids)
         order = sorted(range(len(ids)), key=lambda i: len(ids[i]))
         with torch.no_grad():
@@ -72,8 +110,8 @@ class UpperLayers:
 
     def vectors(self, states: Sequence[Tensor], delta: Delta | None, *, batch_size: int = 64) -> Tensor:
         """Unit vectors (N, D) of texts by their lower states, under `delta` or plain."""
-        encoder = self._reader.encoder([delta] if delta else [])
-        vectors_ND = torch.zeros(len(states), self._reader.config["hidden_size"])
+        encoder = self.reader.encoder([delta] if delta else [])
+        vectors_ND = torch.zeros(len(states), self.reader.config["hidden_size"])
         order = sorted(range(len(states)), key=lambda i: len(states[i]))
         with torch.no_grad():
             for start in range(0, len(order), batch_size):
@@ -108,39 +146,42 @@ def tune(
     objective: Objective,
     recipe: Recipe,
     *,
-    reader: TextReader,
     on_progress: Progress = lambda share: None,
-) -> Delta:
-    """Train delta and objective by AdamW with a short warm-up and a cosine; the objective keeps its own result.
+) -> tuple[Delta, list[Tensor]]:
+    """Train delta and objective by AdamW at a constant rate, and average over about the last quarter of the steps.
+
+    The average does what a falling rate does, but what is trained does not depend on when training ends: two epochs
+    are the first two of three.
 
     Args:
         states: Of the training texts, from `layers.lower_states`.
+    Returns:
+        The delta, and the objective's parameters in their order.
     """
-    generator = torch.Generator().manual_seed(recipe.seed)
-    rng = np.random.default_rng(recipe.seed)
-    delta = new_delta(reader, recipe, generator)
+    generator, rng = torch.Generator().manual_seed(recipe.seed), np.random.default_rng(recipe.seed)
+    delta = new_delta(layers.reader, recipe, generator)
+    num_steps = recipe.epochs * math.ceil(len(states) / recipe.batch_size)
     with torch.inference_mode(False), torch.enable_grad():
-        tensors = [t.requires_grad_() for t in (*delta.down.values(), *delta.up.values())]
-        optimizer = torch.optim.AdamW([*tensors, *objective.parameters()], lr=recipe.learning_rate)
-        num_steps = recipe.epochs * math.ceil(len(states) / recipe.batch_size)
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(step / num_steps))
+        changing = [t.requires_grad_() for t in (*delta.down.values(), *delta.up.values())]
+        trained = [*changing, *objective.parameters()]
+        averages = [t.detach().clone() for t in trained]
+        optimizer = torch.optim.AdamW(trained, lr=recipe.learning_rate)
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: min(1.0, (step + 1) / WARM_UP_STEPS))
         for step, rows in enumerate(_all_batches(states, recipe, rng)):
             # a delta's stacked copy is a node of the graph, so it is made again in each step
-            encoder = reader.encoder([delta])
-            vectors_BD = layers.run(encoder, [states[i] for i in rows])
+            vectors_BD = layers.run(layers.reader.encoder([delta]), [states[i] for i in rows])
             kept_BD = torch.rand(vectors_BD.shape, generator=generator) >= recipe.feature_dropout
             optimizer.zero_grad()
             objective.loss(functional.normalize(vectors_BD * kept_BD, dim=-1), rows).backward()  # type: ignore[no-untyped-call]
-            nn.utils.clip_grad_norm_(tensors, 1.0)
+            nn.utils.clip_grad_norm_(changing, 1.0)
             optimizer.step()
             schedule.step()
+            torch._foreach_lerp_(averages, [t.detach() for t in trained], AVERAGING / (AVERAGING + step))
             on_progress((step + 1) / num_steps)
-    freeze = {name: t.detach() for name, t in delta.down.items()}, {name: t.detach() for name, t in delta.up.items()}
-    return Delta(delta.first_layer, *freeze)
-
-
-def _rate(share: float) -> float:
-    return min(1.0, share / 0.05 + 1e-3) * 0.5 * (1 + math.cos(math.pi * share))
+    num = len(delta.down)
+    down, up = averages[:num], averages[num : 2 * num]
+    names = zip(delta.down, down, strict=True), zip(delta.up, up, strict=True)
+    return Delta(delta.first_layer, *map(dict, names)), averages[2 * num :]
 
 
 def _all_batches(states: Sequence[Tensor], recipe: Recipe, rng: np.random.Generator) -> Iterator[NDArray[np.int64]]:

@@ -13,7 +13,7 @@ from verticals.support.understanding.datasets import LabelledTexts
 from verticals.support.understanding.emotion import EmotionModel, choose_thresholds, f1_scores
 from verticals.support.understanding.emotion_training import train_plain, train_tuned
 from verticals.support.understanding.encoder import TaskEncoder, TextReader
-from verticals.support.understanding.tuning import Recipe
+from verticals.support.understanding.tuning import Recipe, UpperLayers
 
 KINDS = {"gratitude": "thanks hello thanks", "annoyance": "parcel late again", "neutral": "where is the lamp"}
 
@@ -27,7 +27,9 @@ def data() -> LabelledTexts:
 @pytest.fixture(scope="module")
 def model(reader: TextReader, data: LabelledTexts) -> EmotionModel:
     recipe = Recipe(epochs=3, learning_rate=5e-3, first_layer=2, rank=4)
-    return EmotionModel(*train_tuned(data, reader, recipe=recipe), card={"licence": "Apache-2.0"})
+    layers = UpperLayers(reader, recipe.first_layer)
+    trained = train_tuned(data, layers.read(data.texts), layers=layers, recipe=recipe)
+    return EmotionModel(*trained, card={"licence": "Apache-2.0"})
 
 
 def test_a_tuned_encoder_tells_kinds_of_text_apart(reader: TextReader, model: EmotionModel) -> None:

@@ -30,6 +30,17 @@ def test_tasks_in_one_pass_have_the_vectors_of_passes_apart(reader: TextReader) 
     assert np.abs(together["a"] - together["b"]).max() > 0.01
 
 
+def test_tasks_without_a_delta_are_read_by_the_encoder_as_it_is(reader: TextReader) -> None:
+    delta = random_delta(reader, 1)
+
+    together = TaskEncoder(reader, {"a": None, "b": delta, "c": None}).encode(TEXTS)
+
+    plain = TaskEncoder(reader, {"task": None}).encode(TEXTS)["task"]
+    np.testing.assert_allclose(together["a"], plain, atol=1e-5)
+    np.testing.assert_array_equal(together["a"], together["c"])
+    np.testing.assert_allclose(together["b"], TaskEncoder(reader, {"b": delta}).encode(TEXTS)["b"], atol=1e-5)
+
+
 def test_a_delta_is_the_merged_change_of_the_weights(reader: TextReader) -> None:
     delta = random_delta(reader, 3)
     merged = TextReader.__new__(TextReader)
