@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from retrieval.ledger import Ledger
-from verticals.contract import Context, Decision, Handler, Resources
+from verticals.contract import Context, CustomerRecords, Decision, Handler, Resources
 from verticals.support import schemas as s
 from verticals.support.actions import ActionDesk
 from verticals.support.agent import NUM_PASSAGES, SupportAgent
@@ -80,7 +80,7 @@ def assemble(resources: Resources, listener: Listener, tracker: StateTracker) ->
     ledger, consents = Ledger(sessions), ConsentDesk(sessions)
     store, references = SessionStore(sessions, memory), ReferenceDesk(ledger, knowledge.version)
     dialogue = Dialogue(store, agent, actions, handoffs, references, version, after=BackgroundReader(memory))
-    records = (
+    records: tuple[CustomerRecords, ...] = (
         ConversationRecords(sessions, checkpointer),
         TicketRecords(sessions),
         ActionRecords(sessions, checkpointer),
