@@ -11,6 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import Stemmer
@@ -150,7 +151,7 @@ def choose_evidence(
     useful: dict[int, list[Sentence]] = {}
     for index in _own_document_first(passages):
         hit = passages[index]
-        split = split_sentences(hit.text, heading=hit.heading.split(" > ")[-1])
+        split = _split(hit.text, heading=hit.heading.split(" > ")[-1])
         if sentences := [sentence for sentence in split if usable(sentence.text)]:
             useful[index] = sentences
         if len(useful) == spans:
@@ -166,6 +167,9 @@ def choose_evidence(
             for sentence in sentences[best : best + length]
         ]
     return chosen
+
+
+_split = lru_cache(4_096)(split_sentences)  # the same few passages answer most questions
 
 
 def _own_document_first(passages: Sequence[Hit]) -> list[int]:

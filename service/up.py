@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib.util
 import signal
 import socket
@@ -60,6 +61,8 @@ def serve(kit: Kit, *, dashboards: bool, on_ready: Callable[[str, str | None, st
     if settings.demo:
         key = kit.keys.issue(tenant=DEMO_TENANT, label="demo", lifetime=DEMO_KEY_LIFETIME)
     sys.setswitchinterval(SWITCH_INTERVAL_S)
+    gc.collect()
+    gc.freeze()  # what was built stays: a collection in mid-answer would walk half a million objects for nothing
     config = uvicorn.Config(
         create_app(kit),
         host=settings.host,

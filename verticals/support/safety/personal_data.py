@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Set
 from datetime import date
+from functools import lru_cache
 
 from verticals.support.safety.shapes import Chars, Group, Part, Shape, Words, scan
 
@@ -122,6 +123,7 @@ def values_in(text: str) -> frozenset[Value]:
     return frozenset(normal_form(f.kind, text[f.start : f.end]) for f in scan(text, SHAPES).found)
 
 
+@lru_cache(4_096)  # the same few passages answer most questions
 def contacts_in(text: str) -> frozenset[Value]:
     """As `values_in`, but only what a shop publishes of itself: addresses, e-mail addresses and phone numbers."""
     return frozenset(value for value in values_in(text) if value[0] not in _NEVER_PUBLISHED)

@@ -15,6 +15,7 @@ _LOOKALIKES = str.maketrans(
 )
 _HAS_LATIN = re.compile(r"[A-Za-z]")
 _WORD = re.compile(r"\w+")
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")  # all of ASCII but tab and newline
 _LETTER_GAPS = re.compile(r"\b(?:[A-Za-z][ .\-_*]){4,}[A-Za-z]\b")  # "i g n o r e"
 _COMMENT = re.compile(r"<!--.*?(?:-->|\Z)", re.DOTALL)
 _IMAGE = re.compile(r"!\[[^\]]*\]\([^)]*\)|<img\b[^>]*>", re.IGNORECASE)  # an address can carry data away
@@ -36,9 +37,12 @@ def strip_hidden(text: str) -> str:
 
 def reveal(text: str) -> str:
     """`text` as a model would understand it: lookalikes and spaced letters as plain words, without emphasis."""
-    text = unicodedata.normalize("NFKC", text.translate(_TAGS))
-    text = "".join(c for c in text if unicodedata.category(c) not in ("Cf", "Mn", "Cc") or c in "\n\t")
-    text = _WORD.sub(_latin, text)
+    if text.isascii():  # most texts are: only control characters can hide there
+        text = _CONTROLS.sub("", text)
+    else:
+        text = unicodedata.normalize("NFKC", text.translate(_TAGS))
+        text = "".join(c for c in text if unicodedata.category(c) not in ("Cf", "Mn", "Cc") or c in "\n\t")
+        text = _WORD.sub(_latin, text)
     text = _LETTER_GAPS.sub(lambda match: re.sub(r"[ .\-_*]", "", match[0]), text)
     return re.sub(r"\*+|`+|~~|__", "", text)
 
