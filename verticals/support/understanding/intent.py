@@ -25,7 +25,9 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 
 from verticals.support.understanding.encoder import Delta, Vectors
 
-# Chosen on texts of Banking77 train alone, ten-shot draws 301, 302 and held-out-intent draws 201, 204.
+# Chosen on texts of Banking77 train alone, ten-shot draws 301, 302 and held-out-intent draws 201, 204, on the encoder's
+# own vectors. On tuned ones of draws 301 to 303, 3,200 other texts of train, none of 14 other choices of the kernel's
+# three numbers, or of parts of words for words, is better in every draw, nor by more than .001 in the mean.
 SHARPNESS = 2.0  # of meaning: two unit vectors are alike by exp(-SHARPNESS times their squared distance)
 WORD_SHARE = 0.2  # of words, beside meaning's 1
 RIDGE = 0.3

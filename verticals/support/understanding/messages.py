@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from verticals.contract import ModelRegistry, Progress, Unavailable
+from verticals.contract import ModelCard, ModelRegistry, Progress, Unavailable
 from verticals.support.schemas import Tone
 from verticals.support.understanding.emotion import EmotionModel
 from verticals.support.understanding.encoder import TaskEncoder, TextReader
@@ -79,10 +79,9 @@ def load_utterances(split: str) -> Utterances:
 
 
 def prepare_intents(registry: ModelRegistry, progress: Progress) -> None:
-    """Fit the shop's intents and register them, unless these very utterances have been."""
-    sha256 = hashlib.sha256(UTTERANCES.read_bytes()).hexdigest()
+    """Fit the shop's intents and register them, unless these utterances have been by this recipe."""
     found = registry.load(INTENTS)
-    if found is not None and found[0].trained_on.endswith(sha256[:12]):
+    if found is not None and is_current(found[0]):
         return
     from verticals.support.understanding.intent_training import RECIPE, train_intents
     from verticals.support.understanding.tuning import UpperLayers
@@ -97,13 +96,27 @@ def prepare_intents(registry: ModelRegistry, progress: Progress) -> None:
         on_progress=lambda share: progress("Learning the shop's intents", share),
     ).with_threshold(SHOP_THRESHOLD)
     card = {
-        "trained_on": f"utterances.jsonl of this vertical, written by hand, @{sha256[:12]}",
+        **_origin(),
         "licence": "Apache-2.0",
-        "recipe": f"kernel ridge on all-MiniLM-L6-v2 with a low-rank delta, {RECIPE}",
         "metrics": {},
         "limits": "English; the invented shop's intents. `python -m benchmarks.understanding shop` measures it.",
     }
     registry.save(INTENTS, {_FILE: model.to_bytes()}, card)
+
+
+def is_current(card: ModelCard) -> bool:
+    """Whether a registered model is of today's utterances, recipe and threshold."""
+    return {"trained_on": card.trained_on, "recipe": card.recipe} == _origin()
+
+
+def _origin() -> dict[str, str]:
+    from verticals.support.understanding.intent_training import recipe_text
+
+    sha256 = hashlib.sha256(UTTERANCES.read_bytes()).hexdigest()
+    return {
+        "trained_on": f"utterances.jsonl of this vertical, written by hand, @{sha256[:12]}",
+        "recipe": f"{recipe_text()}, scope from {SHOP_THRESHOLD}",
+    }
 
 
 def load_reader(registry: ModelRegistry) -> MessageReader:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +21,7 @@ from verticals.support.understanding.messages import (
     OUT_OF_SCOPE,
     UTTERANCES,
     MessageReader,
+    is_current,
     load_reader,
     load_utterances,
     prepare_intents,
@@ -75,12 +78,32 @@ def test_a_reader_that_was_not_prepared_says_what_to_run(tmp_path: Path) -> None
         load_reader(FileRegistry(tmp_path))
 
 
+def test_intents_by_an_older_recipe_are_fitted_anew(tmp_path: Path) -> None:
+    registry, told = FileRegistry(tmp_path), list[str]()
+    trained_on = f"@{hashlib.sha256(UTTERANCES.read_bytes()).hexdigest()[:12]}"
+    card = {"trained_on": trained_on, "recipe": "an older one", "licence": "", "metrics": {}, "limits": ""}
+    registry.save(INTENTS, {"intents.safetensors": b""}, card)
+
+    def stop(what: str, share: float) -> None:
+        told.append(what)
+        raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        prepare_intents(registry, stop)
+
+    assert told == ["Learning the shop's intents"]
+
+
 @pytest.mark.slow
 def test_the_prepared_reader_tells_a_thankful_customer_from_an_angry_one(tmp_path: Path) -> None:
     registry = FileRegistry(tmp_path)
 
     prepare_intents(registry, lambda what, share: None)
     card = registry.load(INTENTS)
+    assert card is not None
+    assert is_current(card[0])
+    assert not is_current(replace(card[0], recipe="an older one"))
+    assert not is_current(replace(card[0], trained_on="other utterances"))
     prepare_intents(registry, lambda what, share: None)
     reader = load_reader(registry)
 
