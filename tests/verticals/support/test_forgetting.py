@@ -8,16 +8,11 @@ import pytest
 from sqlalchemy import select
 
 from retrieval.tables import LedgerRow
+from tests.verticals.support.dying import leave_approved
 from tests.verticals.support.fakes import hit
-from tests.verticals.support.test_recovery import Dies
 from tests.verticals.support.world import ADA, BEN, World
 from verticals.contract import NotFound
 from verticals.support import schemas as s
-from verticals.support.actions import ActionDesk
-from verticals.support.checkpoints import open_checkpointer
-from verticals.support.handoffs import HandoffDesk
-
-REFUND = "I want a refund for the Aspen table lamp of order MP-10001, it is faulty"
 
 
 def _checkpoints(world: World) -> int:
@@ -47,13 +42,7 @@ def test_what_an_answer_writes_after_its_customer_is_forgotten_goes_too(world: W
 
 
 def test_an_accepted_action_is_done_before_its_customer_is_forgotten(world: World) -> None:
-    session = world.begin()
-    world.say(session, REFUND, "yes")
-    (action,) = world.waiting()
-    checkpointer = open_checkpointer(world.sessions.kw["bind"])
-    dying = ActionDesk(world.sessions, Dies(world.sessions), checkpointer, HandoffDesk(world.sessions).open_failed)
-    with pytest.raises(KeyboardInterrupt):
-        dying.decide(s.DecideApprovalRequest(action_id=action.action_id, decision="approve"), world.key(None))
+    leave_approved(world)
 
     erased = _forget(world).erased
 

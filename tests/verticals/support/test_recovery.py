@@ -7,37 +7,13 @@ from dataclasses import replace
 import pytest
 from sqlalchemy import select
 
+from tests.verticals.support.dying import REFUND, leave_approved
 from tests.verticals.support.world import ADA, World
 from verticals.contract import Context
 from verticals.support import schemas as s
-from verticals.support.actions import ActionDesk
-from verticals.support.checkpoints import open_checkpointer
-from verticals.support.handoffs import HandoffDesk
 from verticals.support.recovery import recover
 from verticals.support.shop.demo_data import add_demo_shop
-from verticals.support.shop.executor import Executor
 from verticals.support.tables import ActionRow
-
-REFUND = "I want a refund for the Aspen table lamp of order MP-10001, it is faulty"
-
-
-class Dies(Executor):
-    """A process that is killed when it begins to execute."""
-
-    def execute(self, *args: object, **kwargs: object) -> object:  # type: ignore[override]
-        raise KeyboardInterrupt
-
-
-def _left_over(world: World) -> tuple[str, str]:
-    """An approved refund whose process died; its session and its id."""
-    session = world.begin()
-    world.say(session, REFUND, "yes")
-    (action,) = world.waiting()
-    checkpointer = open_checkpointer(world.sessions.kw["bind"])
-    dying = ActionDesk(world.sessions, Dies(world.sessions), checkpointer, HandoffDesk(world.sessions).open_failed)
-    with pytest.raises(KeyboardInterrupt):
-        dying.decide(s.DecideApprovalRequest(action_id=action.action_id, decision="approve"), world.key(None))
-    return session, action.action_id
 
 
 def _service(world: World) -> Context:
@@ -50,7 +26,7 @@ def _statuses(world: World) -> list[str]:
 
 
 def test_an_accepted_action_is_finished_without_a_request(world: World) -> None:
-    session, action_id = _left_over(world)
+    session, action_id = leave_approved(world)
     tenants: list[str] = []
 
     def context_of(tenant: str) -> Context:
@@ -66,7 +42,7 @@ def test_an_accepted_action_is_finished_without_a_request(world: World) -> None:
 
 
 def test_a_second_start_and_a_request_change_nothing_more(world: World) -> None:
-    session, _ = _left_over(world)
+    session, _ = leave_approved(world)
     for _ in range(2):
         recover(world.resources, lambda _: _service(world))
 
@@ -88,7 +64,7 @@ def test_what_waits_for_a_person_goes_on_waiting(world: World) -> None:
 def test_a_tenant_that_fails_does_not_keep_the_others_from_theirs(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
-    _left_over(world)
+    leave_approved(world)
     add_demo_shop(world.sessions, "another")
     with world.sessions.begin() as db:
         (row,) = db.scalars(select(ActionRow))
