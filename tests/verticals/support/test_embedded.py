@@ -22,7 +22,7 @@ from service.registry import FileRegistry
 from tests.verticals.support.fakes import Trail, context
 from verticals.contract import Base, Handler, Resources
 from verticals.support import VERTICAL
-from verticals.support.agent import DECLINE
+from verticals.support.agent import DECLINE, OUT_OF_SCOPE
 from verticals.support.answerable import ANSWERABLE_SIMILARITY
 from verticals.support.demo import DEMO_TENANT
 from verticals.support.evals import choose_threshold, load_questions, says
@@ -99,7 +99,7 @@ def test_a_question_is_answered_from_the_articles(handlers: Mapping[str, Handler
 
 @pytest.mark.parametrize("question", ["What is the capital of France?", "Write me a poem about autumn"])
 def test_what_is_not_in_the_articles_is_declined(handlers: Mapping[str, Handler], question: str) -> None:
-    assert _text(_chat(handlers, question)) == DECLINE
+    assert _text(_chat(handlers, question)) in (DECLINE, OUT_OF_SCOPE)
 
 
 def test_an_injected_article_changes_no_answer(handlers: Mapping[str, Handler]) -> None:
