@@ -24,17 +24,23 @@ async def open_stream(start: Callable[[], Iterator[Any]]) -> AsyncIterator[Any]:
     """Run `start()` in a thread; returns when its first item is there, so that an early error is an HTTP error."""
     send, receive = anyio.create_memory_object_stream[Any](BUFFERED_EVENTS)
 
+    def put(item: Any) -> None:
+        try:
+            anyio.from_thread.run_sync(send.send_nowait, item)  # no task of its own for each event
+        except anyio.WouldBlock:
+            anyio.from_thread.run(send.send, item)
+
     def work() -> None:
         iterator: Iterator[Any] = iter(())
         try:
             iterator = start()
             for item in iterator:
-                anyio.from_thread.run(send.send, item)
+                put(item)
         except GONE:
             pass
         except Exception as error:  # noqa: BLE001  (carried to the listener)
             with contextlib.suppress(*GONE):
-                anyio.from_thread.run(send.send, error)
+                put(error)
         finally:
             close = getattr(iterator, "close", None)
             if close:
