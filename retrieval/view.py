@@ -22,7 +22,7 @@ from retrieval.segment import Segment
 # misses (model names, codes). Chosen on the dev half of the support questions: python -m benchmarks.retrieval
 RANK_WEIGHTS = (1.0, 0.2)
 # For questions in a language that the embedder does not read: its ranking is near chance, yet the two together find
-# what words alone find. Chosen on the dev half of the Chinese questions: python -m benchmarks.retrieval_zh
+# what words alone find. Chosen on the dev half of the Chinese questions; `benchmarks.answerable` measures it.
 UNREAD_WEIGHTS = (0.2, 1.0)
 
 MIN_STAGED = 2_000  # passages to compact for, at least, and at least a tenth of main

@@ -3,7 +3,7 @@
 A cosine means something else in each embedder and language, so each has a threshold of its own. Where the embedder does
 not read the question's language, the share of the question's words that one passage holds decides. All were chosen by
 `choose_threshold` on dev halves: MiniLM's on knowledge/questions.jsonl (the suite `answerable` reports the test half),
-the others by `python -m benchmarks.retrieval_zh`, which reports their test halves.
+the others as `python -m benchmarks.answerable` does, which reports their test halves.
 """
 
 from __future__ import annotations

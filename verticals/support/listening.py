@@ -21,8 +21,8 @@ from verticals.support.understanding.messages import Understanding, load_reader
 from verticals.support.understanding.signals import fuse
 from verticals.support.understanding.tone import strongest
 
-# Share of an intent from which it may stand for a task that no rule found: on utterances.jsonl's training half, cross
-# fitted, fewer than one in ten of these tasks was another one. `benchmarks.suggestions` measures the test half.
+# Share of an intent from which it may stand for a task that no rule found: chosen by cross-fitting on the training half
+# of utterances.jsonl, which has some ten such tasks only. `benchmarks.suggestions` measures the test half.
 CONFIDENT = 0.6
 OWN_SUBJECT = 2  # content words from which a message says by itself what it is about
 TOOL_OF = {"order_status": "order_status", "return_item": "request_refund", "change_address": "change_address"}
