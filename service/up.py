@@ -28,9 +28,6 @@ from verticals.contract import Conflict
 START_TIMEOUT_S = 60
 STOP_TIMEOUT_S = 5
 DEMO_KEY_LIFETIME = timedelta(days=1)
-# How long a thread that computes may keep the others waiting. An answer's first words pass through three threads (the
-# agent's step, its graph, the event loop), each of which waited up to Python's 5 ms while the next step computed.
-SWITCH_INTERVAL_S = 0.0005
 
 
 def check_ports(settings: Settings) -> None:
@@ -60,7 +57,6 @@ def serve(kit: Kit, *, dashboards: bool, on_ready: Callable[[str, str | None, st
     key = None
     if settings.demo:
         key = kit.keys.issue(tenant=DEMO_TENANT, label="demo", lifetime=DEMO_KEY_LIFETIME)
-    sys.setswitchinterval(SWITCH_INTERVAL_S)
     gc.collect()
     gc.freeze()  # what was built stays: a collection in mid-answer would walk half a million objects for nothing
     config = uvicorn.Config(
