@@ -118,12 +118,12 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     def _http(request: Request, error: HTTPException) -> Response:
-        body = problem(
-            status=error.status_code,
-            title=HTTPStatus(error.status_code).phrase,
-            detail=error.detail,
-            request_id=request_id_of(request),
-        )
+        status, title = error.status_code, HTTPStatus(error.status_code).phrase
+        if isinstance(error.__cause__, UnicodeDecodeError):  # of which FastAPI says only that the body was not parsed
+            ours = InvalidInput("must be UTF-8", field="body", remedy="Send JSON encoded as UTF-8.")
+            body = of_error(ours, request_id=request_id_of(request)) | {"status": status, "title": title}
+        else:
+            body = problem(status=status, title=title, detail=error.detail, request_id=request_id_of(request))
         return answer(request, body, headers=dict(error.headers or {}))
 
     @app.exception_handler(OperationalError)

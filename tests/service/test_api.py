@@ -69,6 +69,15 @@ def test_broken_json_is_a_problem_not_a_crash(client: httpx.Client, content: byt
     assert answer.headers["content-type"] == "application/problem+json"
 
 
+def test_a_body_that_is_no_utf_8_is_told_so_with_the_remedy(client: httpx.Client) -> None:
+    headers = {"Content-Type": "application/json"}
+
+    told = client.post("/v1/parcels/weigh", content=b'{"note": "\xff"}', headers=headers).json()
+
+    assert (told["status"], told["field"], told["rule"]) == (400, "body", "must be UTF-8")
+    assert told["remedy"] == "Send JSON encoded as UTF-8."
+
+
 def test_path_and_query_reach_the_handler(client: httpx.Client) -> None:
     assert client.get("/v1/parcels/parcels/abc", params={"note": "de"}).json()["amount_cent"] == 5
 

@@ -66,9 +66,7 @@ class StoredVerdicts:
                 with self._sessions.begin() as session:
                     session.execute(old.where(VerdictRow.sha256.in_([row["sha256"] for row in batch])))
                     session.execute(insert(VerdictRow), batch)
-            except (
-                IntegrityError
-            ):  # another process judged one of them at the same moment; the next look finds or judges
+            except IntegrityError:  # another process judged one of them at the same moment: the next look finds it
                 continue
 
 
