@@ -20,8 +20,9 @@ NUMBER_WORDS = {
 }
 _SMALL = "|".join(NUMBER_WORDS)
 _NUMBER = rf"(?:\d+(?:[.,]\d+)*|{_SMALL})"
+_DAY_OF_MONTH = r"\d{1,2} ?(?:st|nd|rd|th)"
 _ORDINAL = (
-    r"(?:\d{1,2} ?(?:st|nd|rd|th)|first|second|third|fourth|fifth|sixth|seventh|eighth|ninth|tenth|eleventh|"
+    rf"(?:{_DAY_OF_MONTH}|first|second|third|fourth|fifth|sixth|seventh|eighth|ninth|tenth|eleventh|"
     r"twelfth|thirteenth|fourteenth|fifteenth|twentieth)"
 )
 _MONTH = (
@@ -33,7 +34,7 @@ _HALF = r"(?:morning|afternoon|evening|night)"
 _CLOCK = rf"(?:\d{{1,2}}(?:[:.]\d\d)?|{_SMALL})"
 _THIS_MONTH = rf"(?:{_MONTH}|(?:this|next) month)"
 _DATE = (
-    rf"(?:{_ORDINAL} (?:of )?{_THIS_MONTH}|(?:the )?{_ORDINAL}(?! (?:of )?{_THIS_MONTH})"
+    rf"(?:{_ORDINAL} (?:of )?{_THIS_MONTH}|(?:the )?{_DAY_OF_MONTH}(?! (?:(?:of )?{_THIS_MONTH}|times?\b))"
     rf"|{_MONTH},? (?:the )?(?:{_ORDINAL}|\d{{1,2}})"
     rf"|(?:(?:later )?(?:this|next|coming) )?{_DAY}(?: (?:this|next) week)?"
     r"|day after tomorrow|(?:later )?today|tonight|tomorrow|(?:this|next) (?:week(?:end)?|month)"

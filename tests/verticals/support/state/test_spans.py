@@ -34,6 +34,11 @@ def test_a_value_is_among_the_candidates_with_its_kind(message: str, text: str, 
     assert found[text] == kind
 
 
+@pytest.mark.parametrize("message", ["The THIRD time I write about this", "It is my second lamp", "The 3rd time!"])
+def test_an_ordinal_that_counts_something_is_no_date(message: str) -> None:
+    assert "date" not in {span.kind for span in find_spans(message)}
+
+
 def test_a_span_is_where_it_says() -> None:
     message = "Two seats in San Jose on March 3rd, at 7 pm."
 
