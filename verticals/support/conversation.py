@@ -108,7 +108,7 @@ def read_intent(window: Sequence[Message]) -> Intent:
     """Intent of the window's last message."""
     said = window[-1].content.lower().replace("’", "'")
     words = " ".join(re.findall(r"[\w']+", said))
-    if _was_offered(window) and (_YES.fullmatch(words) or _YES_ZH.fullmatch(words.replace(" ", ""))):
+    if _takes_offer(window):
         return Intent.HAND_OVER
     if has_chinese(said) and (intent := _read_chinese(said)):
         return intent
@@ -130,11 +130,14 @@ def read_intent(window: Sequence[Message]) -> Intent:
 def asks_for_ticket(window: Sequence[Message]) -> bool:
     """Whether a wish for a person means a ticket: it says so, or takes the offer of one."""
     said = window[-1].content.lower()
-    return "ticket" in said or "工单" in said or _was_offered(window)
+    return "ticket" in said or "工单" in said or _takes_offer(window)
 
 
-def _was_offered(window: Sequence[Message]) -> bool:
-    return len(window) > 1 and any(offer in window[-2].content for offer in both(OFFER))
+def _takes_offer(window: Sequence[Message]) -> bool:
+    """Whether the last message is a yes to a ticket; a wish for a person instead is none."""
+    words = " ".join(re.findall(r"[\w']+", window[-1].content.lower().replace("’", "'")))
+    was_offered = len(window) > 1 and any(offer in window[-2].content for offer in both(OFFER))
+    return was_offered and bool(_YES.fullmatch(words) or _YES_ZH.fullmatch(words.replace(" ", "")))
 
 
 def _read_chinese(said: str) -> Intent | None:

@@ -84,6 +84,14 @@ def test_yes_accepts_the_offer_of_a_ticket_but_only_after_it(said: str) -> None:
     assert read_intent(_talk("q", "Delivery costs £4.95.", said)) != Intent.HAND_OVER
 
 
+@pytest.mark.parametrize("said", ["Let me talk to a person", "human please", "I want to complain", "转人工"])
+def test_a_wish_for_a_person_after_the_offer_of_a_ticket_is_no_ticket(said: str) -> None:
+    window = _talk("q", f"I don't know. {OFFER}", said)
+
+    assert read_intent(window) == Intent.HAND_OVER
+    assert not asks_for_ticket(window)
+
+
 @pytest.mark.parametrize(
     ("talk", "query"),
     [
