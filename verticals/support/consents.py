@@ -86,7 +86,12 @@ class ConsentDesk:
         with self._sessions.begin() as db:
             row = _held(db, customer_of(context), request.modality)
             if row is None:
-                raise NotFound("no consent holds", field="modality", value=str(request.modality))
+                raise NotFound(
+                    "no consent holds",
+                    field="modality",
+                    value=str(request.modality),
+                    remedy="Nothing needs to be withdrawn; the list of consents shows which hold.",
+                )
             row.withdrawn_at = datetime.now(UTC)
             context.record(_decision("withdraw", row), session=db)
             return _to_consent(row)
