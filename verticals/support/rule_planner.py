@@ -62,6 +62,12 @@ _SENTENCE_END = re.compile(r"(?<=[.!?]) ")
 _OWN = re.compile(
     r"^(?:where(?:'s| is| are)|when will|what(?:'s| is) the status of|when does|until when|is|does) .{0,20}\bmy\b"
 )
+_NOT_COME = re.compile(
+    r"\b(?:my|our|the|your) (?:[\w-]+ ){1,4}?(?:(?:still )?(?:has|have|had|did|was|were|is|are)(?:n't| not)|never)"
+    r"(?: yet| even| been)* (?:arrived?|c[oa]me|here|delivered|turn(?:ed)? up|show(?:n|ed)? up)\b|"
+    r"\b(?:(?:have|did)(?:n't| not)|never)(?: yet| even)? (?:receive|received|get|got|gotten) (?:my|our|the)\b|"
+    r"\b(?:order|parcel|package|delivery) is (?:[\w-]+ ){0,3}(?:late|overdue|lost|missing)\b"
+)
 
 
 class RulePlanner:
@@ -76,8 +82,8 @@ class RulePlanner:
             wanted = TOOLS[pending.tool].args.model_fields
             new = {name: value for name, value in found.items() if name in wanted}
             return Proposal(pending.tool, {**pending.args, **new}) if new else None
-        if tool is None and "order_id" in found:
-            tool = "order_status"  # "any news of MP-10001?"
+        if tool is None and ("order_id" in found or _is_missing(window)):
+            tool = "order_status"  # "any news of MP-10001?", "my lamp has not come"
         return None if tool is None else from_words(tool, window, pending)
 
 
@@ -108,6 +114,13 @@ def asks_about(text: str) -> bool:
     """Whether a message asks how something works, rather than for it to be done."""
     said = _plain(text)
     return "?" in said or bool(_ASKS_HOW.search(said))
+
+
+def _is_missing(window: Sequence[Message]) -> bool:
+    """Whether something has not come, of an order not spoken of yet: once its state is told, the articles help on."""
+    *earlier, last = (_plain(message.content) for message in window if message.role == "user")
+    says_so = any(_NOT_COME.search(part) and not _ASKS_HOW.search(part) for part in _SENTENCE_END.split(last))
+    return says_so and not any(map(ORDER_ID.search, earlier))
 
 
 def _read_task(said: str) -> str | None:

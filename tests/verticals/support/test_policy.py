@@ -85,6 +85,29 @@ def test_a_wish_names_its_tool(text: str, tool: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
+        "My lamp has not arrived",
+        "the sofa still hasn't come, I'm fed up",
+        "I have not received my rug yet.",
+        "My order never turned up! What now?",
+        "The parcel is three days late",
+    ],
+)
+def test_of_what_has_not_come_the_order_is_asked(executor: Executor, text: str) -> None:
+    step = _decide(executor, RulePlanner(), text)
+
+    assert step == Step("ask", QUESTIONS["order_id"], Proposal("order_status"))
+
+
+def test_a_state_that_was_told_is_not_told_again_of_what_has_not_come() -> None:
+    assert _propose("My lamp has not arrived", "Which order is it?", "MP-10001", "Delivered.", "It never came!") is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "What if my parcel has not arrived?",
+        "How long do I wait when an order hasn't come?",
+        "My discount code has not worked",
         "I am furious! How many days do I have to return a lamp?",
         "How long do I have to return a lamp?",
         "What does express delivery cost?",
