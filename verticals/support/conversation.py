@@ -13,6 +13,7 @@ from retrieval.chinese import content_words, has_chinese
 from retrieval.grounding import content_stems
 from retrieval.sentences import split_sentences
 from verticals.contract import InvalidInput
+from verticals.support.matter import without_preface
 from verticals.support.memory.facts import read_facts
 from verticals.support.phrases import both
 from verticals.support.schemas import Message
@@ -156,15 +157,16 @@ def _read_chinese(said: str) -> Intent | None:
 def standalone_query(window: Sequence[Message]) -> str:
     """The last question in words that need no context: a follow-up is preceded by the question that it follows.
 
-    "How long is the warranty?" / "And for lamps?" becomes "How long is the warranty? And for lamps?".
+    "How long is the warranty?" / "And for lamps?" becomes "How long is the warranty? And for lamps?". Feelings and
+    courtesies are left out; see `matter.py`.
     """
     *earlier, last = [message for message in window if message.role == "user"]
-    parts = [last.content.strip()]
+    parts = [without_preface(last.content.strip())]
     for message in reversed(earlier):
         if not _follows_on(parts[0]):
             break
         if read_intent([message]) == Intent.QUESTION:
-            parts.insert(0, message.content.strip())
+            parts.insert(0, without_preface(message.content.strip()))
     return " ".join(parts)
 
 
