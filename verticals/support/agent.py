@@ -34,10 +34,11 @@ from verticals.contract import Retriever
 from verticals.support.answerable import Answerable, similar_enough
 from verticals.support.answering import is_instruction, write_answer
 from verticals.support.checkpoints import thread_id
-from verticals.support.conversation import OFFER, Intent, asks_for_ticket, read_intent, read_window, standalone_query
+from verticals.support.conversation import OFFER, Intent, read_intent, read_window, standalone_query
 from verticals.support.listening import Listener, is_strange, is_thanks
 from verticals.support.memory.store import Owner, Recollection
 from verticals.support.prompting import tenant_option
+from verticals.support.routing import after_plan, after_read, after_search_with, after_start
 from verticals.support.safety.guard import ALLOWED, Guard, Verdict
 from verticals.support.schemas import ChatEvent, DoneEvent, Message, TicketEvent, Tone, UnderstandingEvent, Understood
 from verticals.support.session_nodes import SessionNodes, tried_so_far
@@ -57,7 +58,6 @@ from verticals.support.turn import (
 )
 
 NUM_PASSAGES = 5
-MAX_DECLINES = 2  # in a row in a session: the last one is a person's
 MAX_REMINDERS = 2  # of an open question to the customer
 
 REPLIES = {
@@ -161,15 +161,16 @@ class SupportAgent:
             graph.add_node(node.__name__, node)
         asked = ["refuse", "reply", "open_ticket"]
         known = ["answer", "decline"]
+        after_search = after_search_with(self._is_answerable)
         if session:
-            graph.add_conditional_edges(START, _route_start, ["read", "fail"])
-            graph.add_conditional_edges("read", _route_intent, [*asked, "hand_over", "plan"])
-            graph.add_conditional_edges("plan", _route_step, ["tell", "act", "retrieve"])
-            graph.add_conditional_edges("retrieve", self._route_known, [*known, "give_up"])
+            graph.add_conditional_edges(START, after_start, ["read", "fail"])
+            graph.add_conditional_edges("read", after_read, [*asked, "hand_over", "plan"])
+            graph.add_conditional_edges("plan", after_plan, ["tell", "act", "retrieve"])
+            graph.add_conditional_edges("retrieve", after_search, [*known, "give_up"])
         else:
             graph.add_edge(START, "read")
-            graph.add_conditional_edges("read", _route_intent, [*asked, "retrieve"])
-            graph.add_conditional_edges("retrieve", self._route_known, known)
+            graph.add_conditional_edges("read", after_read, [*asked, "retrieve"])
+            graph.add_conditional_edges("retrieve", after_search, known)
         for last in (*nodes, *tasks):
             graph.add_edge(last.__name__, "finish")
         graph.add_edge("finish", END)
@@ -320,34 +321,6 @@ class SupportAgent:
             return []
         owner = Owner(turn.context.tenant, turn.context.customer)
         return self._desks.memory.recall(owner, query, query_D=query_D)
-
-    def _route_known(self, state: State, runtime: Runtime[Turn]) -> str:
-        if state["evidence"] and self._is_answerable(state["query"], state["hits"]):
-            return "answer"
-        if runtime.context.number is None or is_strange(state["window"][-1].content, state["understood"]):
-            return "decline"
-        return "give_up" if state.get("declines", 0) + 1 >= MAX_DECLINES else "decline"
-
-
-def _route_start(state: State, runtime: Runtime[Turn]) -> str:
-    return "fail" if runtime.context.is_failing else "read"
-
-
-def _route_intent(state: State, runtime: Runtime[Turn]) -> str:
-    is_session = runtime.context.number is not None
-    if state["verdict"].action == "refuse":
-        return "refuse"
-    if state["verdict"].action == "allow" and state["intent"] != Intent.HAND_OVER:
-        return ("plan" if is_session else "retrieve") if state["intent"] == Intent.QUESTION else "reply"
-    wants_ticket = asks_for_ticket(state["window"])
-    return "hand_over" if is_session and not wants_ticket else "open_ticket"
-
-
-def _route_step(state: State) -> str:
-    step = state["step"]
-    if step is None:
-        return "retrieve"
-    return "act" if step.kind == "act" else "tell"
 
 
 def _remind(state: State, runtime: Runtime[Turn]) -> None:

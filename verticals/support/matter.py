@@ -16,8 +16,8 @@ from retrieval.grounding import content_stems
 
 _CLAUSE = re.compile(r".+?(?:[.!?,;:]+(?:\s+|\Z)|[。！？，；]+\s*|\Z)", re.DOTALL)
 _FELT = (
-    "absurd afraid alarmed alarming amazing angry annoyed annoying anxious appalled appalling ashamed awesome awful bad "
-    "believe concerned confused delighted desperate disappointed disappointing disappointment disgrace disgraceful "
+    "absurd afraid alarmed alarming amazing angry annoyed annoying anxious appalled appalling ashamed awesome awful "
+    "bad believe concerned confused delighted desperate disappointed disappointing disappointment disgrace disgraceful "
     "disgusted disgusting dreadful enraged excited fed frightened frustrated frustrating frustration furious fuming "
     "glad gutted happy hate heartbroken hopeless horrible horrified incompetent infuriating insane insult insulting "
     "irritated irritating joke kind livid love lovely mad miserable nervous nice nonsense outrage outraged outrageous "

@@ -82,7 +82,7 @@ def test_a_withdrawn_consent_stays_on_record_and_holds_no_more(world: World) -> 
 
     (kept,) = _listed(world).consents
     assert kept.withdrawn_at is not None
-    with pytest.raises(NotFound, match="no consent holds.*Nothing needs to be withdrawn"):
+    with pytest.raises(NotFound, match=r"no consent holds.*Nothing needs to be withdrawn"):
         world.call("withdraw_consent", s.ConsentRequest(modality=Modality.VOICE), who=world.key())
     world.call("give_consent", VOICE, who=world.key())
     assert [one.withdrawn_at is None for one in _listed(world).consents] == [False, True]
