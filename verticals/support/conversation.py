@@ -16,6 +16,7 @@ from verticals.contract import InvalidInput
 from verticals.support.matter import without_preface
 from verticals.support.memory.facts import read_facts
 from verticals.support.phrases import both
+from verticals.support.rule_planner import ORDER_ID
 from verticals.support.schemas import Message
 
 WINDOW_TURNS = 5
@@ -165,7 +166,7 @@ def standalone_query(window: Sequence[Message]) -> str:
     for message in reversed(earlier):
         if not _follows_on(parts[0]):
             break
-        if read_intent([message]) == Intent.QUESTION:
+        if read_intent([message]) == Intent.QUESTION and not ORDER_ID.fullmatch(message.content.strip()):
             parts.insert(0, without_preface(message.content.strip()))
     return " ".join(parts)
 

@@ -113,6 +113,7 @@ def test_a_wish_for_a_person_after_the_offer_of_a_ticket_is_no_ticket(said: str)
             "Can I return a rug? and a lamp? and a sofa?",
         ),
         (_talk("Hello", "a", "what about it?"), "what about it?"),
+        (_talk("Is my rug lost?", "Which order?", "MP-10002", "b", "it is late"), "Is my rug lost? it is late"),
         (_talk("I am furious! Can I return a rug?", "a", "A disgrace! And a lamp?"), "Can I return a rug? And a lamp?"),
         (_talk("Any student discount?", OFFER, "yes please"), "Any student discount? yes please"),
     ],
