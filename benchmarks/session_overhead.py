@@ -3,9 +3,9 @@
     python -m benchmarks.session_overhead [--messages 200]
 
 No model and no articles take part: the time from the request to the first delta is the agent's own, with the message
-on disk and the session's memory read in one case and neither in the other. Sessions of 20 messages; both kinds
-alternate, so that a busy machine slows both alike. Time by the clock, and processor time, which others on the machine
-disturb less. SQLite on a disk.
+on disk and the session's memory read in one case and neither in the other. A session has heard five greetings and is
+asked once: after two questions without an answer the agent hands over. Both kinds alternate, so that a busy machine
+slows both alike. Time by the clock, and processor time, which others on the machine disturb less. SQLite on a disk.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from service.storage import migrate
 from verticals.support import schemas as s
 from verticals.support.shop.demo_data import DEMO_CUSTOMER, add_demo_shop
 
+GREETINGS = 5
 QUESTION = "What is the capital of France?"
 
 
@@ -48,10 +49,10 @@ def main() -> None:
 
 def _measure(shop: Shop, count: int) -> dict[str, list[tuple[float, float]]]:
     rows: dict[str, list[tuple[float, float]]] = {"chat, first token": [], "session, first token": []}
-    session = ""
-    for number in range(count):
-        if number % 20 == 0:
-            session = shop.call("create_session", s.CreateSessionRequest(), DEMO_CUSTOMER).session_id
+    for _ in range(count):
+        session = shop.call("create_session", s.CreateSessionRequest(), DEMO_CUSTOMER).session_id
+        for _ in range(GREETINGS):
+            list(shop.say(session, "Hello", DEMO_CUSTOMER))
         chat = s.ChatRequest(messages=[s.Message(role="user", content=QUESTION)])
         rows["chat, first token"].append(_first_token(lambda: shop.call("chat", chat, DEMO_CUSTOMER)))  # noqa: B023
         rows["session, first token"].append(_first_token(lambda: shop.say(session, QUESTION, DEMO_CUSTOMER)))  # noqa: B023

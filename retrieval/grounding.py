@@ -172,13 +172,18 @@ def choose_evidence(
 _split = lru_cache(4_096)(split_sentences)  # the same few passages answer most questions
 
 
+@lru_cache(16_384)
+def _words_of(text: str) -> tuple[str, ...]:
+    return tuple(tokenize([text])[0])
+
+
 def _own_document_first(passages: Sequence[Hit]) -> list[int]:
     return sorted(range(len(passages)), key=lambda i: passages[i].doc_id != passages[0].doc_id)  # stable
 
 
 def _shared_words(question: str, passages: Sequence[Sequence[Sentence]]) -> list[list[dict[str, float]]]:
     """For each sentence of each passage the words that it shares with the question, with their rarity (BM25's idf)."""
-    asked, *said = tokenize([question, *(sentence.text for sentences in passages for sentence in sentences)])
+    asked, said = _words_of(question), [_words_of(sentence.text) for sentences in passages for sentence in sentences]
     held = Counter(word for words in said for word in set(words))
     rarity = {word: math.log(1 + (len(said) - held[word] + 0.5) / (held[word] + 0.5)) for word in dict.fromkeys(asked)}
     words = iter(said)

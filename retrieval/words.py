@@ -6,9 +6,11 @@ import logging
 import re
 import unicodedata
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 _HAN_RUN = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]+")
+_WORD = re.compile(r"\b\w\w+\b")
 # Words of grammar and of asking, which nearly every question and article holds.
 _CHINESE_STOP_WORDS = frozenset(
     "的了吗呢吧啊呀着过得地之是在有和与或及也都就还又很把被给让向从对于以而但并且我你您他她它这那哪几会能可要想请个么没不时"
@@ -47,16 +49,30 @@ def chinese_words(run: str) -> list[str]:
 
 
 def english_words(texts: Sequence[str]) -> list[list[str]]:
-    """Lower-case words of two letters or more, without English stop words, stemmed (Snowball)."""
+    """Lower-case words of two letters or more, without English stop words, stemmed (Snowball).
+
+    Exactly those of `bm25s.tokenize`, which sets up more for a query than a query has words.
+    """
     import Stemmer
 
-    stemmer = Stemmer.Stemmer("english")  # not thread-safe, cheap to make
-    words: list[list[str]] = quiet_bm25s().tokenize(
-        list(texts), stopwords="en_plus", stemmer=stemmer, return_ids=False, show_progress=False
-    )
-    return words
+    stemmer, stop_words = (
+        Stemmer.Stemmer("english"),
+        _english_stop_words(),
+    )  # a stemmer isn't thread-safe; cheap to make
+    return [
+        stemmer.stemWords([word for word in _WORD.findall(text.lower()) if word not in stop_words]) for text in texts
+    ]
 
 
+@cache
+def _english_stop_words() -> frozenset[str]:
+    quiet_bm25s()
+    from bm25s.stopwords import STOPWORDS_EN_PLUS
+
+    return frozenset(STOPWORDS_EN_PLUS)
+
+
+@cache
 def quiet_bm25s() -> Any:
     """The bm25s package, with its logger back at WARNING."""
     import bm25s

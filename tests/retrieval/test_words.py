@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import bm25s
 import pytest
-from hypothesis import given
+import Stemmer
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from retrieval.words import english_words, tokenize
@@ -12,6 +14,16 @@ from retrieval.words import english_words, tokenize
 @given(st.lists(st.text(st.characters(exclude_categories=["Cs", "Lo"]), max_size=60), max_size=4))
 def test_a_text_without_chinese_signs_gives_the_english_words(texts: list[str]) -> None:
     assert tokenize(texts) == english_words(texts)
+
+
+@given(st.lists(st.text(max_size=60), max_size=4))
+@example(["The REFUNDS of İstanbul weren't delivered_twice", "", "a of"])
+def test_english_words_are_those_of_bm25s(texts: list[str]) -> None:
+    theirs = bm25s.tokenize(
+        texts, stopwords="en_plus", stemmer=Stemmer.Stemmer("english"), return_ids=False, show_progress=False
+    )
+
+    assert english_words(texts) == theirs
 
 
 def test_english_words_are_stemmed_lower_case_and_without_stop_words() -> None:

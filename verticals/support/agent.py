@@ -39,6 +39,7 @@ from verticals.support.listening import Listener, is_strange, is_thanks
 from verticals.support.memory.store import Owner, Recollection
 from verticals.support.prompting import tenant_option
 from verticals.support.routing import after_plan, after_read, after_search_with, after_start
+from verticals.support.running import GraphRunner
 from verticals.support.safety.guard import ALLOWED, Guard, Verdict
 from verticals.support.schemas import ChatEvent, DoneEvent, Message, TicketEvent, Tone, UnderstandingEvent, Understood
 from verticals.support.session_nodes import SessionNodes, tried_so_far
@@ -107,6 +108,7 @@ class SupportAgent:
         self._embed, self._is_answerable = embed, is_answerable
         self._may_draft, self._guard = may_draft, guard
         self._listener = listener or Listener(None)
+        self._runner = GraphRunner()
         self._session_nodes = SessionNodes(desks, self._listener) if desks else None
         self._graph = self._draw(None).compile()
         nodes = self._session_nodes
@@ -120,19 +122,10 @@ class SupportAgent:
         Raises:
             InvalidInput: the last message is not the customer's, or has no words.
         """
-        graph: Any = self._graph
-        options: dict[str, Any] = {}
-        if turn.number is not None:
-            graph = self._in_session()
-            options = {"config": _thread(turn.context.tenant, turn.conversation_id), "durability": "exit"}
-        start: State = {"replied": {}}
-        events = cast(Generator[ChatEvent], graph.stream(start, context=turn, stream_mode="custom", **options))
-        try:
-            for event in events:  # noqa: UP028  `yield from` would close the graph first, which waits for its node
-                yield event
-        finally:
-            turn.cancelled.set()
-            events.close()
+        if turn.number is None:
+            return self._runner.stream(self._graph, turn)
+        thread = _thread(turn.context.tenant, turn.conversation_id)
+        return self._runner.stream(self._in_session(), turn, config=thread, durability="exit")
 
     def recall(self, tenant: str, session_id: str) -> Memory:
         """What a session's checkpoint holds."""
@@ -224,7 +217,7 @@ class SupportAgent:
         tone = self._listener.mood(window, understood.tone) if understood else Tone.CALM
         where = turn.conversation_id
         ticket = self._desk.open(window, turn.context, conversation_id=where, hits=hits, tone=tone)
-        runtime.stream_writer(ChatEvent(TicketEvent(ticket=ticket)))
+        runtime.context.emit(ChatEvent(TicketEvent(ticket=ticket)))
         turn.answered, turn.did = False, f"opened ticket {ticket.ticket_id}"
         turn.learned["declines"] = 0
         return {}
@@ -284,8 +277,8 @@ class SupportAgent:
             turn.learned.setdefault("tried", tried_so_far(state, turn))
         read = understood and understood.model_dump(mode="json")
         if read:
-            runtime.stream_writer(ChatEvent(UnderstandingEvent.model_validate(read)))
-        runtime.stream_writer(
+            runtime.context.emit(ChatEvent(UnderstandingEvent.model_validate(read)))
+        runtime.context.emit(
             ChatEvent(
                 DoneEvent(
                     finish_reason=turn.draft.finish_reason,

@@ -80,11 +80,10 @@ class Dialogue:
         came with the message; after a crash they are not known any more.
 
         Raises:
-            NotFound: no such session for this customer.
             InvalidInput: the message has no words.
-            Conflict: the session is closed, or is answering now (at the first event).
+            NotFound: no such session for this customer (this and the next at the first event).
+            Conflict: the session is closed, or is answering now.
         """
-        self._store.get(request.session_id, context)
         if not re.search(r"\w", request.content):
             raise InvalidInput("the message has no words", field="content", remedy="Send the customer's question.")
         settings = {"max_tokens": request.max_tokens, "temperature": request.temperature, "seed": request.seed}
@@ -113,7 +112,7 @@ class Dialogue:
             messages=self._store.messages(session_id, context.tenant),
             actions=self._actions.of_session(session_id, context.tenant),
             handoffs=list(self._handoffs.of_session(session_id, context.tenant)),
-            unanswered=bool(self._store.unanswered(session_id, context.tenant)),
+            unanswered=self._store.is_waiting(session_id, context.tenant),
         )
 
     def _send(
@@ -143,13 +142,12 @@ class Dialogue:
 
         `fresh` has just been received, so nothing can be known about it.
         """
-        numbers = self._store.unanswered(session_id, context.tenant)
-        for number in numbers:
+        waiting = self._store.waiting(session_id, context.tenant)
+        for number, talk in waiting:
             memory = {} if number == fresh else self._agent.recall(context.tenant, session_id)
-            talk = self._store.talk(session_id, context.tenant, until=number)
             turn = Turn(context, session_id, talk, settings, number, signals if number == fresh else {})
             events = self._turn(turn, number, memory.get("replied") or {})
-            if number == numbers[-1]:
+            if number == waiting[-1][0]:
                 yield from events
             else:
                 for _ in events:
@@ -200,7 +198,8 @@ class Dialogue:
             gap = "\n\n" if turn.said else ""
             if gap:
                 yield ChatEvent(DeltaEvent(text=gap))
-            yield from self._agent.stream(replace(turn, is_failing=True, said=[*turn.said, gap], learned=Memory()))
+            fresh = replace(turn, learned=Memory(), cancelled=threading.Event())
+            yield from self._agent.stream(replace(fresh, is_failing=True, said=[*turn.said, gap]))
 
     @contextmanager
     def _claim(self, session_id: str, context: Context) -> Iterator[None]:

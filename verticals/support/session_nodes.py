@@ -78,7 +78,7 @@ class SessionNodes:
             turn.did = f"could not {proposal.tool}: {error.rule}"
             self._hand_over(state, runtime, reason="failed", words=f"{sorry(error)} {HANDED_OFF}")
             return {}
-        runtime.stream_writer(ChatEvent(ActionEvent(action=action)))
+        runtime.context.emit(ChatEvent(ActionEvent(action=action)))
         if action.status == ActionStatus.FAILED:
             turn.did = f"could not {action.words}: {action.outcome}"
             self._hand_over(state, runtime, reason="failed", words=f"{action.outcome} {HANDED_OFF}")
@@ -147,7 +147,7 @@ class SessionNodes:
         where = (turn.conversation_id, turn.number)
         handoff = self._desks.handoffs.open(*where, state["window"], turn.context, reason=reason, brief=brief)
         say(runtime, words)
-        runtime.stream_writer(ChatEvent(HandoffEvent(handoff=handoff)))
+        runtime.context.emit(ChatEvent(HandoffEvent(handoff=handoff)))
         turn.answered = False
         turn.learned |= {"declines": 0, "pending": None, "tried": []}
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 import uuid
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 
-from sqlalchemy import Select, func, select, update
+from sqlalchemy import Select, Table, exists, func, insert, select, update
 from sqlalchemy.orm import Session as Database
 from sqlalchemy.orm import sessionmaker
 
@@ -21,6 +21,9 @@ from verticals.support.schemas import ListSessionsRequest, Message, Session, Ses
 from verticals.support.schemas import Source as SourceSchema
 from verticals.support.tables import HandoffRow, MessageRow, SessionRow
 
+# By columns, not objects, where the first word of an answer waits for it.
+_SESSIONS, _MESSAGES = cast(Table, SessionRow.__table__), cast(Table, MessageRow.__table__)
+_SESSION, _MESSAGE = _SESSIONS.c, _MESSAGES.c
 _READ_BACK = 16  # messages that can hold the last five turns
 
 
@@ -107,11 +110,11 @@ class SessionStore:
                 self._memory.note(owner, session=db, session_id=session_id, turn=number, text=content, said_at=now)
             return SessionState(row.state), number
 
-    def unanswered(self, session_id: str, tenant: str) -> list[int]:
-        """Numbers of the messages that want an answer, oldest first."""
-        mine = (MessageRow.tenant == tenant, MessageRow.session_id == session_id, MessageRow.wants_answer)
+    def is_waiting(self, session_id: str, tenant: str) -> bool:
+        """Whether a message wants an answer."""
+        mine = (_MESSAGE.tenant == tenant, _MESSAGE.session_id == session_id, _MESSAGE.wants_answer)
         with self._sessions() as db:
-            return list(db.scalars(select(MessageRow.number).where(*mine).order_by(MessageRow.number)))
+            return bool(db.scalar(select(exists().where(*mine))))
 
     def answer(
         self,
@@ -154,13 +157,20 @@ class SessionStore:
             rows = db.scalars(select(MessageRow).where(*mine).order_by(MessageRow.number))
             return [to_message(row) for row in rows]
 
-    def talk(self, session_id: str, tenant: str, *, until: int) -> list[Message]:
-        """The last messages up to a number, as a conversation; what a person said is the assistant's."""
-        mine = (MessageRow.tenant == tenant, MessageRow.session_id == session_id, MessageRow.number <= until)
-        query = select(MessageRow.role, MessageRow.content).where(*mine).order_by(MessageRow.number.desc())
+    def waiting(self, session_id: str, tenant: str) -> list[tuple[int, list[Message]]]:
+        """Each message that wants an answer, oldest first, and the talk up to it; a person speaks as the assistant."""
+        mine = (_MESSAGE.tenant == tenant, _MESSAGE.session_id == session_id)
+        numbers = select(_MESSAGE.number).where(*mine, _MESSAGE.wants_answer).order_by(_MESSAGE.number)
+        talk = select(_MESSAGE.role, _MESSAGE.content).where(*mine).order_by(_MESSAGE.number.desc()).limit(_READ_BACK)
         with self._sessions() as db:
-            found = db.execute(query.limit(_READ_BACK)).all()[::-1]
-        return [Message(role="user" if role == "customer" else "assistant", content=text) for role, text in found]
+            return [
+                (number, [_said(*row) for row in db.execute(talk.where(_MESSAGE.number <= number)).all()[::-1]])
+                for number in db.scalars(numbers).all()
+            ]
+
+
+def _said(role: str, content: str) -> Message:
+    return Message(role="user" if role == "customer" else "assistant", content=content)
 
 
 def find_session(db: Database, session_id: str, context: Context) -> SessionRow:
@@ -186,25 +196,23 @@ def add_message(
     action_id: str | None = None,
 ) -> int:
     """Append to a session in the caller's transaction; the message's number, from 1."""
-    now = datetime.now(UTC)
-    mine = (SessionRow.tenant == row.tenant, SessionRow.session_id == row.session_id)
-    raised = update(SessionRow).where(*mine).values(num_messages=SessionRow.num_messages + 1, updated_at=now)
-    number = db.execute(raised.returning(SessionRow.num_messages)).scalar_one()  # holds the row until the commit
-    db.add(
-        MessageRow(
-            tenant=row.tenant,
-            session_id=row.session_id,
-            number=number,
-            role=role,
-            content=content,
-            sources=list(sources),
-            wants_answer=wants_answer,
-            action_id=action_id,
-            understood=None,
-            failures=0,
-            created_at=now,
-        )
-    )
+    now, mine = datetime.now(UTC), (_SESSION.tenant == row.tenant, _SESSION.session_id == row.session_id)
+    raised = update(_SESSIONS).where(*mine).values(num_messages=_SESSION.num_messages + 1, updated_at=now)
+    number = db.execute(raised.returning(_SESSION.num_messages)).scalar_one()  # holds the row until the commit
+    message = {
+        "tenant": row.tenant,
+        "session_id": row.session_id,
+        "number": number,
+        "role": role,
+        "content": content,
+        "sources": list(sources),
+        "wants_answer": wants_answer,
+        "action_id": action_id,
+        "understood": None,
+        "failures": 0,
+        "created_at": now,
+    }
+    db.execute(insert(_MESSAGES), message)
     return int(number)
 
 

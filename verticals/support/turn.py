@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, TypedDict
 
@@ -70,6 +70,10 @@ class State(Memory, total=False):
     recalled: Annotated[list[Recollection], UntrackedValue]
 
 
+def _unheard(event: ChatEvent) -> None:
+    """Nobody listens yet."""
+
+
 @dataclass
 class Turn:
     """One call: who asks, what, with which settings; what was said so far; whether anyone still listens."""
@@ -89,6 +93,7 @@ class Turn:
     did: str = ""  # in words for a person who takes over
     answered: bool = True  # false: nothing was known, it was refused, or a person takes over
     cancelled: threading.Event = field(default_factory=threading.Event)
+    emit: Callable[[ChatEvent], None] = field(default=_unheard)  # to whoever listens; set by who runs the graph
 
 
 @dataclass(frozen=True)
@@ -124,7 +129,7 @@ def say(runtime: Runtime[Turn], text: str) -> None:
     """Stream a piece of the answer; fixed sentences in the customer's language."""
     text = for_customer(text, [m.content for m in runtime.context.messages if m.role == "user"])
     runtime.context.said.append(text)
-    runtime.stream_writer(ChatEvent(DeltaEvent(text=text)))
+    runtime.context.emit(ChatEvent(DeltaEvent(text=text)))
 
 
 def say_kindly(runtime: Runtime[Turn], state: State) -> None:
@@ -142,7 +147,7 @@ def show_sources(runtime: Runtime[Turn], state: State) -> None:
     """Stream what the answer may cite, and what was searched for."""
     shown = SourcesEvent(sources=to_sources(state["hits"]), query=state["query"])
     runtime.context.shown = shown
-    runtime.stream_writer(ChatEvent(shown))
+    runtime.context.emit(ChatEvent(shown))
 
 
 def cite(runtime: Runtime[Turn], hits: Sequence[Hit], evidence: Evidence) -> None:
@@ -150,11 +155,11 @@ def cite(runtime: Runtime[Turn], hits: Sequence[Hit], evidence: Evidence) -> Non
     passage_id, (start, end) = hits[evidence.source].passage_id, evidence.span
     citation = CitationEvent(number=evidence.source + 1, passage_id=passage_id, start=start, end=end)
     runtime.context.citations.append(citation)
-    runtime.stream_writer(ChatEvent(citation))
+    runtime.context.emit(ChatEvent(citation))
 
 
 def show_memory(runtime: Runtime[Turn], recalled: Sequence[Recollection]) -> None:
     """Stream what is remembered, if anything."""
     if recalled:
         items = [MemoryItem(**vars(kept)) for kept in recalled]
-        runtime.stream_writer(ChatEvent(MemoryEvent(memories=items)))
+        runtime.context.emit(ChatEvent(MemoryEvent(memories=items)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -117,7 +118,7 @@ def test_every_change_leaves_one_audit_row_without_patient_data(desk: Any, ct: b
     desk.call("export_report", report_id=report.report_id, format="text")
 
     kinds = [d.kind for d in desk.recorder.decisions]
-    told = repr(desk.recorder.decisions)
+    told = re.sub("[0-9a-f]{32,}", "", repr(desk.recorder.decisions))  # a hash may hold any four digits
     assert kinds == ["medical.ingest", "medical.edit", "medical.sign", "medical.addendum", "medical.export"]
     assert [d.subject for d in desk.recorder.decisions] == [study.study_id] + [report.report_id] * 4
     assert all(len(d.input_sha256) == 64 for d in desk.recorder.decisions)

@@ -10,11 +10,11 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import ColumnElement, CursorResult, delete, select
+from sqlalchemy import ColumnElement, CursorResult, Table, delete, insert, select
 from sqlalchemy.orm import Session, sessionmaker
 
 from retrieval.embed import Embedder
@@ -67,7 +67,8 @@ class CustomerMemory:
 
     def note(self, owner: Owner, *, session: Session, session_id: str, turn: int, text: str, said_at: datetime) -> None:
         """Keep a message for later reading, in the caller's open transaction: nothing is lost if we stop now."""
-        session.add(UnreadTurnRow(session_id=session_id, turn=turn, text=text, said_at=said_at, **vars(owner)))
+        noted = {"session_id": session_id, "turn": turn, "text": text, "said_at": said_at, **vars(owner)}
+        session.execute(insert(cast(Table, UnreadTurnRow.__table__)), noted)
 
     def digest(self, owner: Owner | None = None) -> int:
         """Read what was noted, of one customer or of all, the oldest first. Doing it twice changes nothing.
@@ -165,20 +166,17 @@ class CustomerMemory:
         """
         at = at or datetime.now(UTC)
         with self._sessions() as session:
-            facts = [row for row in session.scalars(select(FactRow).where(*_owned(FactRow, owner))) if _holds(row, at)]
-            episodes = session.scalars(select(EpisodeRow).where(*_owned(EpisodeRow, owner))).all()
-        always = [_recollection(row) for row in facts if BY_NAME[row.attribute].always]
-        candidates: list[_Kept] = [row for row in facts if not BY_NAME[row.attribute].always]
-        candidates += [row for row in episodes if row.ended_at <= at]
-        candidates = [row for row in candidates if row.embedder == self._embedder.name]
+            held = [kept for kept in _all(session, owner) if _holds(kept.memory, at)]
+        always = [kept.memory for kept in held if _always(kept.memory)]
+        candidates = [k for k in held if not _always(k.memory) and k.embedder == self._embedder.name]
         if not candidates:
             return always
         query_D = self._embedder.embed_query(query) if query_D is None else query_D
-        cosines = np.stack([_unpack(row.vector) for row in candidates]) @ query_D
-        ages = np.array([(at - _since(row)) / HALF_LIFE for row in candidates])
+        cosines = np.stack([np.frombuffer(kept.vector, "<f4") for kept in candidates]) @ query_D
+        ages = np.array([(at - kept.memory.valid_from) / HALF_LIFE for kept in candidates])
         scores = cosines * (_FLOOR + (1 - _FLOOR) * 0.5**ages)
         best = [i for i in np.argsort(-scores, kind="stable") if cosines[i] >= related][:k]
-        return always + [_recollection(candidates[i]) for i in best]
+        return always + [candidates[i].memory for i in best]
 
     # --- for the customer ---------------------------------------------------------------------------------------------
 
@@ -186,11 +184,8 @@ class CustomerMemory:
         """All that is kept of a customer, facts that no longer hold too, the oldest first."""
         self.digest(owner)  # what is still unread is theirs too
         with self._sessions() as session:
-            rows = [
-                *session.scalars(select(FactRow).where(*_owned(FactRow, owner))),
-                *session.scalars(select(EpisodeRow).where(*_owned(EpisodeRow, owner))),
-            ]
-        return sorted((_recollection(row) for row in rows), key=lambda memory: memory.valid_from)
+            memories = [kept.memory for kept in _all(session, owner)]
+        return sorted(memories, key=lambda memory: memory.valid_from)
 
     def forget(self, owner: Owner, *, memory_id: str | None = None) -> int:
         """Remove one memory, or all of a customer's with what was not read yet; how many memories went."""
@@ -206,7 +201,32 @@ class CustomerMemory:
         return sum(gone)
 
 
-_Kept = FactRow | EpisodeRow
+class _Kept(NamedTuple):
+    memory: Recollection
+    embedder: str
+    vector: bytes
+
+
+def _all(session: Session, owner: Owner) -> list[_Kept]:
+    """Everything that is kept of a customer. By columns, not objects: the first word of an answer waits for it."""
+    fact, episode = FactRow.__table__.c, EpisodeRow.__table__.c
+    times, vector = (fact.valid_from, fact.valid_to), (fact.embedder, fact.vector)
+    said = select(fact.attribute, fact.value, fact.text, fact.session_id, fact.turn, *times, fact.fact_id, *vector)
+    ended = select(episode.text, episode.session_id, episode.ended_at, episode.embedder, episode.vector)
+    facts = session.execute(said.where(*_owned(FactRow, owner)))
+    episodes = session.execute(ended.where(*_owned(EpisodeRow, owner)))
+    return [_Kept(Recollection(*row[:8]), row.embedder, row.vector) for row in facts] + [
+        _Kept(
+            Recollection("episode", row.text, row.text, row.session_id, None, row.ended_at, None, row.session_id),
+            row.embedder,
+            row.vector,
+        )
+        for row in episodes
+    ]
+
+
+def _always(memory: Recollection) -> bool:
+    return memory.attribute != "episode" and BY_NAME[memory.attribute].always
 
 
 def _owned(table: type[Base], owner: Owner) -> tuple[ColumnElement[bool], ...]:
@@ -219,24 +239,9 @@ def _same_turn(row: UnreadTurnRow) -> tuple[ColumnElement[bool], ...]:
     return (table.tenant == row.tenant, table.session_id == row.session_id, table.turn == row.turn)
 
 
-def _holds(row: FactRow, at: datetime) -> bool:
-    return row.valid_from <= at and (row.valid_to is None or at < row.valid_to)
-
-
-def _since(row: _Kept) -> datetime:
-    return row.valid_from if isinstance(row, FactRow) else row.ended_at
-
-
-def _recollection(row: _Kept) -> Recollection:
-    if isinstance(row, EpisodeRow):
-        return Recollection("episode", row.text, row.text, row.session_id, None, row.ended_at, None, row.session_id)
-    times = (row.valid_from, row.valid_to)
-    return Recollection(row.attribute, row.value, row.text, row.session_id, row.turn, *times, row.fact_id)
+def _holds(memory: FactRow | Recollection, at: datetime) -> bool:
+    return memory.valid_from <= at and (memory.valid_to is None or at < memory.valid_to)
 
 
 def _pack(vector: NDArray[np.float32]) -> bytes:
     return vector.astype("<f4").tobytes()
-
-
-def _unpack(vector: bytes) -> NDArray[np.float32]:
-    return np.frombuffer(vector, "<f4")
