@@ -109,7 +109,10 @@ def facts(rows: Sequence[tuple[str, str]]) -> None:
 
 @dataclass(frozen=True)
 class IntervalRow:
-    """A figure with its 95 % interval. `domain` is what the left and the right edge of its picture mean."""
+    """A figure with its 95 % interval. `domain` is what the left and the right edge of its picture mean.
+
+    `form` is how the three numbers are written, as a format specification.
+    """
 
     name: str
     value: float
@@ -121,6 +124,7 @@ class IntervalRow:
     note: str = ""
     verdict: str = ""
     tone: charts.Tone | None = None
+    form: str = ".4g"
 
 
 def intervals(rows: Sequence[IntervalRow]) -> None:
@@ -137,9 +141,10 @@ def intervals(rows: Sequence[IntervalRow]) -> None:
             domain=row.domain,
             palette=colours,
         )
+        value, low, high = (format(number, row.form) for number in (row.value, row.low, row.high))
         lines.append(
             f'<tr><td class="name">{escape(row.name)}<small>{escape(row.note)}</small></td>'
-            f'<td class="figure">{row.value:.4g}<small>{row.low:.4g} – {row.high:.4g}</small></td><td>{picture}</td>'
+            f'<td class="figure">{value}<small>{low} – {high}</small></td><td>{picture}</td>'
             + (
                 f'<td class="verdict" style="color:{_tint(colours, row.tone)}">{escape(row.verdict)}</td>'
                 if row.verdict

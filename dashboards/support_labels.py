@@ -94,6 +94,7 @@ TABLE: Mapping[str, tuple[str, str]] = {
     "support.upload_send": ("Upload", "上传"),
     "support.file": ("Markdown, HTML, PDF, DOCX, or questions and answers as CSV or JSON", "Markdown、HTML、PDF、DOCX，或 CSV、JSON 格式的问答"),
     "support.duplicate": ("{doc_id} says nearly the same as {kept} and was left out.", "{doc_id} 与 {kept} 几乎相同，未添加。"),
+    "document.choose": ("Choose an article", "选择文章"),
     "document.remove": ("Remove an article", "删除文章"),
     "document.remove_send": ("Remove", "删除"),
     "document.sure": ("It is never found again. Remove it?", "删除后将无法再找到。确定删除？"),

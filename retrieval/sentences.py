@@ -86,7 +86,8 @@ def _join(items: Sequence[str], *, lead: str = "") -> str:
     """A list as one sentence, with the marks of its language."""
     if re.search(f"[{_HAN}]", f"{lead}{items[0]}"):
         return f"{lead.removesuffix(':').removesuffix('：')}：{'；'.join(items)}。" if lead else f"{'；'.join(items)}。"
-    return f"{lead} {'; '.join(items)}.".strip()
+    text = f"{lead} {'; '.join(items)}".strip()
+    return text if text.endswith(".") else f"{text}."  # "1 p.m."
 
 
 def _row(header: Sequence[str], cells: Sequence[str]) -> str:

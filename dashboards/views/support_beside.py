@@ -11,15 +11,18 @@ from dashboards import parts
 from dashboards.i18n import Labels
 from dashboards.views import support_understood
 from dashboards.views.support_desk import action_card
-from dashboards.views.support_parts import citations, escaped, source_card
+from dashboards.views.support_parts import citations, escaped, source_card, tabs
 from service.client import TriviumClient
 from verticals.support.schemas import CustomerRequest, ForgetMemoryRequest, SessionHistory, Source
 
 
 def render(speaker: TriviumClient, labels: Labels, history: SessionHistory | None, customer: str | None) -> Any:
-    """Draw the tabs; returns the place of the sources, which a streamed answer fills."""
+    """Draw the tabs; returns the place of the sources, which a streamed answer fills.
+
+    As a fragment: opening a tab runs this again, and would cut a streaming answer if it ran the whole page.
+    """
     names = ("sources", "understood", "memory", "actions", "trace")
-    found, understood, memory, actions, trace = st.tabs([labels(f"support.{name}") for name in names])
+    found, understood, memory, actions, trace = tabs(labels, "support", names)
     answers = [one for one in history.messages if one.role == "assistant"] if history else []
     with found:
         place = st.empty()

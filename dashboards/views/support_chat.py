@@ -57,7 +57,7 @@ def render(client: TriviumClient, labels: Labels) -> None:
         with st.container(horizontal=True):
             _actions(speaker, labels, history)
     with right:
-        beside = support_beside.render(speaker, labels, history, customer)
+        beside = st.fragment(support_beside.render)(speaker, labels, history, customer)
     with log:
         _messages(speaker, labels, history, empty=not asked)
         if asked:
@@ -66,13 +66,20 @@ def render(client: TriviumClient, labels: Labels) -> None:
 
 def _who(labels: Labels) -> str | None:
     left, _ = st.columns([2, 3])
+    options = ("", *CUSTOMERS)  # not None, which a select box shows as "nothing chosen"
+    key = f"support.customer.{labels.language}"  # a select box keeps the words that it was chosen by
+
+    def remember() -> None:
+        st.session_state["support.customer"] = st.session_state[key]
+        _forget_session()
+
     chosen = left.selectbox(
         labels("support.who"),
-        ["", *CUSTOMERS],  # not None, which a select box shows as "nothing chosen"
+        options,
+        index=options.index(st.session_state.get("support.customer", "")),
         format_func=lambda one: one or labels("support.visitor"),
-        key="support.customer",
-        on_change=_forget_session,
-        persist_state="session",
+        key=key,
+        on_change=remember,
     )
     return chosen or None
 

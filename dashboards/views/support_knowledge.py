@@ -11,7 +11,7 @@ import streamlit as st
 
 from dashboards import parts
 from dashboards.i18n import Labels
-from dashboards.views.support_parts import escaped
+from dashboards.views.support_parts import escaped, under
 from service.client import TriviumClient, UploadedFile
 from verticals.support.schemas import (
     DeleteDocumentRequest,
@@ -73,7 +73,7 @@ def _hit(labels: Labels, hit: Source, words: Sequence[str]) -> None:
     """A passage and why it ranked: its scores and the words of the query that it holds."""
     matched = [word for word in words if highlighted(f"{hit.heading} {hit.text}", [word]).count(":orange-background[")]
     with st.container(border=True, gap="xsmall"):
-        st.markdown(f":primary-badge[{hit.number}] **{escaped(hit.title)}** — {escaped(hit.heading)}")
+        st.markdown(f":primary-badge[{hit.number}] **{escaped(hit.title)}**{under(hit)}")
         names = ", ".join(matched) or "–"
         st.caption(
             f"{labels('support.score')} {hit.score:.4f} · {labels('support.similarity')} {hit.similarity:.2f} · "
@@ -118,7 +118,9 @@ def _documents(client: TriviumClient, labels: Labels) -> None:
 
 def _remove(client: TriviumClient, labels: Labels, ids: Sequence[str]) -> None:
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        doc_id = st.selectbox(labels("document.remove"), ids, index=None, key="support.remove")
+        doc_id = st.selectbox(
+            labels("document.remove"), ids, index=None, placeholder=labels("document.choose"), key="support.remove"
+        )
         with st.popover(labels("document.remove_send"), disabled=doc_id is None):
             st.markdown(labels("document.sure"))
             if st.button(labels("document.yes"), type="primary") and doc_id is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import streamlit as st
@@ -14,6 +14,18 @@ from verticals.support.schemas import SessionMessage, Source, Ticket, TicketPrio
 
 PRIORITY: dict[TicketPriority, parts.Colour] = {TicketPriority.HIGH: "orange", TicketPriority.URGENT: "red"}
 _ICONS = {"customer": ":material/person:", "assistant": ":material/hub:", "person": ":material/support_agent:"}
+
+
+def tabs(labels: Labels, group: str, names: Sequence[str]) -> Sequence[Any]:
+    """Tabs of the labels `group.name`; the open one stays open in another language, where all are new to Streamlit."""
+    shown = {labels(f"{group}.{name}"): name for name in names}
+    kept, key = f"{group}.tab", f"{group}.tab.{labels.language}"
+
+    def remember() -> None:
+        st.session_state[kept] = shown[st.session_state[key]]
+
+    opened = labels(f"{group}.{st.session_state.get(kept, names[0])}")
+    return st.tabs(list(shown), default=opened, key=key, on_change=remember)
 
 
 def message(labels: Labels, one: SessionMessage) -> None:
@@ -28,12 +40,16 @@ def source_card(labels: Labels, source: Source, *, used: bool) -> None:
     """A passage with its number, similarity and text."""
     with st.container(border=True, gap="xsmall"):
         number = f":{'primary' if used else 'gray'}-badge[{source.number}]"
-        heading = f" — {escaped(source.heading)}" if source.heading and source.heading != source.title else ""
-        st.markdown(f"{number} **{escaped(source.title)}**{heading}")
+        st.markdown(f"{number} **{escaped(source.title)}**{under(source)}")
         state = labels("support.cited") if used else labels("support.not_cited")
         st.caption(f"{labels('support.similarity')} {source.similarity:.2f} · {state}")
         with st.expander(labels("support.passage"), type="compact"):
             st.markdown(escaped(source.text))
+
+
+def under(source: Source) -> str:
+    """What follows a passage's title: its heading, unless that says nothing more."""
+    return f" — {escaped(source.heading)}" if source.heading not in ("", source.title) else ""
 
 
 def ticket_card(labels: Labels, ticket: Ticket) -> None:

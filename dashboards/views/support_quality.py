@@ -27,7 +27,7 @@ def render(client: TriviumClient, labels: Labels) -> None:
         [
             parts.IntervalRow(
                 labels(f"quality.{name}"), share.share, share.low, share.high, (0.0, 1.0),
-                note=labels("quality.of", count=share.count, total=share.total),
+                note=labels("quality.of", count=share.count, total=share.total), form=".0%",
             )
             for name, share in shares.items()
             if share.share is not None

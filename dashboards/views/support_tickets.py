@@ -92,7 +92,7 @@ def _choice(labels: Labels, name: str, options: list[Any], value: Any, *, key: s
         options,
         index=options.index(value),
         format_func=lambda one: labels(f"{table}.{one}"),
-        key=f"{key}.{name}",
+        key=f"{key}.{name}.{labels.language}",  # a select box keeps the words that it was chosen by
     )
 
 

@@ -116,6 +116,17 @@ def test_a_ticket_is_corrected(own_api: Api) -> None:
     assert "**A better subject**" in texts(press(page, "Save"))
 
 
+def test_in_another_language_the_same_customer_speaks(api: Api) -> None:
+    page = open_page("support", api)
+    field(page.selectbox, "Who speaks").set_value("C-1002")
+    page = run(page)
+
+    assert page.kwargs is not None
+    page.kwargs["language"] = "zh"
+    who = field(run(page).selectbox, "发言者")
+    assert (who.value, who.options[0]) == ("C-1002", "未知访客")
+
+
 def test_a_query_shows_which_words_match(api: Api) -> None:
     page = _open("knowledge", api)
     field(page.text_input, "Search the knowledge base").input("refund of parcels")

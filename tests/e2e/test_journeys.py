@@ -78,6 +78,19 @@ def test_a_customer_gets_a_cited_answer_with_its_sources_beside_it(kit_up: Runni
     find(browser, "cited")
 
 
+def test_another_language_translates_who_speaks_and_keeps_the_open_tab(kit_up: Running, browser: Chrome) -> None:
+    browser.get(f"{kit_up.page_url}/support")
+    settle(browser)
+    press(browser, "Trace")
+    press(browser, "中文")
+    find(browser, "发言者")
+
+    chosen = browser.find_element(By.CSS_SELECTOR, "[data-testid='stSelectbox'] input").get_attribute("value")
+    opened = browser.find_element(By.CSS_SELECTOR, "[role='tab'][aria-selected='true']").text
+    press(browser, "English")
+    assert (chosen, opened) == ("未知访客", "轨迹")
+
+
 def test_the_home_page_says_what_works_and_the_evaluation_page_what_to_run(kit_up: Running, browser: Chrome) -> None:
     browser.get(kit_up.page_url)
     settle(browser)

@@ -24,6 +24,12 @@ LINES = st.lists(
 )
 
 
+def test_a_row_that_ends_in_an_abbreviation_has_one_full_stop() -> None:
+    (row,) = split_sentences("| Service | Order by |\n|---|---|\n| Express | 1 p.m. |")
+
+    assert row.text == "Service: Express; Order by: 1 p.m."
+
+
 def test_a_passage_is_read_as_sentences_lists_with_their_lead_and_rows_with_their_columns() -> None:
     assert [sentence.text for sentence in split_sentences(PASSAGE)] == [
         "Call us, e.g. at 9 a.m. on weekdays.",

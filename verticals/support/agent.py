@@ -11,9 +11,10 @@
                                                      └─ unknown again ──> give_up     each, at last ──> finish
     broke off twice ──> fail
 
-Nodes write `ChatEvent`s to the stream as they go; `turn.py` says what they share; those that only a session has are in
-`session_nodes.py`. `open_ticket` has an effect: it may run twice and has it once, keyed by the conversation. A chat
-without a session has no memory and no customer: it plans nothing, and a wish for a person opens a ticket.
+Nodes write `ChatEvent`s to the stream as they go; `turn.py` says what they share, `routing.py` which comes next; those
+that only a session has are in `session_nodes.py`. `open_ticket` has an effect: it may run twice and has it once, keyed
+by the conversation. A chat without a session has no memory and no customer: it plans nothing, and a wish for a person
+opens a ticket.
 """
 
 from __future__ import annotations
