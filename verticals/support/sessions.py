@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, cast
 
-from sqlalchemy import Select, Table, exists, func, insert, select, update
+from sqlalchemy import Row, Select, Table, exists, func, insert, select, update
 from sqlalchemy.orm import Session as Database
 from sqlalchemy.orm import sessionmaker
 
@@ -98,17 +98,18 @@ class SessionStore:
             Conflict: the session is closed.
         """
         with self._sessions.begin() as db:
-            row = find_session(db, session_id, context)
-            if row.customer != context.customer:
+            mine = (_SESSION.tenant == context.tenant, _SESSION.session_id == session_id)
+            row = db.execute(select(_SESSIONS).where(*mine)).one_or_none()
+            if row is None or row.customer != context.customer:
                 raise _no_session(session_id)
-            if row.state == SessionState.CLOSED:
+            state = SessionState(row.state)
+            if state == SessionState.CLOSED:
                 raise Conflict("the session is closed", field="session_id", remedy="Begin a new one.")
-            is_bots = row.state == SessionState.BOT
-            number = add_message(db, row, role="customer", content=content, wants_answer=is_bots)
-            if self._memory is not None and row.customer is not None:
-                owner, now = Owner(row.tenant, row.customer), datetime.now(UTC)
+            number = add_message(db, row, role="customer", content=content, wants_answer=state == SessionState.BOT)
+            if self._memory is not None and context.customer is not None:
+                owner, now = Owner(context.tenant, context.customer), datetime.now(UTC)
                 self._memory.note(owner, session=db, session_id=session_id, turn=number, text=content, said_at=now)
-            return SessionState(row.state), number
+            return state, number
 
     def is_waiting(self, session_id: str, tenant: str) -> bool:
         """Whether a message wants an answer."""
@@ -187,7 +188,7 @@ def find_session(db: Database, session_id: str, context: Context) -> SessionRow:
 
 def add_message(
     db: Database,
-    row: SessionRow,
+    row: SessionRow | Row[*tuple[Any, ...]],
     *,
     role: str,
     content: str,

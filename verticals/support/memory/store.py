@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import ColumnElement, CursorResult, Table, delete, insert, select
+from sqlalchemy import ColumnElement, CursorResult, Select, Table, bindparam, delete, insert, select
 from sqlalchemy.orm import Session, sessionmaker
 
 from retrieval.embed import Embedder
@@ -209,12 +209,7 @@ class _Kept(NamedTuple):
 
 def _all(session: Session, owner: Owner) -> list[_Kept]:
     """Everything that is kept of a customer. By columns, not objects: the first word of an answer waits for it."""
-    fact, episode = FactRow.__table__.c, EpisodeRow.__table__.c
-    times, vector = (fact.valid_from, fact.valid_to), (fact.embedder, fact.vector)
-    said = select(fact.attribute, fact.value, fact.text, fact.session_id, fact.turn, *times, fact.fact_id, *vector)
-    ended = select(episode.text, episode.session_id, episode.ended_at, episode.embedder, episode.vector)
-    facts = session.execute(said.where(*_owned(FactRow, owner)))
-    episodes = session.execute(ended.where(*_owned(EpisodeRow, owner)))
+    facts, episodes = session.execute(_FACTS, vars(owner)), session.execute(_EPISODES, vars(owner))
     return [_Kept(Recollection(*row[:8]), row.embedder, row.vector) for row in facts] + [
         _Kept(
             Recollection("episode", row.text, row.text, row.session_id, None, row.ended_at, None, row.session_id),
@@ -223,6 +218,20 @@ def _all(session: Session, owner: Owner) -> list[_Kept]:
         )
         for row in episodes
     ]
+
+
+def _of_owner(table: type[Base], *names: str) -> Select[Any]:
+    columns = table.__table__.c
+    owned = (columns.tenant == bindparam("tenant"), columns.customer == bindparam("customer"))
+    return select(*(columns[name] for name in names)).where(*owned)
+
+
+_FACTS = _of_owner(
+    FactRow,
+    *("attribute", "value", "text", "session_id", "turn", "valid_from", "valid_to", "fact_id"),  # of a Recollection
+    *("embedder", "vector"),
+)
+_EPISODES = _of_owner(EpisodeRow, "text", "session_id", "ended_at", "embedder", "vector")
 
 
 def _always(memory: Recollection) -> bool:
