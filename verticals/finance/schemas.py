@@ -13,6 +13,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
 from verticals.contract import UploadedFile
+from verticals.finance.overrides import Override
 from verticals.finance.vocabulary import FEATURE_LABELS as FEATURE_LABELS
 from verticals.finance.vocabulary import LABELS as LABELS
 from verticals.finance.vocabulary import (
@@ -138,6 +139,7 @@ class Policy(BaseModel):
     cost_review: float
     rule: str
     source: str
+    overrides: list[Override] = []
 
 
 class ChallengerScore(BaseModel):
@@ -172,6 +174,9 @@ class ScoreResponse(BaseModel):
     reason_profile: str = Field(description="Version of the reason texts.")
     decision: Decision
     refer_because: list[str] = Field(description="Why a person must decide, beside the score; empty if nothing does.")
+    declined_because: list[str] = Field(
+        default=[], description="Overrides of the policy that decline: the first reasons of the decision, if it stands."
+    )
     policy: Policy
     challenger: ChallengerScore | None = Field(description="null when no challenger is registered.")
     model_version: str

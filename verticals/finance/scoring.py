@@ -15,6 +15,7 @@ from verticals.contract import ModelCard, ModelRegistry, Unavailable
 from verticals.finance import policy, schemas
 from verticals.finance.challenger import Challenger
 from verticals.finance.data import DATA_NOTE
+from verticals.finance.overrides import applied
 from verticals.finance.reasons import PROFILE, bin_text, principal_reasons
 from verticals.finance.scorecard import Scorecard
 
@@ -92,6 +93,7 @@ class Assessment:
     woe: NDArray[np.float64]
     reasons: list[schemas.Reason]
     refer_because: list[str]
+    declined_because: list[str]
     decision: schemas.Decision
     challenger_prob_default: float | None
 
@@ -112,7 +114,9 @@ def assess(models: Models, applications: Sequence[tuple[str, schemas.Application
     assessments = []
     for n, (application_id, _) in enumerate(applications):
         values = {name: column[n] for name, column in columns.items()}
-        doubts = refer_because(card, values)
+        overrides = applied(models.policy.overrides, values)
+        doubts = refer_because(card, values) + [o.reason for o in overrides if o.decision == "refer"]
+        declined = [o.reason for o in overrides if o.decision == "decline"]
         points_exact = float(scores.points[n])
         assessments.append(
             Assessment(
@@ -126,7 +130,8 @@ def assess(models: Models, applications: Sequence[tuple[str, schemas.Application
                 woe=scores.woe[n],
                 reasons=principal_reasons(scores.contributions[n], values),
                 refer_because=doubts,
-                decision=policy.decide(round(points_exact), models.policy, doubts),
+                declined_because=declined,
+                decision=policy.decide(round(points_exact), models.policy, doubts, declined),
                 challenger_prob_default=None if shadow is None else float(shadow[n]),
             )
         )
@@ -169,6 +174,7 @@ def respond(models: Models, found: Assessment) -> schemas.ScoreResponse:
         reason_profile=PROFILE.version,
         decision=found.decision,
         refer_because=found.refer_because,
+        declined_because=found.declined_because,
         policy=models.policy,
         challenger=challenger,
         model_version=models.version,

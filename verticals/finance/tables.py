@@ -7,6 +7,7 @@ from datetime import datetime
 from sqlalchemy import DateTime, Float, Index, Integer, String
 from sqlalchemy.orm import Mapped, mapped_column
 
+import verticals.finance.policy_tables  # noqa: F401  (registers its tables on the shared metadata)
 from verticals.contract import Base
 
 

@@ -79,7 +79,8 @@ def models(registry: FolderRegistry) -> Models:
 def make_resources(tmp_path: Path) -> Callable[[Any], Resources]:
     """Resources with the given registry and a database on a temporary file; what finance does not use is None."""
     engine = create_engine(f"sqlite:///{tmp_path / 'finance.db'}")
-    FinanceDecision.metadata.create_all(engine, tables=[FinanceDecision.__table__])  # type: ignore[list-item]
+    tables = [t for name, t in FinanceDecision.metadata.tables.items() if name.startswith("finance_")]
+    FinanceDecision.metadata.create_all(engine, tables=tables)
 
     def make(registry: Any) -> Resources:
         nothing: Any = None
