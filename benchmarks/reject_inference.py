@@ -59,7 +59,7 @@ def load_taiwan(folder: Path) -> Applicants:
 def to_indicators(frame: pd.DataFrame) -> Array:
     """One column a tenth of each number or a category, (N, D); a missing value is one more. Labels are not used."""
     columns = []
-    for name in frame:
+    for name in map(str, frame):
         values = frame[name]
         if pd.api.types.is_numeric_dtype(values):
             edges = np.unique(np.quantile(values.dropna(), np.linspace(0, 1, 11)[1:-1]))

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import special, stats
 
 Array = NDArray[np.float64]
 
@@ -71,15 +71,14 @@ class CalibrationLine:
 def calibration_line(default: Array, prob_default: Array) -> CalibrationLine:
     """Logistic regression of the outcome on the predicted logit (Cox 1958).
 
-    All NaN where one class is present, predictions do not vary, or they separate the classes.
+    All NaN where one class is present, or the predictions separate the classes or do not vary: none is finite then.
     """
     logit = _logit(prob_default)
-    if default.sum() in (0, len(default)) or np.ptp(logit) == 0:
+    bad, good = logit[default == 1], logit[default == 0]
+    if not len(bad) or not len(good) or bad.min() >= good.max() or bad.max() <= good.min():
         return CalibrationLine(*[float("nan")] * 4)
     X = np.stack([np.ones_like(logit), logit], axis=1)
-    beta, information = _newton(X, default, beta=np.array([0.0, 1.0]), offset=np.zeros(len(logit)))
-    if np.linalg.cond(information) > 1e14:
-        return CalibrationLine(*[float("nan")] * 4)
+    beta, information = _newton(X, default, offset=np.zeros(len(logit)))
     intercept_se, slope_se = np.sqrt(np.diag(np.linalg.inv(information)))
     return CalibrationLine(float(beta[0]), float(beta[1]), float(intercept_se), float(slope_se))
 
@@ -89,7 +88,7 @@ def calibration_in_the_large(default: Array, prob_default: Array) -> tuple[float
     if default.sum() in (0, len(default)):
         return float("nan"), float("nan")
     X = np.ones((len(default), 1))
-    beta, information = _newton(X, default, beta=np.zeros(1), offset=_logit(prob_default))
+    beta, information = _newton(X, default, offset=_logit(prob_default))
     return float(beta[0]), float(information[0, 0] ** -0.5)
 
 
@@ -103,11 +102,11 @@ def _logit(prob_default: Array) -> Array:
     return np.asarray(np.log(p / (1 - p)))
 
 
-def _newton(X: Array, default: Array, *, beta: Array, offset: Array) -> tuple[Array, Array]:
+def _newton(X: Array, default: Array, *, offset: Array) -> tuple[Array, Array]:
     """(maximum of the logistic likelihood, information there); the likelihood is concave."""
-    information = np.zeros((X.shape[1], X.shape[1]))
+    beta, information = np.zeros(X.shape[1]), np.zeros((X.shape[1], X.shape[1]))
     for _ in range(50):
-        mu = 1 / (1 + np.exp(-(X @ beta + offset)))
+        mu = special.expit(X @ beta + offset)
         weight = np.maximum(mu * (1 - mu), 1e-12)
         information = X.T @ (X * weight[:, None])
         step = np.linalg.solve(information, X.T @ (default - mu))

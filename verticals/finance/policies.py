@@ -123,9 +123,9 @@ class PolicyBook:
                 db.add(row)
                 db.flush()
                 context.record(_decision(row.version, row.sha256, {"step": "store"}), session=db)
+                return _stored(row, active=False)
         except IntegrityError:
             raise taken from None
-        return _stored(row, active=False)
 
     def activate_policy(self, request: ActivateRequest, context: Context) -> StoredPolicy:
         """Bring a version into force, at once.

@@ -102,7 +102,7 @@ def _decisions(points: NDArray[np.int64], policy: schemas.Policy, fields: pd.Dat
     rows = fields.to_dict("records") if fields is not None and policy.overrides else None
     decided = []
     for i, p in enumerate(points.tolist()):
-        overrides = applied(policy.overrides, rows[i]) if rows else []
+        overrides = applied(policy.overrides, {str(k): v for k, v in rows[i].items()}) if rows else []
         refer, decline = ([o.reason for o in overrides if o.decision == d] for d in ("refer", "decline"))
         decided.append(decide(p, policy, refer, decline))
     return np.array(decided, dtype=object)

@@ -93,8 +93,8 @@ def brier_intervals(default: Array, prob_default: Array, *, draws: int = 400, se
     resolution, and once more in each resample. No part but `within` falls below 0.
     """
     n, band_N, rng = len(default), _band_of(prob_default), np.random.default_rng(seed)
-    drawn = [_parts(default, prob_default, band_N, rng.multinomial(n, np.full(n, 1 / n))) for _ in range(draws)]
-    table = np.array([astuple(parts) for parts in drawn])
+    weights = (np.bincount(rng.integers(0, n, n), minlength=n) for _ in range(draws))
+    table = np.array([astuple(_parts(default, prob_default, band_N, weight_N)) for weight_N in weights])
     found = np.array(astuple(brier_parts(default, prob_default)))
     ends = np.percentile(table, [2.5, 97.5], axis=0) - (table.mean(axis=0) - found)
     ends[:, :4] = np.maximum(ends[:, :4], 0)

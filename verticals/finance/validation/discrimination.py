@@ -61,8 +61,8 @@ def ks(default: Array, score: Array, *, seed: int = 0) -> Measured:
     drawn = np.empty(KS_DRAWS)
     for i in range(KS_DRAWS):
         step = np.empty(len(order))
-        step[bad] = rng.multinomial(bads, np.full(bads, 1 / bads)) / bads
-        step[~bad] = -rng.multinomial(goods, np.full(goods, 1 / goods)) / goods
+        step[bad] = np.bincount(rng.integers(0, bads, bads), minlength=bads) / bads
+        step[~bad] = -np.bincount(rng.integers(0, goods, goods), minlength=goods) / goods
         drawn[i] = np.abs(np.cumsum(step)[last_of_tie]).max()
     low, high = np.percentile(drawn, [2.5, 97.5]) - (drawn.mean() - value)
     return Measured(value, max(0.0, float(low)), min(1.0, float(high)))

@@ -79,7 +79,7 @@ def _bins(card: ModelResponse) -> list[Block]:
     blocks: list[Block] = [
         Heading("Fields, bins and weights"),
         Paragraph(
-            "Points are against the average applicant: the score is that applicant's points plus one bin of each field. "
+            "Points are against the average applicant: the score is that applicant's points plus one bin a field. "
             "WoE is ln(share of goods / share of bads); the coefficient is its weight in the logit of default."
         ),
     ]

@@ -61,9 +61,10 @@ def read_sample(file: UploadedFile, scorecard: Scorecard) -> tuple[ScoredSample,
     """
     table = _table(file)
     default = _numbers(table, OUTCOME, "must be 0, 1 or empty", lambda x: np.isin(x, (0, 1)), empty=True)
-    groups = {c.removeprefix(GROUP): _texts(table[c]) for c in table if c.startswith(GROUP)}
+    names = [str(c) for c in table]
+    groups = {c.removeprefix(GROUP): _texts(table[c]) for c in names if c.startswith(GROUP)}
     month = _months(table) if DATE in table else None
-    fields = [c for c in table if c not in (OUTCOME, PROBABILITY, DATE) and not c.startswith(GROUP)]
+    fields = [c for c in names if c not in (OUTCOME, PROBABILITY, DATE) and not c.startswith(GROUP)]
     features = pd.DataFrame({name: _typed(table, name) for name in fields}, index=table.index)
     if PROBABILITY in table:
         prob = _numbers(table, PROBABILITY, "must be above 0 and below 1", lambda x: (x > 0) & (x < 1))
@@ -132,12 +133,20 @@ def _numbers(
 
 
 def _months(table: pd.DataFrame) -> NDArray[np.int64]:
-    parsed = pd.to_datetime(table[DATE], format="%Y-%m-%d", errors="coerce")
-    _refuse(table, DATE, "must be a date as YYYY-MM-DD", np.asarray(parsed.isna()))
-    today = pd.Timestamp(datetime.now(UTC).date())
-    outside = np.asarray((parsed > today) | (parsed < pd.Timestamp(FIRST_DAY)))
+    days = {text: _day(text) for text in set(table[DATE])}
+    parsed = [days[text] for text in table[DATE]]
+    _refuse(table, DATE, "must be a date as YYYY-MM-DD", np.array([day is None for day in parsed]))
+    today = datetime.now(UTC).date()
+    outside = np.array([day is not None and not FIRST_DAY <= day <= today for day in parsed])
     _refuse(table, DATE, f"must be between {FIRST_DAY} and today", outside)
-    return month_number(parsed)
+    return np.array([month_number(day) for day in parsed if day is not None])
+
+
+def _day(text: str) -> date | None:
+    try:
+        return datetime.strptime(text, "%Y-%m-%d").date()
+    except ValueError:
+        return None
 
 
 def _typed(table: pd.DataFrame, name: str) -> Any:

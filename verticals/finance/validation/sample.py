@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import date
 
 import numpy as np
 import pandas as pd
@@ -65,9 +66,9 @@ def split_by_time(sample: ScoredSample, *, share: float = 0.25) -> tuple[ScoredS
     return sample.where(~mask), sample.where(mask)
 
 
-def month_number(dates: pd.Series) -> NDArray[np.int64]:
-    """Months since January 1970 of a series of timestamps without missing values."""
-    return np.asarray((dates.dt.year - 1970) * 12 + dates.dt.month - 1, dtype=np.int64)
+def month_number(day: date) -> int:
+    """Months since January 1970."""
+    return (day.year - 1970) * 12 + day.month - 1
 
 
 def month_label(number: int) -> str:

@@ -45,7 +45,7 @@ def sensitivities(
     s = sample.observed
     points = score(s.features)
     found = []
-    for name in s.features:
+    for name in map(str, s.features):
         unknown = score(s.features.assign(**{name: pd.Series([None] * len(s), dtype=object)}))
         low, high = bootstrap_interval(np.stack([s.default, -points, -unknown], axis=1), _auc_lost, draws=DRAWS)
         lost = metrics.auc(s.default, -points) - metrics.auc(s.default, -unknown)

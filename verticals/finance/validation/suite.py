@@ -142,7 +142,7 @@ def _drift(question: Question) -> Iterator[EvidenceRow]:
             yield _gap("drift", "PSI", "psi-test", "the sample is the development sample and has no dates", of="points")
             return
         before, now = pair
-    shared = [c for c in now.features if c in before.features]
+    shared = [str(c) for c in now.features if c in before.features]
     found = {"points": drift.of_scores(before.points, now.points)}
     found |= {field: drift.of_field(before.features[field], now.features[field]) for field in shared}
     for field, d in found.items():
