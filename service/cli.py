@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,7 +22,7 @@ from service.cli_finance import finance_app
 from service.cli_quantize import quantize_app
 from service.progress import show_progress
 from service.settings import Settings, read_settings
-from verticals.contract import Artifact, NotFound, TriviumError, UploadedFile
+from verticals.contract import Artifact, InvalidInput, NotFound, TriviumError, UploadedFile
 
 if TYPE_CHECKING:
     from service.kit import Kit
@@ -251,13 +252,22 @@ def call(
     vertical: str,
     operation: str,
     body: Annotated[str, typer.Argument(help="The request as JSON, or @FILE.")] = "{}",
+    file: Annotated[Path | None, typer.Option(help="The file of an operation that takes one.")] = None,
     out: Out = None,
     tenant: Tenant = "demo",
 ) -> None:
     """Any operation of any vertical, by name; answers as JSON, a stream as one JSON a line."""
     text = Path(body[1:]).read_text() if body.startswith("@") else body
+    upload = None if file is None else _read(file)
     with _open_kit() as kit:
-        request = kit.operation(vertical, operation).request.model_validate_json(text)
+        model = kit.operation(vertical, operation).request
+        if upload is None:
+            request = model.model_validate_json(text)
+        else:
+            takes = [name for name, field in model.model_fields.items() if field.annotation is UploadedFile]
+            if not takes:
+                raise InvalidInput("this operation takes no file", field="--file")
+            request = model.model_validate(json.loads(text) | {takes[0]: upload})
         _answer(_invoke(kit, vertical, operation, request, tenant=tenant), out)
 
 

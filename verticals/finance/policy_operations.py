@@ -55,6 +55,7 @@ POLICY_OPERATIONS = (
         response=s.StoredPolicy,
         summary="Go back to the version that was in force before.",
         path="/policies/rollback",
+        examples={"a mistake": {"reason": "The new cut-offs refer twice as many as people can decide"}},
     ),
     Operation(
         name="policy",
@@ -70,5 +71,6 @@ POLICY_OPERATIONS = (
         response=s.StoredPolicy,
         summary="Bring a stored version into force.",
         path="/policies/{version}/activate",
+        examples={"as decided": {"reason": "Decided by the credit committee on 2026-11-28"}},
     ),
 )
