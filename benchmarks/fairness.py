@@ -6,9 +6,9 @@ The data of Hunter and Walker 1996 (Journal of Real Estate Finance and Economics
 themselves, and a logistic regression on what they knew of income, debt, history and collateral, without race,
 sex or family; it predicts the lenders' decision out of fold and approves as many as they did.
 
-"Qualified" is `gdlin`: the application met the lender's credit guidelines (unknown for two, who count as not). There is no repayment in this data, so equal
-opportunity is measured among the qualified, by the lenders' own account of who they are, and that account may itself
-differ by race. Approval also depends on what the data leave out.
+"Qualified" is `gdlin`: the application met the lender's credit guidelines (unknown for two, who count as not). There
+is no repayment in this data, so equal opportunity is measured among the qualified, by the lenders' own account of who
+they are, which may itself differ by race. Approval also depends on what the data leave out.
 """
 
 from __future__ import annotations

@@ -48,14 +48,28 @@ def brier(default: Array, prob_default: Array) -> float:
 
 
 def auc_se(default: Array, score: Array) -> float:
-    """Standard error of the AUC (DeLong et al. 1988), from mid-ranks (Sun and Xu 2014); NaN under two of a class."""
+    """Standard error of the AUC (DeLong et al. 1988); NaN under two of a class."""
+    return _se(*_placements(default, score))
+
+
+def auc_difference_se(default: Array, score: Array, other: Array) -> float:
+    """Standard error of the difference of two scores' AUCs on the same applicants (DeLong et al. 1988)."""
+    pairs = zip(_placements(default, score), _placements(default, other), strict=True)
+    return _se(*(ours - theirs for ours, theirs in pairs))
+
+
+def _placements(default: Array, score: Array) -> tuple[Array, Array]:
+    """Share of goods that each bad outranks, and of bads that outrank each good; mid-ranks (Sun and Xu 2014)."""
     bad, good = score[default == 1], score[default == 0]
-    if min(len(bad), len(good)) < 2:
-        return float("nan")
     ranks = stats.rankdata(np.concatenate([bad, good]))
-    of_bad = (ranks[: len(bad)] - stats.rankdata(bad)) / len(good)
-    of_good = 1 - (ranks[len(bad) :] - stats.rankdata(good)) / len(bad)
-    return float(np.sqrt(of_bad.var(ddof=1) / len(bad) + of_good.var(ddof=1) / len(good)))
+    of_bad = (ranks[: len(bad)] - stats.rankdata(bad)) / max(len(good), 1)
+    return of_bad, 1 - (ranks[len(bad) :] - stats.rankdata(good)) / max(len(bad), 1)
+
+
+def _se(of_bad: Array, of_good: Array) -> float:
+    if min(len(of_bad), len(of_good)) < 2:
+        return float("nan")
+    return float(np.sqrt(of_bad.var(ddof=1) / len(of_bad) + of_good.var(ddof=1) / len(of_good)))
 
 
 @dataclass(frozen=True)

@@ -100,3 +100,17 @@ def test_calibration_of_a_constant_or_of_one_class_is_not_a_number() -> None:
     assert np.isnan(metrics.calibration_slope(np.zeros(4), np.array([0.1, 0.2, 0.3, 0.4])))
     assert np.isnan(metrics.calibration_in_the_large(np.ones(4), np.array([0.1, 0.2, 0.3, 0.4]))[0])
     assert np.isnan(metrics.calibration_slope(np.array([0.0, 0, 1, 1]), np.array([0.1, 0.2, 0.8, 0.9])))
+
+
+def test_two_scores_of_the_same_applicants_are_compared_as_a_bootstrap_over_them_would() -> None:
+    rng = np.random.default_rng(6)
+    default = (rng.random(800) < 0.3).astype(float)
+    first = default + rng.normal(size=800)
+    second = first + rng.normal(size=800)
+    drawn = []
+    for _ in range(400):
+        rows = rng.integers(0, 800, 800)
+        drawn.append(metrics.auc(default[rows], first[rows]) - metrics.auc(default[rows], second[rows]))
+
+    assert metrics.auc_difference_se(default, first, second) == pytest.approx(np.std(drawn), rel=0.1)
+    assert metrics.auc_difference_se(default, first, first) == 0

@@ -7,9 +7,7 @@ Shapes: B bins; n cases now, m in the reference.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,6 +17,7 @@ from scipy import optimize, stats
 from verticals.finance.validation.sample import Array
 
 NUM_BINS = 10
+MAX_CATEGORIES = 50
 MIN_EXPECTED = 5.0  # of a bin in either sample, for the chi-square distribution to hold
 PSI_SHIFT = 0.25  # the convention
 LIGHT = {"yellow_from": 0.99, "red_from": 0.999}  # ten fields, twelve months: at 95 % something would always be yellow
@@ -83,16 +82,23 @@ def of_scores(reference: Array, now: Array, *, num_bins: int = NUM_BINS) -> Drif
 
 
 def of_field(reference: pd.Series, now: pd.Series) -> Drift:
-    """Drift of a field: numbers as `of_scores` bins them, categories as they are, a missing value as one more bin."""
-    if pd.api.types.is_numeric_dtype(reference) and pd.api.types.is_numeric_dtype(now) and reference.nunique() > 2:
+    """Drift of a field: numbers as `of_scores` bins them, categories as they are, a missing value as one more bin.
+
+    Of more than `MAX_CATEGORIES` words the rarest share one bin.
+    """
+    if all(pd.api.types.is_numeric_dtype(s) for s in (reference, now)) and reference.nunique() > 2:
         edges = np.unique(np.quantile(reference.dropna(), np.linspace(0, 1, NUM_BINS + 1)[1:-1]))
-        bins: Sequence[NDArray[Any]] = [
-            np.where(s.isna(), -1, np.searchsorted(edges, s.fillna(0), side="left")) for s in (reference, now)
-        ]
+        bins = [np.where(s.isna(), -1, np.searchsorted(edges, s.fillna(0), side="left")) for s in (reference, now)]
+        names, index = np.unique(np.concatenate(bins), return_inverse=True)
     else:
-        bins = [np.asarray(s.astype(object).where(s.notna(), "").astype(str)) for s in (reference, now)]
-    names = np.unique(np.concatenate(bins))
-    return compare(*(np.array([(b == name).sum() for name in names]) for b in bins))
+        words = pd.concat([reference, now]).astype(object)
+        names, index = np.unique(words.where(words.notna(), "").astype(str), return_inverse=True)
+        order = np.argsort(np.argsort(-np.bincount(index), kind="stable"), kind="stable")
+        index = np.minimum(order[index], MAX_CATEGORIES)
+    size = min(len(names), MAX_CATEGORIES + 1)
+    return compare(
+        np.bincount(index[: len(reference)], minlength=size), np.bincount(index[len(reference) :], minlength=size)
+    )
 
 
 def _merge(counts_2B: NDArray[np.int64]) -> NDArray[np.int64]:

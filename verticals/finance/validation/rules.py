@@ -87,7 +87,8 @@ _RULES = (
         "trivium/2026-11",
         date(2026, 11, 1),
         "Chi-square test that both samples are one population, on PSI's own bins: green below 99 % confidence, yellow "
-        "below 99.9 %, red beyond.",
+        "below 99.9 %, red beyond. The interval is of the population's PSI; chance raises the value of a sample, which "
+        "may therefore lie above it.",
         "Yurdakul and Naranjo 2020, Journal of Risk Model Validation 14; levels are ours, set for many looks",
     ),
     Rule(

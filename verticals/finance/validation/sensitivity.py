@@ -12,12 +12,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from verticals.bootstrap import bootstrap_interval, wilson_interval
+from verticals.bootstrap import wilson_interval
 from verticals.finance import metrics
 from verticals.finance.validation.sample import Array, ScoredSample
 
 RAISE = 1.10
-DRAWS = 100
+Z = 1.959964
 
 Score = Callable[[pd.DataFrame], Array]
 """(N rows of the model's fields) -> points, (N,)."""
@@ -47,17 +47,15 @@ def sensitivities(
     found = []
     for name in map(str, s.features):
         unknown = score(s.features.assign(**{name: pd.Series([None] * len(s), dtype=object)}))
-        low, high = bootstrap_interval(np.stack([s.default, -points, -unknown], axis=1), _auc_lost, draws=DRAWS)
         lost = metrics.auc(s.default, -points) - metrics.auc(s.default, -unknown)
+        half = Z * metrics.auc_difference_se(s.default, -points, -unknown)
         moved, moved_low, moved_high, mean_points = None, np.nan, np.nan, 0.0
         if pd.api.types.is_numeric_dtype(s.features[name]):
             higher = score(s.features.assign(**{name: np.rint(s.features[name] * RAISE)}))
             changed = int((approve(np.rint(higher)) != approve(np.rint(points))).sum())
             moved, mean_points = changed / len(s), float(np.abs(higher - points).mean())
             moved_low, moved_high = wilson_interval(changed, len(s))
-        found.append(Sensitivity(name, len(s), lost, low, high, moved, moved_low, moved_high, mean_points))
+        found.append(
+            Sensitivity(name, len(s), lost, lost - half, lost + half, moved, moved_low, moved_high, mean_points)
+        )
     return tuple(found)
-
-
-def _auc_lost(rows: Array) -> float:
-    return metrics.auc(rows[:, 0], rows[:, 1]) - metrics.auc(rows[:, 0], rows[:, 2])

@@ -21,7 +21,7 @@ from verticals.finance.validation.sample import Array, ScoredSample, split_by_ti
 from verticals.finance.validation.schemas import EvidenceRow, Section
 from verticals.finance.validation.sensitivity import Sensitivity
 
-WHOLE = "whole sample"
+WHOLE, LATER = "whole sample", "later months against earlier"
 MIN_OBSERVED = 20  # goods and bads; below, a figure would only look like one
 Z_999 = 3.290527
 
@@ -71,7 +71,7 @@ def _discrimination(s: ScoredSample) -> Iterator[EvidenceRow]:
 
 def _loss(question: Question, observed: ScoredSample) -> Iterator[EvidenceRow]:
     """Out of time, and against development."""
-    pairs = {"later months against earlier": split_by_time(observed)}
+    pairs = {LATER: split_by_time(observed)}
     if question.development is not None:
         pairs["this sample against development"] = (question.development.observed, observed)
     for of, pair in pairs.items():
@@ -135,25 +135,31 @@ def _line(s: ScoredSample) -> Iterator[EvidenceRow]:
 
 
 def _drift(question: Question) -> Iterator[EvidenceRow]:
-    now, before, of = question.sample, question.development, "this sample against development"
-    if before is None:
-        pair, of = split_by_time(question.sample), "later months against earlier"
-        if pair is None:
-            yield _gap("drift", "PSI", "psi-test", "the sample is the development sample and has no dates", of="points")
-            return
-        before, now = pair
-    shared = [str(c) for c in now.features if c in before.features]
-    found = {"points": drift.of_scores(before.points, now.points)}
-    found |= {field: drift.of_field(before.features[field], now.features[field]) for field in shared}
-    for field, d in found.items():
-        statistic = "PSI" if field == "points" else "CSI"
-        grade, figure = light(d.confidence, **drift.LIGHT), Measured(d.psi, *d.interval())
-        note = f"{of}; chi-square {d.chi_square:.2f}, {d.freedom} df, confidence {d.confidence:.4f}"
-        yield _row("drift", statistic, field, figure, n=d.num_now, rule="psi-test", grade=grade, note=note)
-        convention = "no change" if d.psi < 0.10 else "some change" if d.psi <= drift.PSI_SHIFT else "a shift"
-        yield _row(
-            "drift", statistic, field, figure, n=d.num_now, rule="psi-convention", grade="information", note=convention
-        )
+    """Against development, and later months against earlier, as far as there are such."""
+    pairs = {}
+    if question.development is not None:
+        pairs["this sample against development"] = question.development, question.sample
+    if (halves := split_by_time(question.sample)) is not None:
+        pairs[LATER] = halves
+    if not pairs:
+        yield _gap("drift", "PSI", "psi-test", "the sample is the development sample and has no dates", of="points")
+    for what, (before, now) in pairs.items():
+        found = {"points": drift.of_scores(before.points, now.points)}
+        for field in map(str, now.features):
+            if field in before.features:
+                found[field] = drift.of_field(before.features[field], now.features[field])
+        for field, d in found.items():
+            yield from _compared(field if what != LATER else f"{field}, {LATER}", d, what)
+
+
+def _compared(of: str, d: drift.Drift, what: str) -> Iterator[EvidenceRow]:
+    """The test, and beside it the convention."""
+    statistic, figure = "PSI" if of.startswith("points") else "CSI", Measured(d.psi, *d.interval())
+    note = f"{what}; chi-square {d.chi_square:.2f}, {d.freedom} df, confidence {d.confidence:.4f}"
+    grade = light(d.confidence, **drift.LIGHT)
+    yield _row("drift", statistic, of, figure, n=d.num_now, rule="psi-test", grade=grade, note=note)
+    words = "no change" if d.psi < 0.10 else "some change" if d.psi <= drift.PSI_SHIFT else "a shift"
+    yield _row("drift", statistic, of, figure, n=d.num_now, rule="psi-convention", grade="information", note=words)
 
 
 def _stability(sample: ScoredSample) -> Iterator[EvidenceRow]:

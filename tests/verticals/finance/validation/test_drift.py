@@ -92,3 +92,12 @@ def test_a_field_is_compared_by_kind_and_missing_values_are_a_bin() -> None:
     assert drift.of_field(words, words.where(words == "a", None)).confidence > 0.999
     assert drift.of_field(words, words).num_bins == 2
     assert drift.of_field(numbers, pd.Series(["x"] * 50, dtype=object)).psi > 1
+
+
+def test_a_field_of_many_words_is_compared_by_its_common_ones() -> None:
+    rng = np.random.default_rng(10)
+    ids = pd.Series([f"a-{i}" for i in range(3000)], dtype=object)
+    towns = pd.Series(rng.choice([f"t-{i}" for i in range(200)], 3000), dtype=object)
+
+    assert drift.of_field(ids[:1500], ids[1500:]).num_bins == 51
+    assert drift.of_field(towns[:1500], towns[1500:]).confidence < 0.99
