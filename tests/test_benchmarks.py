@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks import routing
+from benchmarks import drift, fairness, reject_inference, routing
 from benchmarks.shipped_text import read_corpus
 
 
@@ -15,6 +15,37 @@ def test_the_router_study_prints_a_row_for_every_strategy(capsys: pytest.Capture
     assert [line.split(" | ")[0].removeprefix("| ") for line in lines if line.startswith("| ")][1:] == [
         *routing.STRATEGIES
     ]
+
+
+def rows_of(text: str) -> list[list[str]]:
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line.startswith("|")]
+
+
+def test_the_drift_study_shows_the_test_beside_the_convention(capsys: pytest.CaptureFixture[str]) -> None:
+    drift.main(["--draws", "5"])
+
+    header, _, *rows = rows_of(capsys.readouterr().out)
+    assert header[3:] == [*drift.RULES]
+    assert len(rows) == 2 * len(drift.CASES)
+
+
+def test_the_reject_inference_study_compares_every_method_with_the_truth(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("TRIVIUM_DATA", raising=False)  # only what a package holds
+    reject_inference.main(["--repeats", "2"])
+
+    _, _, *rows = rows_of(capsys.readouterr().out)
+    assert [row[2] for row in rows[: len(rows) // 2]] == ["all labels", *reject_inference.METHODS, "fuzzy, prudence 2"]
+
+
+def test_the_fairness_study_prints_each_group_of_both_deciders(capsys: pytest.CaptureFixture[str]) -> None:
+    fairness.main()
+
+    _, _, *rows = rows_of(capsys.readouterr().out)
+    assert {(row[0], row[2]) for row in rows} == {
+        (decider, f"{group} against white") for decider in ("lenders", "model") for group in ("Black", "Hispanic")
+    }
 
 
 def test_no_document_is_both_trained_on_and_tested_on() -> None:

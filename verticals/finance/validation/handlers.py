@@ -92,7 +92,7 @@ class ValidationDesk:
             source=rule.source,
             computed_at=datetime.now(UTC),
             note="The probabilities given are taken as weighted over scenarios. The thresholds on them are conventions "
-            "for the bank to set. Equal monthly instalments; loss at the end of the month of default.",
+            "for the bank to set. Equal instalments; loss at the end of the month of default; no undrawn limits.",
         )
 
 
