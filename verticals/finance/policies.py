@@ -17,7 +17,7 @@ from sqlalchemy import func, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, sessionmaker
 
-from verticals.contract import Conflict, Context, Decision, InvalidInput, NotFound
+from verticals.contract import Conflict, Context, Decision, InvalidInput, NotFound, Unavailable
 from verticals.finance import policy, schemas
 from verticals.finance.overrides import Override
 from verticals.finance.policy_schemas import (
@@ -45,18 +45,20 @@ class PolicyBook:
         self._scaling = scaling
         self._lock = Lock()
         self._active: dict[str, tuple[float, schemas.Policy]] = {}
+        self._changes = 0  # steps of this process; what was read before one is not kept after it
 
     def active(self, tenant: str) -> schemas.Policy:
         """The policy in force, at most `FRESH_S` old when another process changed it."""
         now = time.monotonic()
         with self._lock:
-            kept = self._active.get(tenant)
+            kept, changes = self._active.get(tenant), self._changes
         if kept is not None and now - kept[0] < FRESH_S:
             return kept[1]
         with self._sessions() as db:
-            found = self._find(db, tenant, _stack(db, tenant)[-1])
+            found, _ = self._find(db, tenant, _in_force(db, tenant))
         with self._lock:
-            self._active[tenant] = (now, found)
+            if changes == self._changes:
+                self._active[tenant] = (now, found)
         return found
 
     def get(self, tenant: str, version: str) -> schemas.Policy:
@@ -66,14 +68,14 @@ class PolicyBook:
             NotFound: the tenant has none of this name.
         """
         with self._sessions() as db:
-            return self._find(db, tenant, version)
+            return self._find(db, tenant, version)[0]
 
     def list_policies(self, request: PoliciesRequest, context: Context) -> PolicyPage:
         """The tenant's versions and activations."""
         mine = select(FinancePolicy).where(FinancePolicy.tenant == context.tenant)
         steps = select(FinancePolicyActivation).where(FinancePolicyActivation.tenant == context.tenant)
         with self._sessions() as db:
-            active = _stack(db, context.tenant)[-1]
+            active = _in_force(db, context.tenant)
             total = 1 + (db.scalar(select(func.count()).select_from(mine.subquery())) or 0)
             page = mine.order_by(FinancePolicy.created_at.desc(), FinancePolicy.version.desc())
             rows = db.scalars(page.limit(request.limit).offset(request.offset)).all()
@@ -92,7 +94,7 @@ class PolicyBook:
             NotFound: the tenant has none of this name.
         """
         with self._sessions() as db:
-            active = _stack(db, context.tenant)[-1]
+            active = _in_force(db, context.tenant)
             if request.version == policy.POLICY.version:
                 return self._built_in(active)
             return _stored(_row(db, context.tenant, request.version), active=request.version == active)
@@ -134,16 +136,21 @@ class PolicyBook:
             NotFound: no such version.
             Conflict: it is in force already, or not effective yet.
         """
-        with self._sessions() as db:
-            wanted, active = self._find(db, context.tenant, request.version), _stack(db, context.tenant)[-1]
-        if request.version == active:
-            raise Conflict("is in force already", field="version", value=request.version)
+        wanted = self.get(context.tenant, request.version)
         if wanted.effective_from > datetime.now(UTC).date():
             raise Conflict(
-                f"is effective from {wanted.effective_from}", field="version", value=request.version,
+                f"is effective from {wanted.effective_from}",
+                field="version",
+                value=request.version,
                 remedy="Activate it on that day, or store a version with an earlier one.",
-            )  # fmt: skip
-        return self._step(context, "activate", request.version, reason=request.reason)
+            )
+
+        def choose(stack: list[str]) -> str:
+            if request.version == stack[-1]:
+                raise Conflict("is in force already", field="version", value=request.version)
+            return request.version
+
+        return self._step(context, "activate", choose, reason=request.reason)
 
     def roll_back_policy(self, request: RollBackRequest, context: Context) -> StoredPolicy:
         """Go back to what was in force before; again goes back further.
@@ -151,45 +158,50 @@ class PolicyBook:
         Raises:
             Conflict: nothing was in force before.
         """
-        with self._sessions() as db:
-            stack = _stack(db, context.tenant)
-        if len(stack) < 2:
-            raise Conflict("no other policy was in force before", field="version", value=stack[-1])
-        return self._step(context, "roll back", stack[-2], reason=request.reason)
 
-    def _step(self, context: Context, step: str, version: str, *, reason: str) -> StoredPolicy:
+        def choose(stack: list[str]) -> str:
+            if len(stack) < 2:
+                raise Conflict("no other policy was in force before", field="version", value=stack[-1])
+            return stack[-2]
+
+        return self._step(context, "roll back", choose, reason=request.reason)
+
+    def _step(self, context: Context, step: str, choose: Callable[[list[str]], str], *, reason: str) -> StoredPolicy:
+        """One row more, made from what one read saw: whoever was faster has taken its number."""
         try:
             with self._sessions.begin() as db:
-                previous, wanted = _stack(db, context.tenant)[-1], self._find(db, context.tenant, version)
-                mine = FinancePolicyActivation.tenant == context.tenant
-                number = 1 + (db.scalar(select(func.max(FinancePolicyActivation.number)).where(mine)) or 0)
+                stack, last = _history(db, context.tenant)
+                version = choose(stack)
                 row = FinancePolicyActivation(
                     tenant=context.tenant,
-                    number=number,
+                    number=last + 1,
                     step=step,
                     version=version,
-                    previous=previous,
+                    previous=stack[-1],
                     reason=reason,
                     actor=context.actor,
                     created_at=datetime.now(UTC),
                 )
                 db.add(row)
                 db.flush()
-                sha256 = _sha256(wanted.model_dump(mode="json"))
-                outcome = {"step": step, "previous": previous, "reason": reason}
+                _, sha256 = self._find(db, context.tenant, version)
+                outcome = {"step": step, "previous": stack[-1], "reason": reason}
                 context.record(_decision(version, sha256, outcome), session=db)
         except IntegrityError:
             raise Conflict(
-                "another change of the policy came first", field="version", remedy="Look, then decide."
+                "another change of the policy came first", field="version", remedy="Look at it, then decide again."
             ) from None
         with self._lock:
+            self._changes += 1
             self._active.pop(context.tenant, None)
         return self.get_policy(PolicyRequest(version=version), context)
 
-    def _find(self, db: Session, tenant: str, version: str) -> schemas.Policy:
-        if version == policy.POLICY.version:
-            return policy.describe(policy.POLICY, self._scaling())
-        return schemas.Policy.model_validate(_row(db, tenant, version).content)
+    def _find(self, db: Session, tenant: str, version: str) -> tuple[schemas.Policy, str]:
+        """A version and its SHA-256."""
+        found = (
+            self._built_in("") if version == policy.POLICY.version else _stored(_row(db, tenant, version), active=False)
+        )
+        return found.policy, found.sha256
 
     def _built_in(self, active: str) -> StoredPolicy:
         held = policy.describe(policy.POLICY, self._scaling())
@@ -235,17 +247,25 @@ def _check_override(override: Override) -> None:
         )
 
 
-def _stack(db: Session, tenant: str) -> list[str]:
-    """Versions in the order in which they came into force, without what was rolled back; the last is in force."""
-    steps = select(FinancePolicyActivation.step, FinancePolicyActivation.version)
-    mine = steps.where(FinancePolicyActivation.tenant == tenant).order_by(FinancePolicyActivation.number)
-    stack = [policy.POLICY.version]
-    for step, version in db.execute(mine):
+def _history(db: Session, tenant: str) -> tuple[list[str], int]:
+    """(versions in the order in which they came into force, without what was rolled back, number of the last step).
+
+    The last of the versions is in force.
+    """
+    row = FinancePolicyActivation
+    steps = select(row.number, row.step, row.version).where(row.tenant == tenant).order_by(row.number)
+    stack, last = [policy.POLICY.version], 0
+    for number, step, version in db.execute(steps):
+        last = number
         if step == "activate":
             stack.append(version)
         else:
             stack.pop()
-    return stack
+    return stack, last
+
+
+def _in_force(db: Session, tenant: str) -> str:
+    return _history(db, tenant)[0][-1]
 
 
 def _row(db: Session, tenant: str, version: str) -> FinancePolicy:
@@ -256,6 +276,13 @@ def _row(db: Session, tenant: str, version: str) -> FinancePolicy:
 
 
 def _stored(row: FinancePolicy, *, active: bool) -> StoredPolicy:
+    if _sha256(row.content) != row.sha256:
+        raise Unavailable(
+            "the stored policy differs from its SHA-256: it was changed in the database",
+            field="version",
+            value=row.version,
+            remedy="Roll back, then store the policy again as another version.",
+        )
     return StoredPolicy(
         policy=schemas.Policy.model_validate(row.content),
         active=active,

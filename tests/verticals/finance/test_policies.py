@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from verticals.contract import Conflict, Context, Handler, InvalidInput, NotFoun
 from verticals.finance import VERTICAL, schemas
 from verticals.finance import policy_schemas as s
 from verticals.finance.policy import POLICY
+from verticals.finance.policy_tables import FinancePolicy
 
 WHY = "Decided by the credit committee"
 
@@ -232,3 +234,41 @@ def test_a_value_that_is_not_known_matches_no_override(ask: Callable[..., Any]) 
     found = score(ask, purpose=None)
 
     assert (found.decision, found.declined_because) == ("refer", [])
+
+
+def test_of_changes_at_the_same_time_each_is_whole_or_refused(ask: Callable[..., Any]) -> None:
+    versions = [f"v{i}" for i in range(6)]
+    for version in versions:
+        ask("store_policy", draft(version=version))
+
+    def attempt(version: str) -> bool:
+        try:
+            return bool(activate(ask, version).active)
+        except Conflict:
+            return False
+
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(attempt, versions))
+    page = ask("policies", s.PoliciesRequest())
+    steps = page.activations[::-1]
+    assert [a.number for a in steps] == list(range(1, len(steps) + 1))
+    assert [a.previous for a in steps] == [POLICY.version, *(a.version for a in steps[:-1])]
+    assert page.active == steps[-1].version == score(ask).policy.version
+
+
+def test_a_policy_that_was_changed_in_the_database_decides_nothing(
+    registry: FolderRegistry, make_resources: Callable[[Any], Resources], context: Context
+) -> None:
+    resources = make_resources(registry)
+    handlers = VERTICAL.build(resources)
+    handlers["store_policy"](draft(version="x"), context)
+    handlers["activate_policy"](s.ActivateRequest(version="x", reason=WHY), context)
+    with resources.sessions.begin() as db:
+        row = db.get_one(FinancePolicy, ("bank", "x"))
+        row.content = row.content | {"approve_at": 1}
+
+    with pytest.raises(Unavailable, match="differs from its SHA-256"):
+        VERTICAL.build(resources)["score"](schemas.ScoreRequest.model_validate(body()), context)
+    VERTICAL.build(resources)["roll_back_policy"](s.RollBackRequest(reason=WHY), context)
+    found: Any = VERTICAL.build(resources)["score"](schemas.ScoreRequest.model_validate(body()), context)
+    assert found.policy.version == POLICY.version

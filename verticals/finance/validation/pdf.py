@@ -33,7 +33,7 @@ def to_pdf(blocks: Sequence[Block]) -> bytes:
         if isinstance(block, Heading):
             flow.append(Paragraph(_text(block.text), styles[f"Heading{block.level}"]))
         elif isinstance(block, Grid):
-            flow += [_table(block, width=template.width, styles=styles), Spacer(0, 3 * mm)]
+            flow += [Spacer(0, mm), _table(block, width=template.width, styles=styles), Spacer(0, 3 * mm)]
         else:
             flow.append(Paragraph(_text(block.text), styles["BodyText"]))
 
