@@ -276,6 +276,58 @@ def interval_html(
     return f'<div style="position:relative;height:22px;min-width:110px">{"".join(marks)}</div>'
 
 
+@dataclass(frozen=True)
+class Mark:
+    """A place on the x axis that is named, in one of two colours of the palette."""
+
+    label: str
+    at: float
+    colour: Literal["accent", "muted"]
+
+
+def interval_line(
+    points: pd.DataFrame, *, marks: Sequence[Mark], palette: Palette, title: str, along: str, form: str
+) -> Any:
+    """Draw a figure with its interval along a number, with named places on it.
+
+    Args:
+        points: Columns `at`, `value`, `low`, `high`.
+        marks: Named places.
+        palette: Colours.
+        title: The figure's name.
+        along: What the x axis shows.
+        form: How the figure is written, as a d3 format.
+    """
+    x = alt.X("at:Q", title=along, scale=alt.Scale(zero=False, nice=False), axis=alt.Axis(grid=False, tickCount=6))
+    axis = alt.Axis(format=form, gridOpacity=0.5)
+    base = alt.Chart(points).encode(x=x)
+    band = base.mark_area(opacity=0.22, color=palette.accent).encode(
+        y=alt.Y("low:Q", title=title, axis=axis), y2="high:Q"
+    )
+    line = base.mark_line(color=palette.accent, strokeWidth=2).encode(
+        y="value:Q",
+        tooltip=[
+            alt.Tooltip("at:Q", title=along),
+            *(alt.Tooltip(f"{n}:Q", format=form) for n in ("value", "low", "high")),
+        ],
+    )
+    named = pd.DataFrame([{"at": mark.at, "label": mark.label, "colour": mark.colour} for mark in marks])
+    colours = alt.Color(
+        "colour:N",
+        scale=alt.Scale(domain=["accent", "muted"], range=[palette.accent, palette.muted]),
+        legend=None,
+    )
+    rules = alt.Chart(named).mark_rule(strokeWidth=1.5, strokeDash=[4, 3]).encode(x="at:Q", color=colours)
+    # one above the other, because two policies often differ by a few points
+    texts = [
+        alt.Chart(named.iloc[i : i + 1])
+        .mark_text(align="left", dx=5, fontSize=12)
+        .encode(x="at:Q", y=alt.value(8 + 15 * i), text="label:N", color=colours)
+        for i in range(len(named))
+    ]
+    return alt.layer(band, line, rules, *texts).properties(height=230).configure_view(stroke=None)
+
+
 def history(points: pd.DataFrame, *, palette: Palette, title: str) -> Any:
     """Draw one metric over runs, with its interval.
 

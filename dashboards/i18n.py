@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from dashboards import support_labels
+from dashboards import finance_labels, support_labels
 
 LANGUAGES: Mapping[str, str] = {"en": "English", "zh": "中文"}
 
@@ -287,6 +287,7 @@ TABLE: Mapping[str, tuple[str, str]] = {
     "export.fhir": ("FHIR", "FHIR"),
     "export.text": ("Text", "文本"),
     **support_labels.TABLE,
+    **finance_labels.TABLE,
     # --- evaluation
     "evals.empty": ("No evaluation run yet", "尚无评估"),
     "evals.empty_hint": ("Run `make nightly` or `trivium eval`; the figures appear here.", "运行 `make nightly` 或 `trivium eval`，结果会显示在这里。"),

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from html import escape
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 import streamlit as st
 
@@ -87,6 +87,21 @@ def show_problem(labels: Labels, error: ApiError) -> None:
     st.warning("\n\n".join(line for line in lines if line), icon=":material/info:")
 
 
+def tabs(labels: Labels, group: str, names: Sequence[str]) -> Sequence[Any]:
+    """Tabs of the labels `group.name`; the open one stays open in another language, where all are new to Streamlit.
+
+    Its `open` says whether it is: what the others hold need not be drawn.
+    """
+    shown = {labels(f"{group}.{name}"): name for name in names}
+    kept, key = f"{group}.tab", f"{group}.tab.{labels.language}"
+
+    def remember() -> None:
+        st.session_state[kept] = shown[st.session_state[key]]
+
+    opened = labels(f"{group}.{st.session_state.get(kept, names[0])}")
+    return st.tabs(list(shown), default=opened, key=key, on_change=remember)
+
+
 def empty(text: str, hint: str) -> None:
     """An empty state: what would be here, and what to do about it."""
     with st.container(border=True, horizontal_alignment="center", gap="xsmall"):
@@ -147,7 +162,7 @@ def intervals(rows: Sequence[IntervalRow]) -> None:
             f'<td class="figure">{value}<small>{low} – {high}</small></td><td>{picture}</td>'
             + (
                 f'<td class="verdict" style="color:{_tint(colours, row.tone)}">{escape(row.verdict)}</td>'
-                if row.verdict
+                if any(one.verdict for one in rows)
                 else ""
             )
             + "</tr>"

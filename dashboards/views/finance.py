@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -10,6 +11,8 @@ import streamlit as st
 from dashboards import charts, parts
 from dashboards.i18n import Labels
 from dashboards.views.finance_model import batch_tab, decisions_tab, model_tab
+from dashboards.views.finance_strategy import strategy_tab
+from dashboards.views.finance_validation import validation_tab
 from service.client import TriviumClient
 from verticals.finance.schemas import (
     LABELS,
@@ -26,16 +29,10 @@ _TONES: dict[str, charts.Tone] = {"approve": "good", "refer": "doubt", "decline"
 
 def render(client: TriviumClient, labels: Labels) -> None:
     """Draw the page."""
-    names = [labels(f"finance.{name}") for name in ("applicant", "batch", "decisions", "model")]
-    applicant, batch, decisions, model = st.tabs(names)
-    with applicant:
-        _applicant(client, labels)
-    with batch:
-        batch_tab(client, labels)
-    with decisions:
-        decisions_tab(client, labels)
-    with model:
-        model_tab(client, labels)
+    for name, tab in zip(TABS, parts.tabs(labels, "finance", list(TABS)), strict=True):
+        if tab.open:
+            with tab:
+                TABS[name](client, labels)
 
 
 # --- the form -------------------------------------------------------------------------------------------------------
@@ -196,3 +193,13 @@ def _value(labels: Labels, one: Contribution) -> str:
     if one.value is None:
         return labels("finance.not_known")
     return labels.get(f"value.{one.feature}.{one.value}", str(one.value))
+
+
+TABS: Mapping[str, Callable[[TriviumClient, Labels], None]] = {
+    "applicant": _applicant,
+    "batch": batch_tab,
+    "decisions": decisions_tab,
+    "strategy": strategy_tab,
+    "model": model_tab,
+    "validation": validation_tab,
+}

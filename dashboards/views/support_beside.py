@@ -11,7 +11,7 @@ from dashboards import parts
 from dashboards.i18n import Labels
 from dashboards.views import support_understood
 from dashboards.views.support_desk import action_card
-from dashboards.views.support_parts import citations, escaped, source_card, tabs
+from dashboards.views.support_parts import citations, escaped, source_card
 from service.client import TriviumClient
 from verticals.support.schemas import CustomerRequest, ForgetMemoryRequest, SessionHistory, Source
 
@@ -22,7 +22,7 @@ def render(speaker: TriviumClient, labels: Labels, history: SessionHistory | Non
     As a fragment: opening a tab runs this again, and would cut a streaming answer if it ran the whole page.
     """
     names = ("sources", "understood", "memory", "actions", "trace")
-    found, understood, memory, actions, trace = tabs(labels, "support", names)
+    found, understood, memory, actions, trace = parts.tabs(labels, "support", names)
     answers = [one for one in history.messages if one.role == "assistant"] if history else []
     with found:
         place = st.empty()

@@ -7,7 +7,7 @@ import streamlit as st
 from dashboards import parts
 from dashboards.i18n import Labels
 from dashboards.views import support_tickets, support_understood
-from dashboards.views.support_parts import PRIORITY, argument_inputs, escaped, message, priority_badge, tabs
+from dashboards.views.support_parts import PRIORITY, argument_inputs, escaped, message, priority_badge
 from service.client import TriviumClient
 from verticals.support.schemas import (
     Action,
@@ -26,7 +26,7 @@ _HEIGHT = 460
 
 def render(client: TriviumClient, labels: Labels) -> None:
     """Draw the three queues."""
-    inbox, approvals, tickets = tabs(labels, "desk", ("handoffs", "approvals", "tickets"))
+    inbox, approvals, tickets = parts.tabs(labels, "desk", ("handoffs", "approvals", "tickets"))
     with inbox:
         _inbox(client, labels)
     with approvals:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import streamlit as st
@@ -14,18 +14,6 @@ from verticals.support.schemas import SessionMessage, Source, Ticket, TicketPrio
 
 PRIORITY: dict[TicketPriority, parts.Colour] = {TicketPriority.HIGH: "orange", TicketPriority.URGENT: "red"}
 _ICONS = {"customer": ":material/person:", "assistant": ":material/hub:", "person": ":material/support_agent:"}
-
-
-def tabs(labels: Labels, group: str, names: Sequence[str]) -> Sequence[Any]:
-    """Tabs of the labels `group.name`; the open one stays open in another language, where all are new to Streamlit."""
-    shown = {labels(f"{group}.{name}"): name for name in names}
-    kept, key = f"{group}.tab", f"{group}.tab.{labels.language}"
-
-    def remember() -> None:
-        st.session_state[kept] = shown[st.session_state[key]]
-
-    opened = labels(f"{group}.{st.session_state.get(kept, names[0])}")
-    return st.tabs(list(shown), default=opened, key=key, on_change=remember)
 
 
 def message(labels: Labels, one: SessionMessage) -> None:

@@ -68,11 +68,13 @@ def _page(view: str, url: str, key: str, language: str, extra: tuple) -> None:  
     import_module(f"dashboards.views.{view}").render(TriviumClient(url, key), Labels(language), *extra)
 
 
-def open_page(view: str, api: Api, *extra: Any, language: str = "en") -> AppTest:
-    """Run a view once; it must not raise."""
+def open_page(view: str, api: Api, *extra: Any, language: str = "en", tab: str | None = None) -> AppTest:
+    """Run a view once, with the tab of this name open; it must not raise."""
     page = AppTest.from_function(
         _page, kwargs={"view": view, "url": api.url, "key": api.key, "language": language, "extra": extra}
     )
+    if tab is not None:
+        page.session_state[f"{view}.tab"] = tab
     return run(page)
 
 

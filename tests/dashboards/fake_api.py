@@ -6,6 +6,7 @@ python -m tests.dashboards.fake_api --port 8123 --home build/fake --key-file bui
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,10 +15,10 @@ from fastapi import FastAPI
 from pydantic import BaseModel, Field
 
 from service.api import create_app
-from tests.dashboards import fake_evals, fake_finance, fake_medical, fake_support
+from tests.dashboards import fake_evals, fake_finance, fake_medical, fake_strategy, fake_support
 from tests.fake_kit import make_kit
 from verticals import finance, medical, support
-from verticals.contract import Context, Operation, Vertical
+from verticals.contract import Context, Handler, Operation, Vertical
 
 
 class Toss(BaseModel):
@@ -49,6 +50,10 @@ FOURTH = Vertical(
 )
 
 
+def _finance(*, filled: bool) -> Mapping[str, Handler]:
+    return {**fake_finance.handlers(filled=filled), **fake_strategy.handlers()}
+
+
 def make_app(home: Path, *, filled: bool = True) -> tuple[FastAPI, str]:
     """The application and a key for it.
 
@@ -57,7 +62,7 @@ def make_app(home: Path, *, filled: bool = True) -> tuple[FastAPI, str]:
         filled: Whether there are studies, tickets, decisions and evaluation runs already.
     """
     verticals = {
-        "finance": replace(finance.VERTICAL, build=lambda _: fake_finance.handlers(filled=filled)),
+        "finance": replace(finance.VERTICAL, build=lambda _: _finance(filled=filled)),
         "medical": replace(medical.VERTICAL, build=lambda _: fake_medical.handlers(filled=filled)),
         "support": replace(support.VERTICAL, build=lambda _: fake_support.handlers(filled=filled)),
         "coins": FOURTH,

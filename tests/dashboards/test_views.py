@@ -11,9 +11,10 @@ from dashboards.views.evaluation import alarms, history_points
 from dashboards.views.finance import waterfall_steps
 from dashboards.views.generic import resolve
 from dashboards.views.medical import window_range
-from tests.dashboards import fake_evals, fake_finance
+from tests.dashboards import fake_evals, fake_finance, fake_strategy
 from tests.dashboards.conftest import Api, field, open_page, press, run, texts
 from verticals.finance import VERTICAL
+from verticals.finance.policy_schemas import SimulateRequest
 from verticals.finance.schemas import ScoreRequest
 from verticals.medical.schemas import ImageFacts
 
@@ -102,7 +103,7 @@ def test_the_waterfall_leads_from_the_average_to_the_score() -> None:
 def test_a_batch_scores_the_good_rows_and_counts_the_bad(api: Api) -> None:
     good = dict(VERTICAL.operations[0].examples["steady"])
     rows = pd.DataFrame([good, good | {"duration_months": 0}])
-    page = open_page("finance", api)
+    page = open_page("finance", api, tab="batch")
     field(page.file_uploader, "CSV file").set_value(("in.csv", rows.to_csv(index=False).encode(), "text/csv"))
     page = press(page, "Score the file")
 
@@ -112,20 +113,60 @@ def test_a_batch_scores_the_good_rows_and_counts_the_bad(api: Api) -> None:
 
 
 def test_a_batch_without_a_file_asks_for_one(api: Api) -> None:
-    assert "Choose a CSV file first." in texts(press(open_page("finance", api), "Score the file"))
+    assert "Choose a CSV file first." in texts(press(open_page("finance", api, tab="batch"), "Score the file"))
 
 
 def test_decisions_are_paged_by_the_service(own_api: Api) -> None:
     def references(table: pd.DataFrame) -> list[str]:
         return list(table["Reference"])
 
-    page = open_page("finance", own_api)
+    page = open_page("finance", own_api, tab="decisions")
     first = references(page.dataframe[0].value)
     page.pagination[0].set_value(3)
     last = references(run(page).dataframe[0].value)
 
     assert (len(first), first[0]) == (50, "app-0119")
     assert (len(last), last[-1]) == (20, "app-0000")
+
+
+def test_moved_cut_offs_show_what_they_would_have_done(api: Api) -> None:
+    page = open_page("finance", api, tab="strategy")
+    assert "cannot be told apart" in texts(page)
+    field(page.slider, "Decline below · approve from").set_range(500, 560)
+    page = run(page)
+
+    request = SimulateRequest(approve_at=560, decline_below=500)
+    expected = fake_strategy.simulate(request, None)  # type: ignore[arg-type]
+    assert field(page.metric, "Approve").value == f"{expected.proposed.shares['approve']:.1%}"
+    assert int(page.dataframe[0].value["Applicants"][1]) == expected.swap_out.count > 0
+    assert int(page.dataframe[1].value.to_numpy().sum()) == expected.n
+
+
+def test_cut_offs_become_a_version_and_come_into_force_with_a_reason(own_api: Api) -> None:
+    page = open_page("finance", own_api, tab="strategy")
+    field(page.slider, "Decline below · approve from").set_range(490, 545)
+    page = run(page)
+    field(page.text_input, "Name of the version").input("2026-12")
+    field(page.text_input, "Source").input("Credit committee, made up for tests")
+    page = press(page, "Store")
+    assert list(page.dataframe[2].value["State"]) == ["stored", "in force"]
+
+    page = press(page, "Bring into force")
+    assert "reason" in page.warning[0].value
+    field(page.text_input, "Reason").input("Decided by the committee")
+    page = press(page, "Bring into force")
+
+    assert list(page.dataframe[2].value["State"]) == ["in force", "stored"]
+    assert field(page.slider, "Decline below · approve from").value == (490, 545)
+
+
+def test_evidence_is_shown_by_part_with_its_grade(api: Api) -> None:
+    page = open_page("finance", api, tab="validation")
+    shown = page.dataframe[0].value
+
+    assert list(shown["Figure"]) == ["AUC"]
+    assert list(shown["Grade"]) == ["● green"]
+    assert "red: 1" in texts(page)
 
 
 # --- medical ---------------------------------------------------------------------------------------------------------
