@@ -9,6 +9,12 @@ from collections.abc import Mapping
 TABLE: Mapping[str, tuple[str, str]] = {
     "finance.strategy": ("Strategy", "策略"),
     "finance.validation": ("Validation", "验证"),
+    # --- what if
+    "whatif.title": ("What if", "假设分析"),
+    "whatif.note": ("Change values and see what the score would be. Nothing is decided or recorded.", "更改取值，查看分数会如何变化。不作决定，也不作记录。"),
+    "whatif.ways": ("Smallest changes that would approve it", "可获批准的最小改变"),
+    "whatif.reaches": ("reaches {points} points", "达到 {points} 分"),
+    "whatif.band": ("By points alone", "仅按分数"),
     # --- strategy
     "strategy.proposed": ("Proposed", "拟议"),
     "strategy.current": ("In force", "现行"),

@@ -17,6 +17,7 @@ from service.client import ApiError
 T = TypeVar("T")
 Colour = Literal["gray", "green", "orange", "red", "primary"]
 
+TONES: dict[str, charts.Tone] = {"approve": "good", "refer": "doubt", "decline": "bad"}
 MOST_FIELDS = 6  # of the fields that are wrong, so many are named
 
 # Streamlit's own defaults leave too much air above the page and let text run across a wide screen.

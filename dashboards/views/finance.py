@@ -13,18 +13,16 @@ from dashboards.i18n import Labels
 from dashboards.views.finance_model import batch_tab, decisions_tab, model_tab
 from dashboards.views.finance_strategy import strategy_tab
 from dashboards.views.finance_validation import validation_tab
+from dashboards.views.finance_whatif import value_words, what_if
 from service.client import TriviumClient
 from verticals.finance.schemas import (
     LABELS,
     Application,
-    Contribution,
     DistributionRequest,
     DistributionResponse,
     ScoreRequest,
     ScoreResponse,
 )
-
-_TONES: dict[str, charts.Tone] = {"approve": "good", "refer": "doubt", "decline": "bad"}
 
 
 def render(client: TriviumClient, labels: Labels) -> None:
@@ -48,13 +46,14 @@ def _applicant(client: TriviumClient, labels: Labels) -> None:
             score = parts.ask(labels, lambda: client.call("finance", "score", request), waiting=waiting)
         if score is None:
             return
-        st.session_state["finance.score"] = score
+        st.session_state["finance.score"] = score, Application(**request.model_dump(exclude={"application_id"}))
     with right:
-        score = st.session_state.get("finance.score")
-        if score is None:
+        if "finance.score" not in st.session_state:
             parts.empty(labels("finance.empty"), labels("finance.empty_hint"))
         else:
+            score, application = st.session_state["finance.score"]
             _result(client, labels, score)
+            what_if(client, labels, application, score)
 
 
 def _form(client: TriviumClient, labels: Labels) -> ScoreRequest | None:
@@ -137,7 +136,9 @@ def _result(client: TriviumClient, labels: Labels, score: ScoreResponse) -> None
 def _headline(labels: Labels, score: ScoreResponse) -> None:
     decision, points, prob, challenger = st.columns(4)
     with decision:
-        parts.verdict(labels("decisions.decision"), labels(f"decision.{score.decision}"), tone=_TONES[score.decision])
+        parts.verdict(
+            labels("decisions.decision"), labels(f"decision.{score.decision}"), tone=parts.TONES[score.decision]
+        )
     points.metric(labels("finance.score"), f"{score.points}", help=labels("finance.score_help"))
     prob.metric(labels("finance.prob"), f"{score.prob_default:.1%}", help=labels("finance.prob_help"))
     other = score.challenger
@@ -164,7 +165,7 @@ def scale_chart(labels: Labels, score: ScoreResponse, spread: DistributionRespon
     edges = {"decline": (low, policy.decline_below), "refer": (policy.decline_below, policy.approve_at)}
     edges["approve"] = (policy.approve_at, high)
     bands = [
-        charts.Band(max(start, low), min(end, high), labels(f"decision.{name}"), _TONES[name])
+        charts.Band(max(start, low), min(end, high), labels(f"decision.{name}"), parts.TONES[name])
         for name, (start, end) in edges.items()
         if start < end
     ]
@@ -184,15 +185,12 @@ def waterfall_steps(labels: Labels, score: ScoreResponse) -> list[charts.Step]:
     ordered = sorted(score.contributions, key=lambda one: -abs(one.points))
     return [
         charts.Step(labels("finance.base"), labels("finance.sample"), score.base_points, "base"),
-        *(charts.Step(labels(f"field.{one.feature}"), _value(labels, one), one.points) for one in ordered),
+        *(
+            charts.Step(labels(f"field.{one.feature}"), value_words(labels, one.feature, one.value), one.points)
+            for one in ordered
+        ),
         charts.Step(labels("finance.total"), labels(f"decision.{score.decision}"), score.points_exact, "total"),
     ]
-
-
-def _value(labels: Labels, one: Contribution) -> str:
-    if one.value is None:
-        return labels("finance.not_known")
-    return labels.get(f"value.{one.feature}.{one.value}", str(one.value))
 
 
 TABS: Mapping[str, Callable[[TriviumClient, Labels], None]] = {

@@ -1,0 +1,103 @@
+"""Finance: the same application with other values, and the smallest changes that would approve it. Nothing is recorded.
+
+Ignores how it is scored.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import streamlit as st
+
+from dashboards import parts
+from dashboards.i18n import Labels
+from service.client import TriviumClient
+from verticals.finance.schemas import (
+    LABELS,
+    Application,
+    CounterfactualRequest,
+    CounterfactualResponse,
+    ExplainResponse,
+    Policy,
+    ScoreResponse,
+)
+
+NUMBERS = {"duration_months": 1, "credit_amount_dm": 100}  # field -> step of its slider
+
+
+def what_if(client: TriviumClient, labels: Labels, application: Application, score: ScoreResponse) -> None:
+    """Ways to an approval, then every field to play with."""
+    st.markdown(f"**{labels('whatif.ways')}**")
+    _ways(client, labels, application)
+    st.markdown(f"**{labels('whatif.title')}**")
+    st.caption(labels("whatif.note"))
+    with st.container(border=True):
+        _play(client, labels, application, score)
+
+
+def _ways(client: TriviumClient, labels: Labels, application: Application) -> None:
+    request = CounterfactualRequest.model_validate(application.model_dump())
+    found: CounterfactualResponse | None = parts.ask(labels, lambda: client.call("finance", "counterfactual", request))
+    if found is None:
+        return
+    for way in found.ways:
+        changes = "; ".join(
+            f"{labels(f'field.{change.feature}')}: "
+            f"{value_words(labels, change.feature, change.value)} → {value_words(labels, change.feature, change.to)}"
+            for change in way.changes
+        )
+        points = labels("whatif.reaches", points=way.points)
+        st.markdown(f"- {parts.plain(changes)} :gray[{points}]")
+    st.caption(found.explanation)
+
+
+@st.fragment
+def _play(client: TriviumClient, labels: Labels, application: Application, score: ScoreResponse) -> None:
+    """A fragment: moving a slider scores again and draws nothing else."""
+    values: dict[str, Any] = application.model_dump()
+    left, right = st.columns(2)
+    fields = [c.feature for c in score.contributions]
+    for i, name in enumerate(fields):
+        with left if i % 2 == 0 else right:
+            values[name] = _lever(labels, name, values[name], key=f"whatif.{score.application_id}.{name}")
+    request = Application.model_validate(values)
+    found: ExplainResponse | None = parts.ask(labels, lambda: client.call("finance", "explain", request))
+    if found is None:
+        return
+    points, prob, band = st.columns(3)
+    points.metric(labels("finance.score"), found.points, found.points - score.points or None)
+    prob.metric(labels("finance.prob"), f"{found.prob_default:.1%}")
+    with band:
+        decision = decision_by_points(found.points, score.policy)
+        parts.verdict(labels("whatif.band"), labels(f"decision.{decision}"), tone=parts.TONES[decision])
+
+
+def _lever(labels: Labels, name: str, value: Any, *, key: str) -> Any:
+    if name in NUMBERS:
+        bounds = {type(rule).__name__: rule for rule in Application.model_fields[name].metadata}
+        low, high = bounds["Ge"].ge, bounds["Le"].le
+        shown_high = min(high, max(3 * value, low + 10 * NUMBERS[name]))  # the far end of the scale is out of reach
+        return st.slider(labels(f"field.{name}"), low, shown_high, value, step=NUMBERS[name], key=key)
+    options = [None, *LABELS[name]]
+    chosen = options.index(None if value is None else str(value))
+    return st.selectbox(
+        labels(f"field.{name}"),
+        options,
+        index=chosen,
+        format_func=lambda option: value_words(labels, name, option),
+        key=f"{key}.{labels.language}",
+    )
+
+
+def decision_by_points(points: int, policy: Policy) -> str:
+    """What the cut-offs alone say; overrides and doubts may still leave it to a person."""
+    if points >= policy.approve_at:
+        return "approve"
+    return "decline" if points < policy.decline_below else "refer"
+
+
+def value_words(labels: Labels, feature: str, value: str | int | None) -> str:
+    """A field's value in words."""
+    if value is None:
+        return labels("finance.not_known")
+    return labels.get(f"value.{feature}.{value}", str(value))
