@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
+import io
 import random
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,8 +23,10 @@ from tests.verticals.finance.conftest import FolderRegistry
 from tests.verticals.finance.test_batch import csv_of
 from verticals.contract import Context, Unavailable, UploadedFile
 from verticals.finance import schemas
+from verticals.finance.batch import score_file
 from verticals.finance.compiled import CompiledModels
 from verticals.finance.handlers import Finance
+from verticals.finance.overrides import Override
 from verticals.finance.records import CHUNK, ONE, find_edited, records_of_files
 from verticals.finance.replay import Replay, replay
 from verticals.finance.scoring import Models, assess, input_sha256, respond
@@ -227,3 +232,32 @@ def test_the_fingerprint_is_the_hash_of_canonical_json() -> None:
     )
 
     assert input_sha256(application) == hashlib.sha256(text.encode()).hexdigest()
+
+
+def test_every_way_decides_by_the_policys_overrides(models: Models) -> None:
+    overrides = [
+        Override(
+            code="K01", field="purpose", operator="in", values=["vacation"], decision="decline", reason="No holidays."
+        ),
+        Override(
+            code="K02",
+            field="credit_amount_dm",
+            operator="at_least",
+            values=[5000],
+            decision="refer",
+            reason="Large amount.",
+        ),
+    ]
+    strict = replace(models, policy=models.policy.model_copy(update={"overrides": overrides}))
+    rows = random_applications(1000, seed=9, models=models)
+    pairs = [(f"a-{i}", row) for i, row in enumerate(rows)]
+    found = assess(strict, pairs)
+    compiled = CompiledModels(strict).answer(pairs)
+    content = csv_of(*({"application_id": i} | r.model_dump(mode="json", exclude={"application_id"}) for i, r in pairs))
+    lines = b"".join(score_file(strict, io.BytesIO(content), keep=lambda scored, chunk: None).chunks)
+
+    assert {f.decision for f in found} == {"approve", "refer", "decline"}
+    for quick, slow in zip(compiled, found, strict=True):
+        assert schemas.ScoreResponse.model_validate_json(quick.content) == respond(strict, slow)
+    batch = [row["decision"] for row in csv.DictReader(io.StringIO(lines.decode()))]
+    assert batch == [f.decision for f in found]
