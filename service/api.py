@@ -19,6 +19,7 @@ from service import customer_keys_api, embeddings_api, models_api, openai_api, p
 from service.callers import Authenticated
 from service.envelope import RequestEnvelope
 from service.evals.routes import router as evals_router
+from service.fast_path import FastPath, fast_operations
 from service.idempotency import IdempotencyKeys
 from service.kit import Kit
 from service.mcp_http import McpEndpoint
@@ -33,14 +34,18 @@ from service.webhooks.routes import router as webhooks_router
 
 def create_app(kit: Kit) -> FastAPI:
     """The application over a built kit; closing the application closes the kit."""
-    mcp, recovery = McpEndpoint(kit), Recovery(kit)
+    mcp, recovery, fast = McpEndpoint(kit), Recovery(kit), fast_operations(kit)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         async with mcp.run():
             app.state.webhooks.start()
             recovery.start()
+            for operation in fast.values():
+                operation.grouping.start()
             yield
+            for operation in fast.values():
+                await anyio.to_thread.run_sync(operation.grouping.stop)
             await anyio.to_thread.run_sync(recovery.stop)
             await anyio.to_thread.run_sync(app.state.webhooks.stop)
             app.state.streams.close()
@@ -74,6 +79,7 @@ def create_app(kit: Kit) -> FastAPI:
     app.include_router(webhooks_router)
     app.router.routes.append(Route(mcp.path, mcp))
     _add_service_routes(app, kit, metrics)
+    app.add_middleware(FastPath, operations=fast, keys=kit.keys, rate_limits=app.state.rate_limits)
     app.add_middleware(RequestEnvelope, metrics=metrics, settings=kit.settings)
     return app
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
-from collections.abc import Sequence
+import threading
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -16,6 +18,9 @@ from service.storage import Base
 from verticals.contract import PermissionDenied, Time, TriviumError
 
 KEY_PREFIX = "tvm"
+RECENT_S = 2.0  # how long a checked key is known; a revocation by another process shows after so long at most
+REFRESH_S = 1.0  # a known key that is in use is checked again meanwhile
+MAX_RECENT = 10_000
 
 
 class Unauthenticated(TriviumError):
@@ -78,11 +83,28 @@ class Caller:
             )
 
 
-class KeyRing:
-    """Issues, checks and revokes keys."""
+@dataclass
+class _Known:
+    """A key that was checked a moment ago."""
 
-    def __init__(self, sessions: sessionmaker[Session]) -> None:
-        self._sessions = sessions
+    caller: Caller
+    until_s: float
+    refresh_s: float
+
+
+class KeyRing:
+    """Issues, checks and revokes keys.
+
+    Args:
+        sessions: Of the database.
+        clock: Seconds, never going back.
+    """
+
+    def __init__(self, sessions: sessionmaker[Session], *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._sessions, self._clock = sessions, clock
+        self._known: dict[str, _Known] = {}  # by the key's hash
+        self._revocations = 0
+        self._lock = threading.Lock()
 
     def issue(
         self,
@@ -119,16 +141,43 @@ class KeyRing:
         """
         prefix, _, rest = key.partition("_")
         key_id, _, secret = rest.partition("_")
+        revocations = self._revocations
         with self._sessions() as session:
             row = session.get(ApiKey, key_id) if prefix == KEY_PREFIX else None
         expected = row.secret_sha256 if row else _digest("")  # compare either way: the time taken tells nothing
         if not hmac.compare_digest(expected, _digest(secret)) or row is None or not _is_valid(row):
+            self._known.pop(_digest(key), None)
             raise Unauthenticated(
                 "the API key is unknown, expired or revoked",
                 field="Authorization",
                 remedy="Send `Authorization: Bearer <key>`; `trivium keys issue` makes a key.",
             )
-        return Caller(tenant=row.tenant, key_id=row.key_id, scopes=tuple(row.scopes), customer=row.customer)
+        caller = Caller(tenant=row.tenant, key_id=row.key_id, scopes=tuple(row.scopes), customer=row.customer)
+        left_s = (row.expires_at - datetime.now(UTC)).total_seconds() if row.expires_at else RECENT_S
+        with self._lock:
+            if revocations == self._revocations:  # else it may be the very key
+                self._remember(_digest(key), caller, min(left_s, RECENT_S))
+        return caller
+
+    def recent(self, key: str) -> tuple[Caller, bool] | None:
+        """Who holds `key`, if it was checked a moment ago, and whether to check it again meanwhile; asks no database.
+
+        One caller is told to check; the others go on.
+        """
+        known, now = self._known.get(_digest(key)), self._clock()
+        if known is None or now >= known.until_s:
+            return None
+        is_due = now >= known.refresh_s
+        if is_due:
+            known.refresh_s = known.until_s
+        return known.caller, is_due
+
+    def _remember(self, digest: str, caller: Caller, for_s: float) -> None:
+        now = self._clock()
+        if len(self._known) >= MAX_RECENT:
+            self._known = {old: known for old, known in self._known.items() if now < known.until_s}
+        if len(self._known) < MAX_RECENT:
+            self._known[digest] = _Known(caller, now + for_s, now + min(REFRESH_S, for_s))
 
     def revoke(self, key_id: str) -> bool:
         """End a key now; False when there is no such key."""
@@ -136,7 +185,10 @@ class KeyRing:
             row = session.get(ApiKey, key_id)
             if row is not None:
                 row.revoked_at = datetime.now(UTC)
-            return row is not None
+        with self._lock:
+            self._revocations += 1
+            self._known.clear()
+        return row is not None
 
     def list(self, tenant: str | None = None) -> list[ApiKey]:
         """Keys without their secrets, newest first."""

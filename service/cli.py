@@ -22,7 +22,7 @@ from service.cli_finance import finance_app
 from service.cli_quantize import quantize_app
 from service.progress import show_progress
 from service.settings import Settings, read_settings
-from verticals.contract import Artifact, InvalidInput, NotFound, TriviumError, UploadedFile
+from verticals.contract import Artifact, ArtifactStream, InvalidInput, NotFound, TriviumError, UploadedFile
 
 if TYPE_CHECKING:
     from service.kit import Kit
@@ -274,6 +274,8 @@ def call(
 def _answer(found: Any, out: Path | None) -> None:
     if isinstance(found, Artifact):
         _write(found.content, out)
+    elif isinstance(found, ArtifactStream):
+        _write(b"".join(found.chunks), out)
     elif isinstance(found, BaseModel):
         _write(found.model_dump_json(indent=2), out)
     else:

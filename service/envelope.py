@@ -14,6 +14,7 @@ from service.settings import Settings
 
 KIB = 1024
 CHAT_ROUTES = ("/v1/chat/", "/v1/responses", "/webhooks/", "/mcp")  # words, no files: their bodies are small
+BATCH_ROUTES = ("/v1/finance/score/batch",)  # files that stream: none is held in memory
 _log = structlog.get_logger()
 
 
@@ -57,18 +58,20 @@ class RequestEnvelope:
                         duration_ms=round(duration_s * 1e3, 1),
                     )
 
+    def _limit(self, path: str) -> tuple[int, str]:
+        """The most bytes that a body may have, and how to say so."""
+        if path.startswith(CHAT_ROUTES):
+            return self._settings.max_chat_kb * KIB, f"{self._settings.max_chat_kb} KiB (TRIVIUM_MAX_CHAT_KB)"
+        if path in BATCH_ROUTES:
+            return self._settings.max_batch_mb * KIB * KIB, f"{self._settings.max_batch_mb} MiB (TRIVIUM_MAX_BATCH_MB)"
+        return self._settings.max_upload_mb * KIB * KIB, f"{self._settings.max_upload_mb} MiB (TRIVIUM_MAX_UPLOAD_MB)"
+
     def _limited(self, receive: Receive, *, path: str) -> Receive:
         """`receive` that refuses a body over the limit as it arrives, whatever Content-Length says.
 
         FastAPI's own `max_body_size` answers in plain text; ours must be a problem like every other.
         """
-        is_chat = path.startswith(CHAT_ROUTES)
-        limit = self._settings.max_chat_kb * KIB if is_chat else self._settings.max_upload_mb * KIB * KIB
-        rule = (
-            f"{limit // KIB} KiB (TRIVIUM_MAX_CHAT_KB)"
-            if is_chat
-            else f"{limit // KIB // KIB} MiB (TRIVIUM_MAX_UPLOAD_MB)"
-        )
+        limit, rule = self._limit(path)
         seen = 0
 
         async def counted() -> Message:

@@ -18,7 +18,17 @@ from service.audit import AuditLog
 from service.auth import Caller, KeyRing
 from service.registry import FileRegistry
 from service.settings import Settings
-from verticals.contract import Artifact, Context, Handler, NotFound, Operation, PermissionDenied, Resources, Vertical
+from verticals.contract import (
+    Artifact,
+    ArtifactStream,
+    Context,
+    Handler,
+    NotFound,
+    Operation,
+    PermissionDenied,
+    Resources,
+    Vertical,
+)
 
 if TYPE_CHECKING:
     from core_model.models import ModelPool
@@ -55,7 +65,7 @@ class Kit:
 
     def invoke(
         self, vertical: str, name: str, request: BaseModel, *, caller: Caller, request_id: str
-    ) -> BaseModel | Artifact | Iterator[BaseModel]:
+    ) -> BaseModel | Artifact | ArtifactStream | Iterator[BaseModel]:
         """Run one operation for `caller`; a streaming one returns an iterator of events.
 
         Raises:

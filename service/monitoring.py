@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol
@@ -210,17 +211,24 @@ def _strip_exception(_logger: WrappedLogger, _method: str, event: EventDict) -> 
     return event
 
 
+@lru_cache(maxsize=1024)
+def _masked(text: str) -> str:
+    return mask(text)  # methods, routes and messages come again and again
+
+
 def _strip_private(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
     """Keep short scalars without personal data; of what could be a body, keep only what it is and how long."""
     for name, value in event.items():
         if name == "event" and isinstance(value, str):
-            event[name] = mask(value)
-        if name in ("event", "trace") or name.startswith("_"):
+            event[name] = _masked(value)
+        if name in ("event", "trace", "request_id") or name.startswith("_"):  # an id is ours
             continue
         if name.lower() in PRIVATE_FIELDS:
             event[name] = f"[{type(value).__name__} removed]"
         elif isinstance(value, str):
-            event[name] = mask(value) if len(value) <= MAX_FIELD_CHARS else f"[str of {len(value)} characters removed]"
+            event[name] = (
+                _masked(value) if len(value) <= MAX_FIELD_CHARS else f"[str of {len(value)} characters removed]"
+            )
         elif isinstance(value, Path):
             event[name] = str(value)
         elif value is not None and not isinstance(value, bool | int | float):
@@ -243,10 +251,10 @@ def configure_logging(level: str, *, json: bool) -> None:
         raise ValueError(f"level: must be one of {', '.join(levels)} (got {level!r}).")
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
-        structlog.stdlib.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
         _strip_exception,
         _strip_private,
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
     renderer: Processor = (
         structlog.processors.JSONRenderer(ensure_ascii=False)

@@ -18,6 +18,7 @@ from typing import Any
 
 from verticals.contract import InvalidInput, ModelCard, Unavailable
 
+_VERSION = re.compile(r"[0-9a-f]{12}")
 _NAME = re.compile(r"[a-z0-9_]+(\.[a-z0-9_]+)*")
 
 
@@ -52,12 +53,15 @@ class FileRegistry:
         self._activate(folder, full.version)
         return full
 
-    def load(self, name: str) -> tuple[ModelCard, Mapping[str, Path]] | None:
-        """The active version, verified; None when nothing was saved under `name`.
+    def load(self, name: str, version: str | None = None) -> tuple[ModelCard, Mapping[str, Path]] | None:
+        """The active version or the one that is named, verified; None when it was not saved.
 
         Raises:
             Unavailable: a file is missing or was changed.
         """
+        if version is not None:
+            folder = self._root / name / version
+            return self._read(folder) if _VERSION.fullmatch(version) and folder.is_dir() else None
         pointer = self._root / name / "active"
         if not pointer.exists():
             return None

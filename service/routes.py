@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any, cast
 
 from fastapi import APIRouter, Body, File, Form, Path, Query, Request, UploadFile
-from fastapi.responses import Response
+from fastapi.responses import Response, StreamingResponse
 from pydantic import BaseModel, create_model
 
 from service import problems
@@ -17,7 +17,7 @@ from service.callers import Authenticated
 from service.idempotent_routes import IdempotentRoute
 from service.kit import Kit
 from service.sse import event_stream, open_stream
-from verticals.contract import Artifact, Operation, UploadedFile, Vertical
+from verticals.contract import Artifact, ArtifactStream, OpenFile, Operation, UploadedFile, Vertical
 
 _REQUIRED = inspect.Parameter.empty
 
@@ -52,6 +52,8 @@ def _endpoint(kit: Kit, vertical: Vertical, operation: Operation) -> Callable[..
         found = kit.invoke(
             vertical.name, operation.name, asked, caller=caller, request_id=problems.request_id_of(request)
         )
+        if isinstance(found, ArtifactStream):
+            return StreamingResponse(found.chunks, media_type=found.media_type, headers=_as_download(found))
         return _download(found) if isinstance(found, Artifact) else found
 
     return endpoint
@@ -122,23 +124,25 @@ def _assemble(operation: Operation, parts: dict[str, Any]) -> BaseModel:
         return cast(BaseModel, content)
     values: dict[str, Any] = dict(content) if content is not None else {}
     for name, value in parts.items():
-        values[name] = _uploaded(value) if isinstance(value, UploadFile) or hasattr(value, "file") else value
+        is_file = isinstance(value, UploadFile) or hasattr(value, "file")
+        values[name] = _uploaded(value, streamed=operation.streams_file) if is_file else value
     return operation.request.model_validate(values)
 
 
-def _uploaded(upload: Any) -> UploadedFile:
-    return UploadedFile(
-        filename=upload.filename or "upload",
-        content=upload.file.read(),
-        media_type=upload.content_type or "application/octet-stream",
-    )
+def _uploaded(upload: Any, *, streamed: bool) -> UploadedFile:
+    """The file; a large one lies on disk, where the framework has put it."""
+    named = {"filename": upload.filename or "upload", "media_type": upload.content_type or "application/octet-stream"}
+    return OpenFile.over(upload.file, **named) if streamed else UploadedFile(content=upload.file.read(), **named)
 
 
 def _download(artifact: Artifact) -> Response:
+    return Response(artifact.content, media_type=artifact.media_type, headers=_as_download(artifact))
+
+
+def _as_download(artifact: Artifact | ArtifactStream) -> dict[str, str]:
     safe = re.sub(r"[^A-Za-z0-9._-]", "_", artifact.filename)
     disposition = "inline" if artifact.media_type.startswith("image/") else "attachment"
-    headers = {"Content-Disposition": f'{disposition}; filename="{safe}"', "X-Content-Type-Options": "nosniff"}
-    return Response(artifact.content, media_type=artifact.media_type, headers=headers)
+    return {"Content-Disposition": f'{disposition}; filename="{safe}"', "X-Content-Type-Options": "nosniff"}
 
 
 def _examples(operation: Operation) -> dict[str, Any]:

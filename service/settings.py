@@ -49,6 +49,7 @@ class Settings(BaseSettings):
         description="`multilingual` also finds Chinese and other languages; an extra, slower (decision 0009).",
     )
     max_upload_mb: int = Field(64, ge=1, le=4096, description="Largest request body, MiB.")
+    max_batch_mb: int = Field(4096, ge=1, description="Largest file that is scored or read as it streams, MiB.")
     max_chat_kb: int = Field(512, ge=1, description="Largest body of chat, response, webhook and MCP requests, KiB.")
     requests_per_minute: int = Field(6000, ge=1, description="Requests of one API key; each process counts its own.")
     stream_idle_s: float = Field(30, gt=0, description="How long a resumable stream goes on without a listener.")

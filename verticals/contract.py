@@ -19,10 +19,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
+from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Literal, Protocol, Self
 
-from pydantic import BaseModel
+from pydantic import BaseModel, PrivateAttr
 from sqlalchemy import DateTime, Dialect
 from sqlalchemy.orm import DeclarativeBase, Session, sessionmaker
 from sqlalchemy.types import TypeDecorator
@@ -168,7 +169,45 @@ class Artifact:
     filename: str
 
 
-Handler = Callable[[Any, Context], BaseModel | Artifact | Iterator[BaseModel]]
+@dataclass(frozen=True)
+class ArtifactStream:
+    """A file as an answer that is sent as it is made, because it may be larger than memory.
+
+    What is wrong with the request shows before the first chunk; later failures are written into the file itself.
+    """
+
+    chunks: Iterator[bytes]
+    media_type: str
+    filename: str
+
+
+Handler = Callable[[Any, Context], BaseModel | Artifact | ArtifactStream | Iterator[BaseModel]]
+
+RecordAll = Callable[[Sequence[tuple[Context, Decision]], Session], None]
+"""Appends decisions of several callers to the audit trail, in the session's transaction."""
+
+
+@dataclass(frozen=True)
+class Grouped:
+    """A handler that answers requests which arrive together with one transaction.
+
+    Args:
+        response: The operation's response model.
+        answer_all: (requests with their callers, recorder) -> each answer as JSON, once all of them are durable. It
+            raises for all or for none: whoever calls it then asks one by one.
+    """
+
+    response: type[BaseModel]
+    answer_all: Callable[[Sequence[tuple[Any, Context]], RecordAll], Sequence[bytes]]
+
+    def __call__(self, request: BaseModel, context: Context) -> BaseModel:
+        """One request alone, as any handler answers it."""
+
+        def record(entries: Sequence[tuple[Context, Decision]], session: Session) -> None:
+            context.record(*(decision for _, decision in entries), session=session)
+
+        [answer] = self.answer_all([(request, context)], record)
+        return self.response.model_validate_json(answer)
 
 
 @dataclass(frozen=True)
@@ -187,6 +226,7 @@ class Operation:
     path: str
     method: Method = "POST"
     streaming: bool = False
+    streams_file: bool = False  # its `UploadedFile` is an `OpenFile`: read from where it lies, never held whole
     for_customers: bool = False  # whether a customer's key may call it; it then answers for that customer alone
     examples: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # name -> request body, shown in OpenAPI
 
@@ -197,6 +237,28 @@ class UploadedFile(BaseModel):
     filename: str
     content: bytes
     media_type: str = "application/octet-stream"
+
+    def open(self) -> BinaryIO:
+        """The content from its beginning."""
+        return BytesIO(self.content)
+
+
+class OpenFile(UploadedFile):
+    """A file that may be larger than memory: `content` is empty, and `open` gives the file itself."""
+
+    content: bytes = b""
+    _source: BinaryIO = PrivateAttr()
+
+    @classmethod
+    def over(cls, source: BinaryIO, *, filename: str, media_type: str = "application/octet-stream") -> Self:
+        """The rest of an open file, which stays the caller's to close."""
+        made = cls(filename=filename, media_type=media_type)
+        made._source = source
+        return made
+
+    def open(self) -> BinaryIO:
+        """The file, once."""
+        return self._source
 
 
 @dataclass(frozen=True)
@@ -219,8 +281,8 @@ class ModelRegistry(Protocol):
     def save(self, name: str, files: Mapping[str, bytes], card: Mapping[str, Any]) -> ModelCard:
         """Store `files` as a new version of `name`, atomically, and make it the active one."""
 
-    def load(self, name: str) -> tuple[ModelCard, Mapping[str, Path]] | None:
-        """The active version, its sha256 verified; None when there is none.
+    def load(self, name: str, version: str | None = None) -> tuple[ModelCard, Mapping[str, Path]] | None:
+        """The active version or the one that is named, its sha256 verified; None when there is none.
 
         Raises:
             Unavailable: a file is missing or its sha256 differs from the card.

@@ -1,140 +1,95 @@
-"""CSV in, rows out: reads a file with a verdict per row, and writes it back with results. Scores nothing."""
+"""A file of applications, scored as it is read: bad rows are reported, the others scored and recorded, chunk by chunk.
+
+The way of a row: `batch_files` reads it, `batch_checks` checks it, `batch_scores` scores it, `records` keeps it, and
+`batch_files` writes it with its results. Memory holds one chunk, whatever the size of the file.
+"""
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+import uuid
+from collections.abc import Callable, Iterator
+from functools import partial
+from itertools import chain
+from typing import Any, BinaryIO
 
-from pydantic import ValidationError
+import pyarrow as pa
 
-from verticals.contract import InvalidInput, TooLarge, UnsupportedMedia, UploadedFile
+from verticals.contract import ArtifactStream, InvalidInput
 from verticals.finance import schemas
+from verticals.finance.batch_checks import Checked, check
+from verticals.finance.batch_files import Chunk, TableFile, open_file
+from verticals.finance.batch_scores import Scored, result_columns, score_checked
+from verticals.finance.fields import ID
+from verticals.finance.scoring import Models
+from verticals.finance.seen_ids import SeenIds
 
-ID = "application_id"
-REQUIRED = tuple(name for name in schemas.ScoreRequest.model_fields if name != ID)
-
-
-@dataclass(frozen=True)
-class Row:
-    """One line of the file: an application, or why it is none."""
-
-    cells: tuple[str, ...]
-    application: schemas.ScoreRequest | None
-    error: str = ""
+Keep = Callable[[Scored, str], None]  # (scored rows, name of the chunk) -> they are durable
 
 
-@dataclass(frozen=True)
-class Table:
-    """A read file."""
+def score_file(models: Models, source: BinaryIO, *, keep: Keep) -> ArtifactStream:
+    """Score a CSV file or an Arrow IPC stream; the answer has its format, its columns and `RESULT_COLUMNS`.
 
-    header: tuple[str, ...]
-    rows: tuple[Row, ...]
-
-
-def read(file: UploadedFile) -> Table:
-    """Parse and check a CSV file (RFC 4180, comma, header line).
-
-    UTF-8 with or without a byte-order mark; other 8-bit text is read as Latin-1: every valid value is plain ASCII.
+    The first chunk is scored before this returns, so that what is wrong with the file as a whole is told at once.
 
     Raises:
-        UnsupportedMedia: not an 8-bit text file.
-        TooLarge: more bytes or rows than allowed.
-        InvalidInput: no rows, or a column that is missing, unknown or named twice: nothing is scored.
+        UnsupportedMedia: of another format.
+        InvalidInput: a column is missing, unknown, named twice or of a type that holds no such value; no rows.
     """
-    if len(file.content) > schemas.MAX_BATCH_BYTES:
-        raise TooLarge(
-            f"at most {schemas.MAX_BATCH_BYTES:,} bytes", field="file", value=len(file.content), remedy="Split it."
-        )
-    reader = csv.reader(io.StringIO(_decode(file.content), newline=""), strict=True)
-    try:
-        lines = [tuple(line) for line in reader if any(cell.strip() for cell in line)]
-    except csv.Error as error:
-        raise InvalidInput(f"line {reader.line_num} is not valid CSV: {error}", field="file") from None
-    if len(lines) < 2:
-        raise InvalidInput("must have a header line and at least one row", field="file", value=f"{len(lines)} lines")
-    if len(lines) - 1 > schemas.MAX_BATCH_ROWS:
-        raise TooLarge(
-            f"at most {schemas.MAX_BATCH_ROWS:,} rows", field="file", value=len(lines) - 1, remedy="Split it."
-        )
-    header = _header(lines[0])
-    return Table(header=header, rows=tuple(_rows(header, lines[1:])))
+    file = open_file(source)
+    pieces = _pieces(models, file, keep)
+    first = next(pieces)
+    return ArtifactStream(chain([first], pieces), media_type=file.media_type, filename=file.filename)
 
 
-def write(table: Table, results: Sequence[Mapping[str, object]], *, add_id: bool) -> bytes:
-    """The file with its columns as they were, then the results; `results` has one mapping per row.
-
-    Returns:
-        UTF-8 CSV with CRLF line ends.
-    """
-    added = (ID, *schemas.RESULT_COLUMNS) if add_id else schemas.RESULT_COLUMNS
-    out = io.StringIO(newline="")
-    writer = csv.writer(out)
-    writer.writerow([*table.header, *added])
-    for row, result in zip(table.rows, results, strict=True):
-        cells = [*row.cells, *[""] * len(table.header)][: len(table.header)]
-        writer.writerow([*cells, *(result.get(name, "") for name in added)])
-    return out.getvalue().encode()
-
-
-def _decode(content: bytes) -> str:
-    if b"\0" in content:
-        raise UnsupportedMedia(
-            "must be a CSV text file in UTF-8 or Latin-1; this is UTF-16, a spreadsheet or another binary file",
-            field="file",
-            remedy="Save it as CSV (UTF-8).",
-        )
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        return content.decode("latin-1")
+def _pieces(models: Models, file: TableFile, keep: Keep) -> Iterator[bytes]:
+    name, first_row = f"batch-{uuid.uuid4().hex}", 1
+    with SeenIds() as seen:
+        for number, chunk in enumerate(_with_rows(file.chunks())):
+            if chunk.failure:
+                if first_row == 1:
+                    raise InvalidInput(chunk.failure, field="file", remedy="Correct the file and send it again.")
+                yield file.write(_failure(chunk, models, ID not in file.header))
+                break
+            checked = check(chunk.table, chunk.broken, seen=seen, first_row=first_row)
+            scored = score_checked(models, checked, make_id=partial(_make_id, name, first_row))
+            if len(scored.rows):
+                keep(scored, f"{name}:{number}")
+            first_row += chunk.table.num_rows
+            yield file.write(_answer(chunk, models, checked, scored))
+    if first_row == 1:
+        raise InvalidInput("must have a header line and at least one row", field="file", value="no rows")
+    yield file.end()
 
 
-def _header(line: Sequence[str]) -> tuple[str, ...]:
-    header = tuple(name.strip() for name in line)
-    known = {ID, *REQUIRED}
-    problems = {
-        "missing": [n for n in REQUIRED if n not in header],
-        "unknown": [n[:40] for n in header if n not in known],
-        "named twice": sorted({n for n in header if n in known and header.count(n) > 1}),
+def _make_id(name: str, first_row: int, row: int) -> str:
+    return f"{name}-{first_row + row}"
+
+
+def _with_rows(chunks: Iterator[Chunk]) -> Iterator[Chunk]:
+    return (chunk for chunk in chunks if chunk.table.num_rows or chunk.failure)
+
+
+def _answer(chunk: Chunk, models: Models, checked: Checked, scored: Scored) -> pa.Table:
+    """The rows as they came, then the results."""
+    table = chunk.table
+    added = result_columns(models, scored, checked.errors)
+    for name in ((ID,) if ID not in table.column_names else ()) + schemas.RESULT_COLUMNS:
+        table = table.append_column(name, added[name])
+    return table
+
+
+def _failure(chunk: Chunk, models: Models, add_id: bool) -> pa.Table:
+    """A last row that says why nothing follows."""
+    row: dict[str, Any] = {
+        name: pa.nulls(1, kind) for name, kind in zip(chunk.table.column_names, chunk.table.schema.types, strict=True)
     }
-    found = [f"{what}: {', '.join(names)}" for what, names in problems.items() if names]
-    if found:
-        raise InvalidInput(
-            f"the columns are not those of an application ({'; '.join(found)})",
-            field="file",
-            remedy=f"Use commas between columns, and exactly these: {', '.join(REQUIRED)}; {ID} is optional.",
-        )
-    return header
-
-
-def _rows(header: Sequence[str], lines: Iterable[tuple[str, ...]]) -> Iterable[Row]:
-    first_line: dict[str, int] = {}
-    for number, cells in enumerate(lines, start=1):
-        if len(cells) != len(header):
-            yield Row(cells, None, f"row: must have {len(header)} cells (got {len(cells)})")
-            continue
-        values = {n: c.strip() or None for n, c in zip(header, cells, strict=True)}
-        try:
-            application = schemas.ScoreRequest.model_validate(values)
-        except ValidationError as error:
-            yield Row(cells, None, explain(error))
-            continue
-        given = application.application_id
-        if given is not None and given in first_line:
-            yield Row(cells, None, f"{ID}: must be unique in the file (got {given!r}, as in row {first_line[given]})")
-            continue
-        if given is not None:
-            first_line[given] = number
-        yield Row(cells, application)
-
-
-def explain(error: ValidationError) -> str:
-    """Each broken rule as `field: rule (got value)`, in one line."""
-    told = []
-    for e in error.errors(include_url=False):
-        field = ".".join(str(part) for part in e["loc"])
-        value = "nothing" if e["input"] is None else repr(str(e["input"])[:40])
-        told.append(f"{field}: {e['msg']} (got {value})")
-    return "; ".join(told)
+    numbers = {
+        "points": pa.int64(),
+        "points_exact": pa.float64(),
+        "prob_default": pa.float64(),
+        "challenger_prob_default": pa.float64(),
+    }
+    for name in ((ID,) if add_id else ()) + schemas.RESULT_COLUMNS:
+        row[name] = pa.nulls(1, numbers.get(name, pa.string()))
+    row["error"] = pa.array([f"file: {chunk.failure}; nothing after it was read"])
+    return pa.table(row)

@@ -2,24 +2,39 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC
 from threading import Lock
 from typing import get_args
 
 import numpy as np
-from sqlalchemy import func, insert, select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session, sessionmaker
 
-from verticals.contract import Artifact, Context, Decision, Handler, ModelRegistry, Resources
-from verticals.finance import batch, schemas
+from verticals.contract import (
+    Artifact,
+    ArtifactStream,
+    Context,
+    Grouped,
+    Handler,
+    ModelRegistry,
+    RecordAll,
+    Resources,
+)
+from verticals.finance import schemas
+from verticals.finance.batch import score_file
+from verticals.finance.batch_scores import Scored
+from verticals.finance.compiled import CompiledModels
+from verticals.finance.counterfactual import counterfactual
 from verticals.finance.data import DATA_NOTE, EXCLUDED
+from verticals.finance.explain import explain
+from verticals.finance.exports import EXPORTS
 from verticals.finance.policies import PolicyBook
 from verticals.finance.policy import decide
 from verticals.finance.reasons import PROFILE, bin_text
-from verticals.finance.scoring import Assessment, Models, assess, input_sha256, load_models, respond, scale_of
+from verticals.finance.records import keep_chunk, keep_decisions
+from verticals.finance.scoring import Models, load_models, new_id, scale_of
 from verticals.finance.strategy_handlers import StrategyDesk
 from verticals.finance.tables import FinanceDecision
 from verticals.finance.validation.handlers import ValidationDesk
@@ -32,8 +47,11 @@ def build(resources: Resources) -> Mapping[str, Handler]:
     finance = Finance(resources.registry, resources.sessions)
     validation, policies = ValidationDesk(finance.serving, finance.model), finance.policies
     return {
-        "score": finance.score,
+        "score": Grouped(schemas.ScoreResponse, finance.score),
         "score_batch": finance.score_batch,
+        "explain": finance.explain,
+        "counterfactual": finance.counterfactual,
+        "export": finance.export,
         "model": finance.model,
         "distribution": finance.distribution,
         "decisions": finance.decisions,
@@ -58,26 +76,33 @@ class Finance:
         self._sessions = sessions
         self._lock = Lock()
         self._models: Models | None = None
+        self._compiled: dict[str, CompiledModels] = {}  # by tenant
         self.policies = PolicyBook(sessions, lambda: self._ready().scorecard.scaling)
 
-    def score(self, request: schemas.ScoreRequest, context: Context) -> schemas.ScoreResponse:
-        """Score one application and record the decision."""
-        models = self.serving(context)
-        pairs = [(request.application_id or _new_id(), request)]
-        [found] = assess(models, pairs)
-        self._keep(context, models, pairs, [found])
-        return respond(models, found)
+    def score(self, asked: Sequence[tuple[schemas.ScoreRequest, Context]], record: RecordAll) -> list[bytes]:
+        """Score applications that came together, and record all decisions in one transaction."""
+        by_tenant: dict[str, list[int]] = {}
+        for place, (_, context) in enumerate(asked):
+            by_tenant.setdefault(context.tenant, []).append(place)
+        answers: dict[int, bytes] = {}
+        with self._sessions.begin() as session:
+            for places in by_tenant.values():
+                compiled = self._compiled_for(asked[places[0]][1])
+                pairs = [(asked[p][0].application_id or new_id(), asked[p][0]) for p in places]
+                found = compiled.answer(pairs)
+                callers = [asked[p][1] for p in places]
+                keep_decisions(session, compiled.models, list(zip(callers, found, strict=True)), record)
+                answers |= {p: one.content for p, one in zip(places, found, strict=True)}
+        return [answers[place] for place in range(len(asked))]
 
-    def score_batch(self, request: schemas.BatchRequest, context: Context) -> Artifact:
-        """Score the good rows of a file, report the bad ones, and record all decisions at once."""
-        models, table = self.serving(context), batch.read(request.file)
-        pairs = [(r.application.application_id or _new_id(), r.application) for r in table.rows if r.application]
-        found = assess(models, pairs)
-        self._keep(context, models, pairs, found)
-        scored = iter(found)
-        results = [_result(models, next(scored)) if row.application else {"error": row.error} for row in table.rows]
-        content = batch.write(table, results, add_id=batch.ID not in table.header)
-        return Artifact(content=content, media_type="text/csv; charset=utf-8", filename="scored.csv")
+    def score_batch(self, request: schemas.BatchRequest, context: Context) -> ArtifactStream:
+        """Score the good rows of a file, report the bad ones, and record the decisions a chunk at a time."""
+        models = self.serving(context)
+
+        def keep(scored: Scored, chunk: str) -> None:
+            keep_chunk(self._sessions, context, models, scored, chunk=chunk)
+
+        return score_file(models, request.file.open(), keep=keep)
 
     def model(self, request: schemas.ModelRequest, context: Context) -> schemas.ModelResponse:
         """The model card with bins, weights and validation."""
@@ -153,77 +178,35 @@ class Finance:
         """What answers the caller: the models in force under the tenant's policy in force."""
         return replace(self._ready(), policy=self.policies.active(context.tenant))
 
+    def explain(self, request: schemas.Application, context: Context) -> schemas.ExplainResponse:
+        """Why an application would score what it scores; nothing is decided or recorded."""
+        return explain(self.serving(context), request)
+
+    def counterfactual(
+        self, request: schemas.CounterfactualRequest, context: Context
+    ) -> schemas.CounterfactualResponse:
+        """The smallest changes that would approve an application; nothing is decided or recorded."""
+        return counterfactual(self.serving(context), request)
+
+    def export(self, request: schemas.ExportRequest, context: Context) -> Artifact:
+        """The scorecard in force for systems that do not run Python."""
+        models = self._ready()
+        make, media_type = EXPORTS[request.format]
+        content = make(models.scorecard, version=models.version)
+        return Artifact(content=content, media_type=media_type, filename=f"scorecard.{request.format}")
+
     def _ready(self) -> Models:
         with self._lock:
             if self._models is None:
                 self._models = load_models(self._registry)
             return self._models
 
-    def _keep(
-        self,
-        context: Context,
-        models: Models,
-        pairs: Sequence[tuple[str, schemas.Application]],
-        found: Sequence[Assessment],
-    ) -> None:
-        """Write decision rows and audit entries in one transaction, before the answer goes out."""
-        if not found:
-            return
-        common = {
-            "tenant": context.tenant,
-            "model_version": models.version,
-            "policy_version": models.policy.version,
-            "created_at": datetime.now(UTC),
-        }
-        rows = [
-            common
-            | {
-                "application_id": f.application_id,
-                "points": f.points,
-                "prob_default": f.prob_default,
-                "decision": f.decision,
-            }
-            for f in found
-        ]
-        audit = [_audit(models, application, f) for (_, application), f in zip(pairs, found, strict=True)]
-        with self._sessions.begin() as session:
-            session.execute(insert(FinanceDecision), rows)
-            context.record(*audit, session=session)
-
-
-def _new_id() -> str:
-    return f"app-{uuid.uuid4().hex}"
-
-
-def _audit(models: Models, application: schemas.Application, found: Assessment) -> Decision:
-    return Decision(
-        kind="finance.score",
-        subject=found.application_id,
-        input_sha256=input_sha256(application),
-        outcome={
-            "points": found.points,
-            "prob_default": found.prob_default,
-            "decision": found.decision,
-            "reasons": [r.code for r in found.reasons],
-            "challenger_prob_default": found.challenger_prob_default,
-        },
-        model_version=models.version,
-        policy_version=models.policy.version,
-    )
-
-
-def _result(models: Models, found: Assessment) -> dict[str, object]:
-    reasons = {f"reason_{i}": f"{r.code} {r.text}" for i, r in enumerate(found.reasons, start=1)}
-    return reasons | {
-        "application_id": found.application_id,
-        "points": found.points,
-        "points_exact": found.points_exact,
-        "prob_default": found.prob_default,
-        "decision": found.decision,
-        "challenger_prob_default": "" if found.challenger_prob_default is None else found.challenger_prob_default,
-        "model_version": models.version,
-        "policy_version": models.policy.version,
-    }
+    def _compiled_for(self, context: Context) -> CompiledModels:
+        """What answers the caller, prepared; made again when the tenant's policy is another."""
+        models, kept = self.serving(context), self._compiled.get(context.tenant)
+        if kept is None or kept.models.policy != models.policy:
+            kept = self._compiled[context.tenant] = CompiledModels(models)
+        return kept
 
 
 def _features(models: Models) -> list[schemas.Feature]:

@@ -59,6 +59,11 @@ def value_text(feature: str, value: str | int | None) -> str:
     return f"{value:,} {_UNITS[feature]}"
 
 
+def reason_text(feature: str, value: str | int | None, profile: ReasonProfile = PROFILE) -> str:
+    """What is wrong with a field, and the applicant's value."""
+    return f"{profile.texts[feature][1]}: {value_text(feature, value)}"
+
+
 def bin_text(feature: ScoredFeature, index: int) -> str:
     """A bin in words; the one after the last is for missing values."""
     if index == len(feature.bins):
@@ -82,8 +87,7 @@ def principal_reasons(
     chosen = [int(i) for i in np.argsort(points_F, kind="stable") if points_F[i] <= -profile.min_points]
     reasons = []
     for i in chosen[: profile.max_reasons]:
-        code, text = profile.texts[names[i]]
-        lost = float(-points_F[i])
-        shown = f"{text}: {value_text(names[i], values[names[i]])}"
-        reasons.append(Reason(code=code, feature=names[i], text=shown, points_lost=lost))
+        code, _ = profile.texts[names[i]]
+        shown = reason_text(names[i], values[names[i]], profile)
+        reasons.append(Reason(code=code, feature=names[i], text=shown, points_lost=float(-points_F[i])))
     return reasons

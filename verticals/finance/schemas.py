@@ -26,9 +26,6 @@ from verticals.finance.vocabulary import (
     Savings,
 )
 
-MAX_BATCH_BYTES = 10_000_000
-MAX_BATCH_ROWS = 20_000  # scored in memory and recorded in one transaction: about ten seconds
-
 Decision = Literal["approve", "refer", "decline"]
 ApplicationId = Annotated[
     str,
@@ -185,7 +182,8 @@ class ScoreResponse(BaseModel):
 
 
 class BatchRequest(_Strict):
-    """A CSV file: a header with the fields of `Application` in any order, `application_id` optional, one row each."""
+    """A CSV file or an Arrow IPC stream with the fields of `Application` as columns in any order, `application_id`
+    optional, one row each."""
 
     file: UploadedFile
 
@@ -205,6 +203,70 @@ RESULT_COLUMNS = (
     "error",
 )
 """Columns that a batch adds after the columns of the file; `error` is empty for a scored row."""
+
+
+# --- why, and what would have to change -------------------------------------------------------------------------------
+
+
+class ExplainResponse(BaseModel):
+    """What makes up a score. `base_logit` plus all `contributions` is `logit`, within rounding of doubles."""
+
+    points: int
+    points_exact: float
+    prob_default: float = Field(ge=0, le=1)
+    logit: float = Field(description="ln(odds bad:good).")
+    base_points: float = Field(description="Points of the average applicant of the development sample.")
+    base_logit: float
+    contributions: list[Contribution]
+    reasons: list[Reason] = Field(max_length=4, description="Largest loss first; empty when no field is below average.")
+    reason_profile: str = Field(description="Version of the reason texts.")
+    reason_source: str = Field(description="The rule that the reasons follow, with its date.")
+    model_version: str
+    data_note: str
+
+
+class CounterfactualRequest(Application):
+    """An application, and how many ways to an approval to look for."""
+
+    limit: Annotated[int, Field(ge=1, le=20, description="At most so many ways, the smallest first.")] = 3
+
+
+class Change(BaseModel):
+    """One field that would have to change."""
+
+    feature: str
+    label: str
+    value: str | int | None = Field(description="What the application says; null = not known.")
+    to: str | int = Field(description="The nearest value that is enough.")
+    text: str
+
+
+class Way(BaseModel):
+    """Changes that together reach the approval cut-off."""
+
+    changes: list[Change]
+    points: int = Field(description="Of the changed application.")
+    steps: int = Field(description="Bins passed in all changed fields; ways are ordered by fields, then by steps.")
+
+
+class CounterfactualResponse(BaseModel):
+    """The smallest changes that a person could make and that would approve the application; none is a promise."""
+
+    points: int = Field(description="Of the application as it is.")
+    approve_at: int
+    approved: bool = Field(description="Whether it is approved as it is.")
+    ways: list[Way] = Field(description="Fewest fields first; empty when nothing that can change is enough.")
+    explanation: str
+    fixed: list[str] = Field(description="Fields that are never changed: a person cannot act on them.")
+    model_version: str
+    policy_version: str
+    data_note: str
+
+
+class ExportRequest(_Strict):
+    """In which form the scorecard in force is wanted."""
+
+    format: Literal["json", "sql", "onnx"] = "json"
 
 
 # --- the model -------------------------------------------------------------------------------------------------------

@@ -125,7 +125,10 @@ class Scorecard:
         for f in self.features:
             if f.name not in columns:
                 raise InvalidInput("the scorecard needs this column", field=f.name)
-        bin_NF = np.stack([f.bin_index(columns[f.name]) for f in self.features], axis=1)
+        return self.score_bins(np.stack([f.bin_index(columns[f.name]) for f in self.features], axis=1))
+
+    def score_bins(self, bin_NF: NDArray[np.intp]) -> Scores:
+        """Score rows whose bins are known; bins as `ScoredFeature.bin_index` gives them."""
         woe_NF = np.stack(
             [np.array([*(b.woe for b in f.bins), f.missing_woe])[bin_NF[:, i]] for i, f in enumerate(self.features)],
             axis=1,

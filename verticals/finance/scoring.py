@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+import uuid
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,8 +19,9 @@ from verticals.finance.challenger import Challenger
 from verticals.finance.data import DATA_NOTE
 from verticals.finance.overrides import applied
 from verticals.finance.reasons import PROFILE, bin_text, principal_reasons
-from verticals.finance.scorecard import Scorecard
+from verticals.finance.scorecard import Scorecard, ScoredFeature
 
+FINGERPRINTED = sorted(schemas.Application.model_fields)
 SCORECARD, CHALLENGER = "finance.scorecard", "finance.challenger"  # names in the registry
 
 
@@ -51,9 +54,17 @@ def load_models(registry: ModelRegistry) -> Models:
     Raises:
         Unavailable: no scorecard is registered, or a file fails its checksum.
     """
-    found, shadow = registry.load(SCORECARD), registry.load(CHALLENGER)
+    found = registry.load(SCORECARD)
     if found is None:
         raise Unavailable("no scorecard is registered", field=SCORECARD, remedy="Prepare it with `trivium prepare`.")
+    return read_models(found, registry.load(CHALLENGER))
+
+
+Found = tuple[ModelCard, Mapping[str, Path]]  # a version in the registry
+
+
+def read_models(found: Found, shadow: Found | None) -> Models:
+    """A scorecard and a challenger, each of a certain version."""
     card, files = found
     scorecard = Scorecard.from_json(files["scorecard.json"].read_bytes())
     return Models(
@@ -75,8 +86,24 @@ def scale_of(scorecard: Scorecard) -> schemas.Scale:
 
 def input_sha256(application: schemas.Application) -> str:
     """Fingerprint of what was scored, for the audit: canonical JSON without the reference."""
-    content = application.model_dump(mode="json", exclude={"application_id"})
-    return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+    return sha256_of([canonical(name, plain(getattr(application, name))) for name in FINGERPRINTED])
+
+
+def canonical(name: str, value: str | int | None) -> str:
+    """A member of the canonical JSON: no spaces, names in order; categories are plain ASCII words."""
+    return (
+        f'"{name}":null' if value is None else f'"{name}":"{value}"' if isinstance(value, str) else f'"{name}":{value}'
+    )
+
+
+def sha256_of(members: Sequence[str]) -> str:
+    """The fingerprint of canonical members in order."""
+    return hashlib.sha256(f"{{{','.join(members)}}}".encode()).hexdigest()
+
+
+def new_id() -> str:
+    """An id for an application that has none."""
+    return f"app-{uuid.uuid4().hex}"
 
 
 @dataclass(frozen=True)
@@ -98,6 +125,11 @@ class Assessment:
     challenger_prob_default: float | None
 
     @property
+    def reason_codes(self) -> tuple[str, ...]:
+        """Codes of the principal reasons, largest loss first."""
+        return tuple(r.code for r in self.reasons)
+
+    @property
     def points(self) -> int:
         """Rounded points, on which the policy decides."""
         return round(self.points_exact)
@@ -108,14 +140,14 @@ def assess(models: Models, applications: Sequence[tuple[str, schemas.Application
     if not applications:
         return []
     card = models.scorecard
-    columns = {f.name: [_plain(getattr(a, f.name)) for _, a in applications] for f in card.features}
+    columns = {f.name: [plain(getattr(a, f.name)) for _, a in applications] for f in card.features}
     scores = card.score(columns)
     shadow = models.challenger.predict(columns) if models.challenger else None
     assessments = []
     for n, (application_id, _) in enumerate(applications):
         values = {name: column[n] for name, column in columns.items()}
         overrides = applied(models.policy.overrides, values)
-        doubts = refer_because(card, values) + [o.reason for o in overrides if o.decision == "refer"]
+        doubts = refer_because(card.features, values) + [o.reason for o in overrides if o.decision == "refer"]
         declined = [o.reason for o in overrides if o.decision == "decline"]
         points_exact = float(scores.points[n])
         assessments.append(
@@ -138,10 +170,9 @@ def assess(models: Models, applications: Sequence[tuple[str, schemas.Application
     return assessments
 
 
-def respond(models: Models, found: Assessment) -> schemas.ScoreResponse:
-    """The full answer about one application."""
-    card, scale = models.scorecard, scale_of(models.scorecard)
-    contributions = [
+def contributions_of(card: Scorecard, found: Assessment) -> list[schemas.Contribution]:
+    """What each field adds to the score of the average applicant."""
+    return [
         schemas.Contribution(
             feature=f.name,
             label=schemas.FEATURE_LABELS[f.name],
@@ -149,10 +180,16 @@ def respond(models: Models, found: Assessment) -> schemas.ScoreResponse:
             bin=bin_text(f, int(found.bins[i])),
             woe=float(found.woe[i]),
             points=float(found.contributions[i]),
-            logit=float(-found.contributions[i] / scale.factor),
+            logit=float(-found.contributions[i] / card.scaling.factor),
         )
         for i, f in enumerate(card.features)
     ]
+
+
+def respond(models: Models, found: Assessment) -> schemas.ScoreResponse:
+    """The full answer about one application."""
+    card, scale = models.scorecard, scale_of(models.scorecard)
+    contributions = contributions_of(card, found)
     explained = {r.feature for r in found.reasons}
     challenger = None
     if found.challenger_prob_default is not None and models.challenger_version is not None:
@@ -182,10 +219,10 @@ def respond(models: Models, found: Assessment) -> schemas.ScoreResponse:
     )
 
 
-def refer_because(card: Scorecard, values: dict[str, Any]) -> list[str]:
+def refer_because(features: Sequence[ScoredFeature], values: Mapping[str, Any]) -> list[str]:
     """Why the score alone must not decide: a value that is not known, or one beyond what the model was built on."""
     doubts = []
-    for f in card.features:
+    for f in features:
         value, label = values[f.name], schemas.FEATURE_LABELS[f.name]
         if value is None:
             doubts.append(f"{label}: not known")
@@ -194,6 +231,6 @@ def refer_because(card: Scorecard, values: dict[str, Any]) -> list[str]:
     return doubts
 
 
-def _plain(value: Any) -> str | int | None:
+def plain(value: Any) -> Any:
     """A category as plain str (an enum member is one), a number as int."""
     return str(value) if isinstance(value, str) else value

@@ -1,10 +1,10 @@
-"""The table of credit decisions: outcomes by reference, no attribute of an applicant."""
+"""The tables of credit decisions: outcomes by reference, no attribute of an applicant."""
 
 from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import DateTime, Float, Index, Integer, String
+from sqlalchemy import DateTime, Float, Index, Integer, LargeBinary, String
 from sqlalchemy.orm import Mapped, mapped_column
 
 import verticals.finance.policy_tables  # noqa: F401  (registers its tables on the shared metadata)
@@ -12,10 +12,16 @@ from verticals.contract import Base
 
 
 class FinanceDecision(Base):
-    """One scoring of one application; scoring it again adds a row."""
+    """One scoring of one application; scoring it again adds a row.
+
+    `chunk` names the rows that a file's chunk left, in the order of `id`; null for one that was asked for by itself.
+    """
 
     __tablename__ = "finance_decisions"
-    __table_args__ = (Index("ix_finance_decisions_tenant_id", "tenant", "id"),)
+    __table_args__ = (
+        Index("ix_finance_decisions_tenant_id", "tenant", "id"),
+        Index("ix_finance_decisions_chunk", "tenant", "chunk"),
+    )
 
     id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=True)
     tenant: Mapped[str] = mapped_column(String(64))
@@ -26,3 +32,15 @@ class FinanceDecision(Base):
     model_version: Mapped[str] = mapped_column(String(128))
     policy_version: Mapped[str] = mapped_column(String(64))
     created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+    chunk: Mapped[str | None] = mapped_column(String(64))
+
+
+class FinanceBatchChunk(Base):
+    """The digests of a chunk's records, whose SHA-256 the audit trail keeps: eight bytes of the record, eight of its
+    input, a row after the other."""
+
+    __tablename__ = "finance_batch_chunks"
+
+    tenant: Mapped[str] = mapped_column(String(64), primary_key=True)
+    chunk: Mapped[str] = mapped_column(String(64), primary_key=True)
+    digests: Mapped[bytes] = mapped_column(LargeBinary)

@@ -35,8 +35,8 @@ class FolderRegistry:
         self.saves.append(name)
         return self.cards[name]
 
-    def load(self, name: str) -> tuple[ModelCard, Mapping[str, Path]] | None:
-        if name not in self.cards:
+    def load(self, name: str, version: str | None = None) -> tuple[ModelCard, Mapping[str, Path]] | None:
+        if name not in self.cards or version not in (None, self.cards[name].version):
             return None
         folder = self.root / name
         return self.cards[name], {p.name: p for p in folder.iterdir()} if folder.exists() else {}

@@ -32,7 +32,7 @@ def score(handlers: Mapping[str, Handler], context: Context, **changes: Any) -> 
 def score_file(handlers: Mapping[str, Handler], context: Context, content: bytes) -> list[dict[str, str]]:
     file = UploadedFile(filename="a.csv", content=content)
     found: Any = handlers["score_batch"](schemas.BatchRequest(file=file), context)
-    return list(csv.DictReader(io.StringIO(found.content.decode())))
+    return list(csv.DictReader(io.StringIO(b"".join(found.chunks).decode())))
 
 
 def test_golden_application(handlers: Mapping[str, Handler], context: Context) -> None:
@@ -193,7 +193,7 @@ def test_a_batch_reports_bad_rows_scores_the_rest_and_records_once(
     assert [bool(f["error"]) for f in found] == [False, True, False]
     assert "got 'yacht'" in found[1]["error"]
     assert found[0]["reason_1"] == "F02 Term of the credit is too long: 48 months"
-    assert [d.subject for d in recorder.decisions] == ["a", "c"]
+    assert [(d.kind, d.outcome["rows"]) for d in recorder.decisions] == [("finance.score_batch", 2)]
     assert recorder.calls == 1
 
 

@@ -17,7 +17,7 @@ from verticals.contract import Unavailable
 from verticals.finance import schemas
 from verticals.finance.challenger import Challenger
 from verticals.finance.data import FEATURES, load_german
-from verticals.finance.onnx_export import (
+from verticals.finance.exports.onnx_graph import (
     export_active,
     export_challenger,
     export_scorecard,

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from verticals.contract import ModelRegistry, Unavailable
 from verticals.finance.data import DATA_NOTE, FEATURES, load_german
-from verticals.finance.onnx_trees import Ensemble, read_ensemble
+from verticals.finance.exports.onnx_trees import Ensemble, read_ensemble
 from verticals.finance.scorecard import Columns, Scorecard, ScoredFeature
 from verticals.finance.scoring import CHALLENGER, load_models
 

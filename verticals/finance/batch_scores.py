@@ -1,0 +1,182 @@
+"""Scores checked rows column by column: the numbers, reasons and decisions of `scoring.assess`. Ignores files.
+
+N rows of which G are good, F fields of the scorecard. Nothing here is computed twice in two ways: bins, points,
+reason texts, referrals and decisions come from the functions that serve one application.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from verticals.contract import InvalidInput
+from verticals.finance import policy
+from verticals.finance.batch_checks import Checked
+from verticals.finance.fields import CATEGORIES, LIMITS
+from verticals.finance.reasons import PROFILE, reason_text
+from verticals.finance.scorecard import ScoredFeature
+from verticals.finance.scoring import Models, refer_because
+
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Scored:
+    """The good rows of a chunk, (G,) each, and where they stand in it."""
+
+    rows: Ints
+    ids: list[str]
+    categories: Mapping[str, Ints]
+    numbers: Mapping[str, Ints]
+    points_exact: NDArray[np.float64]
+    points: Ints
+    prob_default: NDArray[np.float64]
+    decisions: list[str]
+    reasons: list[pa.Array]  # text, null where there are fewer
+    challenger: NDArray[np.float64] | None
+
+
+def score_checked(models: Models, checked: Checked, *, make_id: Callable[[int], str]) -> Scored:
+    """Score the rows that `checked` found good; those with a category that has no evidence become bad.
+
+    Args:
+        models: In force.
+        checked: The rows; errors are added to it.
+        make_id: Gives row n of the chunk an id if the file has none.
+    """
+    card = models.scorecard
+    tables = {f.name: _bins_of_categories(f) for f in card.features if f.name in CATEGORIES}
+    for name, (_, told) in tables.items():
+        for place, why in told.items():
+            checked.errors[checked.is_good & (checked.categories[name] == place)] = why
+    rows = np.flatnonzero(checked.is_good)
+    categories = {name: column[rows] for name, column in checked.categories.items()}
+    numbers = {name: column[rows] for name, column in checked.numbers.items()}
+    bin_GF = np.stack(
+        [
+            tables[f.name][0][categories[f.name]] if f.name in tables else _number_bins(f, numbers[f.name])
+            for f in card.features
+        ],
+        axis=1,
+    )
+    scores = card.score_bins(bin_GF)
+    points = np.rint(scores.points).astype(np.int64)
+    return Scored(
+        rows=rows,
+        ids=[checked.ids[row] or make_id(int(row)) for row in rows],
+        categories=categories,
+        numbers=numbers,
+        points_exact=scores.points,
+        points=points,
+        prob_default=scores.prob_default,
+        decisions=_decide(models, points, *_masks(models, categories, numbers)),
+        reasons=_reasons(models, scores.contributions, categories, numbers),
+        challenger=_challenge(models, categories, numbers) if len(rows) else None,
+    )
+
+
+def result_columns(models: Models, scored: Scored, errors: NDArray[np.object_]) -> dict[str, pa.Array]:
+    """The columns that a batch adds, (N,); null in bad rows."""
+    place = np.zeros(len(errors), dtype=np.int64)
+    place[scored.rows] = np.arange(len(scored.rows))
+    is_bad = np.ones(len(errors), dtype=bool)
+    is_bad[scored.rows] = False
+    index = pa.array(place, mask=is_bad)
+
+    def spread(values: Any, kind: pa.DataType) -> pa.Array:
+        return (values if isinstance(values, pa.Array) else pa.array(values, kind)).take(index)
+
+    same = {"model_version": models.version, "policy_version": models.policy.version}
+    nothing = pa.nulls(len(scored.rows), pa.float64())
+    return {
+        "application_id": spread(scored.ids, pa.string()),
+        "points": spread(scored.points, pa.int64()),
+        "points_exact": spread(scored.points_exact, pa.float64()),
+        "prob_default": spread(scored.prob_default, pa.float64()),
+        "decision": spread(scored.decisions, pa.string()),
+        **{f"reason_{i}": spread(texts, pa.string()) for i, texts in enumerate(scored.reasons, start=1)},
+        "challenger_prob_default": spread(nothing if scored.challenger is None else scored.challenger, pa.float64()),
+        **{name: spread(pa.repeat(text, len(scored.rows)), pa.string()) for name, text in same.items()},
+        "error": pa.array([text or None for text in errors], pa.string()),
+    }
+
+
+def _bins_of_categories(feature: ScoredFeature) -> tuple[Ints, dict[int, str]]:
+    """The bin of each category, and last (so at -1) of a missing value; what is wrong with those that have none."""
+    bins, told = [], {}
+    for place, category in enumerate([*CATEGORIES[feature.name], None]):
+        try:
+            bins.append(int(feature.bin_index([category])[0]))
+        except InvalidInput as error:
+            bins.append(0)
+            told[place] = str(error)
+    return np.array(bins), told
+
+
+def _number_bins(feature: ScoredFeature, values: Ints) -> NDArray[np.intp]:
+    """Bins by way of the few values that occur."""
+    found, place = np.unique(values, return_inverse=True)
+    return feature.bin_index(found.tolist())[place]
+
+
+def _masks(
+    models: Models, categories: Mapping[str, Ints], numbers: Mapping[str, Ints]
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Whether a person must decide, and whether an override declines, by the rules for one value at a time."""
+    count = len(next(iter(numbers.values())))
+    refer, declined = np.zeros(count, dtype=bool), np.zeros(count, dtype=bool)
+    for f in models.scorecard.features:
+        if f.name in CATEGORIES:
+            values, place = [*CATEGORIES[f.name], None], categories[f.name]
+        else:
+            found, place = np.unique(numbers[f.name], return_inverse=True)
+            values = found.tolist()
+        mine = [o for o in models.policy.overrides if o.field == f.name]
+        told = [{o.decision for o in mine if o.matches(value)} for value in values]
+        doubts = [bool(refer_because([f], {f.name: value})) for value in values]
+        refer |= np.array([d or "refer" in t for d, t in zip(doubts, told, strict=True)], dtype=bool)[place]
+        declined |= np.array(["decline" in t for t in told], dtype=bool)[place]
+    return refer, declined
+
+
+def _decide(models: Models, points: Ints, refer: NDArray[np.bool_], declined: NDArray[np.bool_]) -> list[str]:
+    keys = np.stack([points, refer, declined], axis=1)
+    found, place = np.unique(keys, axis=0, return_inverse=True)
+    made = [policy.decide(int(p), models.policy, ["x"] * int(r), ["x"] * int(d)) for p, r, d in found]
+    return [made[i] for i in place.reshape(-1).tolist()]
+
+
+def _reasons(
+    models: Models, contribution_GF: NDArray[np.float64], categories: Mapping[str, Ints], numbers: Mapping[str, Ints]
+) -> list[pa.Array]:
+    """The principal reasons' codes and texts, largest loss first: `reasons.principal_reasons` for many."""
+    words: list[str] = []
+    word_GF = np.empty(contribution_GF.shape, dtype=np.int64)
+    for i, f in enumerate(models.scorecard.features):
+        if f.name in CATEGORIES:
+            values, place = [*CATEGORIES[f.name], None], categories[f.name] % (len(CATEGORIES[f.name]) + 1)
+        else:
+            found, place = np.unique(numbers[f.name], return_inverse=True)
+            values = found.tolist()
+        word_GF[:, i] = len(words) + place
+        words += [f"{PROFILE.texts[f.name][0]} {reason_text(f.name, value)}" for value in values]
+    order_GF = np.argsort(contribution_GF, axis=1, kind="stable")[:, : PROFILE.max_reasons]
+    is_none_GF = np.take_along_axis(contribution_GF, order_GF, axis=1) > -PROFILE.min_points
+    chosen_GF = np.take_along_axis(word_GF, order_GF, axis=1)
+    texts = pa.array(words, pa.string())
+    return [texts.take(pa.array(chosen_GF[:, i], mask=is_none_GF[:, i])) for i in range(min(4, chosen_GF.shape[1]))]
+
+
+def _challenge(
+    models: Models, categories: Mapping[str, Ints], numbers: Mapping[str, Ints]
+) -> NDArray[np.float64] | None:
+    if models.challenger is None:
+        return None
+    columns: dict[str, list[Any]] = {n: np.array([*CATEGORIES[n], None])[c].tolist() for n, c in categories.items()}
+    columns |= {n: numbers[n].tolist() for n in LIMITS}
+    return models.challenger.predict(columns)

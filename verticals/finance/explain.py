@@ -1,0 +1,27 @@
+"""What makes up a score, without deciding or recording anything. The parts are exact: they add up to the score."""
+
+from __future__ import annotations
+
+from verticals.finance import schemas
+from verticals.finance.data import DATA_NOTE
+from verticals.finance.reasons import PROFILE
+from verticals.finance.scoring import Models, assess, contributions_of
+
+
+def explain(models: Models, application: schemas.Application) -> schemas.ExplainResponse:
+    """Contributions and reasons of one application."""
+    [found] = assess(models, [("explained", application)])
+    return schemas.ExplainResponse(
+        points=found.points,
+        points_exact=found.points_exact,
+        prob_default=found.prob_default,
+        logit=found.logit,
+        base_points=models.scorecard.base_points,
+        base_logit=models.scorecard.base_logit,
+        contributions=contributions_of(models.scorecard, found),
+        reasons=found.reasons,
+        reason_profile=PROFILE.version,
+        reason_source=PROFILE.source,
+        model_version=models.version,
+        data_note=DATA_NOTE,
+    )

@@ -1,0 +1,29 @@
+"""What an application's fields may hold, as tables for whole columns. Derived from the schema, so that both agree."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import get_args
+
+from annotated_types import Ge, Le
+
+from verticals.finance import schemas
+
+ID = "application_id"
+REQUIRED = tuple(name for name in schemas.ScoreRequest.model_fields if name != ID)
+
+
+def _categories(name: str) -> tuple[str, ...]:
+    kind = get_args(schemas.Application.model_fields[name].annotation)[0]
+    return tuple(str(member) for member in kind)
+
+
+def _limits(name: str) -> tuple[int, int]:
+    found = schemas.Application.model_fields[name].metadata
+    [low], [high] = [m.ge for m in found if isinstance(m, Ge)], [m.le for m in found if isinstance(m, Le)]
+    return int(low), int(high)  # type: ignore[call-overload]
+
+
+CATEGORIES: Mapping[str, tuple[str, ...]] = {name: _categories(name) for name in REQUIRED if name in schemas.LABELS}
+LIMITS: Mapping[str, tuple[int, int]] = {name: _limits(name) for name in REQUIRED if name not in schemas.LABELS}
+"""Categories of each categorical field; lowest and highest value of each numeric one."""
