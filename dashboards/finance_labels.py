@@ -9,11 +9,23 @@ from collections.abc import Mapping
 TABLE: Mapping[str, tuple[str, str]] = {
     "finance.strategy": ("Strategy", "策略"),
     "finance.validation": ("Validation", "验证"),
+    # --- reasons, by code; the English words are the profile's
+    "reason.F01": ("Balance or lack of a checking account with this bank", "在本行的支票账户余额不足或没有账户"),
+    "reason.F02": ("Term of the credit is too long", "贷款期限过长"),
+    "reason.F03": ("Record of paying earlier or present credits", "以往或现有贷款的还款记录"),
+    "reason.F04": ("Purpose of the credit", "贷款用途"),
+    "reason.F05": ("Amount of credit asked for is too high", "申请金额过高"),
+    "reason.F06": ("Savings are too low or not known", "储蓄过低或未知"),
+    "reason.F07": ("Length of present employment", "现职年限"),
+    "reason.F08": ("No guarantor for the credit", "没有担保人"),
+    "reason.F09": ("Instalment plans with other lenders", "在其他机构的分期"),
     # --- what if
     "whatif.title": ("What if", "假设分析"),
     "whatif.note": ("Change values and see what the score would be. Nothing is decided or recorded.", "更改取值，查看分数会如何变化。不作决定，也不作记录。"),
     "whatif.ways": ("Smallest changes that would approve it", "可获批准的最小改变"),
     "whatif.reaches": ("reaches {points} points", "达到 {points} 分"),
+    "whatif.score": ("Score then", "届时分数"),
+    "whatif.prob": ("Probability then", "届时违约概率"),
     "whatif.band": ("By points alone", "仅按分数"),
     # --- strategy
     "strategy.proposed": ("Proposed", "拟议"),

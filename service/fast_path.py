@@ -48,7 +48,7 @@ def fast_operations(kit: Kit) -> Mapping[str, FastOperation]:
     found = {}
     for vertical in kit.verticals.values():
         for operation in vertical.operations:
-            handler = kit.handlers[vertical.name][operation.name]
+            handler = kit.handlers[vertical.name].get(operation.name)
             if isinstance(handler, Grouped) and _takes_json(operation):
                 path = f"/v1/{vertical.name}{operation.path}"
                 grouping = Grouping(handler, kit.audit.record_all)

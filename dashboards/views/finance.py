@@ -152,9 +152,13 @@ def _headline(labels: Labels, score: ScoreResponse) -> None:
 def _reasons(labels: Labels, score: ScoreResponse) -> None:
     if not score.reasons:
         st.caption(labels("finance.no_reasons"))
+    values = {one.feature: one.value for one in score.contributions}
     for reason in score.reasons:
         lost = labels("finance.lost", points=f"{reason.points_lost:.0f}")
-        st.markdown(f":gray-badge[{reason.code}] {reason.text} :gray[{lost}]")
+        text = labels.get(f"reason.{reason.code}", reason.text)
+        if text != reason.text:
+            text = f"{text}: {value_words(labels, reason.feature, values.get(reason.feature))}"
+        st.markdown(f":gray-badge[{reason.code}] {parts.plain(text)} :gray[{lost}]")
 
 
 def scale_chart(labels: Labels, score: ScoreResponse, spread: DistributionResponse) -> Any:
@@ -183,12 +187,13 @@ def scale_chart(labels: Labels, score: ScoreResponse, spread: DistributionRespon
 def waterfall_steps(labels: Labels, score: ScoreResponse) -> list[charts.Step]:
     """From the average applicant's points over every field's contribution, largest first, to the score."""
     ordered = sorted(score.contributions, key=lambda one: -abs(one.points))
+    bars = [
+        charts.Step(labels(f"field.{one.feature}"), value_words(labels, one.feature, one.value), one.points)
+        for one in ordered
+    ]
     return [
         charts.Step(labels("finance.base"), labels("finance.sample"), score.base_points, "base"),
-        *(
-            charts.Step(labels(f"field.{one.feature}"), value_words(labels, one.feature, one.value), one.points)
-            for one in ordered
-        ),
+        *bars,
         charts.Step(labels("finance.total"), labels(f"decision.{score.decision}"), score.points_exact, "total"),
     ]
 

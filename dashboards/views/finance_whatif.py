@@ -65,8 +65,8 @@ def _play(client: TriviumClient, labels: Labels, application: Application, score
     if found is None:
         return
     points, prob, band = st.columns(3)
-    points.metric(labels("finance.score"), found.points, found.points - score.points or None)
-    prob.metric(labels("finance.prob"), f"{found.prob_default:.1%}")
+    points.metric(labels("whatif.score"), found.points, found.points - score.points or None)
+    prob.metric(labels("whatif.prob"), f"{found.prob_default:.1%}")
     with band:
         decision = decision_by_points(found.points, score.policy)
         parts.verdict(labels("whatif.band"), labels(f"decision.{decision}"), tone=parts.TONES[decision])

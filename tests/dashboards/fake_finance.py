@@ -83,7 +83,7 @@ def score(request: s.ScoreRequest) -> s.ScoreResponse:
         contributions=contributions,
         reasons=[
             s.Reason(
-                code=f"F{idx:02d}",
+                code=f"T{idx:02d}",
                 feature=one.feature,
                 text=f"{one.label} is less favourable than average",
                 points_lost=-one.points,
@@ -101,8 +101,34 @@ def score(request: s.ScoreRequest) -> s.ScoreResponse:
     )
 
 
+def _explain(request: s.Application) -> s.ExplainResponse:
+    found = score(s.ScoreRequest(**request.model_dump(mode="json")))
+    same = found.model_dump(include=set(s.ExplainResponse.model_fields) & set(s.ScoreResponse.model_fields))
+    return s.ExplainResponse(reason_source="made up", **same)
+
+
+def _counterfactual(request: s.CounterfactualRequest) -> s.CounterfactualResponse:
+    """One way: a guarantor."""
+    application = request.model_dump(mode="json", exclude={"limit"})
+    now, then = (
+        score(s.ScoreRequest(**application | change)).points for change in ({}, {"other_debtors": "guarantor"})
+    )
+    change = s.Change(feature="other_debtors", label="x", value=request.other_debtors, to="guarantor", text="x")
+    return s.CounterfactualResponse(
+        points=now,
+        approve_at=POLICY.approve_at,
+        approved=False,
+        ways=[s.Way(changes=[change], points=then, steps=1)],
+        explanation="Made up.",
+        fixed=[],
+        model_version=MODEL,
+        policy_version=POLICY.version,
+        data_note="Made up.",
+    )
+
+
 def _batch(request: s.BatchRequest) -> Artifact:
-    rows = list(csv.DictReader(io.StringIO(request.file.content.decode())))
+    rows = list(csv.DictReader(io.StringIO(request.file.open().read().decode())))
     if not rows:
         raise InvalidInput("must hold at least one row", field="file", remedy="Add a row under the header.")
     out = io.StringIO()
@@ -205,6 +231,8 @@ def handlers(*, filled: bool) -> Mapping[str, Handler]:
 
     return {
         "score": lambda request, _context: keep(score(request), datetime.now(UTC)),
+        "explain": lambda request, _context: _explain(request),
+        "counterfactual": lambda request, _context: _counterfactual(request),
         "score_batch": lambda request, _context: _batch(request),
         "model": lambda _request, _context: _model(),
         "distribution": lambda _request, _context: _distribution(),

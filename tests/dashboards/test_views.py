@@ -15,6 +15,7 @@ from tests.dashboards import fake_evals, fake_finance, fake_strategy
 from tests.dashboards.conftest import Api, field, open_page, press, run, texts
 from verticals.finance import VERTICAL
 from verticals.finance.policy_schemas import SimulateRequest
+from verticals.finance.reasons import PROFILE
 from verticals.finance.schemas import ScoreRequest
 from verticals.medical.schemas import ImageFacts
 
@@ -127,6 +128,26 @@ def test_decisions_are_paged_by_the_service(own_api: Api) -> None:
 
     assert (len(first), first[0]) == (50, "app-0119")
     assert (len(last), last[-1]) == (20, "app-0000")
+
+
+def test_reasons_are_told_in_the_readers_language() -> None:
+    told = {code: Labels("en")(f"reason.{code}") for code, _ in PROFILE.texts.values()}
+
+    assert told == dict(PROFILE.texts.values())
+
+
+def test_another_value_shows_another_score_and_records_nothing(own_api: Api) -> None:
+    page = press(press(open_page("finance", own_api), "Strained"), "Score")
+    decided = open_page("finance", own_api, tab="decisions").dataframe[0].value["Reference"][0]
+    term = next(one for one in page.slider if one.label == "Term (months)")
+    term.set_value(12)
+    page = run(page)
+
+    example = dict(VERTICAL.operations[0].examples["strained"])
+    expected = fake_finance.score(ScoreRequest.model_validate(example | {"duration_months": 12}))
+    assert field(page.metric, "Score then").value == str(expected.points)
+    assert "None → Guarantor" in texts(page)
+    assert open_page("finance", own_api, tab="decisions").dataframe[0].value["Reference"][0] == decided
 
 
 def test_moved_cut_offs_show_what_they_would_have_done(api: Api) -> None:
