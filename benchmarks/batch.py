@@ -57,7 +57,7 @@ class MadeFile(io.RawIOBase):
 
 
 def csv_pieces(count: int, *, bad_every: int = 1000) -> Iterator[bytes]:
-    """A CSV file of `count` rows with ids; every `bad_every`-th row has an unknown purpose."""
+    """A CSV file of `count` rows with ids; every `bad_every`-th row has a cell too many."""
     dumped = [r.model_dump(mode="json", exclude={ID}) for r in random_applications(DISTINCT, seed=1)]
     out = io.StringIO(newline="")
     csv.DictWriter(out, REQUIRED).writerows(dumped)

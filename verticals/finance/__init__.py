@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from verticals.contract import Artifact, Handler, Operation, Progress, Resources, Suite, Vertical
-from verticals.finance import schemas
+from verticals.finance import schemas, serving_schemas
 from verticals.finance.policy_operations import POLICY_OPERATIONS
 from verticals.finance.validation.operations import VALIDATION_OPERATIONS
 
@@ -89,20 +89,20 @@ VERTICAL = Vertical(
         Operation(
             name="explain",
             request=schemas.Application,
-            response=schemas.ExplainResponse,
+            response=serving_schemas.ExplainResponse,
             summary="What makes up a score: contributions and reasons; nothing is decided or recorded.",
             path="/explain",
         ),
         Operation(
             name="counterfactual",
-            request=schemas.CounterfactualRequest,
-            response=schemas.CounterfactualResponse,
+            request=serving_schemas.CounterfactualRequest,
+            response=serving_schemas.CounterfactualResponse,
             summary="The smallest changes a person can make that would approve an application, or that there are none.",
             path="/counterfactual",
         ),
         Operation(
             name="export",
-            request=schemas.ExportRequest,
+            request=serving_schemas.ExportRequest,
             response=Artifact,
             summary="The scorecard in force as JSON table, SQL query or ONNX graph.",
             path="/export",

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import combinations, product
 from typing import Any, Literal
 
-from verticals.finance import schemas
+from verticals.finance import schemas, serving_schemas
 from verticals.finance.data import DATA_NOTE
 from verticals.finance.fields import CATEGORIES, LIMITS
 from verticals.finance.overrides import Override
@@ -45,13 +45,15 @@ class Move:
     told: tuple[str, ...]  # what stands in the way of an approval at this value, whatever the score
 
 
-def counterfactual(models: Models, request: schemas.CounterfactualRequest) -> schemas.CounterfactualResponse:
+def counterfactual(
+    models: Models, request: serving_schemas.CounterfactualRequest
+) -> serving_schemas.CounterfactualResponse:
     """The ways to an approval: fewest fields first, then fewest steps, then most points."""
     application = schemas.Application.model_validate(request.model_dump(exclude={"limit"}))
     [found] = assess(models, [("as it is", application)])
     approved = found.decision == "approve"
     ways = [] if approved else list(_ways(models, application, found, request.limit))
-    return schemas.CounterfactualResponse(
+    return serving_schemas.CounterfactualResponse(
         points=found.points,
         approve_at=models.policy.approve_at,
         approved=approved,
@@ -76,7 +78,9 @@ def moves(models: Models, application: schemas.Application) -> dict[str, list[Mo
     return {name: options for name, options in found.items() if options}
 
 
-def _ways(models: Models, application: schemas.Application, found: Assessment, limit: int) -> Iterator[schemas.Way]:
+def _ways(
+    models: Models, application: schemas.Application, found: Assessment, limit: int
+) -> Iterator[serving_schemas.Way]:
     """Ways of which no field can be left out; the policy has the last word on each."""
     if _blocked(models, found.values):
         return
@@ -101,7 +105,7 @@ def _ways(models: Models, application: schemas.Application, found: Assessment, l
                 return
 
 
-def _try(models: Models, application: schemas.Application, way: tuple[Move, ...]) -> schemas.Way | None:
+def _try(models: Models, application: schemas.Application, way: tuple[Move, ...]) -> serving_schemas.Way | None:
     """The way, if the policy approves the changed application."""
     changed = schemas.Application.model_validate(application.model_dump() | {move.feature: move.to for move in way})
     [found] = assess(models, [("changed", changed)])
@@ -109,7 +113,7 @@ def _try(models: Models, application: schemas.Application, way: tuple[Move, ...]
         return None
     before: dict[str, Any] = application.model_dump(mode="json")
     changes = [
-        schemas.Change(
+        serving_schemas.Change(
             feature=move.feature,
             label=schemas.FEATURE_LABELS[move.feature],
             value=before[move.feature],
@@ -119,7 +123,7 @@ def _try(models: Models, application: schemas.Application, way: tuple[Move, ...]
         )
         for move in way
     ]
-    return schemas.Way(changes=changes, points=found.points, steps=sum(move.steps for move in way))
+    return serving_schemas.Way(changes=changes, points=found.points, steps=sum(move.steps for move in way))
 
 
 def _lower_numbers(models: Models, feature: ScoredFeature, value: int) -> Iterator[Move]:
@@ -181,7 +185,7 @@ def _blocked(models: Models, values: Mapping[str, Any]) -> list[str]:
     return doubts
 
 
-def _explanation(approved: bool, ways: list[schemas.Way], blocked: list[str]) -> str:
+def _explanation(approved: bool, ways: list[serving_schemas.Way], blocked: list[str]) -> str:
     if approved:
         return "It is approved as it is."
     if blocked:

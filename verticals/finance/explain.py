@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from verticals.finance import schemas
+from verticals.finance import schemas, serving_schemas
 from verticals.finance.data import DATA_NOTE
 from verticals.finance.reasons import PROFILE
 from verticals.finance.scoring import Models, assess, contributions_of
 
 
-def explain(models: Models, application: schemas.Application) -> schemas.ExplainResponse:
+def explain(models: Models, application: schemas.Application) -> serving_schemas.ExplainResponse:
     """Contributions and reasons of one application."""
     [found] = assess(models, [("explained", application)])
-    return schemas.ExplainResponse(
+    return serving_schemas.ExplainResponse(
         points=found.points,
         points_exact=found.points_exact,
         prob_default=found.prob_default,

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import get_args
 
-from annotated_types import Ge, Le
-
 from verticals.finance import schemas
 
 ID = "application_id"
@@ -20,8 +18,8 @@ def _categories(name: str) -> tuple[str, ...]:
 
 def _limits(name: str) -> tuple[int, int]:
     found = schemas.Application.model_fields[name].metadata
-    [low], [high] = [m.ge for m in found if isinstance(m, Ge)], [m.le for m in found if isinstance(m, Le)]
-    return int(low), int(high)  # type: ignore[call-overload]
+    [low], [high] = ([getattr(rule, end) for rule in found if hasattr(rule, end)] for end in ("ge", "le"))
+    return int(low), int(high)
 
 
 CATEGORIES: Mapping[str, tuple[str, ...]] = {name: _categories(name) for name in REQUIRED if name in schemas.LABELS}

@@ -22,7 +22,7 @@ from verticals.contract import (
     RecordAll,
     Resources,
 )
-from verticals.finance import schemas
+from verticals.finance import schemas, serving_schemas
 from verticals.finance.batch import score_file
 from verticals.finance.batch_scores import Scored
 from verticals.finance.compiled import CompiledModels
@@ -178,17 +178,17 @@ class Finance:
         """What answers the caller: the models in force under the tenant's policy in force."""
         return replace(self._ready(), policy=self.policies.active(context.tenant))
 
-    def explain(self, request: schemas.Application, context: Context) -> schemas.ExplainResponse:
+    def explain(self, request: schemas.Application, context: Context) -> serving_schemas.ExplainResponse:
         """Why an application would score what it scores; nothing is decided or recorded."""
         return explain(self.serving(context), request)
 
     def counterfactual(
-        self, request: schemas.CounterfactualRequest, context: Context
-    ) -> schemas.CounterfactualResponse:
+        self, request: serving_schemas.CounterfactualRequest, context: Context
+    ) -> serving_schemas.CounterfactualResponse:
         """The smallest changes that would approve an application; nothing is decided or recorded."""
         return counterfactual(self.serving(context), request)
 
-    def export(self, request: schemas.ExportRequest, context: Context) -> Artifact:
+    def export(self, request: serving_schemas.ExportRequest, context: Context) -> Artifact:
         """The scorecard in force for systems that do not run Python."""
         models = self._ready()
         make, media_type = EXPORTS[request.format]

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from benchmarks.finance_setting import random_applications
 from tests.verticals.finance.applications import applications, body
 from verticals.contract import Context, Handler
-from verticals.finance import VERTICAL, schemas
+from verticals.finance import VERTICAL, schemas, serving_schemas
 from verticals.finance.counterfactual import ACTIONS, counterfactual
 from verticals.finance.data import FEATURES
 from verticals.finance.explain import explain
@@ -23,9 +23,9 @@ from verticals.finance.scoring import Models, assess
 _QUIET = [HealthCheck.function_scoped_fixture]
 
 
-def ask(models: Models, application: schemas.Application, limit: int = 20) -> schemas.CounterfactualResponse:
+def ask(models: Models, application: schemas.Application, limit: int = 20) -> serving_schemas.CounterfactualResponse:
     fields = application.model_dump(exclude={"application_id"})
-    return counterfactual(models, schemas.CounterfactualRequest(**fields, limit=limit))
+    return counterfactual(models, serving_schemas.CounterfactualRequest(**fields, limit=limit))
 
 
 def decision(models: Models, application: schemas.Application, **changes: Any) -> str:
@@ -119,7 +119,7 @@ def test_an_amount_beyond_the_sample_must_come_down(models: Models) -> None:
 def test_nothing_is_recorded(handlers: Mapping[str, Handler], context: Context, recorder: Any) -> None:
     fields = {k: v for k, v in body().items() if k != "application_id"}
     handlers["explain"](schemas.Application.model_validate(fields), context)
-    handlers["counterfactual"](schemas.CounterfactualRequest.model_validate(fields), context)
+    handlers["counterfactual"](serving_schemas.CounterfactualRequest.model_validate(fields), context)
 
     assert recorder.calls == 0
 

@@ -18,7 +18,7 @@ from benchmarks.finance_setting import random_applications
 from benchmarks.parity import largest_differences, points_of_json
 from tests.verticals.finance.applications import applications, body
 from verticals.contract import Artifact, Context, Handler, InvalidInput
-from verticals.finance import schemas
+from verticals.finance import schemas, serving_schemas
 from verticals.finance.data import FEATURES
 from verticals.finance.exports.card_json import export_json
 from verticals.finance.exports.sql import export_sql, round_half_even
@@ -124,7 +124,7 @@ def test_what_is_no_table_is_refused() -> None:
 def test_the_operation_gives_a_file_of_each_format(
     handlers: Mapping[str, Handler], context: Context, form: Any, media_type: str, begins: bytes
 ) -> None:
-    found = handlers["export"](schemas.ExportRequest(format=form), context)
+    found = handlers["export"](serving_schemas.ExportRequest(format=form), context)
 
     assert isinstance(found, Artifact)
     assert found.media_type == media_type

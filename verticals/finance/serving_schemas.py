@@ -1,0 +1,72 @@
+"""What goes in and out of explanations, counterfactuals and exports. Ignores how they are made."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from verticals.finance.schemas import Application, Contribution, Reason
+
+
+class ExplainResponse(BaseModel):
+    """What makes up a score. `base_logit` plus all `contributions` is `logit`, within rounding of doubles."""
+
+    points: int
+    points_exact: float
+    prob_default: float = Field(ge=0, le=1)
+    logit: float = Field(description="ln(odds bad:good).")
+    base_points: float = Field(description="Points of the average applicant of the development sample.")
+    base_logit: float
+    contributions: list[Contribution]
+    reasons: list[Reason] = Field(max_length=4, description="Largest loss first; empty when no field is below average.")
+    reason_profile: str = Field(description="Version of the reason texts.")
+    reason_source: str = Field(description="The rule that the reasons follow, with its date.")
+    model_version: str
+    data_note: str
+
+
+class CounterfactualRequest(Application):
+    """An application, and how many ways to an approval to look for."""
+
+    limit: Annotated[int, Field(ge=1, le=20, description="At most so many ways, the smallest first.")] = 3
+
+
+class Change(BaseModel):
+    """One field that would have to change."""
+
+    feature: str
+    label: str
+    value: str | int | None = Field(description="What the application says; null = not known.")
+    to: str | int = Field(description="The nearest value that is enough.")
+    text: str
+
+
+class Way(BaseModel):
+    """Changes that together reach the approval cut-off."""
+
+    changes: list[Change]
+    points: int = Field(description="Of the changed application.")
+    steps: int = Field(description="Bins passed in all changed fields; ways are ordered by fields, then by steps.")
+
+
+class CounterfactualResponse(BaseModel):
+    """The smallest changes that a person could make and that would approve the application; none is a promise."""
+
+    points: int = Field(description="Of the application as it is.")
+    approve_at: int
+    approved: bool = Field(description="Whether it is approved as it is.")
+    ways: list[Way] = Field(description="Fewest fields first; empty when nothing that can change is enough.")
+    explanation: str
+    fixed: list[str] = Field(description="Fields that are never changed: a person cannot act on them.")
+    model_version: str
+    policy_version: str
+    data_note: str
+
+
+class ExportRequest(BaseModel):
+    """In which form the scorecard in force is wanted."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    format: Literal["json", "sql", "onnx"] = "json"
