@@ -15,12 +15,10 @@ from service.client import TriviumClient
 from verticals.finance.schemas import (
     LABELS,
     Application,
-    CounterfactualRequest,
-    CounterfactualResponse,
-    ExplainResponse,
     Policy,
     ScoreResponse,
 )
+from verticals.finance.serving_schemas import CounterfactualRequest, CounterfactualResponse, ExplainResponse
 
 NUMBERS = {"duration_months": 1, "credit_amount_dm": 100}  # field -> step of its slider
 

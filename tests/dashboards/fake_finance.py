@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from verticals.contract import Artifact, Context, Handler, InvalidInput
 from verticals.finance import VERTICAL
 from verticals.finance import schemas as s
+from verticals.finance import serving_schemas as serving
 
 FACTOR, OFFSET, BASE = 28.8539, 487.1230, 521.0
 SCALE = s.Scale(base_points=600, base_odds=50, pdo=20, factor=FACTOR, offset=OFFSET)
@@ -101,24 +102,24 @@ def score(request: s.ScoreRequest) -> s.ScoreResponse:
     )
 
 
-def _explain(request: s.Application) -> s.ExplainResponse:
+def _explain(request: s.Application) -> serving.ExplainResponse:
     found = score(s.ScoreRequest(**request.model_dump(mode="json")))
-    same = found.model_dump(include=set(s.ExplainResponse.model_fields) & set(s.ScoreResponse.model_fields))
-    return s.ExplainResponse(reason_source="made up", **same)
+    same = found.model_dump(include=set(serving.ExplainResponse.model_fields) & set(s.ScoreResponse.model_fields))
+    return serving.ExplainResponse(reason_source="made up", **same)
 
 
-def _counterfactual(request: s.CounterfactualRequest) -> s.CounterfactualResponse:
+def _counterfactual(request: serving.CounterfactualRequest) -> serving.CounterfactualResponse:
     """One way: a guarantor."""
     application = request.model_dump(mode="json", exclude={"limit"})
     now, then = (
         score(s.ScoreRequest(**application | change)).points for change in ({}, {"other_debtors": "guarantor"})
     )
-    change = s.Change(feature="other_debtors", label="x", value=request.other_debtors, to="guarantor", text="x")
-    return s.CounterfactualResponse(
+    change = serving.Change(feature="other_debtors", label="x", value=request.other_debtors, to="guarantor", text="x")
+    return serving.CounterfactualResponse(
         points=now,
         approve_at=POLICY.approve_at,
         approved=False,
-        ways=[s.Way(changes=[change], points=then, steps=1)],
+        ways=[serving.Way(changes=[change], points=then, steps=1)],
         explanation="Made up.",
         fixed=[],
         model_version=MODEL,

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from verticals.contract import Artifact, Handler, Operation, Progress, Resources, Suite, Vertical
 from verticals.finance import schemas, serving_schemas
 from verticals.finance.policy_operations import POLICY_OPERATIONS
+from verticals.finance.portfolio.operations import PORTFOLIO_OPERATIONS
 from verticals.finance.validation.operations import VALIDATION_OPERATIONS
 
 
@@ -134,6 +135,7 @@ VERTICAL = Vertical(
         ),
         *VALIDATION_OPERATIONS,
         *POLICY_OPERATIONS,
+        *PORTFOLIO_OPERATIONS,
     ),
     build=_build,
     evals=_evals,

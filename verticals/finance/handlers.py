@@ -32,6 +32,7 @@ from verticals.finance.explain import explain
 from verticals.finance.exports import EXPORTS
 from verticals.finance.policies import PolicyBook
 from verticals.finance.policy import decide
+from verticals.finance.portfolio.handlers import Portfolio
 from verticals.finance.reasons import PROFILE, bin_text
 from verticals.finance.records import keep_chunk, keep_decisions
 from verticals.finance.scoring import Models, load_models, new_id, scale_of
@@ -46,6 +47,7 @@ def build(resources: Resources) -> Mapping[str, Handler]:
     """Operation name -> handler."""
     finance = Finance(resources.registry, resources.sessions)
     validation, policies = ValidationDesk(finance.serving, finance.model), finance.policies
+    portfolio = Portfolio(finance.serving, resources.sessions)
     return {
         "score": Grouped(schemas.ScoreResponse, finance.score),
         "score_batch": finance.score_batch,
@@ -65,6 +67,8 @@ def build(resources: Resources) -> Mapping[str, Handler]:
         "store_policy": policies.store_policy,
         "activate_policy": policies.activate_policy,
         "roll_back_policy": policies.roll_back_policy,
+        "portfolio": portfolio.portfolio,
+        "record_outcomes": portfolio.record_outcomes,
     }
 
 

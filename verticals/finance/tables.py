@@ -7,7 +7,8 @@ from datetime import datetime
 from sqlalchemy import DateTime, Float, Index, Integer, LargeBinary, String
 from sqlalchemy.orm import Mapped, mapped_column
 
-import verticals.finance.policy_tables  # noqa: F401  (registers its tables on the shared metadata)
+import verticals.finance.policy_tables
+import verticals.finance.portfolio.tables  # noqa: F401  (both register their tables on the shared metadata)
 from verticals.contract import Base
 
 
@@ -21,6 +22,8 @@ class FinanceDecision(Base):
     __table_args__ = (
         Index("ix_finance_decisions_tenant_id", "tenant", "id"),
         Index("ix_finance_decisions_chunk", "tenant", "chunk"),
+        Index("ix_finance_decisions_created", "tenant", "created_at"),
+        Index("ix_finance_decisions_application", "tenant", "application_id"),
     )
 
     id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=True)

@@ -1,0 +1,1 @@
+"""What was decided over time and how it turned out. Imports nothing."""
