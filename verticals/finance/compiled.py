@@ -113,7 +113,8 @@ class CompiledModels:
         gains = [cell.points for cell in row]
         order = sorted(range(len(row)), key=gains.__getitem__)[: PROFILE.max_reasons]
         chosen = [i for i in order if gains[i] <= -PROFILE.min_points]
-        refer, declined = [doubt for cell in row for doubt in cell.doubts], []
+        refer = [doubt for cell in row for doubt in cell.doubts]
+        declined: list[str] = []
         for place in sorted([i for cell in row for i in cell.overrides]):
             override = self.models.policy.overrides[place]
             (refer if override.decision == "refer" else declined).append(override.reason)
