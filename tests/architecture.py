@@ -157,7 +157,7 @@ def may_import(source: Source, target: str, *, verticals: frozenset[str]) -> boo
     layer, parts = source.layer, target.split(".")
     if layer == "dashboards":
         if parts[0] == "verticals":
-            return len(parts) > 2 and parts[1] in verticals and parts[2] == "schemas"
+            return parts[1] in verticals and any(f"_{part}".endswith("_schemas") for part in parts[2:])
         return parts[0] == "dashboards" or parts[:2] == ["service", "client"]
     if layer == "verticals" and parts[0] == "verticals":
         own = source.file.split("/")[1]

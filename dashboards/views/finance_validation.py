@@ -11,10 +11,10 @@ import streamlit as st
 from dashboards import charts, parts
 from dashboards.i18n import Labels
 from service.client import Artifact, TriviumClient, UploadedFile
-from verticals.finance.validation.rules import Grade
 from verticals.finance.validation.schemas import (
     DocumentRequest,
     EvidenceRow,
+    Grade,
     ReportRequest,
     SampleReportRequest,
     ValidationReport,

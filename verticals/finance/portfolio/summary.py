@@ -1,4 +1,4 @@
-"""Decisions over time: months, the scores' shift, migration, vintages. Ignores where decisions and outcomes are kept."""
+"""Decisions over time: months, the scores' shift, migration, vintages. Ignores where all that is kept."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from verticals.contract import UploadedFile
-from verticals.finance.validation.rules import Grade
+from verticals.finance.validation.rules import Grade as Grade
 
 MAX_SAMPLE_BYTES = 50_000_000
 MAX_SAMPLE_ROWS = 200_000
