@@ -276,6 +276,111 @@ def interval_html(
     return f'<div style="position:relative;height:22px;min-width:110px">{"".join(marks)}</div>'
 
 
+def stacked_shares(
+    rows: pd.DataFrame, *, order: Sequence[str], tones: Sequence[Tone], palette: Palette, count: str
+) -> Any:
+    """Draw how each month's decisions divide, one bar a month.
+
+    Args:
+        rows: Columns `month`, `decision`, `share` (0-1), `count`.
+        order: The decisions, from the bottom of a bar to its top.
+        tones: Their tones.
+        palette: Colours.
+        count: What `count` counts, for the tooltip.
+    """
+    colour = alt.Color(
+        "decision:N",
+        scale=alt.Scale(domain=list(order), range=[getattr(palette, tone) for tone in tones]),
+        legend=alt.Legend(title=None, orient="top"),
+    )
+    return (
+        alt.Chart(rows.assign(order=[list(order).index(one) for one in rows["decision"]]))
+        .mark_bar(size=34)
+        .encode(
+            x=alt.X("month:O", title=None, axis=alt.Axis(labelAngle=0)),
+            y=alt.Y("share:Q", title=None, axis=alt.Axis(format=".0%", gridOpacity=0.5)),
+            color=colour,
+            order="order:Q",
+            tooltip=[
+                alt.Tooltip("month:O", title=" "),
+                alt.Tooltip("decision:N", title=" "),
+                alt.Tooltip("share:Q", format=".1%"),
+                alt.Tooltip("count:Q", title=count),
+            ],
+        )
+        .properties(height=230)
+        .configure_view(stroke=None)
+    )
+
+
+def two_histograms(
+    bins: Sequence[Bin], *, reference: Sequence[Bin], palette: Palette, title: str, names: tuple[str, str]
+) -> Any:
+    """Draw two distributions over the same bins as shares: one in bars, the reference as a line of steps.
+
+    Args:
+        bins: Counts.
+        reference: Counts to compare with.
+        palette: Colours.
+        title: What the x axis shows.
+        names: Of the two, for the legend.
+    """
+    totals = [sum(one.count for one in each) or 1 for each in (bins, reference)]
+    rows = pd.DataFrame(
+        [
+            {"low": a.low, "high": a.high, "share": a.count / totals[0], "before": b.count / totals[1]}
+            for a, b in zip(bins, reference, strict=True)
+        ]
+    )
+    x = alt.X("low:Q", title=title, scale=alt.Scale(zero=False, nice=False), axis=alt.Axis(grid=False, tickCount=8))
+    axis = alt.Axis(format=".0%", gridOpacity=0.5)
+    colours = alt.Scale(domain=list(names), range=[palette.accent, palette.text])
+    tip = [alt.Tooltip("low:Q", title=title), *(alt.Tooltip(f"{n}:Q", format=".1%") for n in ("share", "before"))]
+    bars = (
+        alt.Chart(rows.assign(name=names[0]))
+        .mark_bar(opacity=0.55)
+        .encode(x=x, x2="high:Q", y=alt.Y("share:Q", title=None, axis=axis), color=_colour_of(colours), tooltip=tip)
+    )
+    steps = (
+        alt.Chart(rows.assign(name=names[1]))
+        .mark_line(interpolate="step-after", strokeWidth=1.5)
+        .encode(x=x, y="before:Q", color=_colour_of(colours), tooltip=tip)
+    )
+    return alt.layer(bars, steps).properties(height=230).configure_view(stroke=None)
+
+
+def _colour_of(scale: Any) -> Any:
+    """Colours of the column `name`, with a legend above the picture."""
+    return alt.Color("name:N", scale=scale, legend=alt.Legend(title=None, orient="top"))
+
+
+def vintage_curves(rows: pd.DataFrame, *, palette: Palette, title: str, along: str) -> Any:
+    """Draw the share of defaults by age, one line a vintage, the younger the darker.
+
+    Args:
+        rows: Columns `vintage`, `age` (months), `share` (0-1).
+        palette: Colours.
+        title: What the y axis shows.
+        along: What the x axis shows.
+    """
+    return (
+        alt.Chart(rows)
+        .mark_line(point=True, strokeWidth=1.8)
+        .encode(
+            x=alt.X("age:Q", title=along, axis=alt.Axis(grid=False, tickMinStep=1)),
+            y=alt.Y("share:Q", title=title, axis=alt.Axis(format=".0%", gridOpacity=0.5)),
+            color=alt.Color(
+                "vintage:O",
+                scale=alt.Scale(range=[palette.faint, palette.accent]),
+                legend=alt.Legend(title=None, orient="right"),
+            ),
+            tooltip=["vintage:O", "age:Q", alt.Tooltip("share:Q", format=".1%")],
+        )
+        .properties(height=200)
+        .configure_view(stroke=None)
+    )
+
+
 @dataclass(frozen=True)
 class Mark:
     """A place on the x axis that is named, in one of two colours of the palette."""

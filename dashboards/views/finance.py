@@ -11,6 +11,7 @@ import streamlit as st
 from dashboards import charts, parts
 from dashboards.i18n import Labels
 from dashboards.views.finance_model import batch_tab, decisions_tab, model_tab
+from dashboards.views.finance_portfolio import portfolio_tab
 from dashboards.views.finance_strategy import strategy_tab
 from dashboards.views.finance_validation import validation_tab
 from dashboards.views.finance_whatif import value_words, what_if
@@ -202,6 +203,7 @@ TABS: Mapping[str, Callable[[TriviumClient, Labels], None]] = {
     "applicant": _applicant,
     "batch": batch_tab,
     "decisions": decisions_tab,
+    "portfolio": portfolio_tab,
     "strategy": strategy_tab,
     "model": model_tab,
     "validation": validation_tab,

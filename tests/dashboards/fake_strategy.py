@@ -6,11 +6,14 @@ from collections.abc import Mapping
 from datetime import UTC, date, datetime
 
 import numpy as np
+import pandas as pd
 
 from tests.dashboards import fake_finance
 from verticals.contract import Context, Handler, InvalidInput
 from verticals.finance import policy_schemas as p
 from verticals.finance import strategy
+from verticals.finance.portfolio import schemas as f
+from verticals.finance.portfolio import summary
 from verticals.finance.validation import schemas as v
 
 _RNG = np.random.default_rng(7)
@@ -88,6 +91,33 @@ def _validation(_request: v.ReportRequest, _context: Context) -> v.ValidationRep
     )
 
 
+def _portfolio(request: f.PortfolioRequest, _context: Context) -> f.PortfolioResponse:
+    """400 toy decisions of two months; the approved ones of the first have outcomes."""
+    decided = pd.DataFrame(
+        {
+            "application_id": [f"t-{i % 390}" for i in range(400)],
+            "points": SAMPLE.points,
+            "prob_default": 0.3,
+            "decision": _decisions(530, 500),
+            "day": [date(2026, 9 + (i >= 200), 15) for i in range(400)],
+            "month": ["2026-09" if i < 200 else "2026-10" for i in range(400)],
+        }
+    )
+    seen = {f"t-{i}": (bool(SAMPLE.default[i]), date(2026, 11, 20)) for i in range(200)}
+    points = SAMPLE.points.astype(float)
+    return f.PortfolioResponse(
+        first=request.first or date(2026, 1, 1),
+        last=request.last or date(2026, 11, 30),
+        count=400,
+        months=summary.months(decided),
+        bins=summary.points_bins(points, points + 30),
+        shift=summary.shift(points, points + 30),
+        moves=summary.moves(decided),
+        vintages=summary.vintages(decided, seen),
+        note="Made up for tests.",
+    )
+
+
 def handlers() -> Mapping[str, Handler]:
     """Handlers with their own memory of policies."""
     built_in = p.StoredPolicy(
@@ -131,4 +161,5 @@ def handlers() -> Mapping[str, Handler]:
         "activate_policy": activate,
         "simulate": simulate,
         "validation": _validation,
+        "portfolio": _portfolio,
     }

@@ -181,6 +181,17 @@ def test_cut_offs_become_a_version_and_come_into_force_with_a_reason(own_api: Ap
     assert field(page.slider, "Decline below · approve from").value == (490, 545)
 
 
+def test_a_portfolio_shows_months_shift_moves_and_vintages(api: Api) -> None:
+    page = open_page("finance", api, tab="portfolio")
+
+    assert field(page.metric, "Decisions").value == "400"
+    assert "shifted" in texts(page)
+    moves, vintages = (page.dataframe[i].value for i in range(2))
+    assert int(moves.to_numpy().sum()) == 10
+    assert list(vintages["Month"]) == ["2026-09", "2026-10"]
+    assert int(vintages["Outcome known"].sum()) > 0
+
+
 def test_evidence_is_shown_by_part_with_its_grade(api: Api) -> None:
     page = open_page("finance", api, tab="validation")
     shown = page.dataframe[0].value
