@@ -12,7 +12,7 @@ from typing import get_args
 import pandas as pd
 import streamlit as st
 
-from dashboards import charts, parts
+from dashboards import charts, parts, portfolio_charts
 from dashboards.i18n import Labels
 from service.client import TriviumClient
 from verticals.finance.portfolio.schemas import Month, PortfolioRequest, PortfolioResponse, Shift, VintageRow
@@ -45,7 +45,7 @@ def portfolio_tab(client: TriviumClient, labels: Labels) -> None:
     left, right = st.columns(2, gap="large")
     with left:
         st.markdown(f"**{labels('portfolio.months')}**")
-        bars = charts.stacked_shares(
+        bars = portfolio_charts.stacked_shares(
             month_shares(labels, found.months),
             order=[labels(f"decision.{name}") for name in get_args(Decision)],
             tones=[parts.TONES[name] for name in get_args(Decision)],
@@ -58,7 +58,7 @@ def portfolio_tab(client: TriviumClient, labels: Labels) -> None:
     with right:
         st.markdown(f"**{labels('portfolio.points')}**")
         st.altair_chart(
-            charts.two_histograms(
+            portfolio_charts.two_histograms(
                 [charts.Bin(one.low, one.high, one.count) for one in found.bins],
                 reference=[charts.Bin(one.low, one.high, one.reference) for one in found.bins],
                 palette=parts.palette(),
@@ -128,7 +128,7 @@ def _vintages(labels: Labels, vintages: Sequence[VintageRow]) -> None:
     st.dataframe(vintage_table(labels, vintages), hide_index=True)
     ages = [(one.month, age, share) for one in vintages for age, share in enumerate(one.by_age)]
     if any(age for _, age, _ in ages):
-        curve = charts.vintage_curves(
+        curve = portfolio_charts.vintage_curves(
             pd.DataFrame(ages, columns=["vintage", "age", "share"]),
             palette=parts.palette(),
             title=labels("bands.default_rate"),

@@ -12,7 +12,7 @@ from typing import get_args
 import pandas as pd
 import streamlit as st
 
-from dashboards import charts, parts
+from dashboards import charts, parts, portfolio_charts
 from dashboards.i18n import Labels
 from service.client import TriviumClient
 from verticals.finance.policy_schemas import (
@@ -78,12 +78,12 @@ def _simulated(labels: Labels, found: SimulateResponse) -> None:
     st.caption(labels("strategy.sample", n=found.n, sample=found.sample))
     _outcomes(labels, found)
     marks = [
-        charts.Mark(labels("strategy.current"), found.current.approve_at, "muted"),
-        charts.Mark(labels("strategy.proposed"), found.proposed.approve_at, "accent"),
+        portfolio_charts.Mark(labels("strategy.current"), found.current.approve_at, "muted"),
+        portfolio_charts.Mark(labels("strategy.proposed"), found.proposed.approve_at, "accent"),
     ]
     titles = [("profit", labels("strategy.profit")), ("default_rate", labels("strategy.default_rate"))]
     for place, (name, title) in zip(st.columns(2), titles, strict=True):
-        line = charts.interval_line(
+        line = portfolio_charts.interval_line(
             curve_points(found.curve, name),
             marks=marks,
             palette=parts.palette(),
