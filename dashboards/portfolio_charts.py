@@ -73,9 +73,16 @@ def two_histograms(
     colours = alt.Scale(domain=list(names), range=[palette.accent, palette.text])
     tip = [alt.Tooltip("low:Q", title=title), *(alt.Tooltip(f"{n}:Q", format=".1%") for n in ("share", "before"))]
     bars = (
-        alt.Chart(rows.assign(name=names[0]))
-        .mark_bar(opacity=0.55)
-        .encode(x=x, x2="high:Q", y=alt.Y("share:Q", title=None, axis=axis), color=_colour_of(colours), tooltip=tip)
+        alt.Chart(rows.assign(name=names[0], zero=0))
+        .mark_rect(opacity=0.55)
+        .encode(
+            x=x,
+            x2="high:Q",
+            y=alt.Y("zero:Q", title=None, axis=axis),
+            y2="share:Q",
+            color=_colour_of(colours),
+            tooltip=tip,
+        )
     )
     steps = (
         alt.Chart(rows.assign(name=names[1]))
