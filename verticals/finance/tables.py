@@ -9,6 +9,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 import verticals.finance.policy_tables  # noqa: F401  (registers its tables on the shared metadata)
 from verticals.contract import Base
+from verticals.finance.histories import tables as histories  # noqa: F401  (registers its tables on Base)
 
 
 class FinanceDecision(Base):
