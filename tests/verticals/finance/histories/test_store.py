@@ -45,7 +45,7 @@ def events(*rows: dict[str, Any]) -> list[Event]:
 def test_a_bad_row_is_told_with_field_and_rule_and_the_others_are_read(
     change: dict[str, Any], field: str, rule: str
 ) -> None:
-    good, bad = read_events([row("a"), row("b", **change), row("c")], now=NOW)
+    good, bad = read_events([row("a"), row("b") | change, row("c")], now=NOW)
 
     assert [event.event_id for event in good] == ["a", "c"]
     assert [(b.row_idx, b.field) for b in bad] == [(1, field)]
