@@ -1,6 +1,6 @@
 """A history as one vector: a small causal transformer over events, with time and amount. Ignores how it is trained.
 
-Its layers are `core_model`'s: attention with rotary positions, so that a layer can look at the event before, and SwiGLU.
+Its layers are `core_model`'s: attention with rotary positions over the order of events, and SwiGLU.
 Shapes: B histories, N events of the longest, E events of all, D width, P periods of the time encoding.
 """
 
