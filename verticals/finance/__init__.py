@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from verticals.contract import Artifact, Handler, Operation, Progress, Resources, Suite, Vertical
+from verticals.contract import Artifact, ContextOf, Handler, Operation, Progress, Resources, Suite, Vertical
 from verticals.finance import schemas, serving_schemas
+from verticals.finance.histories.operations import HISTORY_OPERATIONS
 from verticals.finance.policy_operations import POLICY_OPERATIONS
 from verticals.finance.validation.operations import VALIDATION_OPERATIONS
 
@@ -26,6 +27,12 @@ def _demo(resources: Resources, progress: Progress) -> None:
     from verticals.finance.demo import demo
 
     demo(resources, progress)
+
+
+def _recover(resources: Resources, context_of: ContextOf) -> int:
+    from verticals.finance.handlers import recover
+
+    return recover(resources)
 
 
 _STEADY = {
@@ -134,8 +141,10 @@ VERTICAL = Vertical(
         ),
         *VALIDATION_OPERATIONS,
         *POLICY_OPERATIONS,
+        *HISTORY_OPERATIONS,
     ),
     build=_build,
     evals=_evals,
     demo=_demo,
+    recover=_recover,
 )

@@ -30,6 +30,9 @@ from verticals.finance.counterfactual import counterfactual
 from verticals.finance.data import DATA_NOTE, EXCLUDED
 from verticals.finance.explain import explain
 from verticals.finance.exports import EXPORTS
+from verticals.finance.histories.embeddings import EmbeddingStore, InBackground
+from verticals.finance.histories.handlers import HistoryDesk
+from verticals.finance.histories.store import EventStore
 from verticals.finance.policies import PolicyBook
 from verticals.finance.policy import decide
 from verticals.finance.reasons import PROFILE, bin_text
@@ -45,6 +48,9 @@ BIN_POINTS = 10  # width of a bar of the distribution
 def build(resources: Resources) -> Mapping[str, Handler]:
     """Operation name -> handler."""
     finance = Finance(resources.registry, resources.sessions)
+    events = EventStore(resources.sessions)
+    embeddings = EmbeddingStore(resources.sessions, events, resources.registry)
+    histories = HistoryDesk(events, embeddings, InBackground(embeddings.refresh).wake)
     validation, policies = ValidationDesk(finance.serving, finance.model), finance.policies
     return {
         "score": Grouped(schemas.ScoreResponse, finance.score),
@@ -65,7 +71,17 @@ def build(resources: Resources) -> Mapping[str, Handler]:
         "store_policy": policies.store_policy,
         "activate_policy": policies.activate_policy,
         "roll_back_policy": policies.roll_back_policy,
+        "append_events": histories.append,
+        "events": histories.events,
+        "features": histories.features,
     }
+
+
+def recover(resources: Resources) -> int:
+    """Make the vectors of histories that a stopped process or a new model left due; how many."""
+    embeddings = EmbeddingStore(resources.sessions, EventStore(resources.sessions), resources.registry)
+    embeddings.mark_missing()
+    return embeddings.refresh()
 
 
 class Finance:

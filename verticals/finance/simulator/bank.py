@@ -27,7 +27,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from verticals.finance.histories.vocabulary import Category, Kind
-from verticals.finance.simulator import activity
+from verticals.finance.simulator import SYNTHETIC_ID, activity
 from verticals.finance.simulator.activity import MONTH_S, SHOPS, Customers
 from verticals.finance.simulator.texts import OUTLOOKS, write_text
 
@@ -86,7 +86,7 @@ def simulate(num_customers: int, *, seed: int, as_of: datetime = AS_OF, months: 
         ],
         ignore_index=True,
     ).sort_values(["customer", "second"], kind="stable", ignore_index=True)
-    ids = np.array([f"sim-{seed}-{i:06}" for i in range(num_customers)])
+    ids = np.array([f"{SYNTHETIC_ID}{seed}-{i:06}" for i in range(num_customers)])
     start_s = int(as_of.timestamp()) - months * MONTH_S
     events, pairs = _events(raw, ids, start_s), _pairs(raw, ids)
     outlook = rng.choice(OUTLOOKS, num_customers, p=[0.25, 0.5, 0.25])
