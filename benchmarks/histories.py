@@ -4,8 +4,8 @@
     python -m benchmarks.histories --quick    # a smoke run, ten seconds; its figures mean nothing
 
 Simulated banks: one pre-trains (outcomes not read), one trains trees, heads and tuning, one is only scored. Baseline:
-LightGBM on the feature view. Each other entrant adds one bounded term to the baseline's log odds, except "hand-made pairs
-of kinds": LightGBM that is also given counts of which kind follows which, as one who knew the order would.
+LightGBM on the feature view. Each other entrant adds one bounded term to the baseline's log odds, except "hand-made
+pairs of kinds": LightGBM that is also given counts of which kind follows which, as one who knew the order would.
 Differences of AUC are paired (DeLong 1988), 95 %.
 """
 
@@ -116,7 +116,7 @@ def evaluate(size: Size) -> tuple[dict[str, Array], Sample, tuple[int, int]]:
 
 def main(arguments: list[str] | None = None) -> None:
     """Print one Markdown table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])  # type: ignore[union-attr]
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true")
     size = QUICK if parser.parse_args(arguments).quick else Size()
     torch.set_num_threads(1)

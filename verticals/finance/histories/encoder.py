@@ -111,7 +111,7 @@ def read_histories(events: pd.DataFrame, customers: Sequence[str]) -> Histories:
     )
 
 
-def _steps(kind_E: NDArray[np.int64], owner_E: NDArray[np.int64]) -> NDArray[np.int64]:
+def _steps(kind_E: NDArray[np.integer], owner_E: NDArray[np.integer]) -> NDArray[np.int64]:
     """Which kind follows which, one and two events apart: what attention alone is slow to learn from few defaults."""
     found = np.zeros((len(kind_E), 2), np.int64)
     for i, apart in enumerate((1, 2)):

@@ -72,39 +72,49 @@ def _measure(measure: Measure, known: pd.DataFrame, as_of_s: int) -> pd.Series[A
 
 
 def _aggregate(measure: Aggregate, rows: pd.DataFrame, as_of_s: int) -> pd.Series[Any]:
+    found: pd.Series[Any]
     by: Any = rows.groupby("customer")
     match measure:
         case Count():
-            return by.size().astype(float)
+            found = by.size().astype(float)
         case CountCategories():
-            return by["category"].nunique().astype(float)
+            found = by["category"].nunique().astype(float)
         case DaysSince():
-            return (as_of_s - (by["at_s"].min() if measure.first else by["at_s"].max())) / DAY_S
-    rows = rows[rows[measure.column].notna()]
-    by = rows.groupby("customer")
+            found = (as_of_s - (by["at_s"].min() if measure.first else by["at_s"].max())) / DAY_S
+        case _:
+            found = _of_column(measure, rows[rows[measure.column].notna()])
+    return found
+
+
+def _of_column(measure: Total | Mean | Spread | Largest | Latest | Trend, rows: pd.DataFrame) -> pd.Series[Any]:
+    found: pd.Series[Any]
+    by: Any = rows.groupby("customer")
     x: Any = by[measure.column]
     match measure:
         case Total():
-            return x.sum()
+            found = x.sum()
         case Mean():
-            return np.exp(x.mean()) if measure.geometric else x.mean()
+            found = np.exp(x.mean()) if measure.geometric else x.mean()
         case Largest():
-            return x.max()
+            found = x.max()
         case Spread():
-            return x.std(ddof=0)
+            found = x.std(ddof=0)
         case Latest():
-            latest = rows[rows["at_s"] == by["at_s"].transform("max")]
-            return latest.groupby("customer")[measure.column].mean()
+            latest: Any = rows[rows["at_s"] == by["at_s"].transform("max")].groupby("customer")
+            found = latest[measure.column].mean()
         case Trend():
-            return _slope(rows, by, measure)
+            found = _slope(rows, measure)
+    return found
 
 
-def _slope(rows: pd.DataFrame, by: Any, measure: Trend) -> pd.Series[Any]:
+def _slope(rows: pd.DataFrame, measure: Trend) -> pd.Series[Any]:
+    by: Any = rows.groupby("customer")
     from_mean = rows["time"] - by["time"].transform("mean")
     off = rows[measure.column] - by[measure.column].transform("mean")
     parts = pd.DataFrame({"customer": rows["customer"], "xy": from_mean * off, "xx": from_mean**2})
     sums: Any = parts.groupby("customer").sum()
-    return (sums["xy"] / sums["xx"]).where(by["at_s"].max() > by["at_s"].min())
+    found: pd.Series[Any] = (sums["xy"] / sums["xx"]).where(by["at_s"].max() > by["at_s"].min())
+    return found
 
 
 def _inside(where: Where, known: pd.DataFrame, as_of_s: int) -> pd.Series[bool]:

@@ -17,7 +17,7 @@ from verticals.finance.histories.vocabulary import Category, Channel, Kind
 DAY_S = 86_400
 MONTH_S = 30 * DAY_S
 SHOPS = tuple(c for c in Category if c not in (Category.GAMBLING, Category.RENT, Category.UTILITIES, Category.HEALTH))
-Floats = NDArray[np.float64]
+Floats = NDArray[np.floating]
 
 
 @dataclass(frozen=True)
