@@ -44,7 +44,7 @@ class Size:
     epochs: int = 4
 
 
-QUICK = Size(unlabelled=150, train=300, test=300, steps=5, epochs=1)
+QUICK = Size(unlabelled=100, train=200, test=200, steps=5, epochs=1)
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks import drift, fairness, reject_inference, routing
+from benchmarks import drift, fairness, histories, reject_inference, routing
 from benchmarks.shipped_text import read_corpus
 
 
@@ -46,6 +46,19 @@ def test_the_fairness_study_prints_each_group_of_both_deciders(capsys: pytest.Ca
     assert {(row[0], row[2]) for row in rows} == {
         (decider, f"{group} against white") for decider in ("lenders", "model") for group in ("Black", "Hispanic")
     }
+
+
+def test_the_histories_study_puts_the_baseline_first_and_its_differences_beside_the_others(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    histories.main(["--quick"])
+
+    text = capsys.readouterr().out
+    assert text.startswith("SYNTHETIC.")
+    _, _, baseline, *others = rows_of(text)
+    assert baseline[0].endswith("(baseline)")
+    assert len(others) == 5
+    assert all(other[2].startswith(("+", "-")) for other in others)
 
 
 def test_no_document_is_both_trained_on_and_tested_on() -> None:
