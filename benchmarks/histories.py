@@ -1,6 +1,6 @@
 """Planted order (SYNTHETIC): histories with the same aggregates, whose order tells who defaults.
 
-    python -m benchmarks.histories            # four minutes of one core
+    python -m benchmarks.histories            # three minutes of processor time
     python -m benchmarks.histories --quick    # a smoke run, ten seconds; its figures mean nothing
 
 Simulated banks: one pre-trains (outcomes not read), one trains trees, heads and tuning, one is only scored. Baseline:

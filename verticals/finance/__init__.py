@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from verticals.contract import Artifact, ContextOf, Handler, Operation, Progress, Resources, Suite, Vertical
 from verticals.finance import schemas, serving_schemas
+from verticals.finance.fraud.operations import CASE_OPERATIONS
 from verticals.finance.histories.operations import HISTORY_OPERATIONS
 from verticals.finance.policy_operations import POLICY_OPERATIONS
 from verticals.finance.validation.operations import VALIDATION_OPERATIONS
@@ -142,6 +143,7 @@ VERTICAL = Vertical(
         *VALIDATION_OPERATIONS,
         *POLICY_OPERATIONS,
         *HISTORY_OPERATIONS,
+        *CASE_OPERATIONS,
     ),
     build=_build,
     evals=_evals,

@@ -30,6 +30,7 @@ from verticals.finance.counterfactual import counterfactual
 from verticals.finance.data import DATA_NOTE, EXCLUDED
 from verticals.finance.explain import explain
 from verticals.finance.exports import EXPORTS
+from verticals.finance.fraud.cases import CaseDesk
 from verticals.finance.histories.embeddings import EmbeddingStore, InBackground
 from verticals.finance.histories.handlers import HistoryDesk
 from verticals.finance.histories.store import EventStore
@@ -51,6 +52,7 @@ def build(resources: Resources) -> Mapping[str, Handler]:
     events = EventStore(resources.sessions)
     embeddings = EmbeddingStore(resources.sessions, events, resources.registry)
     histories = HistoryDesk(events, embeddings, InBackground(embeddings.refresh).wake)
+    cases = CaseDesk(resources.sessions)
     validation, policies = ValidationDesk(finance.serving, finance.model), finance.policies
     return {
         "score": Grouped(schemas.ScoreResponse, finance.score),
@@ -74,6 +76,10 @@ def build(resources: Resources) -> Mapping[str, Handler]:
         "append_events": histories.append,
         "events": histories.events,
         "features": histories.features,
+        "open_case": cases.open,
+        "cases": cases.list_cases,
+        "case": cases.get,
+        "decide_case": cases.decide,
     }
 
 
