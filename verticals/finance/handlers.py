@@ -51,7 +51,7 @@ def build(resources: Resources) -> Mapping[str, Handler]:
     finance = Finance(resources.registry, resources.sessions)
     events = EventStore(resources.sessions)
     embeddings = EmbeddingStore(resources.sessions, events, resources.registry)
-    histories = HistoryDesk(events, embeddings, InBackground(embeddings.refresh).wake)
+    histories = HistoryDesk(resources.sessions, events, embeddings, InBackground(embeddings.refresh).wake)
     cases = CaseDesk(resources.sessions)
     validation, policies = ValidationDesk(finance.serving, finance.model), finance.policies
     return {
@@ -75,6 +75,7 @@ def build(resources: Resources) -> Mapping[str, Handler]:
         "roll_back_policy": policies.roll_back_policy,
         "append_events": histories.append,
         "events": histories.events,
+        "erase_events": histories.erase,
         "features": histories.features,
         "open_case": cases.open,
         "cases": cases.list_cases,

@@ -44,5 +44,6 @@ CASE_OPERATIONS = (
         response=schemas.Case,
         summary="Decide an open case, once and with a reason; the decision is audited.",
         path="/cases/{case_id}/decision",
+        examples={"the customer did not pay there": {"decision": "fraud", "reason": "customer_denies"}},
     ),
 )

@@ -100,8 +100,11 @@ class EmbeddingStore:
         vectors_CD = model.encoder.embed(histories)
         with self._sessions.begin() as session:
             for i, row in enumerate(due):
+                # Locked, so that an erasure comes before, and there is nothing to store, or after, and takes it away.
+                key = (tenant, row.customer)
+                is_due = session.get(FinanceEmbeddingDue, key, with_for_update=True) is not None
                 count = int(histories.counts[i])
-                if count:
+                if count and is_due:
                     session.merge(
                         FinanceEmbedding(
                             tenant=tenant,

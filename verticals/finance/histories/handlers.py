@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from verticals.contract import Context, InvalidInput
+from sqlalchemy.orm import Session, sessionmaker
+
+from verticals.contract import Context, Decision, InvalidInput
 from verticals.finance.histories import schemas
 from verticals.finance.histories.embeddings import EmbeddingStore
 from verticals.finance.histories.events import BadEvent, read_events
@@ -18,8 +21,14 @@ from verticals.finance.simulator import is_synthetic
 class HistoryDesk:
     """`wake` is called when vectors are due, and returns at once."""
 
-    def __init__(self, events: EventStore, embeddings: EmbeddingStore, wake: Callable[[], None]) -> None:
-        self._events, self._embeddings, self._wake = events, embeddings, wake
+    def __init__(
+        self,
+        sessions: sessionmaker[Session],
+        events: EventStore,
+        embeddings: EmbeddingStore,
+        wake: Callable[[], None],
+    ) -> None:
+        self._sessions, self._events, self._embeddings, self._wake = sessions, events, embeddings, wake
 
     def append(self, request: schemas.EventsRequest, context: Context) -> schemas.EventsResponse:
         """Keep the good events, report the bad ones; the vector follows."""
@@ -48,6 +57,20 @@ class HistoryDesk:
             offset=request.offset,
             synthetic=is_synthetic(request.customer),
         )
+
+    def erase(self, request: schemas.EraseRequest, context: Context) -> schemas.EraseResponse:
+        """Delete the history and record that it was deleted, in one transaction."""
+        with self._sessions.begin() as session:
+            erased = self._events.erase(session, context.tenant, request.customer)
+            found = Decision(
+                kind="finance.erase",
+                subject=request.customer,
+                input_sha256=hashlib.sha256(request.customer.encode()).hexdigest(),
+                outcome={"events": erased},
+                model_version="none",
+            )
+            context.record(found, session=session)
+        return schemas.EraseResponse(customer=request.customer, erased=erased)
 
     def features(self, request: schemas.FeaturesRequest, context: Context) -> schemas.FeaturesResponse:
         """The view and the vector's state.

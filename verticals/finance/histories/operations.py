@@ -38,6 +38,14 @@ HISTORY_OPERATIONS = (
         method="GET",
     ),
     Operation(
+        name="erase_events",
+        request=schemas.EraseRequest,
+        response=schemas.EraseResponse,
+        summary="Erase a customer's history, events and vectors; that it was erased is audited.",
+        path="/events",
+        method="DELETE",
+    ),
+    Operation(
         name="features",
         request=schemas.FeaturesRequest,
         response=schemas.FeaturesResponse,

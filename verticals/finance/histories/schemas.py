@@ -53,6 +53,19 @@ class EventPageRequest(_Strict):
     offset: Annotated[int, Field(ge=0)] = 0
 
 
+class EraseRequest(_Strict):
+    """Whose history to erase."""
+
+    customer: Reference
+
+
+class EraseResponse(BaseModel):
+    """How many events went; all vectors went with them."""
+
+    customer: str
+    erased: int
+
+
 class EventItem(BaseModel):
     """An event as stored."""
 

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import func, insert, select
+from sqlalchemy import delete, func, insert, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, sessionmaker
 
 from verticals.contract import Conflict
 from verticals.finance.histories.events import COLUMNS, BadEvent, Event, event_table
-from verticals.finance.histories.tables import FinanceEmbeddingDue, FinanceEvent
+from verticals.finance.histories.tables import FinanceEmbedding, FinanceEmbeddingDue, FinanceEvent
 from verticals.finance.histories.view import FEATURES, ZERO_WITHOUT_EVENTS
 from verticals.finance.histories.view_sql import feature_query
 
@@ -72,6 +72,16 @@ class EventStore:
         with self._sessions() as session:
             total = session.scalar(select(func.count()).select_from(mine.subquery())) or 0
             return list(session.scalars(newest_first.limit(limit).offset(offset))), total
+
+    def erase(self, session: Session, tenant: str, customer: str) -> int:
+        """Delete a customer's events and vectors within `session`'s transaction; how many events there were."""
+        # The mark first: whoever makes the vector now finds it gone and stores none.
+        for table in (FinanceEmbeddingDue, FinanceEmbedding):
+            session.execute(delete(table).where(table.tenant == tenant, table.customer == customer))
+        mine = (FinanceEvent.tenant == tenant, FinanceEvent.customer == customer)
+        gone = session.scalar(select(func.count()).select_from(FinanceEvent).where(*mine)) or 0
+        session.execute(delete(FinanceEvent).where(*mine))
+        return gone
 
     def features(self, tenant: str, customer: str, *, as_of: datetime) -> dict[str, float | None]:
         """The feature view of one customer, computed in the database; None is missing."""

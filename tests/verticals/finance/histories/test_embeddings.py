@@ -135,6 +135,26 @@ def test_an_event_that_comes_while_its_vector_is_made_leaves_the_customer_due(
     assert count(sessions, FinanceEmbedding) == 2
 
 
+def test_a_history_that_is_erased_while_its_vector_is_made_leaves_no_vector(
+    sessions: sessionmaker[Session], events: EventStore, registry: FolderRegistry
+) -> None:
+    class Erasing(EventStore):
+        """The history is erased right after the table was read."""
+
+        def table(self, *args: Any, **options: Any) -> Any:
+            found = super().table(*args, **options)
+            with sessions.begin() as session:
+                events.erase(session, "bank", "c")
+            return found
+
+    register(registry)
+    events.append("bank", "c", [event("e1", days_ago=5)])
+
+    EmbeddingStore(sessions, Erasing(sessions), registry).refresh()
+
+    assert count(sessions, FinanceEmbedding) == 0
+
+
 def test_a_new_version_of_the_model_makes_everyone_due_once(
     sessions: sessionmaker[Session], tmp_path: Path, events: EventStore, store: EmbeddingStore, registry: FolderRegistry
 ) -> None:

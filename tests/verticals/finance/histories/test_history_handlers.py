@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import wait_for
-from tests.verticals.finance.conftest import FolderRegistry
+from tests.verticals.finance.conftest import FolderRegistry, Recorder
 from tests.verticals.finance.histories.test_embeddings import register
 from verticals.contract import Context, Handler, InvalidInput, Resources
 from verticals.finance import VERTICAL
@@ -93,6 +93,24 @@ def test_another_tenant_sees_nothing(handlers: Mapping[str, Handler], context: C
 
     assert (page.items, page.total) == ([], 0)
     assert {f.name: f.value for f in features(handlers, other).features}["num_events"] == 0
+
+
+def test_an_erased_history_leaves_nothing_but_the_record_of_it(
+    handlers: Mapping[str, Handler], context: Context, recorder: Recorder
+) -> None:
+    append(handlers, context, event("a"), event("b"))
+    append(handlers, context, event("a"), customer="c-2")
+    assert wait_for(lambda: features(handlers, context).sequence)
+
+    erased: Any = handlers["erase_events"](schemas.EraseRequest(customer="c-1"), context)
+
+    assert erased.erased == 2
+    found = features(handlers, context)
+    assert found.sequence is None
+    assert {f.name: f.value for f in found.features}["num_events"] == 0
+    other: Any = handlers["events"](schemas.EventPageRequest(customer="c-2"), context)
+    assert other.total == 1
+    assert [(d.kind, d.subject, d.outcome) for d in recorder.decisions] == [("finance.erase", "c-1", {"events": 2})]
 
 
 def test_a_moment_in_the_future_is_refused(handlers: Mapping[str, Handler], context: Context) -> None:
