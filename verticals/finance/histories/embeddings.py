@@ -45,12 +45,12 @@ class EmbeddingStore:
     def sequence_features(self, tenant: str, customer: str, as_of: datetime) -> NDArray[np.float32] | None:
         """The newest vector of the customer's events that ended by `as_of`, (D,); None: no such, or no model."""
         found = self.newest(tenant, customer, as_of)
-        return None if found is None else np.frombuffer(found.vector, "<f4")
+        return None if found is None else vector_of(found)
 
     def sequence_term(self, tenant: str, customer: str, as_of: datetime) -> float:
         """What the history adds to the log odds of default, within the head's bound; 0 without a vector."""
         model, vector = self.model(), self.sequence_features(tenant, customer, as_of)
-        return 0.0 if model is None or vector is None else float(model.head.logits(vector[None])[0])
+        return 0.0 if model is None or vector is None else model.head.logit(vector)
 
     def newest(self, tenant: str, customer: str, as_of: datetime) -> FinanceEmbedding | None:
         """The row of `sequence_features`."""
@@ -119,6 +119,11 @@ class EmbeddingStore:
                 same = (FinanceEmbeddingDue.tenant == tenant, FinanceEmbeddingDue.customer == row.customer)
                 session.execute(delete(FinanceEmbeddingDue).where(*same, FinanceEmbeddingDue.ticket == row.ticket))
         return len(due)
+
+
+def vector_of(row: FinanceEmbedding) -> NDArray[np.float32]:
+    """The stored vector, (D,)."""
+    return np.frombuffer(row.vector, "<f4")
 
 
 class InBackground:

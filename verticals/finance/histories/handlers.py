@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from verticals.contract import Context, Decision, InvalidInput
 from verticals.finance.histories import schemas
-from verticals.finance.histories.embeddings import EmbeddingStore
+from verticals.finance.histories.embeddings import EmbeddingStore, vector_of
 from verticals.finance.histories.events import BadEvent, read_events
 from verticals.finance.histories.store import EventStore
 from verticals.finance.histories.tables import FinanceEvent
@@ -99,7 +99,7 @@ class HistoryDesk:
             model_version=model.version,
             as_of=datetime.fromtimestamp(row.as_of_s, UTC),
             num_events=row.num_events,
-            log_odds=self._embeddings.sequence_term(tenant, customer, as_of),
+            log_odds=model.head.logit(vector_of(row)),
             bound=model.head.bound,
         )
 

@@ -39,6 +39,10 @@ class SequenceHead:
         linear = vectors_CD.astype(np.float64) @ self.weight_D.astype(np.float64) + self.bias
         return np.nan_to_num(self.bound * np.tanh(linear / self.bound))
 
+    def logit(self, vector_D: NDArray[np.float32]) -> float:
+        """The term of one customer."""
+        return float(self.logits(vector_D[None])[0])
+
     def to_json(self) -> bytes:
         """Exact: shortest decimals that read back as the same numbers."""
         content = {"weight": [float(w) for w in self.weight_D], "bias": self.bias, "bound": self.bound}
