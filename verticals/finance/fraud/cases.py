@@ -11,7 +11,7 @@ from sqlalchemy import func, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, sessionmaker
 
-from verticals.contract import Conflict, Context, Decision, NotFound
+from verticals.contract import Conflict, Context, Decision, InvalidInput, NotFound
 from verticals.finance.fraud import schemas
 from verticals.finance.fraud.tables import FinanceCase
 
@@ -61,9 +61,14 @@ class CaseDesk:
         """Keep a person's decision, and the audit entry with it.
 
         Raises:
+            InvalidInput: the reason does not fit the decision.
             NotFound: the tenant has no such case.
             Conflict: it is decided already.
         """
+        fitting = schemas.REASONS[request.decision]
+        if request.reason not in fitting:
+            rule = f"must fit the decision {request.decision!r}"
+            raise InvalidInput(rule, field="reason", value=request.reason, remedy=f"Give one of {', '.join(fitting)}.")
         with self._sessions.begin() as session:
             _find(session, context.tenant, request.case_id)
             change = {

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from sqlalchemy.orm import Session, sessionmaker
 
 from tests.verticals.finance.conftest import Recorder
-from verticals.contract import Conflict, Context, NotFound
+from verticals.contract import Conflict, Context, InvalidInput, NotFound
 from verticals.finance.fraud import schemas
 from verticals.finance.fraud.cases import CaseDesk
 from verticals.finance.fraud.operations import CASE_OPERATIONS
@@ -119,9 +119,11 @@ def test_another_tenants_case_does_not_exist(desk: CaseDesk, context: Context) -
     assert desk.open(suspect(), other).case_id != opened.case_id
 
 
-def test_a_reason_must_fit_its_decision() -> None:
-    with pytest.raises(ValidationError, match="reason: of genuine must be one of customer_confirms"):
-        verdict("case-1", "genuine", "document_forged")
+def test_a_reason_must_fit_its_decision(desk: CaseDesk, context: Context) -> None:
+    opened = desk.open(suspect(), context)
+
+    with pytest.raises(InvalidInput, match=r"reason: must fit the decision 'genuine' .* Give one of customer_confirms"):
+        desk.decide(verdict(opened.case_id, "genuine", "document_forged"), context)
 
 
 @pytest.mark.parametrize(
