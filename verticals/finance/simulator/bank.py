@@ -168,8 +168,8 @@ def _pairs(raw: pd.DataFrame, ids: NDArray[np.str_]) -> pd.DataFrame:
     paired = raw.assign(event_id=[f"{ids[c]}-{i:04}" for c, i in zip(raw["customer"], number, strict=True)]).dropna(
         subset="pair"
     )
-    first = paired[paired["is_first"] == True].set_index("pair")  # noqa: E712  (an object column)
-    second = paired[paired["is_first"] == False].set_index("pair")  # noqa: E712
+    first = paired[paired["is_first"].eq(True)].set_index("pair")
+    second = paired[paired["is_first"].eq(False)].set_index("pair")
     found = pd.DataFrame({"first": first["event_id"], "second": second["event_id"], "customer": first["customer"]})
     return found.assign(customer=ids[found["customer"]]).reset_index(drop=True)
 
@@ -180,8 +180,8 @@ def _terms(c: Customers, raw: pd.DataFrame, outlook: NDArray[np.str_], months: i
     def count(mask: pd.Series) -> NDArray[np.float64]:
         return np.bincount(raw["customer"][mask], minlength=len(c.income)).astype(float)
 
-    draws_first = count((raw["kind"] == Kind.DRAW) & (raw["is_first"] == True))  # noqa: E712
-    num_pairs = count(raw["is_first"] == True)  # noqa: E712
+    draws_first = count((raw["kind"] == Kind.DRAW) & raw["is_first"].eq(True))
+    num_pairs = count(raw["is_first"].eq(True))
     share = np.divide(draws_first, num_pairs, out=np.full(len(num_pairs), 0.5), where=num_pairs > 0)
     games = count(raw["category"] == Category.GAMBLING) / months
     return pd.DataFrame(
