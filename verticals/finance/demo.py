@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from verticals.contract import Progress, Resources
+from verticals.finance.histories.demo import demo_histories
 from verticals.finance.scoring import CHALLENGER, SCORECARD
 
 
 def demo(resources: Resources, progress: Progress) -> None:
     """Safe to run again and to interrupt: each model is registered as soon as it is trained."""
+    _demo_models(resources, progress)
+    demo_histories(resources, progress)
+
+
+def _demo_models(resources: Resources, progress: Progress) -> None:
     missing = [name for name in (SCORECARD, CHALLENGER) if resources.registry.load(name) is None]
     if not missing:
         return  # before the training code and its libraries are imported: that takes seconds

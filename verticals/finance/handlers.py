@@ -30,6 +30,10 @@ from verticals.finance.counterfactual import counterfactual
 from verticals.finance.data import DATA_NOTE, EXCLUDED
 from verticals.finance.explain import explain
 from verticals.finance.exports import EXPORTS
+from verticals.finance.fraud.cases import CaseDesk
+from verticals.finance.histories.embeddings import EmbeddingStore, InBackground
+from verticals.finance.histories.handlers import HistoryDesk
+from verticals.finance.histories.store import EventStore
 from verticals.finance.policies import PolicyBook
 from verticals.finance.policy import decide
 from verticals.finance.portfolio.handlers import Portfolio
@@ -46,6 +50,10 @@ BIN_POINTS = 10  # width of a bar of the distribution
 def build(resources: Resources) -> Mapping[str, Handler]:
     """Operation name -> handler."""
     finance = Finance(resources.registry, resources.sessions)
+    events = EventStore(resources.sessions)
+    embeddings = EmbeddingStore(resources.sessions, events, resources.registry)
+    histories = HistoryDesk(resources.sessions, events, embeddings, InBackground(embeddings.refresh).wake)
+    cases = CaseDesk(resources.sessions)
     validation, policies = ValidationDesk(finance.serving, finance.model), finance.policies
     portfolio = Portfolio(finance.serving, resources.sessions)
     return {
@@ -69,7 +77,22 @@ def build(resources: Resources) -> Mapping[str, Handler]:
         "roll_back_policy": policies.roll_back_policy,
         "portfolio": portfolio.portfolio,
         "record_outcomes": portfolio.record_outcomes,
+        "append_events": histories.append,
+        "events": histories.events,
+        "erase_events": histories.erase,
+        "features": histories.features,
+        "open_case": cases.open,
+        "cases": cases.list_cases,
+        "case": cases.get,
+        "decide_case": cases.decide,
     }
+
+
+def recover(resources: Resources) -> int:
+    """Make the vectors of histories that a stopped process or a new model left due; how many."""
+    embeddings = EmbeddingStore(resources.sessions, EventStore(resources.sessions), resources.registry)
+    embeddings.mark_missing()
+    return embeddings.refresh()
 
 
 class Finance:

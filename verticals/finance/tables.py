@@ -7,8 +7,10 @@ from datetime import datetime
 from sqlalchemy import DateTime, Float, Index, Integer, LargeBinary, String
 from sqlalchemy.orm import Mapped, mapped_column
 
+import verticals.finance.fraud.tables
+import verticals.finance.histories.tables
 import verticals.finance.policy_tables
-import verticals.finance.portfolio.tables  # noqa: F401  (both register their tables on the shared metadata)
+import verticals.finance.portfolio.tables  # noqa: F401  (each registers its tables on the shared metadata)
 from verticals.contract import Base
 
 

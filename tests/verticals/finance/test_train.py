@@ -9,10 +9,12 @@ from typing import Any
 import pytest
 
 from tests.verticals.finance.conftest import FolderRegistry
+from tests.verticals.finance.histories.test_embeddings import register
 from verticals.contract import Resources
 from verticals.finance import VERTICAL
 from verticals.finance.data import load_german
 from verticals.finance.fit import fit_scorecard
+from verticals.finance.histories.model import SEQUENCE
 from verticals.finance.scoring import CHALLENGER, SCORECARD, Models
 from verticals.finance.train import train_challenger, train_scorecard
 
@@ -54,11 +56,12 @@ def test_the_demo_goes_on_where_it_was_interrupted_and_then_does_nothing(
     interrupted = FolderRegistry(tmp_path / "models")
     steps: list[float] = []
     interrupted.cards[SCORECARD] = registry.cards[SCORECARD]
+    register(interrupted)
     resources = make_resources(interrupted)
 
     VERTICAL.demo(resources, lambda what, share: steps.append(share))
     VERTICAL.demo(resources, lambda what, share: steps.append(share))
 
-    assert interrupted.saves == [CHALLENGER]
+    assert interrupted.saves == [SEQUENCE, CHALLENGER]
     assert steps
     assert all(0 <= s <= 1 for s in steps)

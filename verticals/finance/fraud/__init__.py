@@ -1,0 +1,1 @@
+"""Card fraud: features of a transaction's past, a model, and the queue of cases that people decide."""
