@@ -174,3 +174,34 @@ def interval_line(
         for i in range(len(named))
     ]
     return alt.layer(band, line, rules, *texts).properties(height=230).configure_view(stroke=None)
+
+
+def timeline(rows: pd.DataFrame, *, palette: Palette, title: str, balance: str) -> Any:
+    """Draw events over time by kind, over the balance owed where a statement says it.
+
+    Args:
+        rows: Columns `at` (time), `amount` and `balance` (missing where not said), `kind`.
+        palette: Colours.
+        title: What an event's height shows.
+        balance: What the line shows.
+    """
+    x = alt.X("at:T", title=None, axis=alt.Axis(grid=False, labelOverlap=True))
+    axis = alt.Axis(gridOpacity=0.5, format="~s")
+    line = (
+        alt.Chart(rows.dropna(subset=["balance"]))
+        .mark_line(color=palette.muted, strokeWidth=1.5, interpolate="step-after")
+        .encode(
+            x=x, y=alt.Y("balance:Q", title=title, axis=axis), tooltip=["at:T", alt.Tooltip("balance:Q", title=balance)]
+        )
+    )
+    dots = (
+        alt.Chart(rows.dropna(subset=["amount"]))
+        .mark_circle(size=46, opacity=0.75)
+        .encode(
+            x=x,
+            y=alt.Y("amount:Q", title=title, axis=axis),
+            color=alt.Color("kind:N", scale=alt.Scale(scheme="tableau10"), legend=alt.Legend(title=None, orient="top")),
+            tooltip=["at:T", alt.Tooltip("kind:N", title=" "), alt.Tooltip("amount:Q", format=",.2f")],
+        )
+    )
+    return alt.layer(line, dots).properties(height=260).configure_view(stroke=None)

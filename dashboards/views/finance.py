@@ -10,6 +10,8 @@ import streamlit as st
 
 from dashboards import charts, parts
 from dashboards.i18n import Labels
+from dashboards.views.finance_cases import cases_tab
+from dashboards.views.finance_history import history_tab
 from dashboards.views.finance_model import batch_tab, decisions_tab, model_tab
 from dashboards.views.finance_portfolio import portfolio_tab
 from dashboards.views.finance_strategy import strategy_tab
@@ -203,6 +205,8 @@ TABS: Mapping[str, Callable[[TriviumClient, Labels], None]] = {
     "applicant": _applicant,
     "batch": batch_tab,
     "decisions": decisions_tab,
+    "history": history_tab,
+    "cases": cases_tab,
     "portfolio": portfolio_tab,
     "strategy": strategy_tab,
     "model": model_tab,

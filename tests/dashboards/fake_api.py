@@ -15,7 +15,7 @@ from fastapi import FastAPI
 from pydantic import BaseModel, Field
 
 from service.api import create_app
-from tests.dashboards import fake_evals, fake_finance, fake_medical, fake_strategy, fake_support
+from tests.dashboards import fake_evals, fake_finance, fake_histories, fake_medical, fake_strategy, fake_support
 from tests.fake_kit import make_kit
 from verticals import finance, medical, support
 from verticals.contract import Context, Handler, Operation, Vertical
@@ -51,7 +51,11 @@ FOURTH = Vertical(
 
 
 def _finance(*, filled: bool) -> Mapping[str, Handler]:
-    return {**fake_finance.handlers(filled=filled), **fake_strategy.handlers()}
+    return {
+        **fake_finance.handlers(filled=filled),
+        **fake_strategy.handlers(),
+        **fake_histories.handlers(filled=filled),
+    }
 
 
 def make_app(home: Path, *, filled: bool = True) -> tuple[FastAPI, str]:

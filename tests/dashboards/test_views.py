@@ -192,6 +192,40 @@ def test_a_portfolio_shows_months_shift_moves_and_vintages(api: Api) -> None:
     assert int(vintages["Outcome known"].sum()) > 0
 
 
+def test_a_history_is_a_timeline_with_features_and_says_that_it_is_synthetic(api: Api) -> None:
+    page = open_page("finance", api, tab="history")
+    assert "No customer chosen" in texts(page)
+    field(page.text_input, "Customer").input("sim-1")
+    page = run(page)
+
+    assert "Synthetic" in texts(page)
+    assert len(page.dataframe[0].value) == 11
+    assert field(page.metric, "Added to the log odds of default").value == "+0.120"
+    assert "Days since the last event" in texts(page)
+
+
+def test_a_customer_without_events_gets_a_hint(api: Api) -> None:
+    page = open_page("finance", api, tab="history")
+    field(page.text_input, "Customer").input("unheard-of")
+
+    assert "POST /v1/finance/events" in texts(run(page))
+
+
+def test_a_case_is_decided_once_with_a_reason_that_fits(own_api: Api) -> None:
+    page = open_page("finance", own_api, tab="cases")
+    assert "Transaction tx-0" in texts(page)
+    field(page.radio, "Decision").set_value("genuine")
+    page = run(page)
+    assert field(page.selectbox, "Reason").options[0] == "The customer confirms it"
+    page = press(page, "Decide")
+
+    assert list(page.dataframe[0].value["Subject"]) == ["Transaction tx-1", "Transaction tx-2"]
+
+
+def test_an_empty_queue_says_how_cases_come(empty_api: Api) -> None:
+    assert "POST /v1/finance/cases" in texts(open_page("finance", empty_api, tab="cases"))
+
+
 def test_evidence_is_shown_by_part_with_its_grade(api: Api) -> None:
     page = open_page("finance", api, tab="validation")
     shown = page.dataframe[0].value
