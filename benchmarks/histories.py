@@ -132,9 +132,10 @@ def main(arguments: list[str] | None = None) -> None:
             gap, half = value - auc(default, base), Z * auc_difference_se(default, score, base)
             row += f" {gap:+.4f} [{gap - half:+.4f}, {gap + half:+.4f}] |"
         print(row)
-    print(
-        f"\nTwins, same aggregates and the pairs turned round, told apart by the served term: {twins[0]} of {twins[1]}."
-    )
+    random, coles = list(found.values())[1:3]
+    gap, half = auc(default, coles) - auc(default, random), Z * auc_difference_se(default, coles, random)
+    print(f"\nCoLES less random: {gap:+.4f} [{gap - half:+.4f}, {gap + half:+.4f}].")
+    print(f"Twins, alike but for their pairs turned round, told apart by the served term: {twins[0]} of {twins[1]}.")
 
 
 def _note(what: str) -> None:

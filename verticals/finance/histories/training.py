@@ -24,7 +24,7 @@ TUNING = Tuning()
 
 
 def train_sequence(
-    progress: Progress, *, num_customers: int = 2000, contrast: Contrast | None = None
+    progress: Progress, *, num_customers: int = 1500, contrast: Contrast | None = None
 ) -> tuple[dict[str, bytes], dict[str, Any]]:
     """Pre-train, fit the head beside LightGBM on the feature view, and measure.
 
@@ -33,7 +33,7 @@ def train_sequence(
     Returns:
         (files, card): see `model.to_files`; the card's fields for the registry.
     """
-    contrast = contrast or Contrast(steps=150)
+    contrast = contrast or Contrast(steps=100)
     progress("finance: simulating banks", 0.0)
     unlabelled, labelled, held_out = (simulate(num_customers, seed=SEED + i) for i in range(3))
     encoder = EventEncoder(EncoderConfig(), seed=SEED)
