@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from verticals.contract import Artifact, ContextOf, Handler, Operation, Progress, Resources, Suite, Vertical
 from verticals.finance import schemas, serving_schemas
@@ -74,6 +75,11 @@ _UNSURE = _STRAINED | {
     "savings": None,
 }
 
+
+def _without_reference(example: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {name: value for name, value in example.items() if name != "application_id"}
+
+
 VERTICAL = Vertical(
     name="finance",
     title="Credit scoring",
@@ -101,6 +107,7 @@ VERTICAL = Vertical(
             response=serving_schemas.ExplainResponse,
             summary="What makes up a score: contributions and reasons; nothing is decided or recorded.",
             path="/explain",
+            examples={"strained": _without_reference(_STRAINED)},
         ),
         Operation(
             name="counterfactual",
@@ -108,6 +115,7 @@ VERTICAL = Vertical(
             response=serving_schemas.CounterfactualResponse,
             summary="The smallest changes a person can make that would approve an application, or that there are none.",
             path="/counterfactual",
+            examples={"not approved": _without_reference(_UNSURE | {"savings": "under_100_dm"})},
         ),
         Operation(
             name="export",
