@@ -61,7 +61,13 @@ def history_tab(client: TriviumClient, labels: Labels) -> None:
     with right:
         if found is not None:
             _sequence(labels, found.sequence)
-            parts.facts([(one.label, "–" if one.value is None else f"{one.value:,.4g}") for one in found.features])
+            parts.facts([(one.label, _number(one.value)) for one in found.features])
+
+
+def _number(value: float | None) -> str:
+    if value is None:
+        return "–"
+    return f"{value:,.0f}" if abs(value) >= 1_000 else f"{value:.4g}"
 
 
 def _sequence(labels: Labels, state: SequenceState | None) -> None:
@@ -85,7 +91,7 @@ def event_table(labels: Labels, events: Sequence[EventItem]) -> pd.DataFrame:
             {
                 labels("decisions.when"): parts.when(one.at),
                 labels("history.kind"): labels.get(f"event.{one.kind}", str(one.kind)),
-                labels("history.category"): one.category and str(one.category).replace("_", " "),
+                labels("history.category"): str(one.category or "").replace("_", " "),
                 labels("history.amount"): one.amount,
                 labels("history.balance"): one.balance,
             }
