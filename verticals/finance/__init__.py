@@ -8,6 +8,7 @@ from verticals.contract import Artifact, ContextOf, Handler, Operation, Progress
 from verticals.finance import schemas, serving_schemas
 from verticals.finance.fraud.operations import CASE_OPERATIONS
 from verticals.finance.histories.operations import HISTORY_OPERATIONS
+from verticals.finance.documents.operations import DOCUMENT_OPERATIONS
 from verticals.finance.policy_operations import POLICY_OPERATIONS
 from verticals.finance.portfolio.operations import PORTFOLIO_OPERATIONS
 from verticals.finance.validation.operations import VALIDATION_OPERATIONS
@@ -146,6 +147,7 @@ VERTICAL = Vertical(
         *PORTFOLIO_OPERATIONS,
         *HISTORY_OPERATIONS,
         *CASE_OPERATIONS,
+        *DOCUMENT_OPERATIONS,
     ),
     build=_build,
     evals=_evals,

@@ -23,7 +23,14 @@ FIELD = "file"
 
 _READ: Mapping[str, bytes] = {"JPEG": b"\xff\xd8\xff", "PNG": b"\x89PNG\r\n\x1a\n"}
 _NOT_READ: Mapping[str, bytes] = {
-    **{"PDF": b"%PDF", "GIF": b"GIF8", "TIFF": b"II*\0", "TIFF (big-endian)": b"MM\0*", "BMP": b"BM", "ZIP": b"PK\x03\x04"},
+    **{
+        "PDF": b"%PDF",
+        "GIF": b"GIF8",
+        "TIFF": b"II*\0",
+        "TIFF (big-endian)": b"MM\0*",
+        "BMP": b"BM",
+        "ZIP": b"PK\x03\x04",
+    },
     **{"SVG or XML": b"<", "executable": b"MZ"},
 }
 # What Pillow raises for broken files, found by fuzzing; programming errors would show in the tests with good ones.

@@ -149,8 +149,8 @@ def parse(lines: Sequence[str], *, today: date) -> Mrz:
         InvalidInput: number of lines, their length, or a character that no zone holds.
     """
     size = size_of(lines)
-    lines, repaired = _repair(lines, LAYOUTS[size])
     layout = LAYOUTS[size]
+    lines, repaired = _repair(lines, layout)
     checks = check(lines, layout)
     surname, _, given = _cut(lines, layout.names).partition(FILLER * 2)
     birth, expiry = _cut(lines, layout.birth_date), _cut(lines, layout.expiry_date)
@@ -186,9 +186,7 @@ def size_of(lines: Sequence[str]) -> Size:
     widths = [len(line) for line in lines]
     for i, line in enumerate(lines, start=1):
         if not _CHARACTERS.fullmatch(line):
-            raise InvalidInput(
-                "may hold A-Z, 0-9 and < only", field=f"mrz.line_{i}", value=f"{len(line)} characters"
-            )
+            raise InvalidInput("may hold A-Z, 0-9 and < only", field=f"mrz.line_{i}", value=f"{len(line)} characters")
     for size, layout in LAYOUTS.items():
         if widths == [layout.width] * layout.lines:
             return size
@@ -218,7 +216,7 @@ def check(lines: Sequence[str], layout: Layout) -> dict[str, bool]:
     if layout.optional_check:
         content, digit = _cut(lines, layout.optional[0]), _cut(lines, layout.optional_check)
         # Doc 9303-4, 4.2.2: an empty field may have a filler for its digit.
-        found["optional"] = check_digit(content) == digit or not content.strip(FILLER + digit) and digit == FILLER
+        found["optional"] = check_digit(content) == digit or (digit == FILLER and not content.strip(FILLER))
     covered = "".join(_cut(lines, part) for part in layout.composite_of)
     found["composite"] = check_digit(covered) == _cut(lines, layout.composite)
     return found
@@ -289,8 +287,8 @@ def _repair(lines: Sequence[str], layout: Layout) -> tuple[list[str], tuple[str,
     composite = _put(found, layout.composite, _cut(found, layout.composite).translate(_DIGIT_FOR))
     if composite != found and check(composite, layout)["composite"]:
         found = composite
-    if not check(found, layout)["number"] and (mended := _mend_number(composite, layout)):
-        found = mended
+    if not check(found, layout)["number"] and (number := _mend_number(composite, layout)):
+        found = number
         repaired.append("number")
     return found, tuple(repaired)
 

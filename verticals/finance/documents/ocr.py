@@ -9,6 +9,7 @@ import importlib.util
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
+from itertools import pairwise
 from threading import Lock
 from typing import Any, Protocol
 
@@ -51,7 +52,7 @@ class Ocr(Protocol):
         """Program and version, for the audit."""
 
     def read(self, image: Image.Image) -> list[Line]:
-        """Lines from the top."""
+        """Lines in any order."""
 
 
 class RapidOcr:
@@ -68,7 +69,7 @@ class RapidOcr:
         self.version = version
 
     def read(self, image: Image.Image) -> list[Line]:
-        """Lines from the top; none when no text is found."""
+        """Lines in any order; none when no text is found."""
         bgr_HW3 = np.ascontiguousarray(np.asarray(image)[:, :, ::-1])
         with self._lock:
             found = self._engine(bgr_HW3)
@@ -107,7 +108,7 @@ def level(boxes_N42: np.ndarray, texts: Sequence[str], scores: Sequence[float]) 
     angle = float(np.median(np.arctan2(across_N2[wide_N, 1], across_N2[wide_N, 0])))
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     turned_N42 = boxes_N42 @ turn
-    lines = [
+    return [
         Line(
             text=text,
             score=float(score),
@@ -118,4 +119,10 @@ def level(boxes_N42: np.ndarray, texts: Sequence[str], scores: Sequence[float]) 
         )
         for box, text, score in zip(turned_N42, texts, scores, strict=True)
     ]
-    return sorted(lines, key=lambda line: (line.top, line.left))
+
+
+def rows(lines: Sequence[Line]) -> list[list[Line]]:
+    """Lines side by side together, rows from the top, each from the left."""
+    ordered = sorted(lines, key=lambda line: line.middle)
+    breaks = [i for i, (a, b) in enumerate(pairwise(ordered), start=1) if b.middle - a.middle > 0.5 * a.height]
+    return [sorted(ordered[a:b], key=lambda line: line.left) for a, b in pairwise([0, *breaks, len(ordered)]) if a < b]

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import date
 from difflib import SequenceMatcher
 
-from verticals.finance.documents.ocr import Line
+from verticals.finance.documents.ocr import Line, rows
 
 LABELS: Mapping[str, tuple[str, ...]] = {
     "surname": ("surname", "nom", "nachname", "apellidos", "lastname"),
@@ -43,7 +43,7 @@ def read_travel(lines: Sequence[Line]) -> dict[str, Seen]:
     values = [line for line, name in named if name is None]
     found: dict[str, Seen] = {}
     for label, name in named:
-        if name in LABELS and name not in found:
+        if name and name in LABELS and name not in found:
             under = min((line for line in values if _is_under(label, line)), key=lambda v: v.top, default=None)
             value = _PARSERS[name](under.text) if under else None
             if under and value:
@@ -53,7 +53,7 @@ def read_travel(lines: Sequence[Line]) -> dict[str, Seen]:
 
 def read_resident(lines: Sequence[Line]) -> dict[str, Seen]:
     """Fields of China's resident identity card; empty when fewer than two of its labels are there."""
-    text = [(re.sub(r"\s", "", line.text), line) for line in lines]
+    text = [(re.sub(r"\s", "", line.text), line) for row in rows(lines) for line in row]
     if sum(any(re.search(label, t) for t, _ in text) for label in ("姓名", "性别", "民族", "住址", "公民身份")) < 2:
         return {}
     found: dict[str, Seen] = {}
@@ -95,10 +95,14 @@ def _label(text: str) -> str | None:
         return None
     parts = [_letters(part) for part in text.split("/")]
     for name, words in (*LABELS.items(), ("other", _OTHER_LABELS)):
-        if any(SequenceMatcher(None, part, word).ratio() >= _ALIKE for part in parts for word in words if part):
-            # A surname may be NOM or CODE: values are set in capitals, labels are not.
-            return None if text.isupper() and name != "other" else name
+        if any(_alike(part, word) for part in parts for word in words):
+            return name
     return None
+
+
+def _alike(part: str, word: str) -> bool:
+    """Short words must be equal: names differ from "sex" or "nom" by one letter."""
+    return part == word if len(word) <= 4 else SequenceMatcher(None, part, word).ratio() >= _ALIKE
 
 
 def _letters(text: str) -> str:
@@ -163,5 +167,5 @@ _RESIDENT: tuple[tuple[str, str, _Build], ...] = (
     ("sex", r"性别:?\s?(男|女)", lambda m: "M" if m[1] == "男" else "F"),
     ("ethnicity", r"民族:?\s?([\u3400-\u9fff]{1,4}?)族?(?= |出生|$)", lambda m: m[1]),
     ("birth_date", r"(\d{4})年\s?(\d{1,2})月\s?(\d{1,2})日?", lambda m: _iso(m[1], m[2], m[3])),
-    ("number", r"(\d{17}[\dXx])", lambda m: m[1].upper()),
+    ("number", r"([\dOQDILZSB]{17}[\dXx])", lambda m: m[1][:17].translate(_DIGITS) + m[1][17].upper()),
 )

@@ -6,12 +6,11 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
-from itertools import pairwise
 
 from verticals.contract import InvalidInput
 from verticals.finance.documents import mrz
 from verticals.finance.documents.mrz import FILLER, LAYOUTS, Layout, Mrz, Part, Size
-from verticals.finance.documents.ocr import Line
+from verticals.finance.documents.ocr import Line, rows
 
 SLACK = 6  # fillers that a reader may lose or add in a line
 _ANGLES = str.maketrans(dict.fromkeys("＜‹〈<く≤({[", FILLER) | dict.fromkeys("«《≪", FILLER * 2))
@@ -28,11 +27,12 @@ class Zone:
 
 def find_zone(lines: Sequence[Line], *, today: date) -> Zone | None:
     """The zone whose check digits hold best; None when no lines have the shape of one."""
-    rows = [(text, score) for text, score in _rows(lines) if len(text) >= 30 - SLACK and _looks_like_zone(text)]
+    texts = [("".join(_clean(line.text) for line in row), min(line.score for line in row)) for row in rows(lines)]
+    likely = [(text, score) for text, score in texts if len(text) >= 30 - SLACK and _looks_like_zone(text)]
     found = []
     for size, layout in LAYOUTS.items():
-        for at in range(len(rows) - layout.lines + 1):
-            part = rows[at : at + layout.lines]
+        for at in range(len(likely) - layout.lines + 1):
+            part = likely[at : at + layout.lines]
             if zone := _try([text for text, _ in part], size, today):
                 found.append(Zone(zone, min(score for _, score in part)))
     return max(found, key=lambda zone: sum(zone.mrz.checks.values()), default=None)
@@ -56,14 +56,6 @@ def _letters(lines: Sequence[str], layout: Layout) -> list[str]:
         text = found[line]
         found[line] = text[:start] + text[start:end].translate(_LETTER_FOR) + text[end:]
     return found
-
-
-def _rows(lines: Sequence[Line]) -> list[tuple[str, float]]:
-    """Text and least score of each row; pieces side by side are joined."""
-    ordered = sorted(lines, key=lambda line: line.middle)
-    breaks = [i for i, (a, b) in enumerate(pairwise(ordered), start=1) if b.middle - a.middle > 0.5 * a.height]
-    rows = [sorted(ordered[a:b], key=lambda line: line.left) for a, b in pairwise([0, *breaks, len(ordered)])]
-    return [("".join(_clean(line.text) for line in row), min(line.score for line in row)) for row in rows if row]
 
 
 def _clean(text: str) -> str:
