@@ -18,7 +18,8 @@ from verticals.finance.documents.holders import to_mrz
 from verticals.finance.documents.images import open_image
 from verticals.finance.documents.mrz import FILLER, LAYOUTS, Mrz
 from verticals.finance.documents.ocr import Line, Ocr
-from verticals.finance.documents.visual import Seen, read_resident, read_travel
+from verticals.finance.documents.resident import read_resident
+from verticals.finance.documents.visual import Seen, candidates, read_travel
 from verticals.finance.documents.zones import Zone, find_zone
 
 Kind = Literal["passport", "identity_card", "resident_card", "unknown"]
@@ -77,6 +78,7 @@ def interpret(lines: list[Line], *, today: date) -> Reading:
         return _resident(resident, today)
     seen, zone = read_travel(lines), find_zone(lines, today=today)
     kind: Kind = "unknown" if not zone and not seen else _kind(zone, lines)
+    seen |= _unlabelled(set(FIELDS[kind]) - {*seen, "sex", "nationality"}, lines, zone)
     merged = {name: _merge(name, seen.get(name), zone) for name in FIELDS[kind]}
     return Reading(
         kind=kind,
@@ -133,6 +135,17 @@ def _merge(name: str, seen: Seen | None, zone: Zone | None) -> tuple[Field | Non
     if proven is False or (proven is None and seen.score > zone.score):
         return Field(seen.value, UNPROVEN * seen.score, "visual"), True
     return Field(coded, CONTRADICTED * zone.score, "zone"), True
+
+
+def _unlabelled(names: set[str], lines: list[Line], zone: Zone | None) -> dict[str, Seen]:
+    """Values under labels that could not be read: what the other zone says, found anywhere, is the same value."""
+    found = {}
+    for name in names if zone else ():
+        coded = _in_zone(name, zone.mrz) if zone else None
+        same = (s for s in candidates(name, lines) if coded and zone and _agree(name, s.value, coded, zone.mrz))
+        if match := next(same, None):
+            found[name] = match
+    return found
 
 
 def _in_zone(name: str, zone: Mrz) -> str | None:

@@ -1,6 +1,6 @@
-"""The visual zone: values beside or under their labels, Latin and Chinese. Ignores the machine-readable zone.
+"""The visual zone of passports and cards: values under their labels. Ignores the machine-readable zone.
 
-Labels are those of Doc 9303-3, 3.2 in English, French, German and Spanish, and of China's resident identity card.
+Labels are those of Doc 9303-3, 3.2 in English, French, German and Spanish.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import date
 from difflib import SequenceMatcher
 
-from verticals.finance.documents.ocr import Line, rows
+from verticals.finance.documents.ocr import Line
 
 LABELS: Mapping[str, tuple[str, ...]] = {
     "surname": ("surname", "nom", "nachname", "apellidos", "lastname"),
@@ -26,7 +26,7 @@ LABELS: Mapping[str, tuple[str, ...]] = {
 _OTHER_LABELS = ("code", "type", "authority", "dateofissue", "placeofbirth", "identitycard", "passport", "specimen")
 _ALIKE = 0.8  # of a label's letters
 _MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
-_DIGITS = str.maketrans("OQDILZSB", "00011258")
+DIGIT_FOR = str.maketrans("OQDILZSB", "00011258")
 
 
 @dataclass(frozen=True)
@@ -51,39 +51,9 @@ def read_travel(lines: Sequence[Line]) -> dict[str, Seen]:
     return found
 
 
-def read_resident(lines: Sequence[Line]) -> dict[str, Seen]:
-    """Fields of China's resident identity card; empty when fewer than two of its labels are there."""
-    text = [(re.sub(r"\s", "", line.text), line) for row in rows(lines) for line in row]
-    if sum(any(re.search(label, t) for t, _ in text) for label in ("姓名", "性别", "民族", "住址", "公民身份")) < 2:
-        return {}
-    found: dict[str, Seen] = {}
-    all_text, least = " ".join(t for t, _ in text), min(line.score for _, line in text)
-    for name, pattern, build in _RESIDENT:
-        if match := re.search(pattern, all_text):
-            value = build(match)
-            if value:
-                score = next((line.score for t, line in text if match.group(1) in t), least)
-                found[name] = Seen(value, score)
-    if address := _address(text):
-        found["address"] = address
-    return found
-
-
-def _address(text: Sequence[tuple[str, Line]]) -> Seen | None:
-    """What stands between the label of the address and that of the number, right of the label."""
-    label = next((line for t, line in text if t.startswith("住址")), None)
-    if label is None:
-        return None
-    below = next((line for t, line in text if "公民身份" in t or "身份号码" in t), None)
-    part = [
-        (t.removeprefix("住址"), line)
-        for t, line in text
-        if line.middle > label.middle - 0.6 * label.height
-        and (below is None or line.middle < below.top - 0.2 * below.height)
-        and line.left > label.left - label.height
-    ]
-    joined = "".join(t for t, _ in part)
-    return Seen(joined, min(line.score for _, line in part)) if joined else None
+def candidates(name: str, lines: Sequence[Line]) -> list[Seen]:
+    """What each line would say as the field, whatever its label: for when the label cannot be read."""
+    return [Seen(value, line.score) for line in lines if (value := _PARSERS[name](line.text))]
 
 
 # --- labels and values -----------------------------------------------------------------------------------------------
@@ -138,16 +108,17 @@ def read_date(text: str) -> str | None:
     if match := re.fullmatch(r"(\w{2})([A-Z0-9]{3})(\w{4})", plain):
         month = max(_MONTHS, key=lambda m: SequenceMatcher(None, m, match[2]).ratio())
         if SequenceMatcher(None, month, match[2]).ratio() > 0.6:
-            return _iso(match[3], str(_MONTHS.index(month) + 1), match[1])
-    digits = plain.translate(_DIGITS)
+            return iso_date(match[3], str(_MONTHS.index(month) + 1), match[1])
+    digits = plain.translate(DIGIT_FOR)
     if re.match(r"\d{4}[-/.]", text.strip()):
-        return _iso(digits[:4], digits[4:6], digits[6:]) if len(digits) == 8 else None
-    return _iso(digits[4:], digits[2:4], digits[:2]) if len(digits) == 8 else None
+        return iso_date(digits[:4], digits[4:6], digits[6:]) if len(digits) == 8 else None
+    return iso_date(digits[4:], digits[2:4], digits[:2]) if len(digits) == 8 else None
 
 
-def _iso(year: str, month: str, day: str) -> str | None:
+def iso_date(year: str, month: str, day: str) -> str | None:
+    """ISO form; letters that look like digits count as them. None when it is no date."""
     try:
-        return date(*(int(part.translate(_DIGITS)) for part in (year, month, day))).isoformat()
+        return date(*(int(part.translate(DIGIT_FOR)) for part in (year, month, day))).isoformat()
     except ValueError:
         return None
 
@@ -161,11 +132,3 @@ _PARSERS: Mapping[str, Callable[[str], str | None]] = {
     "number": _number,
     "expiry_date": read_date,
 }
-_Build = Callable[[re.Match[str]], str | None]
-_RESIDENT: tuple[tuple[str, str, _Build], ...] = (
-    ("name", r"姓名:?\s?([\u3400-\u9fff·]{2,20}?)(?= |性别|$)", lambda m: m[1]),
-    ("sex", r"性别:?\s?(男|女)", lambda m: "M" if m[1] == "男" else "F"),
-    ("ethnicity", r"民族:?\s?([\u3400-\u9fff]{1,4}?)族?(?= |出生|$)", lambda m: m[1]),
-    ("birth_date", r"(\d{4})年\s?(\d{1,2})月\s?(\d{1,2})日?", lambda m: _iso(m[1], m[2], m[3])),
-    ("number", r"([\dOQDILZSB]{17}[\dXx])", lambda m: m[1][:17].translate(_DIGITS) + m[1][17].upper()),
-)
