@@ -76,9 +76,10 @@ def input_sha256(request: schemas.DocumentRequest) -> str:
 
 
 def _outcome(reading: Reading, found: Examination) -> dict[str, object]:
-    """For the audit: numbers and codes, nothing that a document says."""
+    """For the audit: numbers and codes, nothing that a document says; days to the expiry would tell its date."""
+    features = {name: value for name, value in found.features.items() if name != "days_to_expiry"}
     findings = [{"code": f.code, "severity": f.severity, "field": f.field} for f in found.findings]
-    return {"kind": reading.kind, "features": dict(found.features), "findings": findings}
+    return {"kind": reading.kind, "features": features, "findings": findings}
 
 
 def _respond(

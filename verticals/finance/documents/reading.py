@@ -61,15 +61,19 @@ def read_document(content: bytes, ocr: Ocr, *, today: date) -> Reading:
     Raises:
         InvalidInput, UnsupportedMedia, TooLarge: see `images.open_image`.
     """
-    image = open_image(content)
-    first: Reading | None = None
+    image, readings = open_image(content), []
     for turn in (None, Image.Transpose.ROTATE_180, Image.Transpose.ROTATE_90, Image.Transpose.ROTATE_270):
-        reading = interpret(ocr.read(image if turn is None else image.transpose(turn)), today=today)
-        if len(reading.fields) >= 3:
+        lines = ocr.read(image if turn is None else image.transpose(turn))
+        reading = interpret(lines, today=today)
+        if len(reading.fields) >= 3 and not _is_sideways(lines):
             return reading
-        first = first or reading
-    assert first is not None
-    return first
+        readings.append(reading)
+    return max(readings, key=lambda reading: len(reading.fields))
+
+
+def _is_sideways(lines: list[Line]) -> bool:
+    """Whether most lines stand upright; the reader turns such lines itself, but then their places make no sense."""
+    return 2 * sum(line.height > line.right - line.left for line in lines if len(line.text) > 3) > len(lines)
 
 
 def interpret(lines: list[Line], *, today: date) -> Reading:

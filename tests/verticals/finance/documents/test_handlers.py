@@ -64,6 +64,7 @@ def test_the_audit_holds_a_hash_and_codes_but_nothing_that_the_document_says(
     assert (entry.kind, entry.subject, entry.input_sha256) == ("finance.document", "app-1", found.input_sha256)
     assert entry.model_version == "fake@1; documents@1"
     assert {"code": "D03", "severity": "alert", "field": "name"} in entry.outcome["findings"]
+    assert "days_to_expiry" not in entry.outcome["features"]  # with the entry's date it would tell the document's
     personal = (facts.surname, facts.given_names, facts.number, str(facts.birth_date), *facts.mrz, "Zoe")
     assert not any(str(value) in kept for value in personal)
 

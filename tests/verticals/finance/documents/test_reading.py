@@ -186,6 +186,18 @@ def test_a_page_that_makes_no_sense_is_turned() -> None:
     assert np.array_equal(np.asarray(ocr.images[0]), np.asarray(ocr.images[1])[::-1, ::-1])
 
 
+def test_a_page_on_its_side_is_turned_though_its_labels_can_be_read() -> None:
+    facts = passport()
+    upright = [replace(each, right=each.left + 20, bottom=each.top + 200) for each in lines_of(facts)]
+    visual = [each for each in upright if "<<" not in each.text]
+    ocr = FakeOcr(visual, visual, lines_of(facts))
+
+    found = read_document(file_of(picture()), ocr, today=TODAY)
+
+    assert values(found) == printed(facts)
+    assert ocr.images[2].size == (200, 300)
+
+
 @pytest.mark.parametrize("lines", [[], [line("a photograph of a cat", 0, 0)]])
 def test_an_image_without_a_document_is_of_unknown_kind(lines: list[object]) -> None:
     found = read_document(file_of(picture()), FakeOcr(lines), today=TODAY)  # type: ignore[arg-type]
