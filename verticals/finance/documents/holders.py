@@ -7,13 +7,13 @@ that GB/T 2260 does not assign, so no resident can have it.
 from __future__ import annotations
 
 import random
-import unicodedata
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import Literal
 
 from verticals.finance.documents import chinese_id
 from verticals.finance.documents.mrz import FILLER, check_digit
+from verticals.finance.documents.spelling import to_mrz
 
 Kind = Literal["passport", "identity_card", "resident_card"]
 STATE = "UTO"
@@ -68,17 +68,6 @@ def invent(kind: Kind, *, seed: int, today: date) -> Facts:
     birth = today - timedelta(days=rng.randrange(19 * 366, 80 * 365))
     sex: Literal["F", "M"] = rng.choice(("F", "M"))
     return _resident(rng, birth, sex) if kind == "resident_card" else _traveller(rng, kind, birth, sex, today)
-
-
-def to_mrz(text: str) -> str:
-    """Letters as the zone writes them: transliterated (Doc 9303-3, 6 A), apostrophes dropped, fillers for gaps."""
-    for letter, letters in _TRANSLITERATION.items():
-        text = text.upper().replace(letter, letters)
-    plain = unicodedata.normalize("NFKD", text).replace("'", "").replace("’", "")
-    return "".join(c if "A" <= c <= "Z" else FILLER if c in " -" else "" for c in plain)
-
-
-_TRANSLITERATION = {"Ä": "AE", "Ö": "OE", "Ü": "UE", "ẞ": "SS", "Å": "AA", "Æ": "AE", "Ø": "OE", "Ñ": "N", "Þ": "TH"}
 
 
 def _traveller(rng: random.Random, kind: Kind, birth: date, sex: Literal["F", "M"], today: date) -> Facts:

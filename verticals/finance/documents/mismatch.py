@@ -12,9 +12,9 @@ from datetime import date
 from difflib import SequenceMatcher
 from typing import Literal
 
-from verticals.finance.documents.holders import to_mrz
 from verticals.finance.documents.mrz import FILLER
 from verticals.finance.documents.reading import FIELDS, Reading
+from verticals.finance.documents.spelling import WAYS, Way
 
 Severity = Literal["info", "review", "alert"]
 
@@ -130,17 +130,21 @@ def compare_names(stated: str, shown: str, *, family: str = "") -> float | None:
     if _is_han(shown):
         mine, theirs = "".join(stated.split()), "".join(shown.split())
         return 1.0 if mine == theirs else 0.9 * SequenceMatcher(None, mine, theirs, autojunk=False).ratio()
-    mine_words, their_words = _words(stated), _words(shown)
-    if mine_words == their_words or _joined(mine_words) == _joined(their_words):
+    return max(_compare(stated, shown, family, mine, theirs) for mine in WAYS for theirs in WAYS)
+
+
+def _compare(stated: str, shown: str, family: str, mine: Way, theirs: Way) -> float:
+    """With each name spelled in one way; an accent may be lost on either side."""
+    my_words, their_words = _words(stated, mine), _words(shown, theirs)
+    if _joined(my_words) == _joined(their_words):
         return 1.0
-    surname = _words(family)
-    if family and mine_words <= their_words and surname < mine_words:
+    if family and my_words <= their_words and _words(family, theirs) < my_words:
         return 0.9
-    return 0.9 * SequenceMatcher(None, _joined(mine_words), _joined(their_words), autojunk=False).ratio()
+    return 0.9 * SequenceMatcher(None, _joined(my_words), _joined(their_words), autojunk=False).ratio()
 
 
-def _words(name: str) -> Counter[str]:
-    return Counter(word for word in to_mrz(name).split(FILLER) if word)
+def _words(name: str, way: Way) -> Counter[str]:
+    return Counter(word for word in way(name).split(FILLER) if word)
 
 
 def _joined(words: Counter[str]) -> str:

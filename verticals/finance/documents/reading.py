@@ -14,11 +14,11 @@ from typing import Literal
 from PIL import Image
 
 from verticals.finance.documents import chinese_id
-from verticals.finance.documents.holders import to_mrz
 from verticals.finance.documents.images import open_image
 from verticals.finance.documents.mrz import FILLER, LAYOUTS, Mrz
 from verticals.finance.documents.ocr import Line, Ocr
 from verticals.finance.documents.resident import read_resident
+from verticals.finance.documents.spelling import WAYS, Way
 from verticals.finance.documents.visual import Seen, candidates, read_travel
 from verticals.finance.documents.zones import Zone, find_zone
 
@@ -134,7 +134,7 @@ def _merge(name: str, seen: Seen | None, zone: Zone | None) -> tuple[Field | Non
         sure = {True: PROVEN, None: UNPROVEN, False: REFUTED}[proven]
         return Field(coded, sure * zone.score, "zone"), False
     if _agree(name, seen.value, coded, zone.mrz):
-        value = _spelled(seen.value, coded) if name in ("surname", "given_names") else coded
+        value = _spelled(seen.value, coded, zone.mrz) if name in ("surname", "given_names") else coded
         return Field(value, BOTH_ZONES, "both"), False
     if proven is False or (proven is None and seen.score > zone.score):
         return Field(seen.value, UNPROVEN * seen.score, "visual"), True
@@ -160,21 +160,32 @@ def _in_zone(name: str, zone: Mrz) -> str | None:
 def _agree(name: str, seen: str, coded: str, zone: Mrz) -> bool:
     if name not in ("surname", "given_names"):
         return seen == coded
-    mine, theirs = _plain(seen), _plain(coded)
+    return _way_of(seen, coded, zone) is not None
+
+
+def _way_of(seen: str, coded: str, zone: Mrz) -> Way | None:
+    """How the zone spells the name that was seen; None when in no way."""
     _, start, end = LAYOUTS[zone.size].names
     full = len(zone.surname) + len(zone.given_names) + 2 >= end - start  # the zone cuts long names (9303-4, 4.2.3)
-    return mine == theirs or (full and mine.startswith(theirs))
+    theirs = coded.replace(" ", "")
+    for way in WAYS:
+        mine = _letters(seen, way)
+        if mine == theirs or (full and mine.startswith(theirs)):
+            return way
+    return None
 
 
-def _spelled(seen: str, coded: str) -> str:
+def _spelled(seen: str, coded: str, zone: Mrz) -> str:
     """The visual zone's letters with the other's gaps: readers lose spaces, the coded form loses accents."""
+    way = _way_of(seen, coded, zone)
+    assert way is not None
     rest, words = seen.replace(" ", ""), []
     for word in coded.split():
-        taken = next(i for i in range(len(rest) + 1) if len(_plain(rest[:i])) >= len(word))
+        taken = next(i for i in range(len(rest) + 1) if len(_letters(rest[:i], way)) >= len(word))
         words.append(rest[:taken])
         rest = rest[taken:]
     return " ".join(words).replace(" -", "-") + rest
 
 
-def _plain(name: str) -> str:
-    return to_mrz(name).replace(FILLER, "")
+def _letters(name: str, way: Way) -> str:
+    return way(name).replace(FILLER, "")

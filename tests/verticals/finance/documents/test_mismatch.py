@@ -184,6 +184,8 @@ def test_findings_speak_both_languages_and_name_nobody() -> None:
         ("Anna Maria Eriksson", "ERIKSSON ANNA MARIA", "ERIKSSON", 1),
         ("ERIKSSON, Anna-Maria", "ERIKSSON ANNA MARIA", "ERIKSSON", 1),
         ("Jürgen Müller", "MUELLER JUERGEN", "MUELLER", 1),
+        ("Jurgen Muller", "MÜLLER JÜRGEN", "MÜLLER", 1),
+        ("Łukasz Øster", "OSTER LUKASZ", "OSTER", 1),
         ("Sean O'Connor", "OCONNOR SEAN", "OCONNOR", 1),
         ("Anna Eriksson", "ERIKSSON ANNA MARIA", "ERIKSSON", 0.9),
         ("欧阳 娜", "欧阳娜", "", 1),

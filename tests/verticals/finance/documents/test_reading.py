@@ -89,6 +89,16 @@ def test_without_labels_the_zone_is_read_and_accents_are_found_on_the_page() -> 
     assert found.fields["surname"].source == "both"
 
 
+def test_a_state_may_write_an_accented_letter_in_one_letter_or_two() -> None:
+    facts = replace(passport(), surname="BERGSTRÖM")
+    coded = zone(replace(facts, surname="BERGSTROM"))
+
+    found = interpret(lines_of(replace(facts, mrz=coded)), today=TODAY)
+
+    assert (found.fields["surname"].value, found.fields["surname"].source) == ("BERGSTRÖM", "both")
+    assert found.disagreements == ()
+
+
 def test_a_contradiction_is_told_and_the_proven_side_is_preferred() -> None:
     facts = passport()
     other = replace(facts, birth_date=date(1980, 1, 2), surname="SOMEBODY")
