@@ -109,15 +109,16 @@ def _resident(seen: Mapping[str, Seen], today: date) -> Reading:
     fields, differ = {}, []
     for name in FIELDS["resident_card"]:
         printed, by_number = seen.get(name), proven.get(name)
-        if by_number and name != "number" and printed and printed.value != by_number:
+        if by_number is None:
+            if printed:
+                sure = REFUTED if name == "number" else UNPROVEN
+                fields[name] = Field(printed.value, sure * printed.score, "visual")
+        elif printed and printed.value != by_number:
             differ.append(name)
             fields[name] = Field(printed.value, CONTRADICTED * printed.score, "visual")
-        elif by_number:
-            both = name != "number" and printed is not None
-            fields[name] = Field(by_number, BOTH_ZONES if both else PROVEN, "visual")
-        elif printed:
-            refuted = name == "number"
-            fields[name] = Field(printed.value, (REFUTED if refuted else PROVEN) * printed.score, "visual")
+        else:
+            twice = printed and name != "number"
+            fields[name] = Field(by_number, BOTH_ZONES if twice else PROVEN, "visual")
     return Reading("resident_card", fields, None, tuple(differ), valid)
 
 

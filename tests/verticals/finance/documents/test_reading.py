@@ -42,7 +42,8 @@ def test_a_document_read_without_error_gives_every_field(kind: Kind, seed: int) 
     assert found.kind == kind
     assert values(found) == printed(facts)
     assert found.disagreements == ()
-    assert all(field.confidence >= 0.9 for field in found.fields.values())
+    alone = {"name", "ethnicity", "address"}  # of the resident card: nothing proves them
+    assert all((field.confidence >= 0.9) != (name in alone) for name, field in found.fields.items())
 
 
 @settings(deadline=None)
