@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 
 from verticals.contract import Artifact, ContextOf, Handler, Operation, Progress, Resources, Suite, Vertical
 from verticals.finance import schemas, serving_schemas
+from verticals.finance.documents.operations import DOCUMENT_OPERATIONS
 from verticals.finance.fraud.operations import CASE_OPERATIONS
 from verticals.finance.histories.operations import HISTORY_OPERATIONS
-from verticals.finance.documents.operations import DOCUMENT_OPERATIONS
 from verticals.finance.policy_operations import POLICY_OPERATIONS
 from verticals.finance.portfolio.operations import PORTFOLIO_OPERATIONS
 from verticals.finance.validation.operations import VALIDATION_OPERATIONS
