@@ -57,7 +57,7 @@ class Member:
     def logit(self, frame: pd.DataFrame) -> NDArray[np.float64]:
         """ln(odds bad:good) from the network itself, (N,)."""
         with torch.no_grad():
-            return self.network(_rows(self.binned, frame)).double().numpy()
+            return self.network(rows_of(self.binned, frame)).double().numpy()
 
 
 def fit_member(
@@ -83,8 +83,8 @@ def fit_member(
     binned = tuple(
         fit_bins(f, frame[f.name].iloc[seen], num_bins=num_bins, rare_share=recipe.rare_share) for f in fields
     )
-    row_NT = _rows(binned, frame)
-    with _one_thread(seed):
+    row_NT = rows_of(binned, frame)
+    with one_thread(seed):
         network = ScoreNetwork(binned, recipe.size, count_T=row_NT[seen].sum(0), base_rate=float(default[seen].mean()))
         target_N, default_N = torch.from_numpy(target).float(), torch.from_numpy(default).float()
         _train(network, row_NT, target_N, default_N, seen=seen, held_out=held_out, recipe=recipe)
@@ -128,12 +128,13 @@ def _train(
     network.load_state_dict(best_state)
 
 
-def _rows(binned: Sequence[BinnedField], frame: pd.DataFrame) -> torch.Tensor:
+def rows_of(binned: Sequence[BinnedField], frame: pd.DataFrame) -> torch.Tensor:
+    """The tokens of a table's rows as zeros and ones, (N, T)."""
     return rows(torch.from_numpy(token_index(binned, frame)), int(token_offsets(binned)[-1]))
 
 
 @contextmanager
-def _one_thread(seed: int) -> Iterator[None]:
+def one_thread(seed: int) -> Iterator[None]:
     """Such small products gain nothing from more, and one thread gives the same bytes every time."""
     num_threads = torch.get_num_threads()
     torch.set_num_threads(1)

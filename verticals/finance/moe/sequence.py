@@ -1,0 +1,144 @@
+"""A score with a behaviour sequence: the table of binned fields plus one bounded sequence term, trained jointly.
+
+The encoder is the core's decoder layer (attention, then a mixture of experts) over months or events, with learned
+places in time. Its part of the logit stays within +-bound and is a reason group of its own. Ignores where steps come
+from. Shapes: N rows, L steps of a sequence, C channels of a step, D dim, T tokens of the table, S sources.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+import torch
+import torch.nn.functional as F  # noqa: N812 - its usual name
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from core_model.train.language_model import Layer, Routing, Strategy
+from verticals.finance.moe.bins import BinnedField, Field, fit_bins
+from verticals.finance.moe.fit import Recipe, one_thread, rows_of
+from verticals.finance.moe.network import ScoreNetwork, Size, SourceTerm
+
+NAME = "sequence"
+
+
+@dataclass(frozen=True)
+class SequenceRecipe:
+    """How table and sequence are trained together, in shuffled batches."""
+
+    table: Recipe = field(default_factory=Recipe)
+    size: Size = field(default_factory=lambda: Size(dim=32, expert_dim=32))
+    bound: float = 3.0
+    num_epochs: int = 20
+    batch_size: int = 256
+    learning_rate: float = 4e-3
+    weight_decay: float = 0.05
+    dropout: float = 0.2
+
+
+class SequenceEncoder(nn.Module):
+    """Steps (N, L, C), oldest first, to a number (N,): a decoder layer, then the last, mean and largest state."""
+
+    def __init__(self, num_channels: int, num_steps: int, size: Size, dropout: float) -> None:
+        super().__init__()
+        self.embed_steps = nn.Linear(num_channels, size.dim)
+        self.places = nn.Parameter(torch.zeros(num_steps, size.dim))
+        self.layer = Layer(size.config(num_steps), Strategy(), 0)
+        self.head = nn.Sequential(
+            nn.RMSNorm(3 * size.dim, eps=1e-6),
+            nn.Linear(3 * size.dim, size.dim),
+            nn.GELU(),
+            nn.Dropout(dropout),
+            nn.Linear(size.dim, 1),
+        )
+        for name, parameter in self.layer.named_parameters():
+            if parameter.ndim == 2:
+                nn.init.normal_(parameter, std=0.02 if name.endswith("gate.weight") else parameter.shape[1] ** -0.5)
+
+    def forward(self, step_NLC: Tensor) -> Tensor:
+        """A number for each row, (N,)."""
+        routings: list[Routing] = []
+        x_NLD = self.layer(F.gelu(self.embed_steps(step_NLC)) + self.places, routings)
+        pooled = torch.cat([x_NLD[:, -1], x_NLD.mean(1), x_NLD.amax(1)], dim=-1)
+        y_N: Tensor = self.head(pooled).squeeze(-1)
+        return y_N
+
+
+@dataclass(frozen=True)
+class SequenceMember:
+    """A trained network with its bins, and what steps are standardised by."""
+
+    binned: tuple[BinnedField, ...]
+    network: ScoreNetwork
+    mean_C: Tensor
+    scale_C: Tensor
+
+    def parts(self, frame: pd.DataFrame, step_NLC: NDArray[np.float32]) -> tuple[Tensor, Tensor]:
+        """ln(odds bad:good) of the table and of the sequence term, (N,) each; their sum is the logit."""
+        self.network.eval()
+        steps = (torch.from_numpy(step_NLC) - self.mean_C) / self.scale_C
+        with torch.no_grad():
+            term_N = self.network.sources[NAME](steps, torch.ones(len(steps), 1), 0)
+            return self.network(rows_of(self.binned, frame)), term_N
+
+
+def fit_with_sequence(
+    frame: pd.DataFrame,
+    step_NLC: NDArray[np.float32],
+    default: NDArray[np.int_],
+    *,
+    fields: Sequence[Field],
+    recipe: SequenceRecipe,
+    seed: int,
+) -> SequenceMember:
+    """Train table and sequence term on all rows.
+
+    Args:
+        frame: (N, F), the columns of `fields`.
+        step_NLC: Steps of every row, oldest first.
+        default: (N,), 1 = bad.
+    """
+    binned = tuple(
+        fit_bins(f, frame[f.name], num_bins=recipe.table.num_bins[0], rare_share=recipe.table.rare_share)
+        for f in fields
+    )
+    steps, row_NT = torch.from_numpy(step_NLC), rows_of(binned, frame)
+    mean_C, scale_C = steps.mean((0, 1)), steps.std((0, 1)).clamp(min=1e-6)
+    steps, default_N = (steps - mean_C) / scale_C, torch.from_numpy(default).float()
+    with one_thread(seed):
+        encoder = SequenceEncoder(step_NLC.shape[2], step_NLC.shape[1], recipe.size, recipe.dropout)
+        network = ScoreNetwork(
+            binned,
+            recipe.table.size,
+            count_T=row_NT.sum(0),
+            base_rate=float(default.mean()),
+            sources={NAME: SourceTerm(encoder, num_sources=1, bound=recipe.bound)},
+        )
+        _train(network, row_NT, steps, default_N, recipe)
+    return SequenceMember(binned, network, mean_C, scale_C)
+
+
+def _train(network: ScoreNetwork, row_NT: Tensor, step_NLC: Tensor, default_N: Tensor, recipe: SequenceRecipe) -> None:
+    optimizer = torch.optim.AdamW(
+        network.parameters(), recipe.learning_rate, weight_decay=recipe.weight_decay, fused=True
+    )
+    num_batches = len(default_N) // recipe.batch_size
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, recipe.learning_rate, total_steps=recipe.num_epochs * num_batches
+    )
+    network.train()
+    for _ in range(recipe.num_epochs):
+        for batch in torch.randperm(len(default_N))[: num_batches * recipe.batch_size].split(recipe.batch_size):
+            effect_T = network.effects()
+            present_NS = torch.ones(len(batch), 1)
+            logit_N = network(row_NT[batch], effect_T=effect_T, inputs={NAME: step_NLC[batch]}, present_NS=present_NS)
+            prior = network.effects.penalty(effect_T, ridge=recipe.table.ridge, smooth=recipe.table.smooth)
+            loss = F.binary_cross_entropy_with_logits(logit_N, default_N[batch]) + prior / len(default_N)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            schedule.step()
+    network.eval()
