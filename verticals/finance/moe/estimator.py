@@ -17,7 +17,7 @@ from sklearn.utils.multiclass import check_classification_targets, type_of_targe
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from verticals.finance.moe.bins import Field, infer_fields
-from verticals.finance.moe.fit import Member, Recipe, fit_member
+from verticals.finance.moe.fit import Members, Recipe, fit_members
 from verticals.finance.moe.table import calibration, compile_table
 from verticals.finance.moe.teacher import teach
 from verticals.finance.scaling import prob_default
@@ -28,7 +28,7 @@ class MoEScorer(ClassifierMixin, BaseEstimator):
 
     Args:
         recipe: How members are trained; None: `Recipe()`.
-        num_members: Networks that are averaged, each stopped early on another part of the rows; at least 2.
+        num_members: Tables that are averaged, each trained without another part of the rows; at least 2.
         teacher_share: Weight of a gradient-boosting teacher's out-of-fold probabilities in the target, 0-1.
         monotone: Column to 1 (risk rises along it) or -1 (it falls).
         orders: Column to its categories in natural order; other text columns are nominal.
@@ -37,7 +37,7 @@ class MoEScorer(ClassifierMixin, BaseEstimator):
     Attributes:
         classes_: The two labels; the second is the event, such as default.
         fields_: What the columns were taken for.
-        members_: Trained networks.
+        members_: The trained network.
         scorecard_: The compiled table; all predictions come from it.
     """
 
@@ -77,11 +77,16 @@ class MoEScorer(ClassifierMixin, BaseEstimator):
         if self.teacher_share:
             taught = teach(frame, default, fields=self.fields_, folds=folds, seed=self.random_state)
             target = (1 - self.teacher_share) * target + self.teacher_share * taught
-        self.members_ = self._members(frame, target, default, folds)
-        logit = np.empty(len(default))
-        for member in self.members_:
-            logit[member.held_out] = member.held_out_logit
-        shift, slope = calibration(default, logit)
+        self.members_: Members = fit_members(
+            frame,
+            target,
+            default=default,
+            folds=folds,
+            fields=self.fields_,
+            recipe=self.recipe or Recipe(),
+            seed=self.random_state,
+        )
+        shift, slope = calibration(default, self.members_.held_out_logit)
         self.scorecard_ = compile_table(self.members_, frame, default, shift=shift, slope=slope)
         return self
 
@@ -105,28 +110,6 @@ class MoEScorer(ClassifierMixin, BaseEstimator):
         tags.classifier_tags.multi_class = False
         tags.input_tags.allow_nan = True
         return tags
-
-    def _members(
-        self,
-        frame: pd.DataFrame,
-        target: NDArray[np.float64],
-        default: NDArray[np.int_],
-        folds: Sequence[NDArray[np.intp]],
-    ) -> tuple[Member, ...]:
-        recipe = self.recipe or Recipe()
-        return tuple(
-            fit_member(
-                frame,
-                target,
-                default=default,
-                held_out=fold,
-                fields=self.fields_,
-                recipe=recipe,
-                num_bins=recipe.num_bins[i % len(recipe.num_bins)],
-                seed=self.random_state + i,
-            )
-            for i, fold in enumerate(folds)
-        )
 
     def _table(self, X: Any, y: Any = "no_validation", *, reset: bool) -> pd.DataFrame:
         """The input as a pandas table; its names and width are remembered, or compared with those of training."""

@@ -1,4 +1,4 @@
-"""Trains the members of a score: each on its own rows and bins, stopped early on rows that it has not seen.
+"""Trains the members of a score: each on its own rows and bins, stopped early by rows that they have not seen.
 
 One thread and a few seconds for a thousand rows. Ignores tables, teachers and how members are averaged.
 Shapes: N rows, F fields, T tokens.
@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import cycle
 
 import numpy as np
 import pandas as pd
 import torch
 import torch.nn.functional as F  # noqa: N812 - its usual name
 from numpy.typing import NDArray
+from torch import Tensor
 
 from verticals.finance.moe.bins import BinnedField, Field, fit_bins, token_index, token_offsets
 from verticals.finance.moe.network import ScoreNetwork, Size, rows
@@ -46,89 +48,115 @@ class Recipe:
 
 
 @dataclass(frozen=True)
-class Member:
-    """A trained network. `held_out` are the rows that it has not seen, `held_out_logit` its answer to them."""
+class Members:
+    """A trained network of M members. Member m has not seen `held_out[m]`; `held_out_logit` is its answer there.
 
-    binned: tuple[BinnedField, ...]
+    Attributes:
+        held_out_logit: (N,), each row by the member that has not seen it. The experts, which members share, have seen
+            all rows; they are too small and too common to tell one.
+    """
+
+    binned: tuple[tuple[BinnedField, ...], ...]
     network: ScoreNetwork
-    held_out: NDArray[np.intp]
     held_out_logit: NDArray[np.float64]
 
     def logit(self, frame: pd.DataFrame) -> NDArray[np.float64]:
-        """ln(odds bad:good) from the network itself, (N,)."""
+        """Mean ln(odds bad:good) of all members from the network itself, not calibrated, (N,)."""
         with torch.no_grad():
-            return self.network(rows_of(self.binned, frame)).double().numpy()
+            tables, intercept_M = self.network.tables(), self.network.intercept_M
+            found = [i + rows_of(b, frame) @ t for b, t, i in zip(self.binned, tables, intercept_M, strict=True)]
+        return torch.stack(found).double().mean(0).numpy()
 
 
-def fit_member(
+def fit_members(
     frame: pd.DataFrame,
     target: NDArray[np.float64],
     *,
     default: NDArray[np.int_],
-    held_out: NDArray[np.intp],
+    folds: Sequence[NDArray[np.intp]],
     fields: Sequence[Field],
     recipe: Recipe,
-    num_bins: int,
     seed: int,
-) -> Member:
-    """Train one network on all rows but `held_out`, and keep it as it was when these fitted best.
+) -> Members:
+    """Train a member for each fold on the rows outside it, and stop where the held-out rows fit best.
 
     Args:
         frame: (N, F), the columns of `fields`.
         target: What to learn, (N,), 0-1: outcomes, or a mixture of outcomes and a teacher's probabilities.
         default: Outcomes, (N,): what early stopping judges by.
-        held_out: Row numbers.
+        folds: Row numbers; together all rows, none twice.
+        fields: What the columns are.
+        recipe: How to train.
+        seed: Of embeddings and dropout.
     """
-    seen = np.setdiff1d(np.arange(len(frame)), held_out)
+    seen = [np.setdiff1d(np.arange(len(frame)), fold) for fold in folds]
     binned = tuple(
-        fit_bins(f, frame[f.name].iloc[seen], num_bins=num_bins, rare_share=recipe.rare_share) for f in fields
+        tuple(fit_bins(f, frame[f.name].iloc[rows], num_bins=num_bins, rare_share=recipe.rare_share) for f in fields)
+        for rows, num_bins in zip(seen, cycle(recipe.num_bins), strict=False)
     )
-    row_NT = rows_of(binned, frame)
+    row_NT = [rows_of(b, frame) for b in binned]
+    count_T = torch.cat([r[rows].sum(0) for r, rows in zip(row_NT, seen, strict=True)])
+    parts = [
+        _Part(r[rows], torch.from_numpy(target[rows]).float(), r[fold], torch.from_numpy(default[fold]).float())
+        for r, rows, fold in zip(row_NT, seen, folds, strict=True)
+    ]
     with one_thread(seed):
-        network = ScoreNetwork(binned, recipe.size, count_T=row_NT[seen].sum(0), base_rate=float(default[seen].mean()))
-        target_N, default_N = torch.from_numpy(target).float(), torch.from_numpy(default).float()
-        _train(network, row_NT, target_N, default_N, seen=seen, held_out=held_out, recipe=recipe)
-        with torch.no_grad():
-            logit = network(row_NT[held_out]).double().numpy()
-    return Member(binned, network, held_out, logit)
+        network = ScoreNetwork(binned, recipe.size, count_T=count_T, base_rate=float(default.mean()))
+        _train(network, parts, num_fields=len(fields), recipe=recipe)
+    held_out_logit = np.empty(len(frame))
+    with torch.no_grad():
+        for fold, logit_N in zip(folds, _held_out(network, parts), strict=True):
+            held_out_logit[fold] = logit_N.double().numpy()
+    return Members(binned, network, held_out_logit)
 
 
-def _train(
-    network: ScoreNetwork,
-    row_NT: torch.Tensor,
-    target_N: torch.Tensor,
-    default_N: torch.Tensor,
-    *,
-    seen: NDArray[np.intp],
-    held_out: NDArray[np.intp],
-    recipe: Recipe,
-) -> None:
+@dataclass(frozen=True)
+class _Part:
+    """A member's rows and targets, and its held-out rows and outcomes."""
+
+    row_NT: Tensor
+    target_N: Tensor
+    held_out_NT: Tensor
+    default_N: Tensor
+
+
+def _train(network: ScoreNetwork, parts: Sequence[_Part], *, num_fields: int, recipe: Recipe) -> None:
     # Fused: one pass over all parameters. With so few numbers a step costs what its calls cost.
     optimizer = torch.optim.AdamW(
         network.parameters(), recipe.learning_rate, weight_decay=recipe.weight_decay, fused=True
     )
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, recipe.num_steps)
-    train_NT, train_N, test_NT, test_N = row_NT[seen], target_N[seen], row_NT[held_out], default_N[held_out]
-    best, best_state = float("inf"), network.state_dict()
+    effects, best, best_state = network.effects, float("inf"), network.state_dict()
     for step in range(1, recipe.num_steps + 1):
-        effect_T = network.effects()
-        kept_F = (torch.rand(network.effects.embed_fields.num_embeddings) >= recipe.field_dropout).float()
-        logit_N = network(train_NT, effect_T=effect_T * kept_F[network.effects.field_T])
-        loss = F.binary_cross_entropy_with_logits(logit_N, train_N)
-        prior = network.effects.penalty(effect_T, ridge=recipe.ridge, smooth=recipe.smooth)
+        effect_T = effects()
+        kept_F = (torch.rand(len(parts) * num_fields) >= recipe.field_dropout).float()
+        loss = effects.penalty(effect_T, ridge=recipe.ridge, smooth=recipe.smooth) / len(parts[0].target_N)
+        tables = network.tables(effect_T * kept_F[effects.field_T])
+        for part, table_T, intercept in zip(parts, tables, network.intercept_M, strict=True):
+            logit_N = intercept + part.row_NT @ table_T
+            loss = loss + F.binary_cross_entropy_with_logits(logit_N, part.target_N)
         optimizer.zero_grad()
-        (loss + prior / len(train_N)).backward()
+        loss.backward()
         optimizer.step()
         schedule.step()
         if step % _CHECK_EVERY == 0:
             with torch.no_grad():
-                unseen = float(F.binary_cross_entropy_with_logits(network(test_NT), test_N))
+                logits = _held_out(network, parts)
+            unseen = sum(
+                float(F.binary_cross_entropy_with_logits(logit_N, part.default_N, reduction="sum"))
+                for logit_N, part in zip(logits, parts, strict=True)
+            )
             if unseen < best:
                 best, best_state = unseen, {k: v.clone() for k, v in network.state_dict().items()}
     network.load_state_dict(best_state)
 
 
-def rows_of(binned: Sequence[BinnedField], frame: pd.DataFrame) -> torch.Tensor:
+def _held_out(network: ScoreNetwork, parts: Sequence[_Part]) -> list[Tensor]:
+    found = zip(parts, network.tables(), network.intercept_M, strict=True)
+    return [intercept + part.held_out_NT @ table_T for part, table_T, intercept in found]
+
+
+def rows_of(binned: Sequence[BinnedField], frame: pd.DataFrame) -> Tensor:
     """The tokens of a table's rows as zeros and ones, (N, T)."""
     return rows(torch.from_numpy(token_index(binned, frame)), int(token_offsets(binned)[-1]))
 

@@ -83,7 +83,7 @@ class TokenEffects(nn.Module):
         has_order_F = torch.tensor([b.field.kind != "nominal" for b in binned])
         buffers = {
             "field_T": field_T,
-            "share_T": count_T / count_T[: count_F[0]].sum(),
+            "share_T": count_T / torch.zeros(len(binned)).index_add(0, field_T, count_T)[field_T],
             "neutral_T": is_missing_T & (count_T == 0),
             "has_left_T": has_order_F[field_T] & (place_T > 0) & ~is_missing_T,
             "sign_T": torch.where(is_missing_T | (place_T == 0), 0.0, sign_F[field_T]),
@@ -143,11 +143,22 @@ class SourceTerm(nn.Module):
 
 
 class ScoreNetwork(nn.Module):
-    """The whole logit. `sources` are named terms; without any it is a table."""
+    """The logit of one member or several. Without source terms it is a table.
+
+    Members share the experts and differ in bins, embeddings and the rows that they learn from: a step costs what its
+    calls cost, and so one for all members is as dear as one for each.
+
+    Args:
+        members: The binned fields of each.
+        size: Of the mixture of experts.
+        count_T: Training rows with each token, members one after another.
+        base_rate: Share of events: what the score starts from.
+        sources: Bounded terms by name.
+    """
 
     def __init__(
         self,
-        binned: Sequence[BinnedField],
+        members: Sequence[Sequence[BinnedField]],
         size: Size,
         *,
         count_T: Tensor,
@@ -155,28 +166,26 @@ class ScoreNetwork(nn.Module):
         sources: dict[str, SourceTerm] | None = None,
     ) -> None:
         super().__init__()
-        self.intercept = nn.Parameter(torch.tensor(math.log(base_rate / (1 - base_rate))))
-        self.effects = TokenEffects(binned, size, count_T)
+        self.intercept_M = nn.Parameter(torch.full((len(members),), math.log(base_rate / (1 - base_rate))))
+        self.effects = TokenEffects([b for binned in members for b in binned], size, count_T)
+        self.num_tokens = [sum(b.num_bins + 1 for b in binned) for binned in members]
         self.sources = nn.ModuleDict(sources or {})
 
+    def tables(self, effect_T: Tensor | None = None) -> tuple[Tensor, ...]:
+        """The effects of each member; of `effect_T` in place of the network's own, if given."""
+        return (self.effects() if effect_T is None else effect_T).split(self.num_tokens)
+
     def forward(
-        self,
-        row_NT: Tensor,
-        *,
-        effect_T: Tensor | None = None,
-        inputs: dict[str, Tensor] | None = None,
-        present_NS: Tensor | None = None,
+        self, row_NT: Tensor, *, inputs: dict[str, Tensor] | None = None, present_NS: Tensor | None = None
     ) -> Tensor:
-        """ln(odds bad:good), (N,).
+        """ln(odds bad:good) of a network with one member, (N,).
 
         Args:
             row_NT: 1 where a row has the token, else 0: `rows` of its tokens.
-            effect_T: Effects to use in place of the network's own, for instance with whole fields dropped.
             inputs: Source name to its input; rows of absent sources may hold anything finite.
             present_NS: 1 where a row has the source, in the order of `sources`; needed with `inputs`.
         """
-        effect_T = self.effects() if effect_T is None else effect_T
-        logit_N = self.intercept + row_NT @ effect_T
+        logit_N = self.intercept_M[0] + row_NT @ self.tables()[0]
         if inputs:
             assert present_NS is not None
             for i, (name, term) in enumerate(self.sources.items()):

@@ -6,15 +6,13 @@ points read it like any other. Ignores training.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
-
 import numpy as np
 import pandas as pd
+import torch
 from numpy.typing import NDArray
 
 from verticals.finance.moe.bins import BinnedField, bin_of, token_offsets, union
-from verticals.finance.moe.fit import Member
+from verticals.finance.moe.fit import Members
 from verticals.finance.scorecard import Scorecard, ScoredFeature, WoeBin
 
 _DECIMALS = 10
@@ -35,21 +33,21 @@ def calibration(default: NDArray[np.int_], logit: Array) -> tuple[float, float]:
 
 
 def compile_table(
-    members: Sequence[Member], frame: pd.DataFrame, default: NDArray[np.int_], *, shift: float, slope: float
+    members: Members, frame: pd.DataFrame, default: NDArray[np.int_], *, shift: float, slope: float
 ) -> Scorecard:
     """The table of all members; `frame` and `default` are the development sample, for its counts and averages."""
-    effects = [m.network.effects().detach().double().numpy() for m in members]
-    intercepts = [float(m.network.intercept.detach()) for m in members]
+    with torch.no_grad():
+        tables = [table_T.double().numpy() for table_T in members.network.tables()]
+        intercept = float(members.network.intercept_M.double().mean())
     features = []
-    for i, merged in enumerate(union([m.binned[i] for m in members]) for i in range(len(members[0].binned))):
+    for i in range(len(members.binned[0])):
+        merged = union([binned[i] for binned in members.binned])
         per_member = [
-            _on_union(m.binned[i], effect_T[token_offsets(m.binned)[i] :], merged)
-            for m, effect_T in zip(members, effects, strict=True)
+            _on_union(binned[i], table_T[token_offsets(binned)[i] :], merged)
+            for binned, table_T in zip(members.binned, tables, strict=True)
         ]
         features.append(_feature(merged, slope * np.mean(per_member, axis=0), frame[merged.field.name], default))
-    return Scorecard(
-        intercept=round(shift + slope * math.fsum(intercepts) / len(members), _DECIMALS), features=tuple(features)
-    )
+    return Scorecard(intercept=round(shift + slope * intercept, _DECIMALS), features=tuple(features))
 
 
 def _on_union(binned: BinnedField, effect_T: Array, merged: BinnedField) -> Array:
