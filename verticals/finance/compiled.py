@@ -17,12 +17,22 @@ from verticals.finance.fields import CATEGORIES, LIMITS
 from verticals.finance.reasons import PROFILE, bin_text, reason_text
 from verticals.finance.scaling import prob_default
 from verticals.finance.scorecard import ScoredFeature
-from verticals.finance.scoring import FINGERPRINTED, Models, assess, canonical, plain, refer_because, respond, sha256_of
+from verticals.finance.scoring import (
+    FINGERPRINTED,
+    Models,
+    assess,
+    canonical,
+    plain,
+    refer_because,
+    respond,
+    sha256_of,
+    shadow_score,
+)
 
 MAX_CELLS = 10_000  # values of a field that are kept ready
 _PER_REQUEST = {
     *("application_id", "points", "points_exact", "prob_default", "logit", "contributions", "reasons"),
-    *("other_points", "decision", "refer_because", "declined_because", "challenger"),
+    *("other_points", "decision", "refer_because", "declined_because", "challenger", "challengers"),
 }
 
 
@@ -32,6 +42,7 @@ class Cell:
 
     effect: float  # on the logit, against the average applicant
     points: float
+    moe_effect: float  # the same of the mixture of experts in shadow; 0 without one
     contribution: str  # JSON
     reason: str  # JSON, if it is among the principal ones
     code: str
@@ -51,6 +62,7 @@ class Answer:
     decision: schemas.Decision
     reason_codes: tuple[str, ...]
     challenger_prob_default: float | None
+    moe_prob_default: float | None
     content: bytes  # JSON
 
 
@@ -65,9 +77,8 @@ class CompiledModels:
         self._fingerprinted = [(name, place.get(name)) for name in FINGERPRINTED]
         self._offset, self._factor = models.scorecard.scaling.offset, models.scorecard.scaling.factor
         self._constants = _constants(models)
-        self._shadow = schemas.ChallengerScore(
-            name="LightGBM", model_version=models.challenger_version or "", prob_default=0.5
-        ).model_dump_json()
+        self._shadow = shadow_score("LightGBM", models.challenger_version or "", 0.5).model_dump_json()
+        self._moe_shadow = shadow_score("Mixture of experts", models.moe_version or "", 0.5).model_dump_json()
 
     def answer(self, asked: Sequence[tuple[str, schemas.Application]]) -> list[Answer]:
         """Answers to (application id, application) pairs."""
@@ -78,10 +89,13 @@ class CompiledModels:
         probs = prob_default(logits).tolist()
         challenger = self.models.challenger
         shadows = challenger.predict(columns).tolist() if challenger else [None] * len(asked)
+        moe_probs = (
+            prob_default([self._moe_logit(row) for row in rows]).tolist() if self.models.moe else [None] * len(asked)
+        )
         return [
-            self._one(application_id, self._fingerprint(application, row), row, logit, prob, shadow)
-            for (application_id, application), row, logit, prob, shadow in zip(
-                asked, rows, logits, probs, shadows, strict=True
+            self._one(application_id, self._fingerprint(application, row), row, logit, prob, shadow, moe)
+            for (application_id, application), row, logit, prob, shadow, moe in zip(
+                asked, rows, logits, probs, shadows, moe_probs, strict=True
             )
         ]
 
@@ -89,6 +103,14 @@ class CompiledModels:
         logit = self._base_logit
         for cell in row:  # one field after the other, as `Scorecard.score_bins` adds
             logit += cell.effect
+        return logit
+
+    def _moe_logit(self, row: tuple[Cell, ...]) -> float:
+        """The mixture of experts is a table of the same fields in the same order."""
+        assert self.models.moe is not None
+        logit = self.models.moe.base_logit
+        for cell in row:
+            logit += cell.moe_effect
         return logit
 
     def _fingerprint(self, application: schemas.Application, row: tuple[Cell, ...]) -> str:
@@ -107,6 +129,7 @@ class CompiledModels:
         logit: float,
         prob: float,
         shadow: float | None,
+        moe: float | None,
     ) -> Answer:
         points_exact = self._offset - self._factor * logit
         points = round(points_exact)
@@ -121,15 +144,17 @@ class CompiledModels:
         decision = policy.decide(points, self.models.policy, refer, declined)
         other = sum([gain for i, gain in enumerate(gains) if i not in chosen])
         shadow_json = "null" if shadow is None else self._shadow.replace("0.5", repr(shadow), 1)
+        moe_json = "null" if moe is None else self._moe_shadow.replace("0.5", repr(moe), 1)
+        shadows = ",".join([told for told in (shadow_json, moe_json) if told != "null"])
         told = (
             f'{{"application_id":"{application_id}","points":{points},"points_exact":{points_exact!r},'
             f'"prob_default":{prob!r},"logit":{logit!r},"contributions":[{",".join([c.contribution for c in row])}],'
             f'"reasons":[{",".join([row[i].reason for i in chosen])}],"other_points":{other!r},'
             f'"decision":"{decision}","refer_because":{_texts(refer)},"declined_because":{_texts(declined)},'
-            f'"challenger":{shadow_json},{self._constants}'
+            f'"challenger":{shadow_json},"challengers":[{shadows}],{self._constants}'
         )
         codes = tuple(row[i].code for i in chosen)
-        return Answer(application_id, input_sha256, points, prob, decision, codes, shadow, told.encode())
+        return Answer(application_id, input_sha256, points, prob, decision, codes, shadow, moe, told.encode())
 
 
 class _Cells:
@@ -137,6 +162,7 @@ class _Cells:
 
     def __init__(self, models: Models, feature: ScoredFeature) -> None:
         self._models, self._feature = models, feature
+        self._moe = next((f for f in models.moe.features if f.name == feature.name), None) if models.moe else None
         self._ready: dict[Any, Cell] = {}
 
     def get(self, value: str | int | None) -> Cell:
@@ -154,9 +180,7 @@ class _Cells:
 
     def _work_out(self, value: str | int | None) -> Cell:
         card, f = self._models.scorecard, self._feature
-        place = int(f.bin_index([value])[0])
-        woe = f.missing_woe if place == len(f.bins) else f.bins[place].woe
-        effect = f.coefficient * (woe - f.mean_woe)
+        place, woe, effect = _effect(f, value)
         points = -card.scaling.factor * effect
         contribution = schemas.Contribution(
             feature=f.name,
@@ -176,6 +200,7 @@ class _Cells:
         return Cell(
             effect=effect,
             points=points,
+            moe_effect=_effect(self._moe, value)[2] if self._moe else 0.0,
             contribution=contribution.model_dump_json(),
             reason=reason.model_dump_json(),
             code=code,
@@ -183,6 +208,13 @@ class _Cells:
             overrides=tuple(i for i, o in enumerate(overrides) if o.field == f.name and o.matches(value)),
             canonical=canonical(f.name, value),
         )
+
+
+def _effect(f: ScoredFeature, value: str | int | None) -> tuple[int, float, float]:
+    """(bin, WoE, effect on the logit against the average applicant) of a value."""
+    place = int(f.bin_index([value])[0])
+    woe = f.missing_woe if place == len(f.bins) else f.bins[place].woe
+    return place, woe, f.coefficient * (woe - f.mean_woe)
 
 
 def _texts(texts: list[str]) -> str:

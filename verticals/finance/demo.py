@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from verticals.contract import Progress, Resources
 from verticals.finance.histories.demo import demo_histories
-from verticals.finance.scoring import CHALLENGER, SCORECARD
+from verticals.finance.scoring import CHALLENGER, MOE, SCORECARD
 
 
 def demo(resources: Resources, progress: Progress) -> None:
@@ -14,12 +14,12 @@ def demo(resources: Resources, progress: Progress) -> None:
 
 
 def _demo_models(resources: Resources, progress: Progress) -> None:
-    missing = [name for name in (SCORECARD, CHALLENGER) if resources.registry.load(name) is None]
+    missing = [name for name in (SCORECARD, CHALLENGER, MOE) if resources.registry.load(name) is None]
     if not missing:
         return  # before the training code and its libraries are imported: that takes seconds
-    from verticals.finance.train import train_challenger, train_scorecard
+    from verticals.finance.train import train_challenger, train_moe, train_scorecard
 
-    trainers = {SCORECARD: train_scorecard, CHALLENGER: train_challenger}
+    trainers = {SCORECARD: train_scorecard, CHALLENGER: train_challenger, MOE: train_moe}
     for name in missing:
         files, card = trainers[name](progress)
         resources.registry.save(name, files, card)

@@ -140,7 +140,11 @@ class Finance:
         n = len(models.validation["out_of_fold"]["default"])
         figures = [
             schemas.Figure(model=name, n=n, **figure)
-            for name, found in (("scorecard", models.validation), ("challenger", models.challenger_validation))
+            for name, found in (
+                ("scorecard", models.validation),
+                ("challenger", models.challenger_validation),
+                ("moe", models.moe_validation),
+            )
             for figure in found["figures"]
         ]
         return schemas.ModelResponse(

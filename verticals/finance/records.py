@@ -61,6 +61,8 @@ def outcome_of(models: Models, found: Answer | Assessment) -> dict[str, Any]:
         "reasons": list(found.reason_codes),
         "challenger_prob_default": found.challenger_prob_default,
         "challenger_version": models.challenger_version,
+        "moe_prob_default": found.moe_prob_default,
+        "moe_version": models.moe_version,
     }
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from verticals.contract import ModelRegistry, Unavailable
 from verticals.finance import schemas
 from verticals.finance.records import outcome_of
-from verticals.finance.scoring import CHALLENGER, SCORECARD, Found, Models, assess, input_sha256, read_models
+from verticals.finance.scoring import CHALLENGER, MOE, SCORECARD, Found, Models, assess, input_sha256, read_models
 
 
 @dataclass(frozen=True)
@@ -58,10 +58,11 @@ def replay(
 
 
 def _models_of(registry: ModelRegistry, recorded: Mapping[str, Any]) -> Models:
-    shadow = recorded["outcome"].get("challenger_version")
+    shadow, moe = (recorded["outcome"].get(name) for name in ("challenger_version", "moe_version"))
     return read_models(
         _version(registry, SCORECARD, recorded["model_version"]),
         _version(registry, CHALLENGER, shadow) if shadow else None,
+        _version(registry, MOE, moe) if moe else None,
     )
 
 

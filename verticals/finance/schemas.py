@@ -175,7 +175,8 @@ class ScoreResponse(BaseModel):
         default=[], description="Overrides of the policy that decline: the first reasons of the decision, if it stands."
     )
     policy: Policy
-    challenger: ChallengerScore | None = Field(description="null when no challenger is registered.")
+    challenger: ChallengerScore | None = Field(description="Gradient boosting; null when it is not registered.")
+    challengers: list[ChallengerScore] = Field(default=[], description="Every model in shadow, `challenger` included.")
     model_version: str
     synthetic: Literal[False] = Field(default=False, description="The model is trained on real, historical data.")
     data_note: str
@@ -245,7 +246,7 @@ class Figure(BaseModel):
     """A figure of validation with its 95 % interval."""
 
     name: str = Field(examples=["AUC"])
-    model: str = Field(examples=["scorecard", "challenger"])
+    model: str = Field(examples=["scorecard", "challenger", "moe"])
     value: float
     low: float
     high: float

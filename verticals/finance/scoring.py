@@ -6,7 +6,7 @@ import hashlib
 import json
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from verticals.finance.reasons import PROFILE, bin_text, principal_reasons
 from verticals.finance.scorecard import Scorecard, ScoredFeature
 
 FINGERPRINTED = sorted(schemas.Application.model_fields)
-SCORECARD, CHALLENGER = "finance.scorecard", "finance.challenger"  # names in the registry
+SCORECARD, CHALLENGER, MOE = "finance.scorecard", "finance.challenger", "finance.moe"  # names in the registry
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,9 @@ class Models:
     challenger_card: ModelCard | None
     challenger: Challenger | None
     challenger_validation: dict[str, Any]
+    moe_card: ModelCard | None = None
+    moe: Scorecard | None = None
+    moe_validation: dict[str, Any] = field(default_factory=lambda: {"figures": []})
 
     @property
     def version(self) -> str:
@@ -47,6 +50,11 @@ class Models:
         """Name and version of the challenger."""
         return f"{self.challenger_card.name}@{self.challenger_card.version}" if self.challenger_card else None
 
+    @property
+    def moe_version(self) -> str | None:
+        """Name and version of the mixture of experts in shadow."""
+        return f"{self.moe_card.name}@{self.moe_card.version}" if self.moe_card else None
+
 
 def load_models(registry: ModelRegistry) -> Models:
     """The active models.
@@ -57,14 +65,14 @@ def load_models(registry: ModelRegistry) -> Models:
     found = registry.load(SCORECARD)
     if found is None:
         raise Unavailable("no scorecard is registered", field=SCORECARD, remedy="Prepare it with `trivium prepare`.")
-    return read_models(found, registry.load(CHALLENGER))
+    return read_models(found, registry.load(CHALLENGER), registry.load(MOE))
 
 
 Found = tuple[ModelCard, Mapping[str, Path]]  # a version in the registry
 
 
-def read_models(found: Found, shadow: Found | None) -> Models:
-    """A scorecard and a challenger, each of a certain version."""
+def read_models(found: Found, shadow: Found | None, moe: Found | None = None) -> Models:
+    """A scorecard and what runs in its shadow, each of a certain version."""
     card, files = found
     scorecard = Scorecard.from_json(files["scorecard.json"].read_bytes())
     return Models(
@@ -75,7 +83,15 @@ def read_models(found: Found, shadow: Found | None) -> Models:
         challenger_card=shadow[0] if shadow else None,
         challenger=Challenger.load(shadow[1]["model.txt"]) if shadow else None,
         challenger_validation=json.loads(shadow[1]["validation.json"].read_bytes()) if shadow else {"figures": []},
+        moe_card=moe[0] if moe else None,
+        moe=Scorecard.from_json(moe[1]["scorecard.json"].read_bytes()) if moe else None,
+        moe_validation=json.loads(moe[1]["validation.json"].read_bytes()) if moe else {"figures": []},
     )
+
+
+def shadow_score(name: str, version: str, prob: float) -> schemas.ChallengerScore:
+    """What a model in shadow says."""
+    return schemas.ChallengerScore(name=name, model_version=version, prob_default=prob)
 
 
 def scale_of(scorecard: Scorecard) -> schemas.Scale:
@@ -123,6 +139,7 @@ class Assessment:
     declined_because: list[str]
     decision: schemas.Decision
     challenger_prob_default: float | None
+    moe_prob_default: float | None
 
     @property
     def reason_codes(self) -> tuple[str, ...]:
@@ -143,6 +160,7 @@ def assess(models: Models, applications: Sequence[tuple[str, schemas.Application
     columns = {f.name: [plain(getattr(a, f.name)) for _, a in applications] for f in card.features}
     scores = card.score(columns)
     shadow = models.challenger.predict(columns) if models.challenger else None
+    moe = models.moe.score(columns).prob_default if models.moe else None
     assessments = []
     for n, (application_id, _) in enumerate(applications):
         values = {name: column[n] for name, column in columns.items()}
@@ -165,6 +183,7 @@ def assess(models: Models, applications: Sequence[tuple[str, schemas.Application
                 declined_because=declined,
                 decision=policy.decide(round(points_exact), models.policy, doubts, declined),
                 challenger_prob_default=None if shadow is None else float(shadow[n]),
+                moe_prob_default=None if moe is None else float(moe[n]),
             )
         )
     return assessments
@@ -191,11 +210,14 @@ def respond(models: Models, found: Assessment) -> schemas.ScoreResponse:
     card, scale = models.scorecard, scale_of(models.scorecard)
     contributions = contributions_of(card, found)
     explained = {r.feature for r in found.reasons}
-    challenger = None
-    if found.challenger_prob_default is not None and models.challenger_version is not None:
-        challenger = schemas.ChallengerScore(
-            name="LightGBM", model_version=models.challenger_version, prob_default=found.challenger_prob_default
+    shadows = [
+        shadow_score(name, version, prob)
+        for name, version, prob in (
+            ("LightGBM", models.challenger_version, found.challenger_prob_default),
+            ("Mixture of experts", models.moe_version, found.moe_prob_default),
         )
+        if version is not None and prob is not None
+    ]
     return schemas.ScoreResponse(
         application_id=found.application_id,
         points=found.points,
@@ -213,7 +235,8 @@ def respond(models: Models, found: Assessment) -> schemas.ScoreResponse:
         refer_because=found.refer_because,
         declined_because=found.declined_because,
         policy=models.policy,
-        challenger=challenger,
+        challenger=next((c for c in shadows if c.name == "LightGBM"), None),
+        challengers=shadows,
         model_version=models.version,
         data_note=DATA_NOTE,
     )

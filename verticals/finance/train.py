@@ -7,14 +7,19 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
 
 from verticals.contract import Progress
 from verticals.finance.challenger import PARAMS, ROUNDS, fit_challenger
-from verticals.finance.data import DATA_NOTE, EXCLUDED, LICENCE, SOURCE, load_german
+from verticals.finance.data import DATA_NOTE, EXCLUDED, FEATURES, LICENCE, SOURCE, load_german
 from verticals.finance.fit import fit_scorecard
 from verticals.finance.scaling import Scaling
+from verticals.finance.scorecard import Scorecard
 from verticals.finance.validate import (
     METRICS,
+    Array,
+    OutOfFold,
     calibration_bands,
     challenger_predictor,
     cross_validate,
@@ -48,22 +53,12 @@ def train_scorecard(progress: Progress, *, folds: int = 10) -> tuple[dict[str, b
         folds=folds,
         progress=lambda what, share: progress(f"finance: validating the scorecard, {what}", 0.1 + 0.7 * share),
     )
-    prob = found.prob_default[0]
-    figures = _figures(default, prob)
-    validation = {
-        "method": METHOD.format(folds=folds),
-        "figures": figures,
-        "calibration": calibration_bands(default, prob),
-        "out_of_fold": {
-            "points": np.round(Scaling().points(np.log(prob / (1 - prob))), 6).tolist(),
-            "default": default.tolist(),
-        },
-    }
+    validation = _validation(found, folds=folds)
     card = {
         "trained_on": SOURCE,
         "licence": f"Apache-2.0 (data: {LICENCE})",
         "recipe": "Monotone optimal bins (optbinning), WoE, logistic regression; verticals/finance/train.py",
-        "metrics": {m["name"]: [m["value"], m["low"], m["high"]] for m in figures},
+        "metrics": _metrics(validation["figures"]),
         "limits": f"{DATA_NOTE} Not scored: {', '.join(EXCLUDED)}.",
     }
     return {"scorecard.json": scorecard.to_json(), "validation.json": _json(validation)}, card
@@ -79,11 +74,65 @@ def train_challenger(progress: Progress, *, folds: int = 10) -> tuple[dict[str, 
         "trained_on": SOURCE,
         "licence": f"Apache-2.0 (data: {LICENCE})",
         "recipe": f"LightGBM, {ROUNDS} rounds, {json.dumps(dict(PARAMS))}; verticals/finance/train.py",
-        "metrics": {m["name"]: [m["value"], m["low"], m["high"]] for m in figures},
+        "metrics": _metrics(figures),
         "limits": f"{DATA_NOTE} Scored in shadow only: it decides nothing.",
     }
     files = {"model.txt": fit_challenger(frame, default), "validation.json": _json({"figures": figures})}
     return files, card
+
+
+def fit_moe(frame: pd.DataFrame, default: NDArray[np.int_]) -> Scorecard:
+    """The MoE scorer on the served fields, under the scorecard's orders and trends, as its table."""
+    from verticals.finance.moe.estimator import MoEScorer
+
+    direction = {"ascending": 1, "descending": -1}
+    scorer = MoEScorer(
+        monotone={f.name: direction[f.trend] for f in FEATURES if f.trend != "none"},
+        orders={f.name: f.categories for f in FEATURES if f.kind == "ordered"},
+        random_state=SEED,
+    )
+    return scorer.fit(frame, default).scorecard_
+
+
+def moe_predictor(train: pd.DataFrame, default: NDArray[np.int_], test: pd.DataFrame) -> Array:
+    """The whole MoE pipeline on the training rows; a category that they lack is scored as not known."""
+    card = fit_moe(train, default)
+    known = {f.name: {c for b in f.bins for c in b.categories} for f in card.features if f.kind == "nominal"}
+    columns = {name: test[name].where(test[name].isin(list(found)), None) for name, found in known.items()}
+    return card.score({f.name: columns.get(f.name, test[f.name]) for f in card.features}).prob_default
+
+
+def train_moe(progress: Progress, *, folds: int = 10) -> tuple[dict[str, bytes], dict[str, Any]]:
+    """Fit and validate the MoE challenger; the same files as the scorecard's, so that it can take its place."""
+    frame, default = load_german()
+    progress("finance: fitting the mixture of experts", 0.9)
+    found = cross_validate(frame, default, moe_predictor, repeats=1, seed=SEED, folds=folds)
+    validation = _validation(found, folds=folds)
+    card = {
+        "trained_on": SOURCE,
+        "licence": f"Apache-2.0 (data: {LICENCE})",
+        "recipe": "Mixture of experts on (field, bin) tokens, five members averaged in one table; verticals/finance/moe",
+        "metrics": _metrics(validation["figures"]),
+        "limits": f"{DATA_NOTE} Not scored: {', '.join(EXCLUDED)}. In shadow it decides nothing.",
+    }
+    return {"scorecard.json": fit_moe(frame, default).to_json(), "validation.json": _json(validation)}, card
+
+
+def _validation(found: OutOfFold, *, folds: int) -> dict[str, Any]:
+    default, prob = found.default, found.prob_default[0]
+    return {
+        "method": METHOD.format(folds=folds),
+        "figures": _figures(default, prob),
+        "calibration": calibration_bands(default, prob),
+        "out_of_fold": {
+            "points": np.round(Scaling().points(np.log(prob / (1 - prob))), 6).tolist(),
+            "default": default.tolist(),
+        },
+    }
+
+
+def _metrics(figures: list[dict[str, Any]]) -> dict[str, list[float]]:
+    return {m["name"]: [m["value"], m["low"], m["high"]] for m in figures}
 
 
 def _figures(default: np.ndarray, prob_default: np.ndarray) -> list[dict[str, Any]]:

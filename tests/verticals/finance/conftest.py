@@ -13,9 +13,9 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from verticals.contract import Context, Decision, Handler, ModelCard, Resources
 from verticals.finance import VERTICAL
-from verticals.finance.scoring import CHALLENGER, SCORECARD, Models, load_models
+from verticals.finance.scoring import CHALLENGER, MOE, SCORECARD, Models, load_models
 from verticals.finance.tables import FinanceDecision
-from verticals.finance.train import train_challenger, train_scorecard
+from verticals.finance.train import train_challenger, train_moe, train_scorecard
 
 
 class FolderRegistry:
@@ -61,9 +61,9 @@ class Recorder:
 
 @pytest.fixture(scope="session")
 def registry(tmp_path_factory: pytest.TempPathFactory) -> FolderRegistry:
-    """A registry with both models, validated on two folds to save time."""
+    """A registry with all models, validated on two folds to save time."""
     found = FolderRegistry(tmp_path_factory.mktemp("registry"))
-    for name, train in ((SCORECARD, train_scorecard), (CHALLENGER, train_challenger)):
+    for name, train in ((SCORECARD, train_scorecard), (CHALLENGER, train_challenger), (MOE, train_moe)):
         files, card = train(lambda what, share: None, folds=2)
         found.save(name, files, card)
     return found

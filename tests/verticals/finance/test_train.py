@@ -15,8 +15,8 @@ from verticals.finance import VERTICAL
 from verticals.finance.data import load_german
 from verticals.finance.fit import fit_scorecard
 from verticals.finance.histories.model import SEQUENCE
-from verticals.finance.scoring import CHALLENGER, SCORECARD, Models
-from verticals.finance.train import train_challenger, train_scorecard
+from verticals.finance.scoring import CHALLENGER, MOE, SCORECARD, Models
+from verticals.finance.train import train_challenger, train_moe, train_scorecard
 
 
 def test_fitting_twice_gives_the_same_bytes(models: Models) -> None:
@@ -26,7 +26,7 @@ def test_fitting_twice_gives_the_same_bytes(models: Models) -> None:
 @pytest.mark.slow
 def test_training_twice_gives_the_same_artefacts(registry: FolderRegistry) -> None:
     """Validation figures included, bit for bit."""
-    for name, train in ((SCORECARD, train_scorecard), (CHALLENGER, train_challenger)):
+    for name, train in ((SCORECARD, train_scorecard), (CHALLENGER, train_challenger), (MOE, train_moe)):
         files, _ = train(lambda what, share: None, folds=2)
         stored = registry.load(name)
 

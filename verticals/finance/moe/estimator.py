@@ -38,6 +38,7 @@ class MoEScorer(ClassifierMixin, BaseEstimator):
         classes_: The two labels; the second is the event, such as default.
         fields_: What the columns were taken for.
         members_: The trained network.
+        calibration_: (slope, shift) between the members' mean logit and the score.
         scorecard_: The compiled table; all predictions come from it.
     """
 
@@ -87,6 +88,7 @@ class MoEScorer(ClassifierMixin, BaseEstimator):
             seed=self.random_state,
         )
         shift, slope = calibration(default, self.members_.held_out_logit)
+        self.calibration_ = slope, shift
         self.scorecard_ = compile_table(self.members_, frame, default, shift=shift, slope=slope)
         return self
 

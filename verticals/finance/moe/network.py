@@ -172,20 +172,26 @@ class ScoreNetwork(nn.Module):
         self.sources = nn.ModuleDict(sources or {})
 
     def tables(self, effect_T: Tensor | None = None) -> tuple[Tensor, ...]:
-        """The effects of each member; of `effect_T` in place of the network's own, if given."""
+        """The effects of each member; those in `effect_T` in place of the network's own, if given."""
         return (self.effects() if effect_T is None else effect_T).split(self.num_tokens)
 
     def forward(
-        self, row_NT: Tensor, *, inputs: dict[str, Tensor] | None = None, present_NS: Tensor | None = None
+        self,
+        row_NT: Tensor,
+        *,
+        table_T: Tensor | None = None,
+        inputs: dict[str, Tensor] | None = None,
+        present_NS: Tensor | None = None,
     ) -> Tensor:
         """ln(odds bad:good) of a network with one member, (N,).
 
         Args:
             row_NT: 1 where a row has the token, else 0: `rows` of its tokens.
+            table_T: The network's effects, if the caller has them already.
             inputs: Source name to its input; rows of absent sources may hold anything finite.
             present_NS: 1 where a row has the source, in the order of `sources`; needed with `inputs`.
         """
-        logit_N = self.intercept_M[0] + row_NT @ self.tables()[0]
+        logit_N = self.intercept_M[0] + row_NT @ (self.effects() if table_T is None else table_T)
         if inputs:
             assert present_NS is not None
             for i, (name, term) in enumerate(self.sources.items()):

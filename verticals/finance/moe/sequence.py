@@ -1,8 +1,8 @@
 """A score with a behaviour sequence: the table of binned fields plus one bounded sequence term, trained jointly.
 
-The encoder is the core's decoder layer (attention, then a mixture of experts) over months or events, with learned
-places in time. Its part of the logit stays within +-bound and is a reason group of its own. Ignores where steps come
-from. Shapes: N rows, L steps of a sequence, C channels of a step, D dim, T tokens of the table, S sources.
+The encoder is recurrent (GRU, arXiv:1406.1078), with the core's mixture of experts on what it has read. Its part of the
+logit stays within +-bound and is a reason group of its own. Ignores where steps come from.
+Shapes: N rows, L steps of a sequence, C channels of a step, D dim, T tokens of the table, S sources.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import torch.nn.functional as F  # noqa: N812 - its usual name
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from core_model.train.language_model import Layer, Routing, Strategy
+from core_model.train.language_model import MoE, Strategy
 from verticals.finance.moe.bins import BinnedField, Field, fit_bins
 from verticals.finance.moe.fit import Recipe, one_thread, rows_of
 from verticals.finance.moe.network import ScoreNetwork, Size, SourceTerm
@@ -32,38 +32,33 @@ class SequenceRecipe:
     table: Recipe = field(default_factory=Recipe)
     size: Size = field(default_factory=lambda: Size(dim=32, expert_dim=32))
     bound: float = 3.0
-    num_epochs: int = 20
-    batch_size: int = 256
-    learning_rate: float = 4e-3
+    num_epochs: int = 25
+    batch_size: int = 512
+    learning_rate: float = 6e-3
     weight_decay: float = 0.05
     dropout: float = 0.2
 
 
 class SequenceEncoder(nn.Module):
-    """Steps (N, L, C), oldest first, to a number (N,): a decoder layer, then the last, mean and largest state."""
+    """Steps (N, L, C), oldest first, to a number (N,): recurrence, then last, mean and largest state."""
 
-    def __init__(self, num_channels: int, num_steps: int, size: Size, dropout: float) -> None:
+    def __init__(self, num_channels: int, size: Size, dropout: float) -> None:
         super().__init__()
         self.embed_steps = nn.Linear(num_channels, size.dim)
-        self.places = nn.Parameter(torch.zeros(num_steps, size.dim))
-        self.layer = Layer(size.config(num_steps), Strategy(), 0)
-        self.head = nn.Sequential(
-            nn.RMSNorm(3 * size.dim, eps=1e-6),
-            nn.Linear(3 * size.dim, size.dim),
-            nn.GELU(),
-            nn.Dropout(dropout),
-            nn.Linear(size.dim, 1),
-        )
-        for name, parameter in self.layer.named_parameters():
+        self.recurrence = nn.GRU(size.dim, size.dim, batch_first=True)
+        self.pool = nn.Linear(3 * size.dim, size.dim)
+        self.mlp = MoE(size.config(1), Strategy())
+        self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(size.dim, 1))
+        for name, parameter in self.mlp.named_parameters():
             if parameter.ndim == 2:
                 nn.init.normal_(parameter, std=0.02 if name.endswith("gate.weight") else parameter.shape[1] ** -0.5)
 
     def forward(self, step_NLC: Tensor) -> Tensor:
         """A number for each row, (N,)."""
-        routings: list[Routing] = []
-        x_NLD = self.layer(F.gelu(self.embed_steps(step_NLC)) + self.places, routings)
-        pooled = torch.cat([x_NLD[:, -1], x_NLD.mean(1), x_NLD.amax(1)], dim=-1)
-        y_N: Tensor = self.head(pooled).squeeze(-1)
+        state_NLD, _ = self.recurrence(F.gelu(self.embed_steps(step_NLC)))
+        pooled_ND = self.pool(torch.cat([state_NLD[:, -1], state_NLD.mean(1), state_NLD.amax(1)], dim=-1))
+        y_1ND, _ = self.mlp(pooled_ND.unsqueeze(0))
+        y_N: Tensor = self.head(F.gelu(pooled_ND) + y_1ND[0]).squeeze(-1)
         return y_N
 
 
@@ -109,9 +104,9 @@ def fit_with_sequence(
     mean_C, scale_C = steps.mean((0, 1)), steps.std((0, 1)).clamp(min=1e-6)
     steps, default_N = (steps - mean_C) / scale_C, torch.from_numpy(default).float()
     with one_thread(seed):
-        encoder = SequenceEncoder(step_NLC.shape[2], step_NLC.shape[1], recipe.size, recipe.dropout)
+        encoder = SequenceEncoder(step_NLC.shape[2], recipe.size, recipe.dropout)
         network = ScoreNetwork(
-            binned,
+            [binned],
             recipe.table.size,
             count_T=row_NT.sum(0),
             base_rate=float(default.mean()),
@@ -132,9 +127,10 @@ def _train(network: ScoreNetwork, row_NT: Tensor, step_NLC: Tensor, default_N: T
     network.train()
     for _ in range(recipe.num_epochs):
         for batch in torch.randperm(len(default_N))[: num_batches * recipe.batch_size].split(recipe.batch_size):
-            effect_T = network.effects()
             present_NS = torch.ones(len(batch), 1)
-            logit_N = network(row_NT[batch], effect_T=effect_T, inputs={NAME: step_NLC[batch]}, present_NS=present_NS)
+            effect_T = network.effects()
+            inputs = {NAME: step_NLC[batch]}
+            logit_N = network(row_NT[batch], table_T=effect_T, inputs=inputs, present_NS=present_NS)
             prior = network.effects.penalty(effect_T, ridge=recipe.table.ridge, smooth=recipe.table.smooth)
             loss = F.binary_cross_entropy_with_logits(logit_N, default_N[batch]) + prior / len(default_N)
             optimizer.zero_grad()
