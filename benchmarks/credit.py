@@ -43,9 +43,9 @@ def grades(default: np.ndarray, prob_default: np.ndarray, tenths: int = 10) -> s
     return "/".join(str(found.count(grade)) for grade in ("green", "yellow", "red"))
 
 
-def table(found: dict[str, OutOfFold], *, folds: int) -> str:
+def table(found: dict[str, OutOfFold], *, folds: int, ours: str) -> str:
     """Markdown; AUC, KS and Brier are means over the held-out folds, slope and grades over and of the repeats."""
-    ours = found[OURS].per_fold(metrics.auc)
+    our_aucs = found[ours].per_fold(metrics.auc)
     lines = [
         "| model | AUC [95 %] | KS | Brier | slope | green/yellow/red | AUC, MoE - this [95 %] | p |",
         "|---|---|---|---|---|---|---|---|",
@@ -57,10 +57,10 @@ def table(found: dict[str, OutOfFold], *, folds: int) -> str:
         row = [f"{aucs.mean():.4f} ±{half:.4f}", f"{oof.per_fold(metrics.ks).mean():.3f}"]
         row += [f"{oof.per_fold(metrics.brier).mean():.4f}", f"{np.mean(slopes):.2f}"]
         row += ["; ".join(grades(default, p) for p in oof.prob_default)]
-        if name == OURS:
+        if name == ours:
             row += ["", ""]
         else:
-            gap, half, p = corrected_t(ours, aucs, folds=folds)
+            gap, half, p = corrected_t(our_aucs, aucs, folds=folds)
             row += [f"{gap:+.4f} [{gap - half:+.4f}, {gap + half:+.4f}]", f"{p:.2f}"]
         lines.append(f"| {name} | {' | '.join(row)} |")
     return "\n".join(lines)
@@ -80,7 +80,7 @@ def measure(name: str, *, seed: int) -> str:
         print(f"{name}, {entrant}: {time.process_time() - start:.0f} CPU s", file=sys.stderr)
     shape = f"{len(frame):,} rows, {default.mean():.1%} bad, {frame.shape[1]} fields"
     head = f"{name} ({sample.note or 'all columns'}): {shape}"
-    return f"\n{head}; {REPEATS} x {sample.folds}, seed {seed}\n\n{table(found, folds=sample.folds)}"
+    return f"\n{head}; {REPEATS} x {sample.folds}, seed {seed}\n\n{table(found, folds=sample.folds, ours=OURS)}"
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -111,7 +111,7 @@ def train_moe(progress: Progress, *, folds: int = 10) -> tuple[dict[str, bytes],
     card = {
         "trained_on": SOURCE,
         "licence": f"Apache-2.0 (data: {LICENCE})",
-        "recipe": "Mixture of experts on (field, bin) tokens, five members averaged in one table; verticals/finance/moe",
+        "recipe": "Mixture of experts on (field, bin) tokens, five members in one table; verticals/finance/moe",
         "metrics": _metrics(validation["figures"]),
         "limits": f"{DATA_NOTE} Not scored: {', '.join(EXCLUDED)}. In shadow it decides nothing.",
     }

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.model_selection import StratifiedKFold
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
 
 from verticals.finance.moe.bins import Field, infer_fields
 from verticals.finance.moe.fit import Members, Recipe, fit_members
@@ -104,7 +104,8 @@ class MoEScorer(ClassifierMixin, BaseEstimator):
 
     def predict(self, X: Any) -> NDArray[Any]:
         """The likelier class, (N,). A lender decides by a policy on the probability instead."""
-        chosen: NDArray[Any] = self.classes_[(self.decision_function(X) > 0).astype(int)]
+        likelier = (self.decision_function(X) > 0).astype(int)
+        chosen: NDArray[Any] = self.classes_[likelier]
         return chosen
 
     def __sklearn_tags__(self) -> Any:
@@ -125,8 +126,9 @@ class MoEScorer(ClassifierMixin, BaseEstimator):
         return pd.DataFrame(X, columns=[f"x{i}" for i in range(X.shape[1])])
 
     def _outcomes(self, y: Any) -> NDArray[np.int_]:
+        y = column_or_1d(y, warn=True)
         check_classification_targets(y)
-        self.classes_, default = np.unique(np.asarray(y), return_inverse=True)
+        self.classes_, default = np.unique(y, return_inverse=True)
         if len(self.classes_) != 2:
             kind = type_of_target(y)
             raise ValueError(

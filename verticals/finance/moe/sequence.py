@@ -32,9 +32,9 @@ class SequenceRecipe:
     table: Recipe = field(default_factory=Recipe)
     size: Size = field(default_factory=lambda: Size(dim=32, expert_dim=32))
     bound: float = 3.0
-    num_epochs: int = 25
-    batch_size: int = 512
-    learning_rate: float = 6e-3
+    num_epochs: int = 15
+    batch_size: int = 256
+    learning_rate: float = 4e-3
     weight_decay: float = 0.05
     dropout: float = 0.2
 
@@ -64,19 +64,17 @@ class SequenceEncoder(nn.Module):
 
 @dataclass(frozen=True)
 class SequenceMember:
-    """A trained network with its bins, and what steps are standardised by."""
+    """A trained network with its bins."""
 
     binned: tuple[BinnedField, ...]
     network: ScoreNetwork
-    mean_C: Tensor
-    scale_C: Tensor
 
     def parts(self, frame: pd.DataFrame, step_NLC: NDArray[np.float32]) -> tuple[Tensor, Tensor]:
         """ln(odds bad:good) of the table and of the sequence term, (N,) each; their sum is the logit."""
         self.network.eval()
-        steps = (torch.from_numpy(step_NLC) - self.mean_C) / self.scale_C
+        steps, present_NS = torch.from_numpy(step_NLC), torch.ones(len(step_NLC), 1)
         with torch.no_grad():
-            term_N = self.network.sources[NAME](steps, torch.ones(len(steps), 1), 0)
+            term_N = self.network.sources[NAME](steps, present_NS, 0)
             return self.network(rows_of(self.binned, frame)), term_N
 
 
@@ -93,16 +91,15 @@ def fit_with_sequence(
 
     Args:
         frame: (N, F), the columns of `fields`.
-        step_NLC: Steps of every row, oldest first.
+        step_NLC: Steps of every row, oldest first; channels within a few units of zero. They are not standardised here:
+            that makes rare flags large, and on six months of statements cost .01 of AUC.
         default: (N,), 1 = bad.
     """
     binned = tuple(
         fit_bins(f, frame[f.name], num_bins=recipe.table.num_bins[0], rare_share=recipe.table.rare_share)
         for f in fields
     )
-    steps, row_NT = torch.from_numpy(step_NLC), rows_of(binned, frame)
-    mean_C, scale_C = steps.mean((0, 1)), steps.std((0, 1)).clamp(min=1e-6)
-    steps, default_N = (steps - mean_C) / scale_C, torch.from_numpy(default).float()
+    row_NT = rows_of(binned, frame)
     with one_thread(seed):
         encoder = SequenceEncoder(step_NLC.shape[2], recipe.size, recipe.dropout)
         network = ScoreNetwork(
@@ -112,8 +109,8 @@ def fit_with_sequence(
             base_rate=float(default.mean()),
             sources={NAME: SourceTerm(encoder, num_sources=1, bound=recipe.bound)},
         )
-        _train(network, row_NT, steps, default_N, recipe)
-    return SequenceMember(binned, network, mean_C, scale_C)
+        _train(network, row_NT, torch.from_numpy(step_NLC), torch.from_numpy(default).float(), recipe)
+    return SequenceMember(binned, network)
 
 
 def _train(network: ScoreNetwork, row_NT: Tensor, step_NLC: Tensor, default_N: Tensor, recipe: SequenceRecipe) -> None:

@@ -11,7 +11,7 @@ from verticals.finance.moe.fit import Recipe
 
 ORDERS = {"savings": ("none", "some", "much")}
 MONOTONE = {"amount": 1, "savings": -1}
-QUICK = Recipe(num_bins=(6, 8), num_steps=30, learning_rate=0.08)
+QUICK = Recipe(num_bins=(6, 8), num_steps=50, learning_rate=0.08)
 
 
 def portfolio(num_rows: int, seed: int = 0) -> tuple[pd.DataFrame, np.ndarray]:
@@ -26,7 +26,7 @@ def portfolio(num_rows: int, seed: int = 0) -> tuple[pd.DataFrame, np.ndarray]:
         }
     )
     place = frame["savings"].map({c: i for i, c in enumerate(ORDERS["savings"])})
-    logit = -1 + frame["amount"] / 2000 - 0.8 * place - (frame["region"] == "north") + 0.5 * frame["income"].isna()
+    logit = -1 + frame["amount"] / 1000 - 1.6 * place - 2 * (frame["region"] == "north") + 1.0 * frame["income"].isna()
     return frame, (rng.random(num_rows) < 1 / (1 + np.exp(-logit))).to_numpy().astype(int)
 
 

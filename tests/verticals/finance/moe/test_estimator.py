@@ -21,7 +21,7 @@ Sample = tuple[pd.DataFrame, np.ndarray]
 PERTURBATIONS = 10_000
 
 
-@parametrize_with_checks([MoEScorer(recipe=Recipe(num_steps=20, learning_rate=0.1), num_members=2)])
+@parametrize_with_checks([MoEScorer(recipe=Recipe(num_steps=50, learning_rate=0.1, field_dropout=0.0), num_members=2)])
 def test_it_is_a_scikit_learn_classifier(estimator: Any, check: Any) -> None:
     check(estimator)
 
