@@ -77,18 +77,17 @@ _PERMITTED = {
     "monotone": {f.name: _TREND[f.trend] for f in FEATURES if f.trend != "none"},
 }
 _SUB_GRADES = tuple(grade + step for grade in "ABCDEFG" for step in "12345")
-_FEW_EVENTS = Recipe(ridge=8.0, smooth=100.0)
+_FEW_EVENTS = Recipe(ridge=8.0, nominal_ridge=20.0, smooth=2000.0)
 
 SAMPLES: Mapping[str, Sample] = {
-    "german": Sample(german_permitted, 10, {"teacher_share": 0.4} | _PERMITTED, "9 permitted fields and instalment"),
-    "german-all": Sample(german_all, 10, {"teacher_share": 0.4}, "all 20 attributes and instalment; never served"),
-    "german-raw": Sample(german_raw, 10, {"teacher_share": 0.4}, "the 20 attributes alone; never served"),
-    "credit_data": Sample(credit_data, 3, {"teacher_share": 0.4, "recipe": Recipe(ridge=2.0)}),
+    "german": Sample(german_permitted, 10, _PERMITTED, "9 permitted fields and instalment"),
+    "german-all": Sample(german_all, 10, {}, "all 20 attributes and instalment; never served"),
+    "german-raw": Sample(german_raw, 10, {}, "the 20 attributes alone; never served"),
+    "credit_data": Sample(credit_data, 3, {"recipe": Recipe(smooth=100.0)}),
     "lending_club": Sample(
-        lending_club, 3, {"teacher_share": 0.4, "recipe": _FEW_EVENTS, "orders": {"sub_grade": _SUB_GRADES}},
-        "with the lender's own score",
+        lending_club, 3, {"recipe": _FEW_EVENTS, "orders": {"sub_grade": _SUB_GRADES}}, "with the lender's own score"
     ),
     "lending_club-without": Sample(
-        lending_club_without, 3, {"teacher_share": 0.4, "recipe": _FEW_EVENTS}, "without interest rate and sub-grade"
+        lending_club_without, 3, {"recipe": _FEW_EVENTS}, "without interest rate and sub-grade"
     ),
-}  # fmt: skip
+}

@@ -31,20 +31,28 @@ class Recipe:
     Attributes:
         num_bins: Of a numeric field; members take turns.
         rare_share: Nominal categories with a smaller share of the rows are grouped.
-        ridge: Pulls every effect to zero, in rows: the effect of a bin with as many rows is halved or so.
-        smooth: Pulls neighbouring effects together, likewise.
+        ridge: Pulls the effects of numeric and ordered fields to zero; in rows, roughly times four: with as many rows,
+            an effect is half of what the rows alone say.
+        nominal_ridge: The same for nominal fields, whose bins have no neighbours to learn from.
+        smooth: Pulls three effects in a row to one line, likewise.
         field_dropout: Chance that a step does without a field, so that fields do not lean on each other.
     """
 
     num_bins: tuple[int, ...] = (12, 16, 20)
     rare_share: float = 0.02
     ridge: float = 4.0
-    smooth: float = 30.0
-    field_dropout: float = 0.2
+    nominal_ridge: float = 8.0
+    smooth: float = 50.0
+    field_dropout: float = 0.0
     num_steps: int = 120
     learning_rate: float = 0.04
     weight_decay: float = 0.01
     size: Size = field(default_factory=Size)
+
+    @property
+    def prior(self) -> dict[str, float]:
+        """The arguments of `TokenEffects.penalty`."""
+        return {"ridge": self.ridge, "nominal_ridge": self.nominal_ridge, "smooth": self.smooth}
 
 
 @dataclass(frozen=True)
@@ -130,7 +138,7 @@ def _train(network: ScoreNetwork, parts: Sequence[_Part], *, num_fields: int, re
     for step in range(1, recipe.num_steps + 1):
         effect_T = effects()
         kept_F = (torch.rand(len(parts) * num_fields) >= recipe.field_dropout).float()
-        loss = effects.penalty(effect_T, ridge=recipe.ridge, smooth=recipe.smooth) / len(parts[0].target_N)
+        loss = effects.penalty(effect_T, **recipe.prior) / len(parts[0].target_N)
         tables = network.tables(effect_T * kept_F[effects.field_T])
         for part, table_T, intercept in zip(parts, tables, network.intercept_M, strict=True):
             logit_N = intercept + part.row_NT @ table_T

@@ -21,6 +21,7 @@ from core_model.train.language_model import MoE, Strategy
 from verticals.finance.moe.bins import BinnedField
 
 _SIGN = {"ascending": 1.0, "descending": -1.0, "none": 0.0}
+_NUM_WAVES = 6
 _STEP_SHIFT = 3.0  # softplus(0 - 3) = .05: a monotone field starts almost flat
 
 
@@ -58,6 +59,8 @@ class Size:
 class TokenEffects(nn.Module):
     """The effect of every token: embedding -> norm -> mixture of experts -> scalar; then monotone where it must be.
 
+    A token in an order is embedded by its place, as a sum of cosines; any other has an embedding of its own.
+
     A missing value that no training row had is neutral: it has the field's mean effect.
 
     Args:
@@ -69,7 +72,10 @@ class TokenEffects(nn.Module):
     field_T: Tensor  # whose token it is
     share_T: Tensor  # of the training rows
     neutral_T: Tensor  # a missing value without training rows
-    has_left_T: Tensor  # has a left neighbour in an order
+    is_third_T: Tensor  # has two left neighbours in an order
+    is_nominal_T: Tensor
+    is_free_T: Tensor  # nominal or missing: no place in an order, an embedding of its own
+    wave_TW: Tensor  # the place of the others
     sign_T: Tensor  # of the step from the left neighbour of a monotone field; 0: free
     first_T: Tensor  # first token of a monotone field; a free token itself
 
@@ -85,13 +91,18 @@ class TokenEffects(nn.Module):
             "field_T": field_T,
             "share_T": count_T / torch.zeros(len(binned)).index_add(0, field_T, count_T)[field_T],
             "neutral_T": is_missing_T & (count_T == 0),
-            "has_left_T": has_order_F[field_T] & (place_T > 0) & ~is_missing_T,
+            "is_third_T": has_order_F[field_T] & (place_T > 1) & ~is_missing_T,
+            "is_nominal_T": ~has_order_F[field_T],
+            "is_free_T": (is_missing_T | ~has_order_F[field_T]).float(),
+            "wave_TW": _waves(place_T / (count_F[field_T] - 2).clamp(min=1)),
             "sign_T": torch.where(is_missing_T | (place_T == 0), 0.0, sign_F[field_T]),
             "first_T": torch.where(is_missing_T | (sign_F[field_T] == 0), torch.arange(len(field_T)), start_F[field_T]),
         }
+        buffers["wave_TW"] *= 1 - buffers["is_free_T"].unsqueeze(-1)
         for name, buffer in buffers.items():
             self.register_buffer(name, buffer)
         self.embed_fields = nn.Embedding(len(binned), size.dim)
+        self.embed_waves = nn.Parameter(torch.randn(len(binned), _NUM_WAVES, size.dim) / 10)
         self.embed_tokens = nn.Embedding(len(field_T), size.dim)
         self.norm = nn.RMSNorm(size.dim, eps=1e-6)
         self.mlp = MoE(size.config(len(field_T)), Strategy())
@@ -103,7 +114,8 @@ class TokenEffects(nn.Module):
 
     def forward(self) -> Tensor:
         """Effects in ln(odds bad:good), (T,)."""
-        x_TD = self.embed_fields(self.field_T) + self.embed_tokens.weight
+        place_TD = torch.einsum("tw,twd->td", self.wave_TW, self.embed_waves[self.field_T])
+        x_TD = self.embed_fields(self.field_T) + place_TD + self.is_free_T.unsqueeze(-1) * self.embed_tokens.weight
         y_1TD, _ = self.mlp(self.norm(x_TD).unsqueeze(0))
         raw_T = self.head(x_TD + y_1TD[0]).squeeze(-1)
         # A monotone field: its first bin, then steps of one sign. Rounding keeps the order: each operation does.
@@ -114,10 +126,17 @@ class TokenEffects(nn.Module):
         mean_F = mean_F.index_add(0, self.field_T, self.share_T * effect_T)
         return torch.where(self.neutral_T, mean_F[self.field_T], effect_T)
 
-    def penalty(self, effect_T: Tensor, *, ridge: float, smooth: float) -> Tensor:
-        """ridge * sum of squares + smooth * sum of squared differences of neighbours, halved: a Gaussian prior."""
-        step_T = effect_T.diff() * self.has_left_T[1:]
-        return (ridge * effect_T.square().sum() + smooth * step_T.square().sum()) / 2
+    def penalty(self, effect_T: Tensor, *, ridge: float, nominal_ridge: float, smooth: float) -> Tensor:
+        """Ridge on effects and on the curvature along an order, halved: a Gaussian prior that leaves lines alone."""
+        bend_T = effect_T.diff(n=2) * self.is_third_T[2:]
+        ridge_T = torch.where(self.is_nominal_T, nominal_ridge, ridge)
+        return ((ridge_T * effect_T.square()).sum() + smooth * bend_T.square().sum()) / 2
+
+
+def _waves(place_T: Tensor) -> Tensor:
+    """Cosines of a place in 0-1, (T, W), slow ones larger: neighbours are alike before anything is learned."""
+    wave_W = torch.arange(1, _NUM_WAVES + 1)
+    return (math.pi * wave_W * place_T.unsqueeze(-1)).cos() / wave_W
 
 
 class SourceTerm(nn.Module):

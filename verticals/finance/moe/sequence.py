@@ -128,7 +128,7 @@ def _train(network: ScoreNetwork, row_NT: Tensor, step_NLC: Tensor, default_N: T
             effect_T = network.effects()
             inputs = {NAME: step_NLC[batch]}
             logit_N = network(row_NT[batch], table_T=effect_T, inputs=inputs, present_NS=present_NS)
-            prior = network.effects.penalty(effect_T, ridge=recipe.table.ridge, smooth=recipe.table.smooth)
+            prior = network.effects.penalty(effect_T, **recipe.table.prior)
             loss = F.binary_cross_entropy_with_logits(logit_N, default_N[batch]) + prior / len(default_N)
             optimizer.zero_grad()
             loss.backward()
