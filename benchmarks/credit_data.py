@@ -77,7 +77,7 @@ _PERMITTED = {
     "monotone": {f.name: _TREND[f.trend] for f in FEATURES if f.trend != "none"},
 }
 _SUB_GRADES = tuple(grade + step for grade in "ABCDEFG" for step in "12345")
-_FEW_EVENTS = Recipe(ridge=8.0, nominal_ridge=20.0, smooth=2000.0)
+_FEW_EVENTS = Recipe(ridge=8.0, nominal_ridge=20.0, smooth=300.0)
 
 SAMPLES: Mapping[str, Sample] = {
     "german": Sample(german_permitted, 10, _PERMITTED, "9 permitted fields and instalment"),

@@ -94,7 +94,7 @@ class TokenEffects(nn.Module):
             "is_third_T": has_order_F[field_T] & (place_T > 1) & ~is_missing_T,
             "is_nominal_T": ~has_order_F[field_T],
             "is_free_T": (is_missing_T | ~has_order_F[field_T]).float(),
-            "wave_TW": _waves(place_T / (count_F[field_T] - 2).clamp(min=1)),
+            "wave_TW": _waves((place_T / (count_F[field_T] - 2).clamp(min=1)).clamp(max=1)),
             "sign_T": torch.where(is_missing_T | (place_T == 0), 0.0, sign_F[field_T]),
             "first_T": torch.where(is_missing_T | (sign_F[field_T] == 0), torch.arange(len(field_T)), start_F[field_T]),
         }
@@ -134,9 +134,9 @@ class TokenEffects(nn.Module):
 
 
 def _waves(place_T: Tensor) -> Tensor:
-    """Cosines of a place in 0-1, (T, W), slow ones larger: neighbours are alike before anything is learned."""
-    wave_W = torch.arange(1, _NUM_WAVES + 1)
-    return (math.pi * wave_W * place_T.unsqueeze(-1)).cos() / wave_W
+    """Chebyshev polynomials of a place in 0-1, (T, W), damped: lines come first, then gentle bends."""
+    degree_W = torch.arange(1, _NUM_WAVES + 1)
+    return (degree_W * torch.acos(1 - 2 * place_T).unsqueeze(-1)).cos() / degree_W.square()
 
 
 class SourceTerm(nn.Module):

@@ -23,4 +23,4 @@ def test_risk_that_lies_in_the_order_is_found_by_the_bounded_term() -> None:
 
     table_N, term_N = member.parts(frame, step_NLC)
     assert float(term_N.abs().max()) <= 2.0
-    assert auc(default.astype(float), (table_N + term_N).double().numpy()) > 0.75
+    assert auc(default.astype(float), (table_N + term_N).double().numpy()) > 0.7
