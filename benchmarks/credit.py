@@ -19,6 +19,7 @@ from benchmarks.credit_data import SAMPLES
 from benchmarks.credit_entrants import BASELINES, moe
 from verticals.finance import metrics
 from verticals.finance.validate import OutOfFold, Predictor, cross_validate, scorecard_predictor
+from verticals.finance.validation.calibration import traffic_light
 
 REPEATS, SEED = 3, 7
 OURS = "MoE scorer"
@@ -32,14 +33,9 @@ def corrected_t(a: np.ndarray, b: np.ndarray, *, folds: int) -> tuple[float, flo
     return float(gap.mean()), float(t.ppf(0.975) * spread), float(2 * t.sf(abs(gap.mean()) / spread))
 
 
-def grades(default: np.ndarray, prob_default: np.ndarray, tenths: int = 10) -> str:
-    """Jeffreys traffic light of each tenth by prediction: green below 95 %, yellow below 99.9 %, red beyond."""
-    found = []
-    for group in np.array_split(np.argsort(prob_default, kind="stable"), tenths):
-        bad, count = int(default[group].sum()), len(group)
-        below = stats.beta.cdf(prob_default[group].mean(), bad + 0.5, count - bad + 0.5)
-        doubt = 2 * max(below, 1 - below) - 1  # that the observed rate is another one, in either direction
-        found.append("green" if doubt < 0.95 else "yellow" if doubt < 0.999 else "red")
+def grades(default: np.ndarray, prob_default: np.ndarray) -> str:
+    """How many tenths by prediction are green, yellow and red by the Jeffreys traffic light."""
+    found = [band.grade for band in traffic_light(default, prob_default)]
     return "/".join(str(found.count(grade)) for grade in ("green", "yellow", "red"))
 
 

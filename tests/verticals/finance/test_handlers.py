@@ -253,6 +253,14 @@ def test_without_a_model_the_answer_says_what_to_do(
         score(handlers, context)
 
 
+def test_every_model_in_shadow_says_what_it_would_have_said(handlers: Mapping[str, Handler], context: Context) -> None:
+    found = score(handlers, context)
+
+    assert [c.name for c in found.challengers] == ["LightGBM", "Mixture of experts"]
+    assert found.challengers[0] == found.challenger
+    assert all(0 < c.prob_default < 1 and c.prob_default != found.prob_default for c in found.challengers)
+
+
 def test_without_a_challenger_the_scorecard_still_decides(
     tmp_path: Any, context: Context, registry: FolderRegistry, make_resources: Callable[[Any], Resources]
 ) -> None:

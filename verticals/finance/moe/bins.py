@@ -47,9 +47,11 @@ class BinnedField:
         """Bin of each value, (N,); `num_bins` means missing or never seen."""
         if self.field.kind == "numeric":
             numbers = pd.to_numeric(values).to_numpy(dtype=np.float64, na_value=math.nan)
-            return np.where(np.isnan(numbers), self.num_bins, np.digitize(numbers, self.cuts))
+            found: NDArray[np.intp] = np.digitize(numbers, self.cuts)
+            found[np.isnan(numbers)] = self.num_bins
+            return found
         lookup = {c: i for i, group in enumerate(self.groups) for c in group}
-        return values.map(lookup).fillna(self.num_bins).to_numpy(dtype=np.intp)
+        return np.asarray(values.map(lookup).fillna(self.num_bins), dtype=np.intp)
 
     def shapes(self) -> list[dict[str, Any]]:
         """What `scorecard.WoeBin` says about each bin: bounds or categories."""
@@ -117,7 +119,7 @@ def token_index(binned: Sequence[BinnedField], frame: pd.DataFrame) -> NDArray[n
 
 def token_offsets(binned: Sequence[BinnedField]) -> NDArray[np.intp]:
     """First token of each field, and the number of tokens: (F + 1,)."""
-    return np.cumsum([0, *(b.num_bins + 1 for b in binned)])
+    return np.cumsum([0, *(b.num_bins + 1 for b in binned)], dtype=np.intp)
 
 
 def union(members: Sequence[BinnedField]) -> BinnedField:

@@ -144,7 +144,7 @@ def _train(network: ScoreNetwork, parts: Sequence[_Part], *, num_fields: int, re
             logit_N = intercept + part.row_NT @ table_T
             loss = loss + F.binary_cross_entropy_with_logits(logit_N, part.target_N)
         optimizer.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         schedule.step()
         if step % _CHECK_EVERY == 0:

@@ -158,7 +158,8 @@ class SourceTerm(nn.Module):
     def forward(self, x: Tensor, present_NS: Tensor, source_idx: int) -> Tensor:
         """Effect in ln(odds bad:good), (N,)."""
         gate_N = self.gate(present_NS).sigmoid().squeeze(-1) * present_NS[:, source_idx]
-        return gate_N * self.bound * torch.tanh(self.encoder(x) / self.bound)
+        effect_N: Tensor = gate_N * self.bound * torch.tanh(self.encoder(x) / self.bound)
+        return effect_N
 
 
 class ScoreNetwork(nn.Module):
@@ -192,7 +193,7 @@ class ScoreNetwork(nn.Module):
 
     def tables(self, effect_T: Tensor | None = None) -> tuple[Tensor, ...]:
         """The effects of each member; those in `effect_T` in place of the network's own, if given."""
-        return (self.effects() if effect_T is None else effect_T).split(self.num_tokens)
+        return torch.split(self.effects() if effect_T is None else effect_T, self.num_tokens)
 
     def forward(
         self,

@@ -123,7 +123,8 @@ def _train(network: ScoreNetwork, row_NT: Tensor, step_NLC: Tensor, default_N: T
     )
     network.train()
     for _ in range(recipe.num_epochs):
-        for batch in torch.randperm(len(default_N))[: num_batches * recipe.batch_size].split(recipe.batch_size):
+        order_N = torch.randperm(len(default_N))[: num_batches * recipe.batch_size]
+        for batch in torch.split(order_N, recipe.batch_size):
             present_NS = torch.ones(len(batch), 1)
             effect_T = network.effects()
             inputs = {NAME: step_NLC[batch]}
@@ -131,7 +132,7 @@ def _train(network: ScoreNetwork, row_NT: Tensor, step_NLC: Tensor, default_N: T
             prior = network.effects.penalty(effect_T, **recipe.table.prior)
             loss = F.binary_cross_entropy_with_logits(logit_N, default_N[batch]) + prior / len(default_N)
             optimizer.zero_grad()
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             schedule.step()
     network.eval()
