@@ -74,7 +74,8 @@ def with_sequence(train: pd.DataFrame, default: np.ndarray, test: pd.DataFrame) 
 
 
 def _log(amounts: np.ndarray) -> np.ndarray:
-    return np.sign(amounts) * np.log1p(np.abs(amounts))
+    found: np.ndarray = np.sign(amounts) * np.log1p(np.abs(amounts))
+    return found
 
 
 def main(argv: list[str] | None = None) -> None:

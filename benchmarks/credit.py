@@ -49,7 +49,7 @@ def table(found: dict[str, OutOfFold], *, folds: int, ours: str) -> str:
     for name, oof in found.items():
         aucs, default = oof.per_fold(metrics.auc), oof.default
         _, half, _ = corrected_t(aucs, np.zeros_like(aucs), folds=folds)
-        slopes = [metrics.calibration_slope(default, p) for p in oof.prob_default]
+        slopes = [metrics.calibration_slope(default.astype(float), p) for p in oof.prob_default]
         row = [f"{aucs.mean():.4f} ±{half:.4f}", f"{oof.per_fold(metrics.ks).mean():.3f}"]
         row += [f"{oof.per_fold(metrics.brier).mean():.4f}", f"{np.mean(slopes):.2f}"]
         row += ["; ".join(grades(default, p) for p in oof.prob_default)]

@@ -110,8 +110,8 @@ def _moe(options: Mapping[str, Any], train: pd.DataFrame, default: Default, test
 
 
 def _kinds(frame: pd.DataFrame) -> tuple[Sequence[str], Sequence[str]]:
-    numeric = [c for c in frame if pd.api.types.is_numeric_dtype(frame[c])]
-    return numeric, [c for c in frame if c not in numeric]
+    numeric = [str(c) for c in frame if pd.api.types.is_numeric_dtype(frame[c])]
+    return numeric, [str(c) for c in frame if c not in numeric]
 
 
 def _text(frame: pd.DataFrame) -> pd.DataFrame:

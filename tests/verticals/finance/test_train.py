@@ -55,7 +55,7 @@ def test_the_demo_goes_on_where_it_was_interrupted_and_then_does_nothing(
 ) -> None:
     interrupted = FolderRegistry(tmp_path / "models")
     steps: list[float] = []
-    interrupted.cards[SCORECARD] = registry.cards[SCORECARD]
+    interrupted.cards |= {name: registry.cards[name] for name in (SCORECARD, MOE)}
     register(interrupted)
     resources = make_resources(interrupted)
 

@@ -23,7 +23,7 @@ from verticals.finance.moe.teacher import teach
 from verticals.finance.scaling import prob_default
 
 
-class MoEScorer(ClassifierMixin, BaseEstimator):
+class MoEScorer(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     """Additive score of a default, from effects that a mixture of experts gives to the bins of each field.
 
     Args:
