@@ -88,7 +88,7 @@ def main(argv: list[str] | None = None) -> None:
     frame, default = load(Path(os.environ["TRIVIUM_DATA"]))
     entrants: dict[str, Predictor] = {
         SEQUENCE: with_sequence,
-        COLUMNS: moe(recipe=Recipe(smooth=100.0), num_members=2),
+        COLUMNS: moe(recipe=Recipe(smooth=20.0, num_steps=400), num_members=2),
         "LightGBM, months as columns": lightgbm,
         "XGBoost, months as columns": xgboost,
     }
