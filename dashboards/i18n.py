@@ -90,6 +90,7 @@ TABLE: Mapping[str, tuple[str, str]] = {
     "finance.prob": ("Probability of default", "违约概率"),
     "finance.prob_help": ("In a portfolio like the sample, of which 30 % defaulted.", "针对与样本相似的组合，样本违约率为 30 %。"),
     "finance.challenger": ("Challenger says", "挑战者模型"),
+    "finance.shadow": ("{name} says", "{name} 认为"),
     "finance.challenger_help": ("A second model in shadow, for comparison. It has no part in the decision.", "影子运行的第二个模型，仅供比较，不参与决定。"),
     "finance.no_challenger": ("No challenger is registered.", "未登记挑战者模型。"),
     "finance.scale": ("Where the score stands", "分数所在位置"),

@@ -137,19 +137,19 @@ def _result(client: TriviumClient, labels: Labels, score: ScoreResponse) -> None
 
 
 def _headline(labels: Labels, score: ScoreResponse) -> None:
-    decision, points, prob, challenger = st.columns(4)
+    others = score.challengers or [score.challenger] if score.challenger else []
+    decision, points, prob, *shadows = st.columns(3 + max(1, len(others)))
     with decision:
         parts.verdict(
             labels("decisions.decision"), labels(f"decision.{score.decision}"), tone=parts.TONES[score.decision]
         )
     points.metric(labels("finance.score"), f"{score.points}", help=labels("finance.score_help"))
     prob.metric(labels("finance.prob"), f"{score.prob_default:.1%}", help=labels("finance.prob_help"))
-    other = score.challenger
-    challenger.metric(
-        labels("finance.challenger"),
-        f"{other.prob_default:.1%}" if other else "–",
-        help=labels("finance.challenger_help" if other else "finance.no_challenger"),
-    )
+    for place, other in zip(shadows, others, strict=False):
+        named = labels("finance.shadow", name=other.name)
+        place.metric(named, f"{other.prob_default:.1%}", help=labels("finance.challenger_help"))
+    if not others:
+        shadows[0].metric(labels("finance.challenger"), "–", help=labels("finance.no_challenger"))
 
 
 def _reasons(labels: Labels, score: ScoreResponse) -> None:
