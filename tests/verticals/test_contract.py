@@ -40,6 +40,11 @@ def test_a_json_body_has_an_example_and_every_example_is_valid(operation: Operat
         assert isinstance(operation.request.model_validate({**in_path, **example}), BaseModel)
 
 
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_a_request_has_a_schema_for_whoever_lists_the_operations(operation: Operation) -> None:
+    assert operation.request.model_json_schema()["type"] == "object"
+
+
 def test_an_error_names_field_rule_value_and_remedy() -> None:
     error = InvalidInput("must be 1 to 60", field="duration_months", value=99, remedy="Give months, not days.")
 

@@ -79,7 +79,7 @@ class BadEvent:
     remedy: str
 
 
-def read_events(rows: Sequence[Mapping[str, Any]], *, now: datetime) -> tuple[list[Event], list[BadEvent]]:
+def read_events(rows: Sequence[Any], *, now: datetime) -> tuple[list[Event], list[BadEvent]]:
     """The good events and the bad rows of a request; the same id twice is bad from the second on.
 
     Args:
