@@ -11,6 +11,7 @@ import streamlit as st
 from dashboards import charts, parts
 from dashboards.i18n import Labels
 from dashboards.views.finance_cases import cases_tab
+from dashboards.views.finance_document import document_tab
 from dashboards.views.finance_history import history_tab
 from dashboards.views.finance_model import batch_tab, decisions_tab, model_tab
 from dashboards.views.finance_portfolio import portfolio_tab
@@ -205,6 +206,7 @@ TABS: Mapping[str, Callable[[TriviumClient, Labels], None]] = {
     "applicant": _applicant,
     "batch": batch_tab,
     "decisions": decisions_tab,
+    "document": document_tab,
     "history": history_tab,
     "cases": cases_tab,
     "portfolio": portfolio_tab,

@@ -1,4 +1,4 @@
-"""Made-up histories and fraud cases for the finance page. Their figures mean nothing."""
+"""Made-up histories, documents and fraud cases for the finance page. Their figures mean nothing."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
 from verticals.contract import Context, Handler, NotFound
+from verticals.finance.documents import schemas as d
 from verticals.finance.fraud import schemas as c
 from verticals.finance.histories import schemas as h
 from verticals.finance.histories.vocabulary import Kind
@@ -41,6 +42,22 @@ def _features(request: h.FeaturesRequest, _context: Context) -> h.FeaturesRespon
     return h.FeaturesResponse(customer=request.customer, as_of=START, features=features, sequence=state, synthetic=True)
 
 
+def _document(request: d.DocumentRequest, _context: Context) -> d.DocumentResponse:
+    """A passport whose name is another than the stated one, if one is stated."""
+    finding = d.DocumentFinding(code="D01", severity="alert", field="name", text="Another name", text_zh="姓名不符")
+    surname = d.DocumentField(name="surname", value="MUSTER", confidence=0.9, source="both")
+    return d.DocumentResponse(
+        application_id="made-1",
+        kind="passport",
+        fields=[surname],
+        zone=d.MachineZone(size="TD3", checks={"birth_date": True}, repaired=[], problems=[]),
+        features=[d.DocumentFeature(name="name_agrees", value=0.0, meaning="The name agrees")],
+        findings=[finding] if request.name else [],
+        input_sha256="0" * 64,
+        reader_version="made-up",
+    )
+
+
 def handlers(*, filled: bool) -> Mapping[str, Handler]:
     """Handlers with their own queue."""
     queue = [
@@ -72,4 +89,4 @@ def handlers(*, filled: bool) -> Mapping[str, Handler]:
                 return queue[i]
         raise NotFound("no such case", field="case_id", value=request.case_id)
 
-    return {"events": _events, "features": _features, "cases": cases, "decide_case": decide}
+    return {"documents": _document, "events": _events, "features": _features, "cases": cases, "decide_case": decide}

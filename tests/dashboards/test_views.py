@@ -192,6 +192,22 @@ def test_a_portfolio_shows_months_shift_moves_and_vintages(api: Api) -> None:
     assert int(vintages["Outcome known"].sum()) > 0
 
 
+@pytest.mark.parametrize(("language", "told"), [("en", "Another name"), ("zh", "姓名不符")])
+def test_a_document_is_checked_against_what_was_stated(api: Api, language: str, told: str) -> None:
+    page = open_page("finance", api, language=language, tab="document")
+    labels = Labels(language)
+    page.file_uploader[0].set_value(("card.png", b"an image", "image/png"))
+    page = press(page, labels("document.send"))
+    assert labels("document.nothing") in texts(page)
+
+    page.file_uploader[0].set_value(("card.png", b"an image", "image/png"))
+    field(page.text_input, labels("document.name")).input("Erika Muster")
+    page = press(page, labels("document.send"))
+
+    assert told in texts(page)
+    assert list(page.dataframe[0].value[labels("document.value")]) == ["MUSTER"]
+
+
 def test_a_history_is_a_timeline_with_features_and_says_that_it_is_synthetic(api: Api) -> None:
     page = open_page("finance", api, tab="history")
     assert "No customer chosen" in texts(page)
