@@ -56,17 +56,18 @@ class MadeFile(io.RawIOBase):
         return found
 
 
-def csv_pieces(count: int, *, bad_every: int = 1000) -> Iterator[bytes]:
-    """A CSV file of `count` rows with ids; every `bad_every`-th row has a cell too many."""
+def csv_pieces(count: int, *, bad_every: int = 1000, named: bool = True) -> Iterator[bytes]:
+    """A CSV file of `count` rows, with ids if `named`; every `bad_every`-th row has a cell too many."""
     dumped = [r.model_dump(mode="json", exclude={ID}) for r in random_applications(DISTINCT, seed=1)]
     out = io.StringIO(newline="")
     csv.DictWriter(out, REQUIRED).writerows(dumped)
     lines = out.getvalue().splitlines()
-    yield (",".join([ID, *REQUIRED]) + "\r\n").encode()
+    yield (",".join([*([ID] if named else []), *REQUIRED]) + "\r\n").encode()
     for start in range(0, count, DISTINCT):
         rows = range(start, min(start + DISTINCT, count))
         yield "".join(
-            f"a-{i},{'yacht,' if i % bad_every == bad_every - 1 else ''}{lines[i - start]}\r\n" for i in rows
+            f"{f'a-{i},' if named else ''}{'yacht,' if i % bad_every == bad_every - 1 else ''}{lines[i - start]}\r\n"
+            for i in rows
         ).encode()
 
 

@@ -253,6 +253,7 @@ def test_every_acknowledged_decision_survives_kill_9(home: Path) -> None:
         port = free_port()
         process = context.Process(target=serve, args=(str(home), port, theirs))
         process.start()
+        theirs.close()  # so that a server that ends before it has a key ends the wait
         acknowledged |= asyncio.run(_ask_until_killed(process, port, ours.recv(), attempt))
     engine = open_database(f"sqlite:///{next(home.glob('*.db'))}")
     audit = AuditLog(make_sessions(engine))

@@ -17,7 +17,7 @@ import pyarrow as pa
 from verticals.contract import ArtifactStream, InvalidInput
 from verticals.finance import schemas
 from verticals.finance.batch_checks import Checked, check
-from verticals.finance.batch_files import Chunk, TableFile, open_file
+from verticals.finance.batch_files import BLOCK_BYTES, Chunk, TableFile, open_file
 from verticals.finance.batch_scores import Scored, result_columns, score_checked
 from verticals.finance.fields import ID
 from verticals.finance.scoring import Models
@@ -26,7 +26,7 @@ from verticals.finance.seen_ids import SeenIds
 Keep = Callable[[Scored, str], None]  # (scored rows, name of the chunk) -> they are durable
 
 
-def score_file(models: Models, source: BinaryIO, *, keep: Keep) -> ArtifactStream:
+def score_file(models: Models, source: BinaryIO, *, keep: Keep, block_bytes: int = BLOCK_BYTES) -> ArtifactStream:
     """Score a CSV file or an Arrow IPC stream; the answer has its format, its columns and `RESULT_COLUMNS`.
 
     The first chunk is scored before this returns, so that what is wrong with the file as a whole is told at once.
@@ -35,7 +35,7 @@ def score_file(models: Models, source: BinaryIO, *, keep: Keep) -> ArtifactStrea
         UnsupportedMedia: of another format.
         InvalidInput: a column is missing, unknown, named twice or of a type that holds no such value; no rows.
     """
-    file = open_file(source)
+    file = open_file(source, block_bytes=block_bytes)
     pieces = _pieces(models, file, keep)
     first = next(pieces)
     return ArtifactStream(chain([first], pieces), media_type=file.media_type, filename=file.filename)

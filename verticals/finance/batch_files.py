@@ -18,7 +18,7 @@ import pyarrow.csv as pacsv
 from verticals.contract import InvalidInput, UnsupportedMedia
 from verticals.finance.fields import ID, REQUIRED
 
-BLOCK_BYTES = 2**22  # of CSV: some forty thousand rows a chunk
+BLOCK_BYTES = 2**21  # of CSV: some twenty thousand rows a chunk; Arrow reads up to 32 of them ahead
 CHUNK_ROWS = 50_000  # of Arrow
 ARROW_MARK = b"\xff\xff\xff\xff"  # the first bytes of an IPC stream
 _END = "end-of-file\x1f"  # a line of our own after the last one: a quote that is still open swallows it
@@ -50,7 +50,7 @@ class TableFile(Protocol):
         """The last piece of it."""
 
 
-def open_file(source: BinaryIO) -> TableFile:
+def open_file(source: BinaryIO, *, block_bytes: int = BLOCK_BYTES) -> TableFile:
     """Read the columns of a file.
 
     Raises:
@@ -58,7 +58,7 @@ def open_file(source: BinaryIO) -> TableFile:
         InvalidInput: a column is missing, unknown or named twice: nothing is scored.
     """
     begin = source.read(64 * 1024)
-    return ArrowFile(_Rest(begin, source)) if begin.startswith(ARROW_MARK) else CsvFile(begin, source)
+    return ArrowFile(_Rest(begin, source)) if begin.startswith(ARROW_MARK) else CsvFile(begin, source, block_bytes)
 
 
 class CsvFile:
@@ -66,7 +66,7 @@ class CsvFile:
 
     media_type, filename = "text/csv; charset=utf-8", "scored.csv"
 
-    def __init__(self, begin: bytes, source: BinaryIO) -> None:
+    def __init__(self, begin: bytes, source: BinaryIO, block_bytes: int) -> None:
         if b"\0" in begin or begin.startswith(b"ARROW1"):
             raise UnsupportedMedia(
                 "must be a CSV text file in UTF-8 or Latin-1, or an Arrow IPC stream; this is UTF-16, a spreadsheet or "
@@ -80,7 +80,7 @@ class CsvFile:
         rest = begin[len(line) :]
         end = f"\r\n{_END}{',' * (len(self.header) - 1)}\r\n".encode()
         self._source = _Rest(rest, source, end=end)
-        self._wrote_header = False
+        self._block_bytes, self._wrote_header = block_bytes, False
 
     def chunks(self) -> Iterator[Chunk]:
         """Blocks of lines; lines without any value are left out."""
@@ -122,7 +122,7 @@ class CsvFile:
         names = [str(i) for i in range(len(self.header))]
         return pacsv.open_csv(
             self._source,
-            read_options=pacsv.ReadOptions(column_names=names, block_size=BLOCK_BYTES, use_threads=False),
+            read_options=pacsv.ReadOptions(column_names=names, block_size=self._block_bytes, use_threads=False),
             parse_options=pacsv.ParseOptions(newlines_in_values=True, invalid_row_handler=note),
             convert_options=pacsv.ConvertOptions(
                 column_types=dict.fromkeys(names, pa.binary()), strings_can_be_null=False, check_utf8=False
