@@ -62,8 +62,8 @@ _TEXTS: Mapping[str, tuple[Severity, str, str]] = {
     ),
     "D14": (
         "info",
-        "Letters that readers confuse were mended; the check digits prove it.",
-        "易混淆字符已修正，校验位可证明。",
+        "Letters that readers confuse were mended so that the check digits hold: compare with the image.",
+        "易混淆字符已修正以使校验位成立，请与图像核对。",
     ),
 }
 
