@@ -14,6 +14,7 @@ import streamlit as st
 
 from dashboards import charts, parts, portfolio_charts
 from dashboards.i18n import Labels
+from dashboards.views.finance_strategy import decision_table
 from service.client import TriviumClient
 from verticals.finance.portfolio.schemas import Month, PortfolioRequest, PortfolioResponse, Shift, VintageRow
 from verticals.finance.schemas import Decision
@@ -113,12 +114,7 @@ def _moves(labels: Labels, found: PortfolioResponse) -> None:
     if not found.moves:
         st.caption(labels("portfolio.no_moves"))
         return
-    counts = {(move.first, move.last): move.count for move in found.moves}
-    names = get_args(Decision)
-    table = pd.DataFrame([[counts.get((a, b), 0) for b in names] for a in names])
-    table.columns = pd.Index([f"→ {labels(f'decision.{name}')}" for name in names])
-    table.index = pd.Index([labels(f"decision.{name}") for name in names])
-    st.dataframe(table)
+    st.dataframe(decision_table(labels, {(move.first, move.last): move.count for move in found.moves}))
 
 
 def _vintages(labels: Labels, vintages: Sequence[VintageRow]) -> None:

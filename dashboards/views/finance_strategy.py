@@ -5,7 +5,7 @@ Ignores how it is computed.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import get_args
 
@@ -98,7 +98,7 @@ def _simulated(labels: Labels, found: SimulateResponse) -> None:
         st.dataframe(_swap_set(labels, found), hide_index=True)
     with moves:
         st.markdown(f"**{labels('strategy.migration')}**")
-        st.dataframe(migration(labels, found))
+        st.dataframe(decision_table(labels, {(one.current, one.proposed): one.count for one in found.migration}))
     with st.expander(labels("strategy.notes")):
         st.markdown("\n".join(f"- {parts.plain(note)}" for note in found.notes))
 
@@ -181,14 +181,14 @@ def _swap_set(labels: Labels, found: SimulateResponse) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def migration(labels: Labels, found: SimulateResponse) -> pd.DataFrame:
-    """Applicants by the current policy's decision (rows) and the proposed one's (columns)."""
+def decision_table(labels: Labels, counts: Mapping[tuple[Decision, Decision], int]) -> pd.DataFrame:
+    """How many went from one decision (rows) to another (columns)."""
     names = get_args(Decision)
-    counts = {(cell.current, cell.proposed): cell.count for cell in found.migration}
-    table = pd.DataFrame([[counts.get((a, b), 0) for b in names] for a in names])
-    table.columns = pd.Index([f"→ {labels(f'decision.{name}')}" for name in names])
-    table.index = pd.Index([labels(f"decision.{name}") for name in names])
-    return table
+    return pd.DataFrame(
+        [[counts.get((a, b), 0) for b in names] for a in names],
+        index=[labels(f"decision.{name}") for name in names],
+        columns=[f"→ {labels(f'decision.{name}')}" for name in names],
+    )
 
 
 def _estimate(estimate: Estimate, form: str) -> str:

@@ -70,7 +70,7 @@ class State(Memory, total=False):
     recalled: Annotated[list[Recollection], UntrackedValue]
 
 
-def _unheard(event: ChatEvent) -> None:
+def _to_nobody(event: ChatEvent) -> None:
     """Nobody listens yet."""
 
 
@@ -93,7 +93,7 @@ class Turn:
     did: str = ""  # in words for a person who takes over
     answered: bool = True  # false: nothing was known, it was refused, or a person takes over
     cancelled: threading.Event = field(default_factory=threading.Event)
-    emit: Callable[[ChatEvent], None] = field(default=_unheard)  # to whoever listens; set by who runs the graph
+    emit: Callable[[ChatEvent], None] = field(default=_to_nobody)  # to whoever listens; set by who runs the graph
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ import pandas as pd
 from sqlalchemy import delete, func, insert, select
 from sqlalchemy.orm import Session, sessionmaker
 
+from retrieval.catalog import batches
 from verticals.contract import Context, Decision, InvalidInput
 from verticals.finance.data import DATA_NOTE
 from verticals.finance.portfolio import summary
@@ -29,7 +30,6 @@ from verticals.finance.scoring import Models
 from verticals.finance.tables import FinanceDecision
 
 WINDOW = timedelta(days=365)
-_AT_ONCE = 500  # ids of one query
 _COLUMNS = ("application_id", "points", "prob_default", "decision", "created_at")
 
 
@@ -99,8 +99,8 @@ class Portfolio:
         """The day of each application's first decision; those never scored here are left out."""
         table = FinanceDecision.__table__.c
         found: dict[str, date] = {}
-        for i in range(0, len(ids), _AT_ONCE):
-            mine = (table.tenant == context.tenant, table.application_id.in_(ids[i : i + _AT_ONCE]))
+        for part in batches(ids):
+            mine = (table.tenant == context.tenant, table.application_id.in_(part))
             query = select(table.application_id, func.min(table.created_at)).where(*mine).group_by(table.application_id)
             found |= {name: at.date() for name, at in session.execute(query)}
         return found
@@ -126,8 +126,7 @@ def _refuse(outcomes: list[Outcome], decided: dict[str, date], *, today: date) -
 def _replace(session: Session, context: Context, kept: list[Outcome], *, now: datetime) -> int:
     """Write the outcomes; how many replaced another."""
     table, replaced = FinanceOutcome.__table__, 0
-    for i in range(0, len(kept), _AT_ONCE):
-        part = kept[i : i + _AT_ONCE]
+    for part in batches(kept):
         ids = [one.application_id for one in part]
         old = delete(table).where(table.c.tenant == context.tenant, table.c.application_id.in_(ids))  # type: ignore[arg-type]
         replaced += session.execute(old).rowcount  # type: ignore[attr-defined]

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from datetime import date
-from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from verticals.finance.schemas import ApplicationId, Decision
+from verticals.finance.validation.rules import Grade
 
 MAX_OUTCOMES = 10_000
 MAX_DECISIONS = 500_000
@@ -83,7 +83,7 @@ class Shift(BaseModel):
     low: float = Field(description="95 % interval of the population's PSI.")
     high: float
     confidence: float | None = Field(description="Of the test that the two differ, 0-1; null: too few to tell.")
-    grade: Literal["green", "yellow", "red", "not measured"]
+    grade: Grade
 
 
 class Move(BaseModel):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import date
-from typing import Literal, get_args
+from typing import get_args
 
 import numpy as np
 import pandas as pd
@@ -15,6 +15,7 @@ from verticals.finance.metrics import jeffreys_interval
 from verticals.finance.portfolio.schemas import Month, Move, PointsBin, Shift, VintageRow
 from verticals.finance.schemas import Decision
 from verticals.finance.validation import drift
+from verticals.finance.validation.rules import light
 
 BIN_POINTS = 10
 DECISIONS: Sequence[Decision] = get_args(Decision)
@@ -56,20 +57,13 @@ def shift(points: NDArray[np.float64], reference: NDArray[np.float64]) -> Shift:
     """The scores against the development sample's, graded as the validation report grades them."""
     found = drift.of_scores(reference, points)
     low, high = found.interval()
-    known = found.freedom > 0
     return Shift(
         psi=found.psi,
         low=low,
         high=high,
-        confidence=found.confidence if known else None,
-        grade=_light(found.confidence) if known else "not measured",
+        confidence=found.confidence if found.freedom else None,
+        grade=light(found.confidence, **drift.LIGHT),
     )
-
-
-def _light(confidence: float) -> Literal["green", "yellow", "red"]:
-    if confidence >= drift.LIGHT["red_from"]:
-        return "red"
-    return "yellow" if confidence >= drift.LIGHT["yellow_from"] else "green"
 
 
 def moves(decided: pd.DataFrame) -> list[Move]:
