@@ -190,6 +190,7 @@ TABLE: Mapping[str, tuple[str, str]] = {
     "model.limits": ("Limits", "局限"),
     "model.scorecard": ("Scorecard", "评分卡"),
     "model.challenger": ("Challenger", "挑战者模型"),
+    "model.moe": ("Mixture of experts", "混合专家"),
     "model.policy": ("Policy", "策略"),
     "model.excluded": ("Attributes that are not scored ({total})", "不参与评分的属性（{total}）"),
     "policy.from": ("In force from", "生效日期"),

@@ -159,9 +159,9 @@ def _reasons(labels: Labels, score: ScoreResponse) -> None:
     values = {one.feature: one.value for one in score.contributions}
     for reason in score.reasons:
         lost = labels("finance.lost", points=f"{reason.points_lost:.0f}")
-        text = labels.get(f"reason.{reason.code}", reason.text)
-        if text != reason.text:
-            text = f"{text}: {value_words(labels, reason.feature, values.get(reason.feature))}"
+        text = reason.text
+        if labels.language != "en" and (told := labels.get(f"reason.{reason.code}", "")):
+            text = f"{told}: {value_words(labels, reason.feature, values.get(reason.feature))}"
         st.markdown(f":gray-badge[{reason.code}] {parts.plain(text)} :gray[{lost}]")
 
 

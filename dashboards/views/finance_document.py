@@ -38,7 +38,7 @@ def document_tab(client: TriviumClient, labels: Labels) -> None:
 def _form(labels: Labels) -> DocumentRequest | None:
     st.caption(labels("document.what"))
     with st.form("document.form", border=False):
-        file = st.file_uploader(labels("document.image"), type=["png", "jpg", "jpeg", "webp", "bmp", "tiff"])
+        file = st.file_uploader(labels("document.image"), type=["png", "jpg", "jpeg", "webp"])
         name = st.text_input(labels("document.name"), key="document.name").strip()
         today = datetime.now(UTC).date()
         born = st.date_input(

@@ -84,7 +84,7 @@ def score(request: s.ScoreRequest) -> s.ScoreResponse:
         contributions=contributions,
         reasons=[
             s.Reason(
-                code=f"T{idx:02d}",
+                code=f"F{idx:02d}",
                 feature=one.feature,
                 text=f"{one.label} is less favourable than average",
                 points_lost=-one.points,

@@ -91,6 +91,14 @@ def test_reasons_are_told_in_the_readers_language() -> None:
     assert told == dict(PROFILE.texts.values())
 
 
+def test_an_english_reader_gets_a_reason_in_the_services_own_words(api: Api) -> None:
+    page = press(press(open_page("finance", api), "Strained"), "Score")
+
+    for reason in fake_finance.score(ScoreRequest.model_validate(VERTICAL.operations[0].examples["strained"])).reasons:
+        assert reason.text in texts(page)
+    assert "Term of the credit is too long" not in texts(page)  # the table's words, which lack the unit
+
+
 def test_another_value_shows_another_score_and_records_nothing(own_api: Api) -> None:
     page = press(press(open_page("finance", own_api), "Strained"), "Score")
     decided = open_page("finance", own_api, tab="decisions").dataframe[0].value["Reference"][0]

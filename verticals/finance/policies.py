@@ -161,7 +161,12 @@ class PolicyBook:
 
         def choose(stack: list[str]) -> str:
             if len(stack) < 2:
-                raise Conflict("no other policy was in force before", field="version", value=stack[-1])
+                raise Conflict(
+                    "no other policy was in force before",
+                    field="version",
+                    value=stack[-1],
+                    remedy="Activate a stored version instead.",
+                )
             return stack[-2]
 
         return self._step(context, "roll back", choose, reason=request.reason)
@@ -271,7 +276,9 @@ def _in_force(db: Session, tenant: str) -> str:
 def _row(db: Session, tenant: str, version: str) -> FinancePolicy:
     row = db.get(FinancePolicy, (tenant, version))
     if row is None:
-        raise NotFound("no such policy", field="version", value=version)
+        raise NotFound(
+            "no such policy", field="version", value=version, remedy="GET /v1/finance/policies lists the versions."
+        )
     return row
 
 
