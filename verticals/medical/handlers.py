@@ -309,6 +309,7 @@ def _report_response(current: Report) -> schemas.ReportResponse:
         signer=current.signer,
         signed_at=current.signed_at,
         addenda=list(current.addenda),
+        evidence=current.evidence,
         content_sha256=current.content_sha256,
         updated_at=current.created_at,
     )

@@ -16,6 +16,7 @@ from typing import Any
 from pydicom.dataset import Dataset
 
 from verticals.contract import Conflict, InvalidInput, Unavailable
+from verticals.medical.evidence import NO_EVIDENCE, EvidenceGraph
 from verticals.medical.schemas import NOTICE, Addendum, FindingsStatus, Quality, ReportState, Sections
 
 BLANK = "[to be completed by the radiologist]"
@@ -68,6 +69,7 @@ class Report:
     signer: str | None = None
     signed_at: datetime | None = None
     addenda: tuple[Addendum, ...] = ()
+    evidence: EvidenceGraph = NO_EVIDENCE  # what the draft was made from
 
     @property
     def blanks(self) -> int:
@@ -90,6 +92,8 @@ class Report:
             "signed_at": self.signed_at and _stamp(self.signed_at),
             "addenda": [[a.author, a.text, _stamp(a.added_at)] for a in self.addenda],
         }
+        if self.evidence.findings:  # reports from before there was evidence keep their hash
+            content["evidence"] = self.evidence.model_dump(mode="json")
         return hashlib.sha256(json.dumps(content, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
 
 
@@ -255,7 +259,7 @@ def altered(report_id: str, version: int) -> Unavailable:
 
 
 def _signed_part(report: Report) -> tuple[Any, ...]:
-    return report.sections, report.signer, report.signed_at, report.findings_status
+    return report.sections, report.signer, report.signed_at, report.findings_status, report.evidence
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from verticals.contract import UploadedFile
+from verticals.medical.evidence import NO_EVIDENCE, EvidenceGraph
 
 NOTICE = "Research software, not a medical device"
 
@@ -234,6 +235,7 @@ class ReportResponse(_Answer):
     signer: str | None = None
     signed_at: datetime | None = None
     addenda: list[Addendum] = []
+    evidence: EvidenceGraph = NO_EVIDENCE  # what the draft was made from
     content_sha256: str
     updated_at: datetime
 

@@ -25,6 +25,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column, sessionmaker
 
 from verticals.contract import Base, Conflict, NotFound, Time, Unavailable
 from verticals.medical import report as reports
+from verticals.medical.evidence import EvidenceGraph
 from verticals.medical.report import Report
 from verticals.medical.schemas import Addendum, FindingsStatus, Sections
 
@@ -83,6 +84,7 @@ class MedicalReportVersion(Base):
     state: Mapped[str] = mapped_column(String(16))
     sections: Mapped[dict[str, str]] = mapped_column(JSON)
     findings_status: Mapped[dict[str, Any]] = mapped_column(JSON)
+    evidence: Mapped[dict[str, Any]] = mapped_column(JSON)
     signer: Mapped[str | None] = mapped_column(_Id)
     signed_at: Mapped[datetime | None] = mapped_column(Time)
     addenda: Mapped[list[dict[str, str]]] = mapped_column(JSON)
@@ -172,6 +174,7 @@ def add_report(session: Session, tenant: str, report: Report) -> None:
             state=report.state,
             sections=report.sections.model_dump(),
             findings_status=report.findings_status.model_dump(),
+            evidence=report.evidence.model_dump(mode="json"),
             signer=report.signer,
             signed_at=report.signed_at,
             addenda=[a.model_dump(mode="json") for a in report.addenda],
@@ -204,6 +207,7 @@ def _from_row(row: MedicalReportVersion) -> Report:
         signer=row.signer,
         signed_at=row.signed_at,
         addenda=tuple(Addendum.model_validate(a) for a in row.addenda),
+        evidence=EvidenceGraph.model_validate(row.evidence),
     )
 
 

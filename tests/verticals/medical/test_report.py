@@ -12,6 +12,7 @@ from pydicom.dataset import Dataset
 
 from verticals.contract import Conflict, InvalidInput, Unavailable
 from verticals.medical import findings, report
+from verticals.medical.evidence import EvidenceGraph, Finding
 from verticals.medical.probes import phantom, radiograph
 from verticals.medical.quality import assess
 from verticals.medical.report import BLANK, Report
@@ -19,6 +20,7 @@ from verticals.medical.schemas import Addendum, Sections
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, 6, tzinfo=UTC)
 GOOD = assess(phantom(0, size=640), "CR")
+EFFUSION = Finding(finding_id="f1", kind="effusion", presence="present", model="m@1")
 STATUS, NOTHING = findings.apply(phantom(0, size=64), "CR", "CHEST")
 
 
@@ -141,6 +143,7 @@ def test_signing_needs_attestation_and_the_version_that_was_read() -> None:
         {"previous_sha256": "0"},
         {"addenda": (Addendum(author="A", text="x", added_at=NOW),)},
         {"findings_status": STATUS.model_copy(update={"model": "m"})},
+        {"evidence": EvidenceGraph(findings=(EFFUSION,))},
     ],
 )
 def test_the_hash_covers_every_field(changes: dict[str, object]) -> None:

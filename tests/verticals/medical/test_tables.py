@@ -28,6 +28,8 @@ MUTATIONS: list[dict[str, Any]] = [
     {"addenda": [{"text": 1}]},
     {"findings_status": {"status": "applied", "reason": "x", "model": "m"}},
     {"findings_status": {}},
+    {"evidence": {}},
+    {"evidence": {"findings": [{"finding_id": "f1", "kind": "effusion", "presence": "present", "model": "m@1"}]}},
     {"content_sha256": "0" * 64},
     {"previous_sha256": "0" * 64},
     {"study_id": "st_other"},

@@ -1,0 +1,85 @@
+"""What can be found, and where: each kind and site with its words in English and Chinese and its code. Nothing else.
+
+Codes are SNOMED CT where DICOM's own code dictionary (PS3.16, as pydicom carries it) has the concept; the rest are in
+our private scheme 99TRIVIUM (PS3.16 8.2: a scheme of one's own begins with 99), so that no code is made up.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+PRIVATE_SCHEME = "99TRIVIUM"
+
+
+@dataclass(frozen=True)
+class Code:
+    """A coded concept (PS3.3 8.8)."""
+
+    scheme: str
+    value: str
+    meaning: str
+
+
+@dataclass(frozen=True)
+class Site:
+    """A place in the body; `is_paired`: it has a left and a right."""
+
+    english: str
+    chinese: str
+    code: Code
+    is_paired: bool = False
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of finding: its words, code, and the sites where it can be, the usual one first."""
+
+    english: str
+    chinese: str
+    code: Code
+    sites: tuple[str, ...]
+    modalities: tuple[str, ...]
+
+
+def _sct(value: str, meaning: str) -> Code:
+    return Code("SCT", value, meaning)
+
+
+def _own(value: str, meaning: str) -> Code:
+    return Code(PRIVATE_SCHEME, value, meaning)
+
+
+SITES: dict[str, Site] = {
+    "lung": Site("lung", "肺", _sct("39607008", "Lung"), is_paired=True),
+    "upper_lung_zone": Site("upper lung zone", "上肺野", _own("upper-lung-zone", "Upper lung zone"), is_paired=True),
+    "middle_lung_zone": Site(
+        "middle lung zone", "中肺野", _own("middle-lung-zone", "Middle lung zone"), is_paired=True
+    ),
+    "lower_lung_zone": Site("lower lung zone", "下肺野", _own("lower-lung-zone", "Lower lung zone"), is_paired=True),
+    "pleura": Site("pleura", "胸膜", _sct("3120008", "Pleura"), is_paired=True),
+    "heart": Site("heart", "心脏", _sct("80891009", "Heart")),
+    "mediastinum": Site("mediastinum", "纵隔", _sct("72410000", "Mediastinum")),
+    "thorax": Site("chest", "胸部", _sct("51185008", "Chest")),
+    "retina": Site("retina", "视网膜", _sct("5665001", "Retina"), is_paired=True),
+}
+
+_LUNG = ("lung", "upper_lung_zone", "middle_lung_zone", "lower_lung_zone")
+_FILM, _CT, _FUNDUS = ("CR", "DX"), ("CT",), ("OP", "XC")
+
+KINDS: dict[str, Kind] = {
+    "opacity": Kind("opacity", "阴影", _own("opacity", "Opacity"), _LUNG, _FILM),
+    "consolidation": Kind("consolidation", "实变", _own("consolidation", "Consolidation"), _LUNG, _FILM),
+    "atelectasis": Kind("atelectasis", "肺不张", _own("atelectasis", "Atelectasis"), _LUNG, _FILM),
+    "edema": Kind("pulmonary edema", "肺水肿", _sct("19242006", "Pulmonary edema"), ("lung",), _FILM),
+    "nodule": Kind("nodule", "结节", _sct("27925004", "Nodule"), _LUNG, (*_FILM, *_CT)),
+    "effusion": Kind("pleural effusion", "胸腔积液", _sct("60046008", "Pleural effusion"), ("pleura",), _FILM),
+    "pneumothorax": Kind("pneumothorax", "气胸", _sct("36118008", "Pneumothorax"), ("pleura",), _FILM),
+    "cardiomegaly": Kind("cardiomegaly", "心影增大", _sct("287272002", "Cardiomegaly"), ("heart",), _FILM),
+    "abnormality": Kind("abnormality", "异常", _own("abnormality", "Abnormality"), ("thorax",), _FILM),
+    "microaneurysm": Kind("microaneurysm", "微动脉瘤", _own("microaneurysm", "Microaneurysm"), ("retina",), _FUNDUS),
+    "haemorrhage": Kind("retinal haemorrhage", "视网膜出血", _sct("50960005", "Hemorrhage"), ("retina",), _FUNDUS),
+    "hard_exudate": Kind("hard exudate", "硬性渗出", _own("hard-exudate", "Hard exudate"), ("retina",), _FUNDUS),
+    "cotton_wool_spot": Kind(
+        "cotton-wool spot", "棉絮斑", _own("cotton-wool-spot", "Cotton-wool spot"), ("retina",), _FUNDUS
+    ),
+}
