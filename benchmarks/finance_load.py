@@ -20,7 +20,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import gc
 import multiprocessing
 import os
 import statistics
@@ -128,14 +127,14 @@ def _constant(home: Path) -> bytes:
 
 
 def _serve(name: str, home: Path, port: int, told: Connection) -> None:
+    from service.memory import settle
     from service.monitoring import configure_logging
 
     with (home / f"{name}.log").open("w") as log:
         os.dup2(log.fileno(), sys.stderr.fileno())
         configure_logging("info", json=True)
         app, key = SERVERS[name](home)
-        gc.collect()
-        gc.freeze()  # as `trivium up` does
+        settle()  # as `trivium up` does
         server = uvicorn.Server(
             uvicorn.Config(app, host="127.0.0.1", port=port, log_config=None, access_log=False, loop="uvloop")
         )

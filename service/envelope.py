@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import random
 import time
-import uuid
 
 import structlog
 from starlette.exceptions import HTTPException
@@ -15,7 +15,6 @@ from service.settings import Settings
 KIB = 1024
 CHAT_ROUTES = ("/v1/chat/", "/v1/responses", "/webhooks/", "/mcp")  # words, no files: their bodies are small
 BATCH_ROUTES = ("/v1/finance/score/batch",)  # files that stream: none is held in memory
-_log = structlog.get_logger()
 
 
 class RequestEnvelope:
@@ -23,12 +22,13 @@ class RequestEnvelope:
 
     def __init__(self, app: ASGIApp, *, metrics: Metrics, settings: Settings) -> None:
         self._app, self._metrics, self._settings = app, metrics, settings
+        self._log = structlog.get_logger().bind()  # bound once, not at each line
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        request_id = uuid.uuid4().hex
+        request_id = f"{random.getrandbits(128):032x}"  # unique, no secret
         state = scope.setdefault("state", {})
         state["request_id"] = request_id
         started, status = time.perf_counter(), 500
@@ -50,7 +50,7 @@ class RequestEnvelope:
                 route = getattr(scope.get("route"), "path", "unmatched")
                 self._metrics.observe_request(route=route, method=scope["method"], status=status, duration_s=duration_s)
                 if route not in ("/healthz", "/metrics"):
-                    _log.info(
+                    self._log.info(
                         "request",
                         method=scope["method"],
                         route=route,

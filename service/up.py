@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import importlib.util
 import signal
 import socket
@@ -21,6 +20,7 @@ import uvicorn
 
 from service.api import create_app
 from service.kit import Kit
+from service.memory import settle
 from service.settings import Settings
 from service.wiring import DEMO_TENANT
 from verticals.contract import Conflict
@@ -57,8 +57,7 @@ def serve(kit: Kit, *, dashboards: bool, on_ready: Callable[[str, str | None, st
     key = None
     if settings.demo:
         key = kit.keys.issue(tenant=DEMO_TENANT, label="demo", lifetime=DEMO_KEY_LIFETIME)
-    gc.collect()
-    gc.freeze()  # what was built stays: a collection in mid-answer would walk half a million objects for nothing
+    settle()
     config = uvicorn.Config(
         create_app(kit),
         host=settings.host,

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from verticals.finance.data import FEATURES
+from verticals.finance.data import FEATURES, FeatureSpec
 from verticals.finance.scorecard import Columns
 
 PARAMS: Mapping[str, Any] = {
@@ -38,10 +38,19 @@ def encode(columns: Columns) -> NDArray[np.float64]:
     """Rows as numbers, (n, fields): categories by their place in `FEATURES`, a missing or unseen value as NaN."""
     encoded = []
     for f in FEATURES:
-        rank = {c: float(i) for i, c in enumerate(f.categories)}
-        values = columns[f.name]
-        encoded.append([rank.get(v, np.nan) if rank else np.nan if v is None else float(v) for v in values])
+        ranks = _ranks(f)
+        encoded.append([ranks.get(v, np.nan) if ranks else np.nan if v is None else float(v) for v in columns[f.name]])
     return np.array(encoded, dtype=np.float64).T
+
+
+def rank_of(spec: FeatureSpec, value: str | int | None) -> float:
+    """One value as `encode` gives it."""
+    ranks = _ranks(spec)
+    return ranks.get(value, np.nan) if ranks else np.nan if value is None else float(value)
+
+
+def _ranks(spec: FeatureSpec) -> dict[Any, float]:
+    return {category: float(place) for place, category in enumerate(spec.categories)}
 
 
 def fit_challenger(columns: Columns, default: NDArray[np.int_]) -> bytes:
@@ -71,5 +80,9 @@ class Challenger:
 
     def predict(self, columns: Columns) -> NDArray[np.float64]:
         """Probability of default of each row, (n,)."""
+        return self.predict_ranks(encode(columns))
+
+    def predict_ranks(self, ranks: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The same of rows that are encoded, (n, fields)."""
         # One thread: a row takes 26 us so, and 8 ms when threads are woken for it.
-        return np.asarray(self._booster.predict(encode(columns), num_threads=1), dtype=np.float64)
+        return np.asarray(self._booster.predict(ranks, num_threads=1), dtype=np.float64)

@@ -12,7 +12,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from verticals.finance import policy, schemas
+from verticals.finance.challenger import rank_of
+from verticals.finance.data import FEATURES
 from verticals.finance.fields import CATEGORIES, LIMITS
 from verticals.finance.reasons import PROFILE, bin_text, reason_text
 from verticals.finance.scaling import prob_default
@@ -46,9 +50,10 @@ class Cell:
     contribution: str  # JSON
     reason: str  # JSON, if it is among the principal ones
     code: str
-    doubts: tuple[str, ...]
+    doubts: tuple[str, ...]  # JSON
     overrides: tuple[int, ...]  # places in the policy's list
     canonical: str  # its part of the application's canonical JSON
+    rank: float  # as the challenger reads it
 
 
 @dataclass(frozen=True)
@@ -75,42 +80,58 @@ class CompiledModels:
         self._fields = [(f.name, _Cells(models, f).get) for f in models.scorecard.features]
         place = {name: i for i, (name, _) in enumerate(self._fields)}
         self._fingerprinted = [(name, place.get(name)) for name in FINGERPRINTED]
+        self._challenger_order = [place[f.name] for f in FEATURES]
         self._offset, self._factor = models.scorecard.scaling.offset, models.scorecard.scaling.factor
         self._constants = _constants(models)
-        self._shadow = shadow_score("LightGBM", models.challenger_version or "", 0.5).model_dump_json()
-        self._moe_shadow = shadow_score("Mixture of experts", models.moe_version or "", 0.5).model_dump_json()
+        self._overrides = [(o.decision == "refer", _text(o.reason)) for o in models.policy.overrides]
+        self._shadow = _shadow("LightGBM", models.challenger_version) if models.challenger else None
+        self._moe_shadow = _shadow("Mixture of experts", models.moe_version) if models.moe else None
 
     def answer(self, asked: Sequence[tuple[str, schemas.Application]]) -> list[Answer]:
         """Answers to (application id, application) pairs."""
-        columns = {name: [plain(getattr(a, name)) for _, a in asked] for name, _ in self._fields}
-        cells_F = [[get(value) for value in columns[name]] for name, get in self._fields]
+        # A member of an enumeration is its text, also as a key; so none is made plain before it is looked up.
+        cells_F = [[get(getattr(application, name)) for _, application in asked] for name, get in self._fields]
         rows = list(zip(*cells_F, strict=True))
         logits = [self._logit(row) for row in rows]
-        probs = prob_default(logits).tolist()
-        challenger = self.models.challenger
-        shadows = challenger.predict(columns).tolist() if challenger else [None] * len(asked)
-        moe_probs = (
-            prob_default([self._moe_logit(row) for row in rows]).tolist() if self.models.moe else [None] * len(asked)
-        )
         return [
-            self._one(application_id, self._fingerprint(application, row), row, logit, prob, shadow, moe)
-            for (application_id, application), row, logit, prob, shadow, moe in zip(
-                asked, rows, logits, probs, shadows, moe_probs, strict=True
+            self._one(application_id, self._fingerprint(application, row), row, *found)
+            for (application_id, application), row, *found in zip(
+                asked,
+                rows,
+                logits,
+                prob_default(logits).tolist(),
+                self._challenger_probs(rows),
+                self._moe_probs(rows),
+                strict=True,
             )
         ]
+
+    def _challenger_probs(self, rows: Sequence[tuple[Cell, ...]]) -> list[float] | list[None]:
+        challenger = self.models.challenger
+        if challenger is None:
+            return [None] * len(rows)
+        probs: list[float] = challenger.predict_ranks(
+            np.array([[row[place].rank for place in self._challenger_order] for row in rows])
+        ).tolist()
+        return probs
+
+    def _moe_probs(self, rows: Sequence[tuple[Cell, ...]]) -> list[float] | list[None]:
+        """The mixture of experts is a table of the same fields in the same order."""
+        if self.models.moe is None:
+            return [None] * len(rows)
+        logits = []
+        for row in rows:
+            logit = self.models.moe.base_logit
+            for cell in row:
+                logit += cell.moe_effect
+            logits.append(logit)
+        probs: list[float] = prob_default(logits).tolist()
+        return probs
 
     def _logit(self, row: tuple[Cell, ...]) -> float:
         logit = self._base_logit
         for cell in row:  # one field after the other, as `Scorecard.score_bins` adds
             logit += cell.effect
-        return logit
-
-    def _moe_logit(self, row: tuple[Cell, ...]) -> float:
-        """The mixture of experts is a table of the same fields in the same order."""
-        assert self.models.moe is not None
-        logit = self.models.moe.base_logit
-        for cell in row:
-            logit += cell.moe_effect
         return logit
 
     def _fingerprint(self, application: schemas.Application, row: tuple[Cell, ...]) -> str:
@@ -134,24 +155,23 @@ class CompiledModels:
         points_exact = self._offset - self._factor * logit
         points = round(points_exact)
         gains = [cell.points for cell in row]
-        order = sorted(range(len(row)), key=gains.__getitem__)[: PROFILE.max_reasons]
-        chosen = [i for i in order if gains[i] <= -PROFILE.min_points]
+        losses = [i for i, gain in enumerate(gains) if gain <= -PROFILE.min_points]
+        chosen = sorted(losses, key=gains.__getitem__)[: PROFILE.max_reasons]
         refer = [doubt for cell in row for doubt in cell.doubts]
         declined: list[str] = []
         for place in sorted([i for cell in row for i in cell.overrides]):
-            override = self.models.policy.overrides[place]
-            (refer if override.decision == "refer" else declined).append(override.reason)
+            refers, reason = self._overrides[place]
+            (refer if refers else declined).append(reason)
         decision = policy.decide(points, self.models.policy, refer, declined)
         other = sum([gain for i, gain in enumerate(gains) if i not in chosen])
-        shadow_json = "null" if shadow is None else self._shadow.replace("0.5", repr(shadow), 1)
-        moe_json = "null" if moe is None else self._moe_shadow.replace("0.5", repr(moe), 1)
-        shadows = ",".join([told for told in (shadow_json, moe_json) if told != "null"])
+        shadow_json = f"{self._shadow}{shadow!r}}}" if self._shadow else "null"
+        shadows = [f"{head}{prob!r}}}" for head, prob in ((self._shadow, shadow), (self._moe_shadow, moe)) if head]
         told = (
             f'{{"application_id":"{application_id}","points":{points},"points_exact":{points_exact!r},'
             f'"prob_default":{prob!r},"logit":{logit!r},"contributions":[{",".join([c.contribution for c in row])}],'
             f'"reasons":[{",".join([row[i].reason for i in chosen])}],"other_points":{other!r},'
-            f'"decision":"{decision}","refer_because":{_texts(refer)},"declined_because":{_texts(declined)},'
-            f'"challenger":{shadow_json},"challengers":[{shadows}],{self._constants}'
+            f'"decision":"{decision}","refer_because":[{",".join(refer)}],"declined_because":[{",".join(declined)}],'
+            f'"challenger":{shadow_json},"challengers":[{",".join(shadows)}],{self._constants}'
         )
         codes = tuple(row[i].code for i in chosen)
         return Answer(application_id, input_sha256, points, prob, decision, codes, shadow, moe, told.encode())
@@ -163,6 +183,7 @@ class _Cells:
     def __init__(self, models: Models, feature: ScoredFeature) -> None:
         self._models, self._feature = models, feature
         self._moe = next((f for f in models.moe.features if f.name == feature.name), None) if models.moe else None
+        self._spec = next(known for known in FEATURES if known.name == feature.name)
         self._ready: dict[Any, Cell] = {}
 
     def get(self, value: str | int | None) -> Cell:
@@ -175,7 +196,7 @@ class _Cells:
         if found is None:
             if len(self._ready) >= MAX_CELLS:
                 self._ready = {}
-            found = self._ready[value] = self._work_out(value)
+            found = self._ready[value] = self._work_out(plain(value))
         return found
 
     def _work_out(self, value: str | int | None) -> Cell:
@@ -195,7 +216,7 @@ class _Cells:
         reason = schemas.Reason(
             code=code, feature=f.name, text=reason_text(f.name, value), points_lost=max(-points, 0.0)
         )
-        doubts = tuple(refer_because([f], {f.name: value}))
+        doubts = tuple(_text(doubt) for doubt in refer_because([f], {f.name: value}))
         overrides = self._models.policy.overrides
         return Cell(
             effect=effect,
@@ -207,6 +228,7 @@ class _Cells:
             doubts=doubts,
             overrides=tuple(i for i, o in enumerate(overrides) if o.field == f.name and o.matches(value)),
             canonical=canonical(f.name, value),
+            rank=rank_of(self._spec, value),
         )
 
 
@@ -217,8 +239,14 @@ def _effect(f: ScoredFeature, value: str | int | None) -> tuple[int, float, floa
     return place, woe, f.coefficient * (woe - f.mean_woe)
 
 
-def _texts(texts: list[str]) -> str:
-    return json.dumps(texts, ensure_ascii=False) if texts else "[]"
+def _text(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)
+
+
+def _shadow(name: str, version: str | None) -> str:
+    """What is said of a model in shadow, up to its probability."""
+    head, _, _ = shadow_score(name, version or "", 0.5).model_dump_json().rpartition("0.5")
+    return head
 
 
 def _constants(models: Models) -> str:
