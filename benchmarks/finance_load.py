@@ -1,6 +1,7 @@
 """Full decisions a second over HTTP, beside a reply that is a constant, and beside FastAPI with LightGBM the usual way.
 
     python -m benchmarks.finance_load [--seconds 8] [--rounds 3] [--connections 32]
+    python -m benchmarks.finance_load --rates 250 500 1000 [--seconds 8]
 
 Servers, each a process of its own under uvicorn (uvloop, httptools, one worker), asked in turn by the same client:
 
@@ -12,36 +13,33 @@ bare stub   no framework at all: an ASGI function that reads the body and gives 
 usual way   FastAPI with a pydantic model, a one-row DataFrame, LightGBM's predict_proba; no key, no reasons, no audit.
 
 The client shares the cores with the server: one asyncio process (uvloop), connections that are kept open and each ask
-again as soon as they are answered. The log goes to a file. Ratios are of the medians over rounds, each with its range.
+again as soon as they are answered; with --rates they ask at given times, `decision` alone. The log goes to a file.
+Ratios are of the medians over rounds, each with its range.
 Applications are random over all that the schema accepts (benchmarks/finance_setting.py).
 """
 
 from __future__ import annotations
 
 import argparse
-import asyncio
 import multiprocessing
 import os
 import statistics
 import sys
 import tempfile
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import uvicorn
 import uvloop
 
 from benchmarks.finance_setting import TENANT, open_finance, open_kit, random_applications
+from benchmarks.http_load import Load, Target, as_fast_as_answered, at_rate
 from verticals.finance import schemas
 
 PATH = "/v1/finance/score"
-WARM_UP_S = 1.0
 
 
 # --- servers --------------------------------------------------------------------------------------------------------
@@ -155,12 +153,6 @@ def running(name: str, home: Path) -> Any:
     process.join()
 
 
-def _processor_s(pid: int) -> float:
-    """Processor time of a process so far: it means something on a busy machine too. Linux."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
 def _free_port() -> int:
     import socket
 
@@ -169,122 +161,19 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-# --- client ---------------------------------------------------------------------------------------------------------
+# --- measuring ------------------------------------------------------------------------------------------------------
 
 
-@dataclass
-class Tally:
-    """What the connections saw."""
-
-    bodies: list[bytes]
-    head: bytes
-    latencies_s: list[float]
-    failures: int = 0
-    asked: int = 0
-    counting: bool = False
-    going_on: bool = True
-
-    def next_request(self) -> bytes:
-        """The next application with its head."""
-        body = self.bodies[self.asked % len(self.bodies)]
-        self.asked += 1
-        return self.head + b"content-length: %d\r\n\r\n" % len(body) + body
+@contextmanager
+def target_of(name: str, home: Path, bodies: list[bytes]) -> Iterator[Target]:
+    """A running server with the head of its requests."""
+    with running(name, home) as (port, key, pid):
+        head = f"POST {PATH} HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\n"
+        yield Target(port, pid, f"{head}authorization: Bearer {key}\r\n".encode(), bodies)
 
 
-class Asker(asyncio.Protocol):
-    """A connection that asks again when it is answered."""
-
-    def __init__(self, tally: Tally) -> None:
-        self._tally, self._received, self._wanted = tally, b"", 0
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Ask for the first time."""
-        self._transport: Any = transport
-        self._ask()
-
-    def _ask(self) -> None:
-        self._received, self._wanted = b"", 0
-        self._sent_s = time.perf_counter()
-        self._transport.write(self._tally.next_request())
-
-    def data_received(self, data: bytes) -> None:
-        """Wait for the whole answer."""
-        self._received += data
-        if not self._wanted:
-            at = self._received.find(b"\r\n\r\n")
-            if at < 0:
-                return
-            head = self._received[:at].lower()
-            length = head[head.index(b"content-length: ") + 16 :].split(b"\r\n", 1)[0]
-            self._wanted = at + 4 + int(length)
-        if len(self._received) < self._wanted:
-            return
-        if self._tally.counting:
-            self._tally.latencies_s.append(time.perf_counter() - self._sent_s)
-            self._tally.failures += not self._received.startswith(b"HTTP/1.1 200")
-        if self._tally.going_on:
-            self._ask()
-        else:
-            self._transport.close()
-
-
-@dataclass(frozen=True)
-class Load:
-    """One server, asked for a while."""
-
-    per_s: float
-    p50_ms: float
-    p99_ms: float
-    server_us: float  # processor time an answer
-    failures: int
-
-
-async def _load(port: int, key: str, pid: int, bodies: list[bytes], connections: int, seconds: float) -> Load:
-    head = (
-        f"POST {PATH} HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\nauthorization: Bearer {key}\r\n"
-    )
-    tally = Tally(bodies, head.encode(), [])
-    loop = asyncio.get_running_loop()
-    for _ in range(100):
-        try:
-            await loop.create_connection(lambda: Asker(tally), "127.0.0.1", port)
-            break
-        except ConnectionRefusedError:
-            await asyncio.sleep(0.1)
-    for _ in range(connections - 1):
-        await loop.create_connection(lambda: Asker(tally), "127.0.0.1", port)
-    await asyncio.sleep(WARM_UP_S)
-    tally.counting, started, cpu_s = True, time.perf_counter(), _processor_s(pid)
-    await asyncio.sleep(seconds)
-    tally.counting, took_s, cpu_s = False, time.perf_counter() - started, _processor_s(pid) - cpu_s
-    tally.going_on = False
-    await asyncio.sleep(0.2)
-    p50, p99 = np.percentile(np.array(tally.latencies_s) * 1e3, [50, 99])
-    count = len(tally.latencies_s)
-    return Load(count / took_s, float(p50), float(p99), cpu_s / count * 1e6, tally.failures)
-
-
-def main() -> None:
-    """Print a table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seconds", type=float, default=8.0)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--connections", type=int, default=32)
-    parser.add_argument("--only", nargs="+", choices=list(SERVERS), default=list(SERVERS))
-    asked = parser.parse_args()
-    bodies = [r.model_dump_json(exclude={"application_id"}).encode() for r in random_applications(2000, seed=7)]
-    found: dict[str, list[Load]] = {name: [] for name in asked.only}
-    with tempfile.TemporaryDirectory() as folder:
-        home = Path(folder)
-        with open_finance(home):
-            pass  # trains
-        for _ in range(asked.rounds):
-            for name, loads in found.items():
-                with running(name, home) as (port, key, pid):
-                    loads.append(uvloop.run(_load(port, key, pid, bodies, asked.connections, asked.seconds)))
-        with open_finance(home) as finance:
-            check = finance.audit.verify(TENANT)
-    print(f"{asked.connections} connections, {asked.seconds:g} s, {asked.rounds} rounds; audit chain: {check}")
+def print_table(found: dict[str, list[Load]]) -> None:
+    """Medians over rounds, the rate with its range."""
     per_s = {name: statistics.median(load.per_s for load in loads) for name, loads in found.items()}
     for name, loads in found.items():
         all_per_s = [load.per_s for load in loads]
@@ -293,9 +182,42 @@ def main() -> None:
             f"{name:10} {per_s[name]:7,.0f}/s ({min(all_per_s):,.0f} to {max(all_per_s):,.0f})  "
             f"p50 {statistics.median(load.p50_ms for load in loads):.1f} ms  "
             f"p99 {statistics.median(load.p99_ms for load in loads):.1f} ms  "
-            f"server {statistics.median(load.server_us for load in loads):.0f} us an answer  "
+            f"server {statistics.median(load.server_us for load in loads):.0f} us, "
+            f"client {statistics.median(load.client_us for load in loads):.0f} us an answer  "
             f"{sum(load.failures for load in loads)} failures{ratio}"
         )
+
+
+def main() -> None:
+    """Print a table, or with --rates a line a rate."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seconds", type=float, default=8.0)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--connections", type=int, default=32)
+    parser.add_argument("--only", nargs="+", choices=list(SERVERS), default=list(SERVERS))
+    parser.add_argument("--rates", nargs="+", type=float, help="open loop: decisions a second that are asked for")
+    asked = parser.parse_args()
+    bodies = [r.model_dump_json(exclude={"application_id"}).encode() for r in random_applications(2000, seed=7)]
+    options = {"connections": asked.connections, "seconds": asked.seconds}
+    found: dict[str, list[Load]] = {name: [] for name in asked.only}
+    with tempfile.TemporaryDirectory() as folder:
+        home = Path(folder)
+        with open_finance(home):
+            pass  # trains
+        if asked.rates:
+            with target_of("decision", home, bodies) as target:
+                for rate in asked.rates:
+                    load = uvloop.run(at_rate(target, rate, **options))
+                    print(f"{rate:,.0f}/s: {load.per_s:,.0f}/s  p50 {load.p50_ms:.1f} ms  p99 {load.p99_ms:.1f} ms")
+            return
+        for _ in range(asked.rounds):
+            for name, loads in found.items():
+                with target_of(name, home, bodies) as target:
+                    loads.append(uvloop.run(as_fast_as_answered(target, **options)))
+        with open_finance(home) as finance:
+            check = finance.audit.verify(TENANT)
+    print(f"{asked.connections} connections, {asked.seconds:g} s, {asked.rounds} rounds; audit chain: {check}")
+    print_table(found)
 
 
 if __name__ == "__main__":

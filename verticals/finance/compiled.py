@@ -84,8 +84,8 @@ class CompiledModels:
         self._offset, self._factor = models.scorecard.scaling.offset, models.scorecard.scaling.factor
         self._constants = _constants(models)
         self._overrides = [(o.decision == "refer", _text(o.reason)) for o in models.policy.overrides]
-        self._shadow = _shadow("LightGBM", models.challenger_version) if models.challenger else None
-        self._moe_shadow = _shadow("Mixture of experts", models.moe_version) if models.moe else None
+        self._shadow = _shadow("LightGBM", models.challenger_version)
+        self._moe_shadow = _shadow("Mixture of experts", models.moe_version)
 
     def answer(self, asked: Sequence[tuple[str, schemas.Application]]) -> list[Answer]:
         """Answers to (application id, application) pairs."""
@@ -164,8 +164,12 @@ class CompiledModels:
             (refer if refers else declined).append(reason)
         decision = policy.decide(points, self.models.policy, refer, declined)
         other = sum([gain for i, gain in enumerate(gains) if i not in chosen])
-        shadow_json = f"{self._shadow}{shadow!r}}}" if self._shadow else "null"
-        shadows = [f"{head}{prob!r}}}" for head, prob in ((self._shadow, shadow), (self._moe_shadow, moe)) if head]
+        shadow_json = "null" if shadow is None else repr(shadow).join(self._shadow)
+        shadows = [
+            repr(said).join(around)
+            for around, said in ((self._shadow, shadow), (self._moe_shadow, moe))
+            if said is not None
+        ]
         told = (
             f'{{"application_id":"{application_id}","points":{points},"points_exact":{points_exact!r},'
             f'"prob_default":{prob!r},"logit":{logit!r},"contributions":[{",".join([c.contribution for c in row])}],'
@@ -243,10 +247,10 @@ def _text(text: str) -> str:
     return json.dumps(text, ensure_ascii=False)
 
 
-def _shadow(name: str, version: str | None) -> str:
-    """What is said of a model in shadow, up to its probability."""
-    head, _, _ = shadow_score(name, version or "", 0.5).model_dump_json().rpartition("0.5")
-    return head
+def _shadow(name: str, version: str | None) -> tuple[str, str]:
+    """What is said of a model in shadow, before and after its probability."""
+    before, _, after = shadow_score(name, version or "", 0.5).model_dump_json().rpartition("0.5")
+    return before, after
 
 
 def _constants(models: Models) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import random
+import secrets
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -123,7 +123,7 @@ def new_id() -> str:
 
     Indexes grow at their end then; random ids would touch a page each, and a commit writes every page it touched.
     """
-    stamp, tail = time.time_ns() // 1_000_000, random.getrandbits(74)
+    stamp, tail = time.time_ns() // 1_000_000, secrets.randbits(74)
     return f"app-{stamp << 80 | 0x7 << 76 | (tail >> 62) << 64 | 0b10 << 62 | tail & (1 << 62) - 1:032x}"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
+import json
 import random
 from dataclasses import replace
 from functools import partial
@@ -216,7 +217,7 @@ def test_compiled_answers_are_those_of_the_readable_way(models: Models) -> None:
     found = assess(models, pairs)
 
     for (_, row), quick, slow in zip(pairs, compiled, found, strict=True):
-        assert schemas.ScoreResponse.model_validate_json(quick.content) == respond(models, slow)
+        assert json.loads(quick.content) == respond(models, slow).model_dump(mode="json")
         assert quick.input_sha256 == input_sha256(row)
         assert quick.reason_codes == slow.reason_codes
 

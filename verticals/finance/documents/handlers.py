@@ -8,12 +8,12 @@ import uuid
 from collections.abc import Callable
 from dataclasses import asdict
 from datetime import UTC, date, datetime
-from threading import Lock
 
 from verticals.contract import Context, Decision, InvalidInput
 from verticals.finance.documents import schemas
 from verticals.finance.documents.mismatch import FEATURES, Examination, Stated, examine
 from verticals.finance.documents.ocr import Ocr, open_ocr
+from verticals.finance.documents.readers import Readers
 from verticals.finance.documents.reading import Reading, read_document
 
 RULES = "documents@1"  # of the fields, features and findings; counted up with each change of their meaning
@@ -25,18 +25,16 @@ def today_utc() -> date:
 
 
 class DocumentDesk:
-    """Reads documents, one at a time. The reader is opened at the first use and then kept.
+    """Reads documents, as many together as there are cores; few more may wait.
 
     Args:
-        open_reader: Opens the reader; raises `Unavailable` when its packages are missing.
+        open_reader: Opens a reader; raises `Unavailable` when its packages are missing.
         today: The day to judge by.
     """
 
     def __init__(self, open_reader: Callable[[], Ocr] = open_ocr, today: Callable[[], date] = today_utc) -> None:
-        self._open_reader = open_reader
+        self._readers = Readers(open_reader)
         self._today = today
-        self._lock = Lock()
-        self._reader: Ocr | None = None
 
     def read(self, request: schemas.DocumentRequest, context: Context) -> schemas.DocumentResponse:
         """Read one image, compare it with what was stated, and record that it was done."""
@@ -44,8 +42,8 @@ class DocumentDesk:
         if request.birth_date and request.birth_date > today:
             rule = "must not lie in the future"
             raise InvalidInput(rule, field="birth_date", value="a date after today", remedy="Correct the birth date.")
-        reader = self._ready()
-        reading = read_document(request.file.content, reader, today=today)
+        with self._readers.lend() as reader:
+            reading = read_document(request.file.content, reader, today=today)
         stated = Stated(request.name, request.birth_date, request.document_number)
         found = examine(reading, stated, today=today)
         subject = request.application_id or f"doc-{uuid.uuid4().hex}"
@@ -60,12 +58,6 @@ class DocumentDesk:
             )
         )
         return _respond(subject, reading, found, sha256=sha256, version=version)
-
-    def _ready(self) -> Ocr:
-        with self._lock:
-            if self._reader is None:
-                self._reader = self._open_reader()
-            return self._reader
 
 
 def input_sha256(request: schemas.DocumentRequest) -> str:
