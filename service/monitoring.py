@@ -87,11 +87,16 @@ class Metrics:
             buckets=REQUEST_BUCKETS_S,
             registry=registry,
         )
+        self._series = lru_cache(maxsize=1024)(self._series_of)  # labels are looked up under a lock
 
     def observe_request(self, *, route: str, method: str, status: int, duration_s: float) -> None:
         """Count one answered HTTP request."""
-        self._requests.labels(route, method, str(status)).inc()
-        self._request_seconds.labels(route, method).observe(duration_s)
+        count, seconds = self._series(route, method, status)
+        count.inc()
+        seconds.observe(duration_s)
+
+    def _series_of(self, route: str, method: str, status: int) -> tuple[Counter, Histogram]:
+        return self._requests.labels(route, method, str(status)), self._request_seconds.labels(route, method)
 
     def watch_engine(self, stats: Callable[[], EngineStats]) -> None:
         """Export the engine's queue and token counts; `stats` is called at every scrape, so it must be quick."""
