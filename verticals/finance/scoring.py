@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import secrets
+import random
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -23,6 +23,7 @@ from verticals.finance.reasons import PROFILE, bin_text, principal_reasons
 from verticals.finance.scorecard import Scorecard, ScoredFeature
 
 FINGERPRINTED = sorted(schemas.Application.model_fields)
+_random = random.Random()  # noqa: S311  (ids are unique, no secrets; seeded by the system, and by nobody else)
 SCORECARD, CHALLENGER, MOE = "finance.scorecard", "finance.challenger", "finance.moe"  # names in the registry
 
 
@@ -123,7 +124,7 @@ def new_id() -> str:
 
     Indexes grow at their end then; random ids would touch a page each, and a commit writes every page it touched.
     """
-    stamp, tail = time.time_ns() // 1_000_000, secrets.randbits(74)
+    stamp, tail = time.time_ns() // 1_000_000, _random.getrandbits(74)
     return f"app-{stamp << 80 | 0x7 << 76 | (tail >> 62) << 64 | 0b10 << 62 | tail & (1 << 62) - 1:032x}"
 
 
