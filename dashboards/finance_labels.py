@@ -26,7 +26,7 @@ TABLE: Mapping[str, tuple[str, str]] = {
     "whatif.reaches": ("reaches {points} points", "达到 {points} 分"),
     "whatif.score": ("Score then", "届时分数"),
     "whatif.prob": ("Probability then", "届时违约概率"),
-    "whatif.band": ("By points alone", "仅按分数"),
+    "whatif.decision": ("Decision then", "届时决定"),
     # --- portfolio
     "finance.portfolio": ("Portfolio", "组合"),
     "portfolio.window": ("Time", "时间范围"),

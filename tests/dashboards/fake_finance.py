@@ -105,7 +105,7 @@ def score(request: s.ScoreRequest) -> s.ScoreResponse:
 def _explain(request: s.Application) -> serving.ExplainResponse:
     found = score(s.ScoreRequest(**request.model_dump(mode="json")))
     same = found.model_dump(include=set(serving.ExplainResponse.model_fields) & set(s.ScoreResponse.model_fields))
-    return serving.ExplainResponse(reason_source="made up", **same)
+    return serving.ExplainResponse(reason_source="made up", policy_version=POLICY.version, **same)
 
 
 def _counterfactual(request: serving.CounterfactualRequest) -> serving.CounterfactualResponse:

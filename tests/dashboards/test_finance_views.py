@@ -109,6 +109,7 @@ def test_another_value_shows_another_score_and_records_nothing(own_api: Api) -> 
     example = dict(VERTICAL.operations[0].examples["strained"])
     expected = fake_finance.score(ScoreRequest.model_validate(example | {"duration_months": 12}))
     assert field(page.metric, "Score then").value == str(expected.points)
+    assert "Decision then" in texts(page)
     assert "None → Guarantor" in texts(page)
     assert open_page("finance", own_api, tab="decisions").dataframe[0].value["Reference"][0] == decided
 
