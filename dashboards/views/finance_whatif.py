@@ -61,9 +61,7 @@ def _play(client: TriviumClient, labels: Labels, application: Application, score
     points.metric(labels("whatif.score"), found.points, found.points - score.points or None)
     prob.metric(labels("whatif.prob"), f"{found.prob_default:.1%}")
     with band:
-        parts.verdict(
-            labels("whatif.decision"), labels(f"decision.{found.decision}"), tone=parts.TONES[found.decision]
-        )
+        parts.verdict(labels("whatif.decision"), labels(f"decision.{found.decision}"), tone=parts.TONES[found.decision])
     for because in (*found.refer_because, *found.declined_because):
         st.caption(because)
 

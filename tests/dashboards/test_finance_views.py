@@ -202,6 +202,30 @@ def test_a_case_is_decided_once_with_a_reason_that_fits(own_api: Api) -> None:
     assert list(page.dataframe[0].value["Subject"]) == ["Transaction tx-1", "Transaction tx-2"]
 
 
+def test_a_file_of_card_transactions_is_scored_and_its_bad_rows_are_told(api: Api) -> None:
+    rows = [
+        "transaction_id,at,customer,terminal,amount",
+        "a,2026-10-01T12:00:00Z,c,t,20",
+        "b,2026-10-01T12:00:00Z,c,t,300",
+    ]
+    rows += ["c,2026-10-01T12:00:00Z,c,t,-1", "d,yesterday,c,t,1"]
+    page = open_page("finance", api, tab="cases")
+    page.file_uploader[0].set_value(("cards.csv", "\n".join(rows).encode(), "text/csv"))
+    page = press(page, "Score the file")
+
+    figures = [field(page.metric, name).value for name in ("Scored", "Cases", "Refused")]
+    assert figures == ["2", "1", "2"]
+    assert list(page.dataframe[0].value["Row"]) == [3, 4]
+    assert "simulated cards" in texts(page)
+
+
+def test_a_file_that_is_no_csv_is_refused_calmly(api: Api) -> None:
+    page = open_page("finance", api, tab="cases")
+    page.file_uploader[0].set_value(("cards.csv", "Müller".encode("utf-16"), "text/csv"))
+
+    assert "no CSV file in UTF-8" in texts(press(page, "Score the file"))
+
+
 def test_an_empty_queue_says_how_cases_come(empty_api: Api) -> None:
     assert "POST /v1/finance/cases" in texts(open_page("finance", empty_api, tab="cases"))
 

@@ -1,4 +1,4 @@
-"""What makes up a score and what the policy would decide, without recording anything. The parts are exact: they add up to the score."""
+"""What makes up a score, exactly, and what the policy would decide; nothing is recorded."""
 
 from __future__ import annotations
 

@@ -130,6 +130,15 @@ _RULES = (
         "regulator sets a level.",
         "Hardt, Price and Srebro 2016, arXiv:1610.02413; interval: Newcombe 1998, Statistics in Medicine 17, method 10",
     ),
+    Rule(
+        "overrides",
+        "trivium/2026-11",
+        date(2026, 11, 1),
+        "Share of the policy's decisions of the last twelve months that a person replaced, by direction: what was "
+        "declined and then approved, approved and then declined, referred and then decided. Shown, not graded: no "
+        "regulator sets a level; many low-side overrides say that score or policy misses something.",
+        "Siddiqi 2017, Intelligent Credit Scoring, 2nd edition; interval: Jeffreys",
+    ),
 )
 RULES = {rule.rule_id: rule for rule in _RULES}
 

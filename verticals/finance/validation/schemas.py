@@ -15,7 +15,7 @@ MAX_SAMPLE_BYTES = 50_000_000
 MAX_SAMPLE_ROWS = 200_000
 MAX_EXPOSURES = 10_000
 
-Section = Literal["discrimination", "calibration", "drift", "stability", "sensitivity", "fairness"]
+Section = Literal["discrimination", "calibration", "drift", "stability", "sensitivity", "fairness", "overrides"]
 
 
 class _Strict(BaseModel):
