@@ -10,13 +10,14 @@ from typing import Annotated, BinaryIO
 import typer
 
 from service.cli_admin import EXIT_FAILED, Tenant
-from service.cli_fraud import score_card_file, train_fraud_model, write_simulated_cards
+from service.cli_fraud import fraud_app
 from service.cli_parts import open_parts
 from service.progress import show_progress
 from service.settings import read_settings
 from verticals.contract import InvalidInput, NotFound, OpenFile, Progress
 
 finance_app = typer.Typer(help="The credit models.", no_args_is_help=True)
+finance_app.add_typer(fraud_app)
 
 
 @finance_app.callback()
@@ -116,11 +117,6 @@ def verify(tenant: Tenant = "demo") -> None:
         print(line)
     if told:
         raise typer.Exit(EXIT_FAILED)
-
-
-finance_app.command("cards")(score_card_file)
-finance_app.command("train-fraud")(train_fraud_model)
-finance_app.command("simulate-cards")(write_simulated_cards)
 
 
 class _Counted(io.RawIOBase):

@@ -18,8 +18,10 @@ from service.settings import read_settings
 from verticals.contract import InvalidInput, NotFound
 
 SHOWN_ERRORS = 20
+fraud_app = typer.Typer()
 
 
+@fraud_app.command("train-fraud")
 def train_fraud_model(
     folder: Annotated[
         Path,
@@ -60,6 +62,7 @@ def train_fraud_model(
     print("A server that runs takes it at its next start.")
 
 
+@fraud_app.command("cards")
 def score_card_file(
     file: Annotated[
         Path, typer.Argument(help="CSV: transaction_id, at, customer, terminal, amount; with --history also fraud.")
@@ -94,6 +97,7 @@ def score_card_file(
         raise typer.Exit(EXIT_FAILED)
 
 
+@fraud_app.command("simulate-cards")
 def write_simulated_cards(
     out: Annotated[Path, typer.Argument(help="CSV to write: the day after the demo's history, for `cards`.")],
 ) -> None:

@@ -11,9 +11,10 @@ import streamlit as st
 from dashboards import charts, parts
 from dashboards.i18n import Labels
 from dashboards.views.finance_cases import cases_tab
+from dashboards.views.finance_decisions import decisions_tab
 from dashboards.views.finance_document import document_tab
 from dashboards.views.finance_history import history_tab
-from dashboards.views.finance_model import batch_tab, decisions_tab, model_tab
+from dashboards.views.finance_model import batch_tab, model_tab
 from dashboards.views.finance_portfolio import portfolio_tab
 from dashboards.views.finance_strategy import strategy_tab
 from dashboards.views.finance_validation import validation_tab

@@ -1,4 +1,4 @@
-"""Finance beyond one applicant: batch files, decisions, the model's evidence. Ignores how scores are made."""
+"""Finance beyond one applicant: batch files, the model's evidence. Ignores how scores are made."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from service.client import TriviumClient, UploadedFile
 from verticals.finance.schemas import (
     Application,
     BatchRequest,
-    DecisionsRequest,
     DistributionRequest,
     DistributionResponse,
     Figure,
@@ -22,8 +21,6 @@ from verticals.finance.schemas import (
     ModelResponse,
 )
 
-PAGE = 50
-TABLE_ROWS = 15  # more are scrolled to
 PREVIEW_ROWS = 200
 
 
@@ -91,43 +88,6 @@ def _batch_result(labels: Labels, content: bytes, filename: str) -> None:
         icon=":material/download:",
         on_click="ignore",
     )
-
-
-def decisions_tab(client: TriviumClient, labels: Labels) -> None:
-    """Stored decisions, newest first, a page at a time."""
-    place = st.container()
-    page = int(st.session_state.get("finance.page", 1))
-    request = DecisionsRequest(limit=PAGE, offset=PAGE * (page - 1))
-    with place:
-        found = parts.ask(labels, lambda: client.call("finance", "decisions", request))
-    if found is None:
-        return
-    if not found.items:
-        parts.empty(labels("decisions.empty"), labels("decisions.empty_hint"))
-        return
-    with place:
-        st.caption(labels("decisions.shown", total=found.total))
-        st.dataframe(
-            pd.DataFrame(
-                [
-                    {
-                        labels("decisions.when"): parts.when(item.created_at),
-                        labels("field.application_id"): item.application_id,
-                        labels("finance.score"): item.points,
-                        labels("finance.prob"): f"{item.prob_default:.1%}",
-                        labels("decisions.decision"): labels(f"decision.{item.decision}"),
-                        labels("decisions.model"): item.model_version,
-                        labels("decisions.policy"): item.policy_version,
-                    }
-                    for item in found.items
-                ]
-            ),
-            hide_index=True,
-            height="content" if len(found.items) <= TABLE_ROWS else 33 * (TABLE_ROWS + 1) + 2,
-        )
-    pages = -(-found.total // PAGE)
-    if pages > 1:
-        st.pagination(pages, key="finance.page")
 
 
 def model_tab(client: TriviumClient, labels: Labels) -> None:

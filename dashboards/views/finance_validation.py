@@ -10,6 +10,7 @@ import streamlit as st
 
 from dashboards import charts, parts
 from dashboards.i18n import Labels
+from dashboards.views.finance_rejects import reject_inference
 from service.client import Artifact, TriviumClient, UploadedFile
 from verticals.finance.validation.schemas import (
     DocumentRequest,
@@ -39,6 +40,7 @@ def validation_tab(client: TriviumClient, labels: Labels) -> None:
             report = parts.ask(labels, lambda: client.call("finance", "validation", ReportRequest()), waiting=waiting)
         if report is not None:
             _report(labels, report)
+        reject_inference(client, labels)
 
 
 def _documents(client: TriviumClient, labels: Labels) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from tests.dashboards import fake_overrides
 from verticals.contract import Artifact, Context, Handler, InvalidInput
 from verticals.finance import VERTICAL
 from verticals.finance import schemas as s
@@ -230,7 +231,7 @@ def handlers(*, filled: bool) -> Mapping[str, Handler]:
         items = decided[request.offset : request.offset + request.limit]
         return s.DecisionPage(items=items, total=len(decided), limit=request.limit, offset=request.offset)
 
-    return {
+    return fake_overrides.handlers(decided) | {
         "score": lambda request, _context: keep(score(request), datetime.now(UTC)),
         "explain": lambda request, _context: _explain(request),
         "counterfactual": lambda request, _context: _counterfactual(request),

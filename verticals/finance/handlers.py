@@ -74,6 +74,7 @@ def build(resources: Resources) -> Mapping[str, Handler]:
         "proposed_overrides": overrides.proposed,
         "validation": validation.validation,
         "validate_sample": validation.validate_sample,
+        "reject_inference": validation.reject_inference,
         "model_document": validation.model_document,
         "expected_loss": validation.expected_loss,
         "simulate": StrategyDesk(finance.serving, policies).simulate,

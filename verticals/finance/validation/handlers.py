@@ -21,6 +21,7 @@ from verticals.finance.validation import document, expected_loss, schemas
 from verticals.finance.validation.evidence import development_sample, read_sample
 from verticals.finance.validation.manual import override_evidence
 from verticals.finance.validation.pdf import to_pdf
+from verticals.finance.validation.reject_report import compare
 from verticals.finance.validation.rules import RULES, in_force
 from verticals.finance.validation.sample import Array, ScoredSample, month_label
 from verticals.finance.validation.sensitivity import Sensitivity, sensitivities
@@ -64,6 +65,12 @@ class ValidationDesk:
         models = self._models(context)
         sample, scored_by = read_sample(request.file, models.scorecard)
         return _report(models, sample, development_sample(models), f"{len(sample):,} applicants of a file, {scored_by}")
+
+    def reject_inference(
+        self, request: schemas.RejectInferenceRequest, context: Context
+    ) -> schemas.RejectInferenceReport:
+        """Five ways to bring the declined of a file in, beside each other."""
+        return compare(request)
 
     def model_document(self, request: schemas.DocumentRequest, context: Context) -> Artifact:
         """The model document, from the card and the report as they are."""

@@ -131,6 +131,14 @@ _RULES = (
         "Hardt, Price and Srebro 2016, arXiv:1610.02413; interval: Newcombe 1998, Statistics in Medicine 17, method 10",
     ),
     Rule(
+        "reject-inference",
+        "trivium/2026-11",
+        date(2026, 11, 1),
+        "Methods are shown beside the model of the accepted alone, with the assumption that each makes. Shown, not "
+        "graded: no figure on accepted applicants tells whether a method is right about the declined.",
+        "Hand and Henley 1993; Crook and Banasik 2004; Siddiqi 2017, chapter 9; our benchmarks.reject_inference",
+    ),
+    Rule(
         "overrides",
         "trivium/2026-11",
         date(2026, 11, 1),
