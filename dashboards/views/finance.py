@@ -116,7 +116,7 @@ def _number(labels: Labels, name: str, place: Any) -> int | None:
 def _result(client: TriviumClient, labels: Labels, score: ScoreResponse) -> None:
     _headline(labels, score)
     for because in score.refer_because:
-        st.markdown(f"- {because}")
+        st.markdown(f"- {parts.plain(labels.said(because))}")
     spread = parts.ask(labels, lambda: client.call("finance", "distribution", DistributionRequest()))
     if spread is not None:
         st.markdown(f"**{labels('finance.scale')}**")
@@ -134,7 +134,7 @@ def _result(client: TriviumClient, labels: Labels, score: ScoreResponse) -> None
     policy = f"{score.policy.name} {score.policy.version}"
     st.caption(
         labels("finance.versions", application=score.application_id, model=score.model_version, policy=policy)
-        + f" {score.data_note}"
+        + f" {labels.said(score.data_note)}"
     )
 
 

@@ -99,7 +99,7 @@ def model_tab(client: TriviumClient, labels: Labels) -> None:
     left, right = st.columns([3, 2], gap="large")
     with left:
         st.subheader(labels("model.validation"), anchor=False)
-        st.caption(model.validation)
+        st.caption(labels.said(model.validation))
         _figures(labels, model.figures)
         if spread is not None:
             st.subheader(labels("model.bands"), anchor=False)
@@ -112,10 +112,10 @@ def model_tab(client: TriviumClient, labels: Labels) -> None:
             [
                 (labels("model.name"), model.name),
                 (labels("model.version"), model.model_version),
-                (labels("model.trained_on"), model.trained_on),
-                (labels("model.licence"), model.licence),
-                (labels("model.recipe"), model.recipe),
-                (labels("model.limits"), model.limits),
+                (labels("model.trained_on"), labels.said(model.trained_on)),
+                (labels("model.licence"), labels.said(model.licence)),
+                (labels("model.recipe"), labels.said(model.recipe)),
+                (labels("model.limits"), labels.said(model.limits)),
                 (labels("model.challenger"), model.challenger or "–"),
             ]
         )
@@ -126,12 +126,12 @@ def model_tab(client: TriviumClient, labels: Labels) -> None:
                 (labels("policy.from"), str(model.policy.effective_from)),
                 (labels("policy.approve_at"), str(model.policy.approve_at)),
                 (labels("policy.decline_below"), str(model.policy.decline_below)),
-                (labels("policy.rule"), model.policy.rule),
-                (labels("policy.source"), model.policy.source),
+                (labels("policy.rule"), labels.said(model.policy.rule)),
+                (labels("policy.source"), labels.said(model.policy.source)),
             ]
         )
         with st.expander(labels("model.excluded", total=len(model.excluded))):
-            parts.facts([(one.name, one.reason) for one in model.excluded])
+            parts.facts([(one.name, labels.said(one.reason)) for one in model.excluded])
 
 
 def _figures(labels: Labels, figures: Sequence[Figure]) -> None:
@@ -166,7 +166,7 @@ def _bands(labels: Labels, spread: DistributionResponse) -> None:
         for band in spread.bands
     ]
     st.dataframe(pd.DataFrame(rows), hide_index=True)
-    st.caption(spread.note)
+    st.caption(labels.said(spread.note))
 
 
 def _features(labels: Labels, model: ModelResponse) -> None:
@@ -180,7 +180,7 @@ def _features(labels: Labels, model: ModelResponse) -> None:
     feature = next(one for one in ordered if one.name == chosen)
     rows = [
         {
-            labels("bins.label"): one.label,
+            labels("bins.label"): labels.said(one.label),
             labels("bands.count"): one.count,
             labels("bands.default_rate"): "–" if one.default_rate is None else f"{one.default_rate:.1%}",
             "WoE": round(one.woe, 3),

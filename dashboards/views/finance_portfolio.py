@@ -79,7 +79,7 @@ def portfolio_tab(client: TriviumClient, labels: Labels) -> None:
         _vintages(labels, found.vintages)
     st.markdown(f"**{labels('portfolio.overrides')}**")
     st.dataframe(override_table(labels, found.overrides), hide_index=True)
-    st.caption(found.note)
+    st.caption(labels.said(found.note))
 
 
 def _headline(labels: Labels, found: PortfolioResponse) -> None:

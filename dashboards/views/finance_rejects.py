@@ -20,7 +20,13 @@ def reject_inference(client: TriviumClient, labels: Labels) -> None:
         with st.form("rejects.form", border=False):
             file = st.file_uploader(labels("batch.file"), type=["csv"], key="rejects.file")
             prudence = st.slider(
-                labels("rejects.prudence"), 1.0, 5.0, 1.0, step=0.25, key="rejects.prudence", help=labels("rejects.help")
+                labels("rejects.prudence"),
+                1.0,
+                5.0,
+                1.0,
+                step=0.25,
+                key="rejects.prudence",
+                help=labels("rejects.help"),
             )
             sent = st.form_submit_button(labels("rejects.send"))
         if sent and file is None:

@@ -41,7 +41,7 @@ def _ways(client: TriviumClient, labels: Labels, application: Application) -> No
         )
         points = labels("whatif.reaches", points=way.points)
         st.markdown(f"- {parts.plain(changes)} :gray[{points}]")
-    st.caption(found.explanation)
+    st.caption(parts.plain(labels.said(found.explanation)))
 
 
 @st.fragment
@@ -63,7 +63,7 @@ def _play(client: TriviumClient, labels: Labels, application: Application, score
     with band:
         parts.verdict(labels("whatif.decision"), labels(f"decision.{found.decision}"), tone=parts.TONES[found.decision])
     for because in (*found.refer_because, *found.declined_because):
-        st.caption(because)
+        st.caption(parts.plain(labels.said(because)))
 
 
 def _lever(labels: Labels, name: str, value: Any, *, key: str) -> Any:
