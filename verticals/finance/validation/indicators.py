@@ -19,7 +19,8 @@ def to_indicators(frame: pd.DataFrame) -> Array:
     for name in map(str, frame):
         values = frame[name]
         if pd.api.types.is_numeric_dtype(values):
-            edges = np.unique(np.quantile(values.dropna(), np.linspace(0, 1, 11)[1:-1])) if values.notna().any() else []
+            known = values.dropna() if values.notna().any() else pd.Series([0.0])
+            edges = np.unique(np.quantile(known, np.linspace(0, 1, 11)[1:-1]))
             values = pd.Series(np.searchsorted(edges, values), name=name).where(values.notna(), -1)
         columns.append(pd.get_dummies(values.astype(str), prefix=name, dtype=float))
     return np.asarray(pd.concat([c.reset_index(drop=True) for c in columns], axis=1))
