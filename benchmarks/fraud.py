@@ -13,7 +13,6 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -21,13 +20,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from verticals.finance.fraud.features import Transactions, published_features, velocity_features
-from verticals.finance.fraud.model import fit_and_score
+from verticals.finance.fraud.figures import DRAWS, Floats, Metric, over_terminals, weighted_auc, weighted_recall
+from verticals.finance.fraud.model import fit_trees
 
 FILE = Path("finance") / "card_fraud_simulated" / "transactions_dev.parquet"
 TRAIN_FROM, TRAIN_TO, TEST_FROM = (pd.Timestamp(day) for day in ("2018-05-01", "2018-06-24", "2018-07-01"))
-FALSE_POSITIVES = 0.01
-DRAWS = 200
-Floats = NDArray[np.float64]
 
 
 def load(folder: Path) -> tuple[Transactions, NDArray[np.int64]]:
@@ -37,45 +34,18 @@ def load(folder: Path) -> tuple[Transactions, NDArray[np.int64]]:
         at_s=table["TX_DATETIME"].to_numpy("datetime64[s]").astype(np.int64),
         customer=table["CUSTOMER_ID"].to_numpy(np.int64),
         terminal=table["TERMINAL_ID"].to_numpy(np.int64),
-        amount=table["TX_AMOUNT"].to_numpy(float),
-        fraud=table["TX_FRAUD"].to_numpy(float),
+        amount_cents=np.rint(table["TX_AMOUNT"].to_numpy(float) * 100).astype(np.int64),
+        fraud=table["TX_FRAUD"].to_numpy(np.int64),
     )
     return transactions, table["TX_FRAUD_SCENARIO"].to_numpy(np.int64)
 
 
-def weighted_auc(fraud: Floats, score: Floats, weight: Floats) -> float:
-    """AUC where row i counts `weight[i]` times; ties count half."""
-    _, tie = np.unique(score, return_inverse=True)
-    bad, good = (np.bincount(tie, weights=weight * of) for of in (fraud, 1 - fraud))
-    below = np.cumsum(good) - good
-    return float((bad * (below + good / 2)).sum() / (bad.sum() * good.sum()))
-
-
-def weighted_recall(fraud: Floats, score: Floats, weight: Floats) -> float:
-    """Share of the frauds above the score that `FALSE_POSITIVES` of the genuine ones exceed."""
-    order = np.argsort(-score, kind="stable")
-    bad, good = (np.cumsum((weight * of)[order]) for of in (fraud, 1 - fraud))
-    last = np.searchsorted(good, FALSE_POSITIVES * good[-1], side="right") - 1
-    return float(bad[last] / bad[-1]) if last >= 0 else 0.0
-
-
-Metric = Callable[[Floats, Floats, Floats], float]
-
-
 def interval(metric: Metric, fraud: Floats, scores: list[Floats], terminal: NDArray[np.int64]) -> list[str]:
     """Each score's figure, and the second's less the first's, with 95 % intervals."""
-    rng = np.random.default_rng(0)
-    number = np.unique(terminal, return_inverse=True)[1]
-    count, ones = number.max() + 1, np.ones(len(fraud))
-    draws = []
-    for _ in range(DRAWS):
-        weight = rng.multinomial(count, np.full(count, 1 / count))[number].astype(float)
-        draws.append([metric(fraud, score, weight) for score in scores])
-    low, high = np.percentile(draws, [2.5, 97.5], axis=0)
-    found = [metric(fraud, score, ones) for score in scores]
+    found, drawn = (part.squeeze(-2) for part in over_terminals([metric], fraud, scores, terminal, draws=DRAWS))
+    low, high = np.percentile(drawn, [2.5, 97.5], axis=0)
     texts = [f"{value:.4f} [{a:.4f}, {b:.4f}]" for value, a, b in zip(found, low, high, strict=True)]
-    gap = np.diff(draws, axis=1)[:, 0]
-    a, b = np.percentile(gap, [2.5, 97.5])
+    a, b = np.percentile(np.diff(drawn, axis=1)[:, 0], [2.5, 97.5])
     return [*texts, f"{found[1] - found[0]:+.4f} [{a:+.4f}, {b:+.4f}]"]
 
 
@@ -89,9 +59,10 @@ def main() -> None:
     published = published_features(transactions)
     ours = pd.concat([published, velocity_features(transactions)], axis=1)
     print(f"{time.process_time():.0f} s: features", file=sys.stderr)
-    fraud, scores = transactions.fraud[test], []
+    fraud, scores = transactions.fraud[test].astype(float), []
     for features in (published, ours):
-        scores.append(fit_and_score(features[train], transactions.fraud[train], features[test]))
+        trees = fit_trees(features[train], transactions.fraud[train])
+        scores.append(np.asarray(trees.predict(features[test], raw_score=True)))
         print(f"{time.process_time():.0f} s: fitted", file=sys.stderr)
     print(
         f"SIMULATED. July 2018: {test.sum():,} transactions, {int(fraud.sum()):,} frauds; trained on {train.sum():,}.\n"

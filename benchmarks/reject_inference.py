@@ -20,9 +20,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from scipy import stats
-from sklearn.linear_model import LogisticRegression
 
 from verticals.finance import metrics
+from verticals.finance.validation.indicators import fit_logistic, to_indicators
 from verticals.finance.validation.reject_inference import METHODS, Fit, Method, Predict, Through, fuzzy_augmentation
 from verticals.finance.validation.sample import Array
 
@@ -56,24 +56,6 @@ def load_taiwan(folder: Path) -> Applicants:
     return Applicants("Taiwan", data.drop(columns=["ID", "SEX", "MARRIAGE", "AGE"]), default, ("PAY_0", "LIMIT_BAL"))
 
 
-def to_indicators(frame: pd.DataFrame) -> Array:
-    """One column a tenth of each number or a category, (N, D); a missing value is one more. Labels are not used."""
-    columns = []
-    for name in map(str, frame):
-        values = frame[name]
-        if pd.api.types.is_numeric_dtype(values):
-            edges = np.unique(np.quantile(values.dropna(), np.linspace(0, 1, 11)[1:-1]))
-            values = pd.Series(np.searchsorted(edges, values), name=name).where(values.notna(), -1)
-        columns.append(pd.get_dummies(values.astype(str), prefix=name, dtype=float))
-    return np.asarray(pd.concat([c.reset_index(drop=True) for c in columns], axis=1))
-
-
-def fit(rows: Array, default: Array, weight: Array) -> Predict:
-    """Ridge logistic regression."""
-    model = LogisticRegression(C=1.0, solver="newton-cholesky").fit(rows, default, sample_weight=weight)
-    return lambda X: np.asarray(model.predict_proba(X)[:, 1])
-
-
 def run(data: Applicants, *, hidden: bool, repeats: int) -> dict[str, Array]:
     """Method -> (repeats, 3): AUC of all held out, AUC of the held-out rejected, mean prediction - truth of those."""
     policy_ND = to_indicators(data.frame[list(data.policy)])
@@ -84,14 +66,14 @@ def run(data: Applicants, *, hidden: bool, repeats: int) -> dict[str, Array]:
         order = np.random.default_rng([SEED, repeat]).permutation(len(data.default))
         num_old, num_test = (round(share * len(order)) for share in (OLD_SHARE, TEST_SHARE))
         old, test, train = np.split(order, [num_old, num_old + num_test])
-        risk = fit(policy_ND[old], data.default[old], np.ones(len(old)))(policy_ND)
+        risk = fit_logistic(policy_ND[old], data.default[old], np.ones(len(old)))(policy_ND)
         # ties in the old score are broken by chance, as a capacity limit would
         risk = risk + np.random.default_rng([SEED, repeat, 1]).uniform(0, 1e-9, len(risk))
         accepted = risk <= np.quantile(risk[np.concatenate([train, test])], ACCEPTED)
         inside, outside = train[accepted[train]], train[~accepted[train]]
         through = Through(model_ND[inside], data.default[inside], model_ND[outside], seed=repeat)
-        models = {name: method(through, fit) for name, method in methods.items()}
-        models["all labels"] = fit(model_ND[train], data.default[train], np.ones(len(train)))
+        models = {name: method(through, fit_logistic) for name, method in methods.items()}
+        models["all labels"] = fit_logistic(model_ND[train], data.default[train], np.ones(len(train)))
         refused = test[~accepted[test]]
         for name, predict in models.items():
             prob = predict(model_ND)

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from dashboards import finance_labels, support_labels
+from dashboards.service_texts import in_chinese
 
 LANGUAGES: Mapping[str, str] = {"en": "English", "zh": "中文"}
 
@@ -26,6 +27,10 @@ class Labels:
     def get(self, key: str, default: str) -> str:
         """The label for `key`, or `default` for a name that the service made up."""
         return TABLE[key][self._column] if key in TABLE else default
+
+    def said(self, text: str) -> str:
+        """A text of the service, which it says in English, in this language."""
+        return text if self.language == "en" else in_chinese(text)
 
 
 # fmt: off

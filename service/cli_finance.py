@@ -3,27 +3,21 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, BinaryIO
+from typing import Annotated, BinaryIO
 
 import typer
 
 from service.cli_admin import EXIT_FAILED, Tenant
+from service.cli_fraud import fraud_app
+from service.cli_parts import open_parts
 from service.progress import show_progress
 from service.settings import read_settings
-from verticals.contract import Context, InvalidInput, NotFound, OpenFile, Progress
-
-if TYPE_CHECKING:
-    from sqlalchemy.orm import Session, sessionmaker
-
-    from service.audit import AuditLog
-    from service.registry import FileRegistry
+from verticals.contract import InvalidInput, NotFound, OpenFile, Progress
 
 finance_app = typer.Typer(help="The credit models.", no_args_is_help=True)
+finance_app.add_typer(fraud_app)
 
 
 @finance_app.callback()
@@ -61,7 +55,7 @@ def batch(
     if out.exists() and out.samefile(file):
         raise InvalidInput("must be another file than FILE", field="--out", value=str(out))
     part = out.with_name(out.name + ".part")
-    with _open() as parts, show_progress() as on_progress, file.open("rb") as source:
+    with open_parts() as parts, show_progress() as on_progress, file.open("rb") as source:
         counted = _Counted(source, file.stat().st_size, on_progress)
         request = BatchRequest(file=OpenFile.over(io.BufferedReader(counted), filename=file.name))
         answer = Finance(parts.registry, parts.sessions).score_batch(request, parts.context(tenant))
@@ -90,7 +84,7 @@ def replay_decision(
         raise NotFound("must be a file that can be read", field="FILE", value=str(file))
     application = ScoreRequest.model_validate_json(file.read_bytes())
     exact = True
-    with _open() as parts:
+    with open_parts() as parts:
         policies = Finance(parts.registry, parts.sessions).policies
         policy_of = partial(policies.get, tenant)
         entries = list(parts.audit.of_kind(tenant, ONE, subject=application_id))
@@ -114,7 +108,7 @@ def verify(tenant: Tenant = "demo") -> None:
     """Compare the records of scored files with the audit trail; names every record that was changed, and exits 1."""
     from verticals.finance.records import CHUNK, find_edited
 
-    with _open() as parts:
+    with open_parts() as parts:
         check = parts.audit.verify(tenant)
         told = [f"the audit trail is BROKEN at {check.broken_at}: {check.reason}"] if check.broken_at else []
         with parts.sessions() as session:
@@ -123,36 +117,6 @@ def verify(tenant: Tenant = "demo") -> None:
         print(line)
     if told:
         raise typer.Exit(EXIT_FAILED)
-
-
-@dataclass(frozen=True)
-class _Parts:
-    """What these commands need of the kit."""
-
-    registry: FileRegistry
-    sessions: sessionmaker[Session]
-    audit: AuditLog
-
-    def context(self, tenant: str) -> Context:
-        """The operator at the command line."""
-        who = {"tenant": tenant, "actor": "cli", "request_id": "cli"}
-        return Context(**who, record=partial(self.audit.record, who=who))
-
-
-@contextmanager
-def _open() -> Iterator[_Parts]:
-    from service.audit import AuditLog
-    from service.registry import FileRegistry
-    from service.storage import make_sessions, migrate, open_database
-
-    settings = read_settings()
-    migrate(settings.sqlalchemy_url)
-    database = open_database(settings.sqlalchemy_url)
-    sessions = make_sessions(database)
-    try:
-        yield _Parts(FileRegistry(settings.home / "registry"), sessions, AuditLog(sessions))
-    finally:
-        database.dispose()
 
 
 class _Counted(io.RawIOBase):

@@ -11,9 +11,10 @@ import streamlit as st
 from dashboards import charts, parts
 from dashboards.i18n import Labels
 from dashboards.views.finance_cases import cases_tab
+from dashboards.views.finance_decisions import decisions_tab
 from dashboards.views.finance_document import document_tab
 from dashboards.views.finance_history import history_tab
-from dashboards.views.finance_model import batch_tab, decisions_tab, model_tab
+from dashboards.views.finance_model import batch_tab, model_tab
 from dashboards.views.finance_portfolio import portfolio_tab
 from dashboards.views.finance_strategy import strategy_tab
 from dashboards.views.finance_validation import validation_tab
@@ -43,7 +44,9 @@ def render(client: TriviumClient, labels: Labels) -> None:
 def _applicant(client: TriviumClient, labels: Labels) -> None:
     left, right = st.columns([4, 7], gap="large")
     with left:
-        request = _form(client, labels)
+        _examples(client, labels)
+        _form(labels)
+    request: ScoreRequest | None = st.session_state.pop("finance.request", None)
     if request is not None:
         with right:
             waiting = labels("finance.scoring")
@@ -60,51 +63,65 @@ def _applicant(client: TriviumClient, labels: Labels) -> None:
             what_if(client, labels, application, score)
 
 
-def _form(client: TriviumClient, labels: Labels) -> ScoreRequest | None:
-    """The application form, filled from an example; the request once the reader has pressed the button."""
+def _examples(client: TriviumClient, labels: Labels) -> None:
+    """Buttons that fill the form; the first example fills it at the start."""
     examples = client.examples("finance", "score")
     st.caption(labels("finance.examples"))
     with st.container(horizontal=True, gap="xsmall"):
         for name, body in examples.items():
             st.button(labels.get(f"example.{name}", name), key=f"finance.example.{name}", on_click=partial(_fill, body))
-    if "finance.application_id" not in st.session_state:
+    if "finance.form" not in st.session_state:
         _fill(next(iter(examples.values()), {}))
-    with st.form("finance.form", border=False):
-        values: dict[str, Any] = {"application_id": None}
-        pairs = [name for name in Application.model_fields if name not in LABELS]
-        for name in LABELS:
-            values[name] = _choice(labels, name)
-        for column, name in zip(st.columns(len(pairs)), pairs, strict=True):
-            values[name] = _number(labels, name, column)
-        values["application_id"] = (
-            st.text_input(
-                labels("field.application_id"), key="finance.application_id", help=labels("field.application_id_help")
-            ).strip()
-            or None
-        )
-        sent = st.form_submit_button(labels("finance.send"), type="primary", width="stretch")
-    # Sent as typed, so that the API names the field and the rule that a bad value breaks.
-    return ScoreRequest.model_construct(**values) if sent else None
 
 
-def _fill(body: dict[str, Any]) -> None:
-    for name in ScoreRequest.model_fields:
-        st.session_state[f"finance.{name}"] = body.get(name) if name != "application_id" else body.get(name, "")
+def _fill(body: Mapping[str, Any]) -> None:
+    st.session_state["finance.form"] = {name: body.get(name) for name in ScoreRequest.model_fields}
+    st.session_state["finance.filled"] = (
+        st.session_state.get("finance.filled", 0) + 1
+    )  # other inputs, with these values
 
 
-def _choice(labels: Labels, name: str) -> str | None:
-    def wording(value: str | None) -> str:
-        return labels("finance.not_known") if value is None else labels(f"value.{name}.{value}")
+@st.fragment
+def _form(labels: Labels) -> None:
+    """The application form. A fragment and no `st.form`: what was chosen is known, and stays, in another language."""
+    values: dict[str, Any] = st.session_state["finance.form"]
+    for name in LABELS:
+        values[name] = _choice(labels, name, values[name])
+    pairs = [name for name in Application.model_fields if name not in LABELS]
+    for column, name in zip(st.columns(len(pairs)), pairs, strict=True):
+        values[name] = _number(labels, name, values[name], column)
+    typed = st.text_input(
+        labels("field.application_id"),
+        values["application_id"] or "",
+        key=_key(labels, "application_id"),
+        help=labels("field.application_id_help"),
+    )
+    values["application_id"] = typed.strip() or None
+    if st.button(labels("finance.send"), type="primary", width="stretch"):
+        # Sent as typed, so that the API names the field and the rule that a bad value breaks.
+        st.session_state["finance.request"] = ScoreRequest.model_construct(**values)
+        st.rerun()
 
-    options = [None, *LABELS[name]]
-    found: str | None = st.selectbox(labels(f"field.{name}"), options, format_func=wording, key=f"finance.{name}")
-    return found
+
+def _key(labels: Labels, name: str) -> str:
+    """An input's, one a language: a select box keeps the words that it was chosen by."""
+    return f"finance.{name}.{st.session_state['finance.filled']}.{labels.language}"
 
 
-def _number(labels: Labels, name: str, place: Any) -> int | None:
+def _choice(labels: Labels, name: str, value: str | None) -> str | None:
+    def wording(option: str) -> str:
+        return labels(f"value.{name}.{option}") if option else labels("finance.not_known")
+
+    options = ["", *LABELS[name]]  # not None, which a select box shows as "nothing chosen"
+    index = options.index("" if value is None else str(value))
+    found = st.selectbox(labels(f"field.{name}"), options, index=index, format_func=wording, key=_key(labels, name))
+    return found or None
+
+
+def _number(labels: Labels, name: str, value: int | None, place: Any) -> int | None:
     bounds = {type(rule).__name__: rule for rule in Application.model_fields[name].metadata}
     found: int | None = place.number_input(
-        labels(f"field.{name}"), min_value=bounds["Ge"].ge, max_value=bounds["Le"].le, step=1, key=f"finance.{name}"
+        labels(f"field.{name}"), bounds["Ge"].ge, bounds["Le"].le, value, step=1, key=_key(labels, name)
     )
     return found
 
@@ -115,7 +132,7 @@ def _number(labels: Labels, name: str, place: Any) -> int | None:
 def _result(client: TriviumClient, labels: Labels, score: ScoreResponse) -> None:
     _headline(labels, score)
     for because in score.refer_because:
-        st.markdown(f"- {because}")
+        st.markdown(f"- {parts.plain(labels.said(because))}")
     spread = parts.ask(labels, lambda: client.call("finance", "distribution", DistributionRequest()))
     if spread is not None:
         st.markdown(f"**{labels('finance.scale')}**")
@@ -133,7 +150,7 @@ def _result(client: TriviumClient, labels: Labels, score: ScoreResponse) -> None
     policy = f"{score.policy.name} {score.policy.version}"
     st.caption(
         labels("finance.versions", application=score.application_id, model=score.model_version, policy=policy)
-        + f" {score.data_note}"
+        + f" {labels.said(score.data_note)}"
     )
 
 

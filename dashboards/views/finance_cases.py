@@ -9,6 +9,7 @@ import streamlit as st
 
 from dashboards import parts
 from dashboards.i18n import Labels
+from dashboards.views.finance_cards import score_cards
 from service.client import TriviumClient
 from verticals.finance.fraud.schemas import (
     REASONS,
@@ -24,7 +25,8 @@ PAGE = 50
 
 
 def cases_tab(client: TriviumClient, labels: Labels) -> None:
-    """The queue on the left, the chosen case on the right."""
+    """The queue on the left, the chosen case on the right; above, a file of card transactions to score."""
+    score_cards(client, labels)
     state = st.segmented_control(
         labels("cases.state"),
         get_args(State),

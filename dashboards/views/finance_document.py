@@ -71,12 +71,12 @@ def _result(labels: Labels, found: DocumentResponse) -> None:
             held = labels("document.holds"), labels("document.fails")
             parts.facts([(part.replace("_", " "), held[0 if good else 1]) for part, good in found.zone.checks.items()])
             for problem in found.zone.problems:
-                st.caption(problem)
+                st.caption(labels.said(problem))
     with st.expander(labels("document.features", total=len(found.features))):
         parts.facts(
-            [(one.meaning, "–" if one.value is None else f"{one.value:.3g}") for one in found.features],
+            [(labels.said(one.meaning), "–" if one.value is None else f"{one.value:.3g}") for one in found.features],
         )
-    st.caption(found.note)
+    st.caption(labels.said(found.note))
 
 
 def _told(labels: Labels, finding: DocumentFinding) -> str:

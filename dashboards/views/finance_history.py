@@ -61,7 +61,7 @@ def history_tab(client: TriviumClient, labels: Labels) -> None:
     with right:
         if found is not None:
             _sequence(labels, found.sequence)
-            parts.facts([(one.label, _number(one.value)) for one in found.features])
+            parts.facts([(labels.said(one.label), _number(one.value)) for one in found.features])
 
 
 def _number(value: float | None) -> str:

@@ -1,4 +1,4 @@
-"""Finance beyond one applicant: batch files, decisions, the model's evidence. Ignores how scores are made."""
+"""Finance beyond one applicant: batch files, the model's evidence. Ignores how scores are made."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from service.client import TriviumClient, UploadedFile
 from verticals.finance.schemas import (
     Application,
     BatchRequest,
-    DecisionsRequest,
     DistributionRequest,
     DistributionResponse,
     Figure,
@@ -22,8 +21,6 @@ from verticals.finance.schemas import (
     ModelResponse,
 )
 
-PAGE = 50
-TABLE_ROWS = 15  # more are scrolled to
 PREVIEW_ROWS = 200
 
 
@@ -93,43 +90,6 @@ def _batch_result(labels: Labels, content: bytes, filename: str) -> None:
     )
 
 
-def decisions_tab(client: TriviumClient, labels: Labels) -> None:
-    """Stored decisions, newest first, a page at a time."""
-    place = st.container()
-    page = int(st.session_state.get("finance.page", 1))
-    request = DecisionsRequest(limit=PAGE, offset=PAGE * (page - 1))
-    with place:
-        found = parts.ask(labels, lambda: client.call("finance", "decisions", request))
-    if found is None:
-        return
-    if not found.items:
-        parts.empty(labels("decisions.empty"), labels("decisions.empty_hint"))
-        return
-    with place:
-        st.caption(labels("decisions.shown", total=found.total))
-        st.dataframe(
-            pd.DataFrame(
-                [
-                    {
-                        labels("decisions.when"): parts.when(item.created_at),
-                        labels("field.application_id"): item.application_id,
-                        labels("finance.score"): item.points,
-                        labels("finance.prob"): f"{item.prob_default:.1%}",
-                        labels("decisions.decision"): labels(f"decision.{item.decision}"),
-                        labels("decisions.model"): item.model_version,
-                        labels("decisions.policy"): item.policy_version,
-                    }
-                    for item in found.items
-                ]
-            ),
-            hide_index=True,
-            height="content" if len(found.items) <= TABLE_ROWS else 33 * (TABLE_ROWS + 1) + 2,
-        )
-    pages = -(-found.total // PAGE)
-    if pages > 1:
-        st.pagination(pages, key="finance.page")
-
-
 def model_tab(client: TriviumClient, labels: Labels) -> None:
     """The model card, its validation figures with intervals, the policy and what each decision band holds."""
     model: ModelResponse | None = parts.ask(labels, lambda: client.call("finance", "model", ModelRequest()))
@@ -139,7 +99,7 @@ def model_tab(client: TriviumClient, labels: Labels) -> None:
     left, right = st.columns([3, 2], gap="large")
     with left:
         st.subheader(labels("model.validation"), anchor=False)
-        st.caption(model.validation)
+        st.caption(labels.said(model.validation))
         _figures(labels, model.figures)
         if spread is not None:
             st.subheader(labels("model.bands"), anchor=False)
@@ -152,10 +112,10 @@ def model_tab(client: TriviumClient, labels: Labels) -> None:
             [
                 (labels("model.name"), model.name),
                 (labels("model.version"), model.model_version),
-                (labels("model.trained_on"), model.trained_on),
-                (labels("model.licence"), model.licence),
-                (labels("model.recipe"), model.recipe),
-                (labels("model.limits"), model.limits),
+                (labels("model.trained_on"), labels.said(model.trained_on)),
+                (labels("model.licence"), labels.said(model.licence)),
+                (labels("model.recipe"), labels.said(model.recipe)),
+                (labels("model.limits"), labels.said(model.limits)),
                 (labels("model.challenger"), model.challenger or "–"),
             ]
         )
@@ -166,12 +126,12 @@ def model_tab(client: TriviumClient, labels: Labels) -> None:
                 (labels("policy.from"), str(model.policy.effective_from)),
                 (labels("policy.approve_at"), str(model.policy.approve_at)),
                 (labels("policy.decline_below"), str(model.policy.decline_below)),
-                (labels("policy.rule"), model.policy.rule),
-                (labels("policy.source"), model.policy.source),
+                (labels("policy.rule"), labels.said(model.policy.rule)),
+                (labels("policy.source"), labels.said(model.policy.source)),
             ]
         )
         with st.expander(labels("model.excluded", total=len(model.excluded))):
-            parts.facts([(one.name, one.reason) for one in model.excluded])
+            parts.facts([(one.name, labels.said(one.reason)) for one in model.excluded])
 
 
 def _figures(labels: Labels, figures: Sequence[Figure]) -> None:
@@ -206,7 +166,7 @@ def _bands(labels: Labels, spread: DistributionResponse) -> None:
         for band in spread.bands
     ]
     st.dataframe(pd.DataFrame(rows), hide_index=True)
-    st.caption(spread.note)
+    st.caption(labels.said(spread.note))
 
 
 def _features(labels: Labels, model: ModelResponse) -> None:
@@ -220,7 +180,7 @@ def _features(labels: Labels, model: ModelResponse) -> None:
     feature = next(one for one in ordered if one.name == chosen)
     rows = [
         {
-            labels("bins.label"): one.label,
+            labels("bins.label"): labels.said(one.label),
             labels("bands.count"): one.count,
             labels("bands.default_rate"): "–" if one.default_rate is None else f"{one.default_rate:.1%}",
             "WoE": round(one.woe, 3),

@@ -16,7 +16,14 @@ from dashboards import charts, parts, portfolio_charts
 from dashboards.i18n import Labels
 from dashboards.views.finance_strategy import decision_table
 from service.client import TriviumClient
-from verticals.finance.portfolio.schemas import Month, PortfolioRequest, PortfolioResponse, Shift, VintageRow
+from verticals.finance.portfolio.schemas import (
+    Month,
+    OverrideRow,
+    PortfolioRequest,
+    PortfolioResponse,
+    Shift,
+    VintageRow,
+)
 from verticals.finance.schemas import Decision
 
 WINDOWS = (30, 90, 365)  # days
@@ -70,7 +77,9 @@ def portfolio_tab(client: TriviumClient, labels: Labels) -> None:
         )
         st.markdown(f"**{labels('portfolio.vintages')}**")
         _vintages(labels, found.vintages)
-    st.caption(found.note)
+    st.markdown(f"**{labels('portfolio.overrides')}**")
+    st.dataframe(override_table(labels, found.overrides), hide_index=True)
+    st.caption(labels.said(found.note))
 
 
 def _headline(labels: Labels, found: PortfolioResponse) -> None:
@@ -133,12 +142,31 @@ def _vintages(labels: Labels, vintages: Sequence[VintageRow]) -> None:
         st.altair_chart(curve, width="stretch")
 
 
+def override_table(labels: Labels, rows: Sequence[OverrideRow]) -> pd.DataFrame:
+    """One line a direction."""
+    return pd.DataFrame(
+        [
+            {
+                labels("portfolio.direction"): labels(f"manual.{one.direction}"),
+                labels("bands.count"): one.count,
+                labels("portfolio.of"): one.of,
+                labels("portfolio.rate"): _percent(one.rate),
+                labels("validation.interval"): f"{_percent(one.low)} – {_percent(one.high)}" if one.of else "–",
+                labels("portfolio.override_reasons"): ", ".join(f"{code} {n}" for code, n in one.reasons.items()),
+                labels("portfolio.granted"): one.approved_known,
+                labels("portfolio.defaults"): one.approved_defaults,
+            }
+            for one in rows
+        ]
+    )
+
+
+def _percent(share: float | None) -> str:
+    return "–" if share is None else f"{share:.1%}"
+
+
 def vintage_table(labels: Labels, vintages: Sequence[VintageRow]) -> pd.DataFrame:
     """One line a month of approval."""
-
-    def percent(share: float | None) -> str:
-        return "–" if share is None else f"{share:.1%}"
-
     return pd.DataFrame(
         [
             {
@@ -146,9 +174,9 @@ def vintage_table(labels: Labels, vintages: Sequence[VintageRow]) -> pd.DataFram
                 labels("portfolio.approved"): one.approved,
                 labels("portfolio.known"): one.known,
                 labels("portfolio.defaults"): one.defaults,
-                labels("bands.default_rate"): percent(one.default_rate),
-                labels("validation.interval"): f"{percent(one.low)} – {percent(one.high)}" if one.known else "–",
-                labels("portfolio.expected"): percent(one.expected),
+                labels("bands.default_rate"): _percent(one.default_rate),
+                labels("validation.interval"): f"{_percent(one.low)} – {_percent(one.high)}" if one.known else "–",
+                labels("portfolio.expected"): _percent(one.expected),
             }
             for one in vintages
         ]

@@ -75,7 +75,7 @@ def _levers(labels: Labels, active: Policy) -> SimulateRequest:
 
 
 def _simulated(labels: Labels, found: SimulateResponse) -> None:
-    st.caption(labels("strategy.sample", n=found.n, sample=found.sample))
+    st.caption(labels("strategy.sample", n=found.n, sample=labels.said(found.sample)))
     _outcomes(labels, found)
     marks = [
         portfolio_charts.Mark(labels("strategy.current"), found.current.approve_at, "muted"),
@@ -100,7 +100,7 @@ def _simulated(labels: Labels, found: SimulateResponse) -> None:
         st.markdown(f"**{labels('strategy.migration')}**")
         st.dataframe(decision_table(labels, {(one.current, one.proposed): one.count for one in found.migration}))
     with st.expander(labels("strategy.notes")):
-        st.markdown("\n".join(f"- {parts.plain(note)}" for note in found.notes))
+        st.markdown("\n".join(f"- {parts.plain(labels.said(note))}" for note in found.notes))
 
 
 def _outcomes(labels: Labels, found: SimulateResponse) -> None:
@@ -231,7 +231,7 @@ def _version(labels: Labels, one: StoredPolicy) -> dict[str, object]:
         labels("policy.approve_at"): one.policy.approve_at,
         labels("policy.decline_below"): one.policy.decline_below,
         labels("policies.overrides"): len(one.policy.overrides),
-        labels("policy.source"): one.policy.source,
+        labels("policy.source"): labels.said(one.policy.source),
     }
 
 

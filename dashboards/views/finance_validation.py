@@ -10,6 +10,7 @@ import streamlit as st
 
 from dashboards import charts, parts
 from dashboards.i18n import Labels
+from dashboards.views.finance_rejects import reject_inference
 from service.client import Artifact, TriviumClient, UploadedFile
 from verticals.finance.validation.schemas import (
     DocumentRequest,
@@ -39,6 +40,7 @@ def validation_tab(client: TriviumClient, labels: Labels) -> None:
             report = parts.ask(labels, lambda: client.call("finance", "validation", ReportRequest()), waiting=waiting)
         if report is not None:
             _report(labels, report)
+        reject_inference(client, labels)
 
 
 def _documents(client: TriviumClient, labels: Labels) -> None:
@@ -83,7 +85,7 @@ def _report(labels: Labels, report: ValidationReport) -> None:
     st.caption(
         labels(
             "validation.of",
-            sample=report.sample,
+            sample=labels.said(report.sample),
             n=report.n,
             defaults=report.defaults,
             model=report.model_version,
@@ -112,10 +114,12 @@ def _report(labels: Labels, report: ValidationReport) -> None:
         height="content" if len(rows) <= 16 else 580,
     )
     with st.expander(labels("validation.rules", total=len(report.rules))):
-        parts.facts([(f"{one.rule} {one.version}", f"{one.text} ({one.source})") for one in report.rules])
+        parts.facts([(f"{one.rule} {one.version}", f"{labels.said(one.text)} ({one.source})") for one in report.rules])
     with st.expander(labels("validation.regimes", total=len(report.regimes))):
-        parts.facts([(f"{one.rule} {one.version}", f"{one.text} ({one.source})") for one in report.regimes])
-    st.caption(report.limits)
+        parts.facts(
+            [(f"{one.rule} {one.version}", f"{labels.said(one.text)} ({one.source})") for one in report.regimes]
+        )
+    st.caption(labels.said(report.limits))
 
 
 def evidence_table(labels: Labels, rows: Sequence[EvidenceRow]) -> pd.DataFrame:
@@ -124,15 +128,15 @@ def evidence_table(labels: Labels, rows: Sequence[EvidenceRow]) -> pd.DataFrame:
         [
             {
                 labels("validation.grade"): labels(f"grade.{row.grade}"),
-                labels("validation.statistic"): row.statistic,
-                labels("validation.of_what"): row.of,
+                labels("validation.statistic"): labels.said(row.statistic),
+                labels("validation.of_what"): labels.said(row.of),
                 labels("validation.value"): "–" if row.value is None else f"{row.value:.4g}",
                 labels("validation.interval"): "–"
                 if row.low is None or row.high is None
                 else f"{row.low:.4g} – {row.high:.4g}",
                 "n": row.n,
                 labels("policy.rule"): f"{row.rule} {row.rule_version}",
-                labels("validation.note"): row.note,
+                labels("validation.note"): labels.said(row.note),
             }
             for row in rows
         ]

@@ -12,12 +12,7 @@ import streamlit as st
 from dashboards import parts
 from dashboards.i18n import Labels
 from service.client import TriviumClient
-from verticals.finance.schemas import (
-    LABELS,
-    Application,
-    Policy,
-    ScoreResponse,
-)
+from verticals.finance.schemas import LABELS, Application, ScoreResponse
 from verticals.finance.serving_schemas import CounterfactualRequest, CounterfactualResponse, ExplainResponse
 
 NUMBERS = {"duration_months": 1, "credit_amount_dm": 100}  # field -> step of its slider
@@ -46,7 +41,7 @@ def _ways(client: TriviumClient, labels: Labels, application: Application) -> No
         )
         points = labels("whatif.reaches", points=way.points)
         st.markdown(f"- {parts.plain(changes)} :gray[{points}]")
-    st.caption(found.explanation)
+    st.caption(parts.plain(labels.said(found.explanation)))
 
 
 @st.fragment
@@ -66,8 +61,9 @@ def _play(client: TriviumClient, labels: Labels, application: Application, score
     points.metric(labels("whatif.score"), found.points, found.points - score.points or None)
     prob.metric(labels("whatif.prob"), f"{found.prob_default:.1%}")
     with band:
-        decision = decision_by_points(found.points, score.policy)
-        parts.verdict(labels("whatif.band"), labels(f"decision.{decision}"), tone=parts.TONES[decision])
+        parts.verdict(labels("whatif.decision"), labels(f"decision.{found.decision}"), tone=parts.TONES[found.decision])
+    for because in (*found.refer_because, *found.declined_because):
+        st.caption(parts.plain(labels.said(because)))
 
 
 def _lever(labels: Labels, name: str, value: Any, *, key: str) -> Any:
@@ -85,13 +81,6 @@ def _lever(labels: Labels, name: str, value: Any, *, key: str) -> Any:
         format_func=lambda option: value_words(labels, name, option),
         key=f"{key}.{labels.language}",
     )
-
-
-def decision_by_points(points: int, policy: Policy) -> str:
-    """What the cut-offs alone say; overrides and doubts may still leave it to a person."""
-    if points >= policy.approve_at:
-        return "approve"
-    return "decline" if points < policy.decline_below else "refer"
 
 
 def value_words(labels: Labels, feature: str, value: str | int | None) -> str:

@@ -62,10 +62,13 @@ def _page(view: str, url: str, key: str, language: str, extra: tuple) -> None:  
     """A script for Streamlit: it may use only what it imports itself."""
     from importlib import import_module
 
+    import streamlit
+
     from dashboards.i18n import Labels
     from service.client import TriviumClient
 
-    import_module(f"dashboards.views.{view}").render(TriviumClient(url, key), Labels(language), *extra)
+    labels = Labels(streamlit.session_state.get("language", language))  # a test may switch it
+    import_module(f"dashboards.views.{view}").render(TriviumClient(url, key), labels, *extra)
 
 
 def open_page(view: str, api: Api, *extra: Any, language: str = "en", tab: str | None = None) -> AppTest:

@@ -11,6 +11,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from tests.dashboards import fake_overrides
 from verticals.contract import Artifact, Context, Handler, InvalidInput
 from verticals.finance import VERTICAL
 from verticals.finance import schemas as s
@@ -105,7 +106,7 @@ def score(request: s.ScoreRequest) -> s.ScoreResponse:
 def _explain(request: s.Application) -> serving.ExplainResponse:
     found = score(s.ScoreRequest(**request.model_dump(mode="json")))
     same = found.model_dump(include=set(serving.ExplainResponse.model_fields) & set(s.ScoreResponse.model_fields))
-    return serving.ExplainResponse(reason_source="made up", **same)
+    return serving.ExplainResponse(reason_source="made up", policy_version=POLICY.version, **same)
 
 
 def _counterfactual(request: serving.CounterfactualRequest) -> serving.CounterfactualResponse:
@@ -230,7 +231,7 @@ def handlers(*, filled: bool) -> Mapping[str, Handler]:
         items = decided[request.offset : request.offset + request.limit]
         return s.DecisionPage(items=items, total=len(decided), limit=request.limit, offset=request.offset)
 
-    return {
+    return fake_overrides.handlers(decided) | {
         "score": lambda request, _context: keep(score(request), datetime.now(UTC)),
         "explain": lambda request, _context: _explain(request),
         "counterfactual": lambda request, _context: _counterfactual(request),

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 from verticals.contract import Context, Handler, NotFound
 from verticals.finance.documents import schemas as d
+from verticals.finance.fraud import card_schemas as k
 from verticals.finance.fraud import schemas as c
 from verticals.finance.histories import schemas as h
 from verticals.finance.histories.vocabulary import Kind
@@ -58,6 +59,29 @@ def _document(request: d.DocumentRequest, _context: Context) -> d.DocumentRespon
     )
 
 
+def _score_cards(request: k.ScoreCardsRequest, _context: Context) -> k.ScoreCardsResponse:
+    """Amounts above 100 are suspect; the checks of the border are real."""
+    checked = k.check_rows(request.transactions, k.CardTransaction, now=datetime.now(UTC))
+    items = [
+        k.CardScore(
+            transaction_id=one.transaction_id,
+            score=float(min(one.amount / 1000, 1)),
+            flagged=one.amount > 100,
+            case_id="case-0" if one.amount > 100 else None,
+            known=False,
+            model_version="made-up",
+        )
+        for _, one in checked.good
+    ]
+    facts = {"threshold": 0.1, "false_positives": 0.01, "model_version": "made-up", "synthetic": True}
+    return k.ScoreCardsResponse(items=items, errors=list(checked.bad), **facts)
+
+
+def _fraud_model(_request: k.FraudModelRequest, _context: Context) -> k.FraudModelResponse:
+    told = dict.fromkeys(("model_version", "trained_on", "recipe", "limits"), "made up")
+    return k.FraudModelResponse(**told, metrics={}, threshold=0.1, false_positives=0.01, columns=[], synthetic=True)
+
+
 def handlers(*, filled: bool) -> Mapping[str, Handler]:
     """Handlers with their own queue."""
     queue = [
@@ -89,4 +113,12 @@ def handlers(*, filled: bool) -> Mapping[str, Handler]:
                 return queue[i]
         raise NotFound("no such case", field="case_id", value=request.case_id)
 
-    return {"documents": _document, "events": _events, "features": _features, "cases": cases, "decide_case": decide}
+    return {
+        "documents": _document,
+        "events": _events,
+        "features": _features,
+        "cases": cases,
+        "decide_case": decide,
+        "score_cards": _score_cards,
+        "fraud_model": _fraud_model,
+    }

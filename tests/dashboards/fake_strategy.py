@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
 
@@ -114,6 +115,9 @@ def _portfolio(request: f.PortfolioRequest, _context: Context) -> f.PortfolioRes
         shift=summary.shift(points, points + 30),
         moves=summary.moves(decided),
         vintages=summary.vintages(decided, seen),
+        overrides=summary.overrides(
+            Counter(decided["decision"]), [summary.Manual(1, "t-1", "decline", "approve", "M01")], {}
+        ),
         note="Made up for tests.",
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 import pytest
+from streamlit.testing.v1 import AppTest
 
 from dashboards.charts import Step
 from dashboards.i18n import Labels
@@ -29,7 +30,7 @@ def test_an_example_fills_the_form_and_is_scored(api: Api) -> None:
 
 def test_an_unknown_field_is_referred_with_its_reason(api: Api) -> None:
     page = open_page("finance", api)
-    field(page.selectbox, "Savings").select(None)
+    field(page.selectbox, "Savings").select("")
     page = press(page, "Score")
 
     assert "Refer to a person" in texts(page)
@@ -43,6 +44,31 @@ def test_a_bad_reference_is_refused_with_field_and_rule(api: Api) -> None:
 
     assert "`application_id`" in page.warning[0].value
     assert not [metric for metric in page.metric if metric.label == "Score"]
+
+
+def test_another_language_keeps_what_was_chosen(api: Api) -> None:
+    page = press(open_page("finance", api), "Strained")
+    field(page.selectbox, "Savings").select("1000_dm_or_more")
+    field(page.number_input, "Term (months)").set_value(33)
+    field(page.text_input, "Reference").input("kept-1")
+    page = in_chinese(run(page))
+
+    assert field(page.selectbox, "储蓄").value == "1000_dm_or_more"
+    assert field(page.selectbox, Labels("zh")("field.purpose")).value == "car_new"
+    assert field(page.number_input, Labels("zh")("field.duration_months")).value == 33
+    assert field(page.text_input, Labels("zh")("field.application_id")).value == "kept-1"
+    page = press(page, Labels("zh")("finance.send"))
+    body = dict(VERTICAL.operations[0].examples["strained"])
+    expected = fake_finance.score(
+        ScoreRequest.model_validate(body | {"savings": "1000_dm_or_more", "duration_months": 33})
+    )
+    assert field(page.metric, Labels("zh")("finance.score")).value == str(expected.points)
+
+
+def in_chinese(page: AppTest) -> AppTest:
+    """The same page, with the same session, in Chinese."""
+    page.session_state["language"] = "zh"
+    return run(page)
 
 
 def test_the_waterfall_leads_from_the_average_to_the_score() -> None:
@@ -109,6 +135,7 @@ def test_another_value_shows_another_score_and_records_nothing(own_api: Api) -> 
     example = dict(VERTICAL.operations[0].examples["strained"])
     expected = fake_finance.score(ScoreRequest.model_validate(example | {"duration_months": 12}))
     assert field(page.metric, "Score then").value == str(expected.points)
+    assert "Decision then" in texts(page)
     assert "None → Guarantor" in texts(page)
     assert open_page("finance", own_api, tab="decisions").dataframe[0].value["Reference"][0] == decided
 
@@ -199,6 +226,30 @@ def test_a_case_is_decided_once_with_a_reason_that_fits(own_api: Api) -> None:
     page = press(page, "Decide")
 
     assert list(page.dataframe[0].value["Subject"]) == ["Transaction tx-1", "Transaction tx-2"]
+
+
+def test_a_file_of_card_transactions_is_scored_and_its_bad_rows_are_told(api: Api) -> None:
+    rows = [
+        "transaction_id,at,customer,terminal,amount",
+        "a,2026-10-01T12:00:00Z,c,t,20",
+        "b,2026-10-01T12:00:00Z,c,t,300",
+    ]
+    rows += ["c,2026-10-01T12:00:00Z,c,t,-1", "d,yesterday,c,t,1"]
+    page = open_page("finance", api, tab="cases")
+    page.file_uploader[0].set_value(("cards.csv", "\n".join(rows).encode(), "text/csv"))
+    page = press(page, "Score the file")
+
+    figures = [field(page.metric, name).value for name in ("Scored", "Cases", "Refused")]
+    assert figures == ["2", "1", "2"]
+    assert list(page.dataframe[0].value["Row"]) == [3, 4]
+    assert "simulated cards" in texts(page)
+
+
+def test_a_file_that_is_no_csv_is_refused_calmly(api: Api) -> None:
+    page = open_page("finance", api, tab="cases")
+    page.file_uploader[0].set_value(("cards.csv", "Müller".encode("utf-16"), "text/csv"))
+
+    assert "no CSV file in UTF-8" in texts(press(page, "Score the file"))
 
 
 def test_an_empty_queue_says_how_cases_come(empty_api: Api) -> None:

@@ -105,3 +105,23 @@ def test_the_settings_are_listed_without_secrets(home: Path) -> None:
 
     assert "TRIVIUM_PORT=8000" in done.stdout
     assert "hunter2" not in done.stdout
+
+
+def test_card_transactions_of_a_file_are_kept_and_bad_rows_told(home: Path, tmp_path: Path) -> None:
+    file = tmp_path / "cards.csv"
+    rows = ["transaction_id,at,customer,terminal,amount,fraud", "a,2026-10-01T12:00:00Z,c,t,20.00,", "b,soon,c,t,1,1"]
+    file.write_text("\n".join(rows), encoding="utf-8")
+
+    done = trivium(home, "finance", "cards", str(file), "--history")
+    assert done.returncode == 1
+    assert "row 2: at: " in done.stdout
+    assert "kept 1, known 0, refused 1" in done.stdout
+    assert "kept 0, known 1, refused 1" in trivium(home, "finance", "cards", str(file), "--history").stdout
+    assert "train-fraud" in trivium(home, "finance", "cards", str(file)).stderr
+
+
+def test_training_on_an_empty_folder_says_what_it_needs(home: Path, tmp_path: Path) -> None:
+    done = trivium(home, "finance", "train-fraud", str(tmp_path / "nothing"))
+
+    assert done.returncode == 1
+    assert "DIR: must be a folder with .parquet or .csv files" in done.stderr

@@ -8,8 +8,9 @@ from typing import Any
 from verticals.contract import Artifact, ContextOf, Handler, Operation, Progress, Resources, Suite, Vertical
 from verticals.finance import schemas, serving_schemas
 from verticals.finance.documents.operations import DOCUMENT_OPERATIONS
-from verticals.finance.fraud.operations import CASE_OPERATIONS
+from verticals.finance.fraud.operations import CARD_OPERATIONS, CASE_OPERATIONS
 from verticals.finance.histories.operations import HISTORY_OPERATIONS
+from verticals.finance.manual.operations import OVERRIDE_OPERATIONS
 from verticals.finance.policy_operations import POLICY_OPERATIONS
 from verticals.finance.portfolio.operations import PORTFOLIO_OPERATIONS
 from verticals.finance.validation.operations import VALIDATION_OPERATIONS
@@ -150,10 +151,12 @@ VERTICAL = Vertical(
             path="/decisions",
             method="GET",
         ),
+        *OVERRIDE_OPERATIONS,
         *VALIDATION_OPERATIONS,
         *POLICY_OPERATIONS,
         *PORTFOLIO_OPERATIONS,
         *HISTORY_OPERATIONS,
+        *CARD_OPERATIONS,
         *CASE_OPERATIONS,
         *DOCUMENT_OPERATIONS,
     ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from verticals.contract import Progress, Resources
+from verticals.finance.fraud.demo import demo_cards
 from verticals.finance.histories.demo import demo_histories
 from verticals.finance.scoring import CHALLENGER, MOE, SCORECARD
 
@@ -10,6 +11,7 @@ from verticals.finance.scoring import CHALLENGER, MOE, SCORECARD
 def demo(resources: Resources, progress: Progress) -> None:
     """Safe to run again and to interrupt: each model is registered as soon as it is trained."""
     _demo_models(resources, progress)
+    demo_cards(resources, progress)
     demo_histories(resources, progress)
 
 

@@ -1,4 +1,4 @@
-"""What makes up a score, without deciding or recording anything. The parts are exact: they add up to the score."""
+"""What makes up a score, exactly, and what the policy would decide; nothing is recorded."""
 
 from __future__ import annotations
 
@@ -20,6 +20,10 @@ def explain(models: Models, application: schemas.Application) -> serving_schemas
         base_logit=models.scorecard.base_logit,
         contributions=contributions_of(models.scorecard, found),
         reasons=found.reasons,
+        decision=found.decision,
+        refer_because=found.refer_because,
+        declined_because=found.declined_because,
+        policy_version=models.policy.version,
         reason_profile=PROFILE.version,
         reason_source=PROFILE.source,
         model_version=models.version,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC
 from threading import Lock
 from typing import get_args
 
@@ -31,10 +30,12 @@ from verticals.finance.data import DATA_NOTE, EXCLUDED
 from verticals.finance.documents.handlers import DocumentDesk
 from verticals.finance.explain import explain
 from verticals.finance.exports import EXPORTS
+from verticals.finance.fraud.cards import CardDesk
 from verticals.finance.fraud.cases import CaseDesk
 from verticals.finance.histories.embeddings import EmbeddingStore, InBackground
 from verticals.finance.histories.handlers import HistoryDesk
 from verticals.finance.histories.store import EventStore
+from verticals.finance.manual.desk import OverrideDesk, decision_item, held_overrides
 from verticals.finance.policies import PolicyBook
 from verticals.finance.policy import decide
 from verticals.finance.portfolio.handlers import Portfolio
@@ -54,9 +55,10 @@ def build(resources: Resources) -> Mapping[str, Handler]:
     events = EventStore(resources.sessions)
     embeddings = EmbeddingStore(resources.sessions, events, resources.registry)
     histories = HistoryDesk(resources.sessions, events, embeddings, InBackground(embeddings.refresh).wake)
-    cases = CaseDesk(resources.sessions)
-    validation, policies = ValidationDesk(finance.serving, finance.model), finance.policies
-    portfolio = Portfolio(finance.serving, resources.sessions)
+    cases, cards = CaseDesk(resources.sessions), CardDesk(resources.sessions, resources.registry)
+    portfolio, policies = Portfolio(finance.serving, resources.sessions), finance.policies
+    validation = ValidationDesk(finance.serving, finance.model, portfolio.overrides)
+    overrides = OverrideDesk(resources.sessions, policies.active)
     return {
         "score": Grouped(schemas.ScoreResponse, finance.score),
         "score_batch": finance.score_batch,
@@ -66,8 +68,13 @@ def build(resources: Resources) -> Mapping[str, Handler]:
         "model": finance.model,
         "distribution": finance.distribution,
         "decisions": finance.decisions,
+        "override_decision": overrides.override,
+        "confirm_override": overrides.confirm,
+        "application_record": overrides.record,
+        "proposed_overrides": overrides.proposed,
         "validation": validation.validation,
         "validate_sample": validation.validate_sample,
+        "reject_inference": validation.reject_inference,
         "model_document": validation.model_document,
         "expected_loss": validation.expected_loss,
         "simulate": StrategyDesk(finance.serving, policies).simulate,
@@ -82,6 +89,10 @@ def build(resources: Resources) -> Mapping[str, Handler]:
         "events": histories.events,
         "erase_events": histories.erase,
         "features": histories.features,
+        "score_cards": cards.score,
+        "keep_cards": cards.keep,
+        "label_cards": cards.label,
+        "fraud_model": cards.describe,
         "open_case": cases.open,
         "cases": cases.list_cases,
         "case": cases.get,
@@ -191,20 +202,15 @@ class Finance:
         )
 
     def decisions(self, request: schemas.DecisionsRequest, context: Context) -> schemas.DecisionPage:
-        """The tenant's decisions, newest first."""
+        """The tenant's decisions, newest first, each with what a person decided instead."""
         mine = select(FinanceDecision).where(FinanceDecision.tenant == context.tenant)
         with self._sessions() as session:
             total = session.scalar(select(func.count()).select_from(mine.subquery())) or 0
             page = session.scalars(
                 mine.order_by(FinanceDecision.id.desc()).limit(request.limit).offset(request.offset)
             ).all()
-        items = [
-            schemas.DecisionItem.model_validate(
-                {name: getattr(row, name) for name in schemas.DecisionItem.model_fields}
-                | {"created_at": row.created_at.replace(tzinfo=row.created_at.tzinfo or UTC)}
-            )
-            for row in page
-        ]
+            manual = held_overrides(session, context.tenant, [row.id for row in page])
+        items = [decision_item(row, manual.get(row.id)) for row in page]
         return schemas.DecisionPage(items=items, total=total, limit=request.limit, offset=request.offset)
 
     def serving(self, context: Context) -> Models:

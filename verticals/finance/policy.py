@@ -113,7 +113,7 @@ def resolve(draft: PolicyDraft, scaling: Scaling) -> schemas.Policy:
             value=f"{found.approve_at}, {found.decline_below}",
             remedy="Lower cost_review, or set the cut-offs.",
         )
-    return found.model_copy(update={"overrides": draft.overrides})
+    return found.model_copy(update={"overrides": draft.overrides, "four_eyes": sorted(set(draft.four_eyes))})
 
 
 def decide(

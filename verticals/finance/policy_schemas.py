@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from verticals.finance.overrides import Override
-from verticals.finance.schemas import Decision, Policy
+from verticals.finance.schemas import Decision, Direction, Policy
 
 MAX_SIMULATED = 100_000
 
@@ -37,6 +37,9 @@ class PolicyDraft(_Strict):
     approve_at: Points | None = Field(default=None, description="Set by hand; needs `decline_below` too.")
     decline_below: Points | None = None
     overrides: list[Override] = Field(default=[], max_length=50)
+    four_eyes: list[Direction] = Field(
+        default=[], max_length=3, description="Manual decisions that a second person must confirm."
+    )
     source: str = Field(min_length=10, max_length=1000, description="Where the numbers come from, and who set them.")
 
 

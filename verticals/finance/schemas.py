@@ -27,6 +27,8 @@ from verticals.finance.vocabulary import (
 )
 
 Decision = Literal["approve", "refer", "decline"]
+Direction = Literal["low_side", "high_side", "referral"]
+"""A person approved what was declined, declined what was approved, or decided what was referred."""
 ApplicationId = Annotated[
     str,
     Field(
@@ -137,6 +139,7 @@ class Policy(BaseModel):
     rule: str
     source: str
     overrides: list[Override] = []
+    four_eyes: list[Direction] = Field(default=[], description="Manual decisions that a second person must confirm.")
 
 
 class ChallengerScore(BaseModel):
@@ -334,6 +337,14 @@ class DecisionsRequest(_Strict):
     offset: Annotated[int, Field(ge=0)] = 0
 
 
+class ManualMark(BaseModel):
+    """That a person decided otherwise."""
+
+    decision: Literal["approve", "decline"]
+    state: Literal["in_force", "proposed"]
+    reason: str = Field(description="Its code.")
+
+
 class DecisionItem(BaseModel):
     """A decision as stored: no attribute of the applicant."""
 
@@ -344,6 +355,7 @@ class DecisionItem(BaseModel):
     model_version: str
     policy_version: str
     created_at: datetime
+    manual: ManualMark | None = Field(default=None, description="The newest that holds or waits; null: nobody did.")
 
 
 class DecisionPage(BaseModel):

@@ -6,11 +6,12 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from verticals.finance.schemas import Application, Contribution, Reason
+from verticals.finance.schemas import Application, Contribution, Decision, Reason
 
 
 class ExplainResponse(BaseModel):
-    """What makes up a score. `base_logit` plus all `contributions` is `logit`, within rounding of doubles."""
+    """What makes up a score, and what the policy would decide. `base_logit` plus all `contributions` is `logit`, within
+    rounding of doubles."""
 
     points: int
     points_exact: float
@@ -20,6 +21,10 @@ class ExplainResponse(BaseModel):
     base_logit: float
     contributions: list[Contribution]
     reasons: list[Reason] = Field(max_length=4, description="Largest loss first; empty when no field is below average.")
+    decision: Decision = Field(description="What the policy in force would decide; nothing is recorded.")
+    refer_because: list[str] = Field(description="Why a person would have to decide, beside the score.")
+    declined_because: list[str] = Field(description="Overrides of the policy that would decline.")
+    policy_version: str
     reason_profile: str = Field(description="Version of the reason texts.")
     reason_source: str = Field(description="The rule that the reasons follow, with its date.")
     model_version: str

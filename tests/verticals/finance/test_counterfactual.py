@@ -175,3 +175,17 @@ def test_no_perturbation_breaks_a_monotone_field(models: Models) -> None:
     before, after = models.scorecard.score(columns).points, models.scorecard.score(moved).points
 
     assert int((after < before).sum()) == 0
+
+
+@settings(max_examples=100, suppress_health_check=_QUIET)
+@given(application=applications())
+def test_an_explanation_decides_as_the_score_does(models: Models, application: schemas.ScoreRequest) -> None:
+    found = explain(models, application)
+    [scored] = assess(models, [("x", application)])
+
+    assert (found.decision, found.refer_because, found.declined_because) == (
+        scored.decision,
+        scored.refer_because,
+        scored.declined_because,
+    )
+    assert found.policy_version == models.policy.version

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from verticals.contract import Conflict, Context, Decision, InvalidInput, NotFound
 from verticals.finance.fraud import schemas
-from verticals.finance.fraud.tables import FinanceCase
+from verticals.finance.fraud.tables import FinanceCardTransaction, FinanceCase
 
 
 class CaseDesk:
@@ -24,13 +24,7 @@ class CaseDesk:
 
     def open(self, request: schemas.OpenCaseRequest, context: Context) -> schemas.Case:
         """A new case, or the one that the subject has, decided or not."""
-        row = FinanceCase(
-            tenant=context.tenant,
-            case_id=f"case-{uuid.uuid4().hex}",
-            state="open",
-            opened_at=datetime.now(UTC),
-            **request.model_dump(),
-        )
+        row = new_case(context.tenant, request)
         try:
             with self._sessions.begin() as session:
                 session.add(row)
@@ -94,6 +88,12 @@ class CaseDesk:
                 )
             session.expire_all()
             row = _find(session, context.tenant, request.case_id)
+            if row.subject_kind == "transaction":  # a card's, if it was scored here
+                known = (
+                    FinanceCardTransaction.tenant == context.tenant,
+                    FinanceCardTransaction.transaction_id == row.subject,
+                )
+                session.execute(update(FinanceCardTransaction).where(*known).values(fraud=request.decision == "fraud"))
             context.record(_audit(row), session=session)
             return _case(row)
 
@@ -101,6 +101,12 @@ class CaseDesk:
         same = (FinanceCase.subject_kind == request.subject_kind, FinanceCase.subject == request.subject)
         with self._sessions() as session:
             return _case(session.scalars(select(FinanceCase).where(FinanceCase.tenant == tenant, *same)).one())
+
+
+def new_case(tenant: str, request: schemas.OpenCaseRequest) -> FinanceCase:
+    """An open case, as a row that is not stored yet."""
+    now, case_id = datetime.now(UTC), f"case-{uuid.uuid4().hex}"
+    return FinanceCase(tenant=tenant, case_id=case_id, state="open", opened_at=now, **request.model_dump())
 
 
 def _find(session: Session, tenant: str, case_id: str) -> FinanceCase:

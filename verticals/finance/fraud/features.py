@@ -2,7 +2,9 @@
 
 A feature uses nothing later than its transaction, and a label only once it is known, `DELAY_S` after its own.
 Published: Le Borgne et al. 2022, Reproducible Machine Learning for Credit Card Fraud Detection, chapter 3.
-Shapes: T transactions, in time order.
+Sums are of whole numbers (cents, counts), so that a feature is the same to the bit whatever else the table holds: the
+served features read a slice of the history (`slices.py`), training reads all of it. Shapes: T transactions, in time
+order.
 """
 
 from __future__ import annotations
@@ -16,6 +18,8 @@ from numpy.typing import NDArray
 DAY_S = 86_400
 DELAY_S = 7 * DAY_S  # from a fraud until the bank knows of it
 WINDOWS_D = (1, 7, 30)
+USUAL_D = 90  # of a customer's past, what an amount is compared with
+HIGH_D = (1, 7, 14)
 COMPROMISED_D = 28  # how long ago a known fraud still says something of its terminal
 LAGS = 5  # earlier transactions of the customer that are columns of their own
 Floats = NDArray[np.float64]
@@ -29,8 +33,13 @@ class Transactions:
     at_s: Ints
     customer: Ints
     terminal: Ints
-    amount: Floats
-    fraud: Floats
+    amount_cents: Ints
+    fraud: Ints
+
+    @property
+    def amount(self) -> Floats:
+        """In the currency."""
+        return self.amount_cents / 100
 
 
 class Past:
@@ -42,18 +51,21 @@ class Past:
         self._order = np.argsort(self._key, kind="stable")
         self._sorted = self._key[self._order]
 
-    def sums(self, value_T: Floats, *, from_s: int, to_s: int = 0, itself: bool = False) -> tuple[Floats, Floats]:
+    def sums(self, value_T: Ints, *, from_s: int, to_s: int = 0, itself: bool = False) -> tuple[Floats, Floats]:
         """(sum, count) of the owner's transactions in (at - from_s, at - to_s].
 
+        Exact while a window's own sum fits 64 bits: the running sum may pass them, a difference wraps back.
+
         Args:
+            value_T: Whole numbers.
             itself: Whether to include the transaction (and others of the same second); only for `to_s` 0.
         """
-        total = np.concatenate([[0.0], np.cumsum(value_T[self._order])])
+        total = np.concatenate([[0], np.cumsum(value_T[self._order])])
         low = np.searchsorted(self._sorted, self._key - from_s, side="right")
         inclusive = itself or to_s > 0
         high = np.searchsorted(self._sorted, self._key - to_s, side="right" if inclusive else "left")
         high = np.maximum(high, low)
-        return total[high] - total[low], (high - low).astype(float)
+        return (total[high] - total[low]).astype(float), (high - low).astype(float)
 
     def lag(self, value_T: Floats, steps: int) -> Floats:
         """The value of the owner's transaction `steps` before; NaN without one."""
@@ -82,8 +94,8 @@ def published_features(t: Transactions) -> pd.DataFrame:
     }
     customer, terminal = Past(t.customer, t.at_s), Past(t.terminal, t.at_s)
     for days in WINDOWS_D:
-        spent, count = customer.sums(t.amount, from_s=days * DAY_S, itself=True)
-        columns |= {f"customer_count_{days}d": count, f"customer_mean_{days}d": spent / count}
+        cents, count = customer.sums(t.amount_cents, from_s=days * DAY_S, itself=True)
+        columns |= {f"customer_count_{days}d": count, f"customer_mean_{days}d": cents / count / 100}
     for days in WINDOWS_D:
         frauds, count = terminal.sums(t.fraud, from_s=DELAY_S + days * DAY_S, to_s=DELAY_S)
         columns |= {f"terminal_count_{days}d": count, f"terminal_risk_{days}d": _share(frauds, count)}
@@ -96,14 +108,14 @@ def velocity_features(t: Transactions) -> pd.DataFrame:
     The sequence of the customer's last `LAGS` transactions comes as columns, newest first.
     """
     customer, terminal = Past(t.customer, t.at_s), Past(t.terminal, t.at_s)
-    spent, count = customer.sums(t.amount, from_s=90 * DAY_S)
-    squares, _ = customer.sums(t.amount**2, from_s=90 * DAY_S)
-    mean = np.divide(spent, count, out=np.full(len(spent), np.nan), where=count > 0)
-    sd = np.sqrt(np.maximum(squares / np.maximum(count, 1) - mean**2, 1.0))
+    cents, count = customer.sums(t.amount_cents, from_s=USUAL_D * DAY_S)
+    squares, _ = customer.sums(t.amount_cents**2, from_s=USUAL_D * DAY_S)
+    mean = np.divide(cents, count, out=np.full(len(cents), np.nan), where=count > 0) / 100
+    sd = np.sqrt(np.maximum(squares / np.maximum(count, 1) / 100**2 - mean**2, 1.0))
     ratio = t.amount / np.maximum(mean, 1.0)
     columns = {"amount_ratio": ratio, "amount_z": (t.amount - mean) / sd}
-    high = np.nan_to_num(ratio > 2.5).astype(float)
-    for days in (1, 7, 14):
+    high = (ratio > 2.5).astype(np.int64)  # a first transaction has no ratio, and is not high
+    for days in HIGH_D:
         columns[f"customer_high_{days}d"], _ = customer.sums(high, from_s=days * DAY_S)
     for lag in range(1, LAGS + 1):
         columns[f"ratio_before_{lag}"] = customer.lag(ratio, lag)
@@ -122,6 +134,11 @@ def velocity_features(t: Transactions) -> pd.DataFrame:
     frauds, count = terminal.sums(t.fraud, from_s=last_s, to_s=DELAY_S)
     columns |= {"terminal_fraud_share_3d": np.where(count > 0, _share(frauds, count), np.nan)}
     return pd.DataFrame(columns)
+
+
+def all_features(t: Transactions) -> pd.DataFrame:
+    """Both, as the model reads them, (T, 36)."""
+    return pd.concat([published_features(t), velocity_features(t)], axis=1)
 
 
 def _share(of: Floats, to: Floats) -> Floats:

@@ -1,11 +1,11 @@
-"""The table of suspected fraud: what is suspected, why, and what a person decided. Ignores how suspicion arises."""
+"""The tables of fraud: card transactions, and cases with what a person decided. Ignores how suspicion arises."""
 
 from __future__ import annotations
 
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, Float, Index, String, UniqueConstraint
+from sqlalchemy import JSON, BigInteger, Float, Index, String, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from verticals.contract import Base, Time
@@ -32,3 +32,25 @@ class FinanceCase(Base):
     decided_at: Mapped[datetime | None] = mapped_column(Time)
     decided_by: Mapped[str | None] = mapped_column(String(64))
     reason: Mapped[str | None] = mapped_column(String(32))
+
+
+class FinanceCardTransaction(Base):
+    """One card transaction, scored or kept as history; only its label changes. `fraud`: null while nobody said."""
+
+    __tablename__ = "finance_card_transactions"
+    __table_args__ = (
+        Index("ix_finance_cards_customer", "tenant", "customer", "at_s"),
+        Index("ix_finance_cards_terminal", "tenant", "terminal", "at_s"),
+    )
+
+    tenant: Mapped[str] = mapped_column(String(64), primary_key=True)
+    transaction_id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    at_s: Mapped[int] = mapped_column(BigInteger)
+    customer: Mapped[str] = mapped_column(String(64))
+    terminal: Mapped[str] = mapped_column(String(64))
+    amount_cents: Mapped[int] = mapped_column(BigInteger)
+    fraud: Mapped[bool | None]
+    score: Mapped[float | None] = mapped_column(Float)
+    flagged: Mapped[bool | None]
+    model_version: Mapped[str | None] = mapped_column(String(128))
+    received_at: Mapped[datetime] = mapped_column(Time)

@@ -13,6 +13,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, sessionmaker
 
 from verticals.contract import Conflict
+from verticals.finance.fraud.tables import FinanceCardTransaction
 from verticals.finance.histories.events import COLUMNS, BadEvent, Event, event_table
 from verticals.finance.histories.tables import FinanceEmbedding, FinanceEmbeddingDue, FinanceEvent
 from verticals.finance.histories.view import FEATURES, ZERO_WITHOUT_EVENTS
@@ -74,9 +75,9 @@ class EventStore:
             return list(session.scalars(newest_first.limit(limit).offset(offset))), total
 
     def erase(self, session: Session, tenant: str, customer: str) -> int:
-        """Delete a customer's events and vectors within `session`'s transaction; how many events there were."""
+        """Delete a customer's events, vectors and card transactions within `session`'s transaction; how many events."""
         # The mark first: whoever makes the vector now finds it gone and stores none.
-        for table in (FinanceEmbeddingDue, FinanceEmbedding):
+        for table in (FinanceEmbeddingDue, FinanceEmbedding, FinanceCardTransaction):
             session.execute(delete(table).where(table.tenant == tenant, table.customer == customer))
         mine = (FinanceEvent.tenant == tenant, FinanceEvent.customer == customer)
         gone = session.scalar(select(func.count()).select_from(FinanceEvent).where(*mine)) or 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import uuid
+from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, time, timedelta
 
@@ -15,12 +16,14 @@ from sqlalchemy.orm import Session, sessionmaker
 from retrieval.catalog import batches
 from verticals.contract import Context, Decision, InvalidInput
 from verticals.finance.data import DATA_NOTE
+from verticals.finance.manual.tables import FinanceOverride
 from verticals.finance.portfolio import summary
 from verticals.finance.portfolio.schemas import (
     MAX_DECISIONS,
     Outcome,
     OutcomesRequest,
     OutcomesResponse,
+    OverrideRow,
     PortfolioRequest,
     PortfolioResponse,
     Refused,
@@ -30,7 +33,7 @@ from verticals.finance.scoring import Models
 from verticals.finance.tables import FinanceDecision
 
 WINDOW = timedelta(days=365)
-_COLUMNS = ("application_id", "points", "prob_default", "decision", "created_at")
+_COLUMNS = ("id", "application_id", "points", "prob_default", "decision", "created_at")
 
 
 class Portfolio:
@@ -62,7 +65,9 @@ class Portfolio:
         first = request.first or last - WINDOW
         if first > last:
             raise InvalidInput("must not be after `last`", field="first", value=str(first), remedy="Swap the two.")
-        decided, outcomes = self._decided(context, first, last)
+        decided, manual, outcomes = self._decided(context, first, last)
+        by_scoring = {one.scoring_id: one.decision for one in manual}
+        final = [by_scoring.get(n, d) for n, d in zip(decided["id"], decided["decision"], strict=True)]
         reference = np.rint(np.array(self._models(context).validation["out_of_fold"]["points"]))
         points = decided["points"].to_numpy(float)
         return PortfolioResponse(
@@ -73,13 +78,26 @@ class Portfolio:
             bins=summary.points_bins(points, reference),
             shift=summary.shift(points, reference) if len(points) else None,
             moves=summary.moves(decided),
-            vintages=summary.vintages(decided, outcomes),
+            vintages=summary.vintages(decided.assign(decision=final), outcomes),
+            overrides=summary.overrides(Counter(decided["decision"]), manual, outcomes),
             note=f"Compared with the development sample. {DATA_NOTE}",
         )
 
-    def _decided(self, context: Context, first: date, last: date) -> tuple[pd.DataFrame, dict[str, tuple[bool, date]]]:
-        table = FinanceDecision.__table__.c
-        start, end = (datetime.combine(day, time.min, UTC) for day in (first, last + timedelta(days=1)))
+    def overrides(self, context: Context) -> list[OverrideRow]:
+        """Manual decisions of the last twelve months, by direction."""
+        today = datetime.now(UTC).date()
+        table, (start, end) = FinanceDecision.__table__.c, _bounds(today - WINDOW, today)
+        mine = (table.tenant == context.tenant, table.created_at >= start, table.created_at < end)
+        with self._sessions() as session:
+            counted = session.execute(select(table.decision, func.count()).where(*mine).group_by(table.decision)).all()
+            made = _manual(session, context, start, end)
+            outcomes = _outcomes(session, context, [one.application_id for one in made])
+        return summary.overrides({row[0]: row[1] for row in counted}, made, outcomes)
+
+    def _decided(
+        self, context: Context, first: date, last: date
+    ) -> tuple[pd.DataFrame, list[summary.Manual], dict[str, tuple[bool, date]]]:
+        table, (start, end) = FinanceDecision.__table__.c, _bounds(first, last)
         mine = (table.tenant == context.tenant, table.created_at >= start, table.created_at < end)
         with self._sessions() as session:
             count = session.scalar(select(func.count()).where(*mine)) or 0
@@ -90,10 +108,11 @@ class Portfolio:
             rows = session.execute(select(*(table[name] for name in _COLUMNS)).where(*mine).order_by(table.id)).all()
             known = select(FinanceOutcome.application_id, FinanceOutcome.defaulted, FinanceOutcome.observed_on)
             found = session.execute(known.where(FinanceOutcome.tenant == context.tenant)).all()
+            manual = _manual(session, context, start, end)
         decided = pd.DataFrame(rows, columns=list(_COLUMNS))
         at = pd.to_datetime(decided["created_at"], utc=True)
         decided["month"], decided["day"] = at.dt.strftime("%Y-%m"), at.dt.date
-        return decided, {name: (defaulted, when) for name, defaulted, when in found}
+        return decided, manual, {name: (defaulted, when) for name, defaulted, when in found}
 
     def _first_decided(self, session: Session, context: Context, ids: list[str]) -> dict[str, date]:
         """The day of each application's first decision; those never scored here are left out."""
@@ -104,6 +123,33 @@ class Portfolio:
             query = select(table.application_id, func.min(table.created_at)).where(*mine).group_by(table.application_id)
             found |= {name: at.date() for name, at in session.execute(query)}
         return found
+
+
+def _bounds(first: date, last: date) -> tuple[datetime, datetime]:
+    """From the first day's beginning to the last one's end, in UTC."""
+    start, end = (datetime.combine(day, time.min, UTC) for day in (first, last + timedelta(days=1)))
+    return start, end
+
+
+def _manual(session: Session, context: Context, start: datetime, end: datetime) -> list[summary.Manual]:
+    """What people decided on the scorings of a time, one each: the newest in force."""
+    row, table = FinanceOverride, FinanceDecision.__table__.c
+    of_time = (table.tenant == context.tenant, table.created_at >= start, table.created_at < end)
+    mine = (row.tenant == context.tenant, row.state == "in_force")
+    made = select(row.scoring_id, row.application_id, row.automatic, row.decision, row.reason)
+    rows = made.join(FinanceDecision, table.id == row.scoring_id).where(*mine, *of_time)
+    in_order = rows.order_by(row.decided_at, row.override_id)
+    return list({found.scoring_id: summary.Manual(*found) for found in session.execute(in_order)}.values())
+
+
+def _outcomes(session: Session, context: Context, ids: list[str]) -> dict[str, tuple[bool, date]]:
+    """How these applications turned out, as far as it is known."""
+    found: dict[str, tuple[bool, date]] = {}
+    for part in batches(sorted(set(ids))):
+        mine = (FinanceOutcome.tenant == context.tenant, FinanceOutcome.application_id.in_(part))
+        query = select(FinanceOutcome.application_id, FinanceOutcome.defaulted, FinanceOutcome.observed_on).where(*mine)
+        found |= {name: (defaulted, when) for name, defaulted, when in session.execute(query)}
+    return found
 
 
 def _refuse(outcomes: list[Outcome], decided: dict[str, date], *, today: date) -> Iterator[Refused]:

@@ -6,7 +6,7 @@ from datetime import date
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from verticals.finance.schemas import ApplicationId, Decision
+from verticals.finance.schemas import ApplicationId, Decision, Direction
 from verticals.finance.validation.rules import Grade
 
 MAX_OUTCOMES = 10_000
@@ -108,6 +108,20 @@ class VintageRow(BaseModel):
     by_age: list[float] = Field(description="Share of the known that had defaulted after 0, 1, 2, ... months.")
 
 
+class OverrideRow(BaseModel):
+    """How often people decided otherwise, one way."""
+
+    direction: Direction
+    count: int
+    of: int = Field(description="Decisions of the policy that could have been replaced this way.")
+    rate: float | None = Field(description="null: there were none.")
+    low: float | None = Field(description="95 % Jeffreys interval.")
+    high: float | None
+    reasons: dict[str, int] = Field(description="By code, the most frequent first.")
+    approved_known: int = Field(description="Credits that a person granted and whose outcome is known.")
+    approved_defaults: int
+
+
 class PortfolioResponse(BaseModel):
     """A tenant's decisions over a time."""
 
@@ -119,4 +133,5 @@ class PortfolioResponse(BaseModel):
     shift: Shift | None = Field(description="null without decisions.")
     moves: list[Move]
     vintages: list[VintageRow]
+    overrides: list[OverrideRow] = Field(description="Manual decisions in force, by direction.")
     note: str

@@ -1,24 +1,35 @@
-"""Decisions over time: months, the scores' shift, migration, vintages. Ignores where all that is kept."""
+"""Decisions over time: months, shift, migration, vintages, manual decisions. Ignores where all that is kept."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import date
-from typing import get_args
+from typing import NamedTuple, get_args
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from verticals.finance.metrics import jeffreys_interval
-from verticals.finance.portfolio.schemas import Month, Move, PointsBin, Shift, VintageRow
-from verticals.finance.schemas import Decision
+from verticals.finance.portfolio.schemas import Month, Move, OverrideRow, PointsBin, Shift, VintageRow
+from verticals.finance.schemas import Decision, Direction
 from verticals.finance.validation import drift
 from verticals.finance.validation.rules import light
 
 BIN_POINTS = 10
 DECISIONS: Sequence[Decision] = get_args(Decision)
+REPLACES: Mapping[Direction, Decision] = {"low_side": "decline", "high_side": "approve", "referral": "refer"}
+
+
+class Manual(NamedTuple):
+    """A person's decision in force, on the scoring of this number."""
+
+    scoring_id: int
+    application_id: str
+    automatic: str
+    decision: str
+    reason: str
 
 
 def months(decided: pd.DataFrame) -> list[Month]:
@@ -87,6 +98,38 @@ def vintages(decided: pd.DataFrame, outcomes: Mapping[str, tuple[bool, date]]) -
     """
     approved = decided[decided["decision"] == "approve"].drop_duplicates("application_id", keep="last")
     return [_vintage(str(month), rows, outcomes) for month, rows in approved.groupby("month", sort=True)]
+
+
+def overrides(
+    counts: Mapping[str, int], made: Sequence[Manual], outcomes: Mapping[str, tuple[bool, date]]
+) -> list[OverrideRow]:
+    """Manual decisions by direction, each against the policy's decisions that it could have replaced.
+
+    Args:
+        counts: Policy's decision -> how many.
+        made: What people decided instead, one a scoring.
+        outcomes: As in `vintages`.
+    """
+    found = []
+    for direction, replaced in REPLACES.items():
+        mine, total = [one for one in made if one.automatic == replaced], counts.get(replaced, 0)
+        granted = {one.application_id for one in mine if one.decision == "approve"}
+        known = [outcomes[name][0] for name in granted if name in outcomes]
+        low, high = jeffreys_interval(total, len(mine)) if total else (None, None)
+        found.append(
+            OverrideRow(
+                direction=direction,
+                count=len(mine),
+                of=total,
+                rate=len(mine) / total if total else None,
+                low=low,
+                high=high,
+                reasons=dict(Counter(one.reason for one in mine).most_common()),
+                approved_known=len(known),
+                approved_defaults=sum(known),
+            )
+        )
+    return found
 
 
 def _vintage(month: str, rows: pd.DataFrame, outcomes: Mapping[str, tuple[bool, date]]) -> VintageRow:

@@ -59,15 +59,15 @@ def read_sample(file: UploadedFile, scorecard: Scorecard) -> tuple[ScoredSample,
         TooLarge, UnsupportedMedia: a file that is not read.
         InvalidInput: a column or cell that breaks a rule; the first one is named, with the number of others.
     """
-    table = _table(file)
-    default = _numbers(table, OUTCOME, "must be 0, 1 or empty", lambda x: np.isin(x, (0, 1)), empty=True)
+    table = read_table(file)
+    default = numbers(table, OUTCOME, "must be 0, 1 or empty", lambda x: np.isin(x, (0, 1)), empty=True)
     names = [str(c) for c in table]
     groups = {c.removeprefix(GROUP): _texts(table[c]) for c in names if c.startswith(GROUP)}
     month = _months(table) if DATE in table else None
     fields = [c for c in names if c not in (OUTCOME, PROBABILITY, DATE) and not c.startswith(GROUP)]
-    features = pd.DataFrame({name: _typed(table, name) for name in fields}, index=table.index)
+    features = pd.DataFrame({name: typed(table, name) for name in fields}, index=table.index)
     if PROBABILITY in table:
-        prob = _numbers(table, PROBABILITY, "must be above 0 and below 1", lambda x: (x > 0) & (x < 1))
+        prob = numbers(table, PROBABILITY, "must be above 0 and below 1", lambda x: (x > 0) & (x < 1))
         points, scored_by = scorecard.scaling.points(np.log(prob / (1 - prob))), "scored in the file"
     else:
         if missing := [f.name for f in FEATURES if f.name not in table]:
@@ -83,7 +83,13 @@ def read_sample(file: UploadedFile, scorecard: Scorecard) -> tuple[ScoredSample,
     return sample, scored_by
 
 
-def _table(file: UploadedFile) -> pd.DataFrame:
+def read_table(file: UploadedFile) -> pd.DataFrame:
+    """The cells as text, by name of column, `OUTCOME` among them.
+
+    Raises:
+        TooLarge, UnsupportedMedia: a file that is not read.
+        InvalidInput: no CSV in UTF-8, or a line that does not fit the header.
+    """
     if len(file.content) > MAX_SAMPLE_BYTES:
         raise TooLarge(
             f"at most {MAX_SAMPLE_BYTES:,} bytes", field="file", value=len(file.content), remedy="Draw a sample."
@@ -117,7 +123,7 @@ def _table(file: UploadedFile) -> pd.DataFrame:
     return pd.DataFrame([[c.strip() for c in line] for line in lines[1:]], columns=header, dtype=object)
 
 
-def _numbers(
+def numbers(
     table: pd.DataFrame,
     name: str,
     rule: str,
@@ -149,18 +155,18 @@ def _day(text: str) -> date | None:
         return None
 
 
-def _typed(table: pd.DataFrame, name: str) -> Any:
+def typed(table: pd.DataFrame, name: str) -> Any:
     """A field as numbers if the product knows it so, or every cell is one; else as words, None where empty."""
     spec = next((f for f in FEATURES if f.name == name), None)
     if spec is not None and spec.kind == "numeric":
-        return _numbers(table, name, "must be a number")
+        return numbers(table, name, "must be a number")
     if spec is not None:
         allowed = [*schemas.LABELS[name], ""]
         _refuse(table, name, f"must be one of {', '.join(spec.categories)} or empty", ~np.isin(table[name], allowed))
         return _texts(table[name])
-    numbers = pd.to_numeric(table[name].where(table[name] != "", None), errors="coerce")
-    is_number = bool((numbers.notna() | (table[name] == "")).all())
-    return numbers.astype(float) if is_number else _texts(table[name])
+    found = pd.to_numeric(table[name].where(table[name] != "", None), errors="coerce")
+    is_number = bool((found.notna() | (table[name] == "")).all())
+    return found.astype(float) if is_number else _texts(table[name])
 
 
 def _texts(column: pd.Series) -> NDArray[np.object_]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from threading import Lock
@@ -15,10 +15,13 @@ from numpy.typing import NDArray
 from verticals.contract import Artifact, Context
 from verticals.finance import schemas as finance
 from verticals.finance.data import DATA_NOTE, FEATURES, SOURCE
+from verticals.finance.portfolio.schemas import OverrideRow
 from verticals.finance.scoring import Models
 from verticals.finance.validation import document, expected_loss, schemas
 from verticals.finance.validation.evidence import development_sample, read_sample
+from verticals.finance.validation.manual import override_evidence
 from verticals.finance.validation.pdf import to_pdf
+from verticals.finance.validation.reject_report import compare
 from verticals.finance.validation.rules import RULES, in_force
 from verticals.finance.validation.sample import Array, ScoredSample, month_label
 from verticals.finance.validation.sensitivity import Sensitivity, sensitivities
@@ -28,33 +31,46 @@ CENT = Decimal("0.01")
 
 
 class ValidationDesk:
-    """`models`: what serves the caller, with the policy in force; `card`: the model card as an operation gives it."""
+    """`models`: what serves the caller, with the policy in force; `card`: the model card as an operation gives it;
+    `overrides`: the caller's manual decisions of the last twelve months."""
 
     def __init__(
         self,
         models: Callable[[Context], Models],
         card: Callable[[finance.ModelRequest, Context], finance.ModelResponse],
+        overrides: Callable[[Context], Sequence[OverrideRow]],
     ) -> None:
         self._models = models
         self._card = card
+        self._overrides = overrides
         self._lock = Lock()
         self._kept: tuple[tuple[str, finance.Policy, date], schemas.ValidationReport] | None = None
 
     def validation(self, request: schemas.ReportRequest, context: Context) -> schemas.ValidationReport:
-        """The development sample, out of fold; made once a day for a model and a policy."""
+        """The development sample, out of fold, made once a day for a model and a policy; manual decisions as now."""
         models = self._models(context)
         key = (models.version, models.policy, datetime.now(UTC).date())
         with self._lock:
             if self._kept is None or self._kept[0] != key:
                 sample = development_sample(models)
                 self._kept = key, _report(models, sample, None, f"{SOURCE}; out of fold")
-            return self._kept[1]
+            report = self._kept[1]
+        rows = [*report.rows, *override_evidence(self._overrides(context))]
+        return report.model_copy(
+            update={"rows": rows, "grades": dict(Counter(row.grade for row in rows)), "rules": _rules(rows)}
+        )
 
     def validate_sample(self, request: schemas.SampleReportRequest, context: Context) -> schemas.ValidationReport:
         """The applicants of a file, compared with the development sample."""
         models = self._models(context)
         sample, scored_by = read_sample(request.file, models.scorecard)
         return _report(models, sample, development_sample(models), f"{len(sample):,} applicants of a file, {scored_by}")
+
+    def reject_inference(
+        self, request: schemas.RejectInferenceRequest, context: Context
+    ) -> schemas.RejectInferenceReport:
+        """Five ways to bring the declined of a file in, beside each other."""
+        return compare(request)
 
     def model_document(self, request: schemas.DocumentRequest, context: Context) -> Artifact:
         """The model document, from the card and the report as they are."""
@@ -120,13 +136,7 @@ def _report(
         last_month=None if sample.month is None else month_label(int(sample.month.max())),
         grades=dict(Counter(row.grade for row in rows)),
         rows=rows,
-        rules=[
-            schemas.RuleText(
-                rule=r.rule_id, version=r.version, applies_from=r.applies_from, text=r.text, source=r.source
-            )
-            for r in RULES.values()
-            if r.rule_id in {row.rule for row in rows}
-        ],
+        rules=_rules(rows),
         regimes=[
             schemas.RuleText(
                 rule=r.version.partition("/")[0],
@@ -140,6 +150,16 @@ def _report(
         made_on=today,
         limits=DATA_NOTE,
     )
+
+
+def _rules(rows: Sequence[schemas.EvidenceRow]) -> list[schemas.RuleText]:
+    """Those that the rows are held against."""
+    held = {row.rule for row in rows}
+    return [
+        schemas.RuleText(rule=r.rule_id, version=r.version, applies_from=r.applies_from, text=r.text, source=r.source)
+        for r in RULES.values()
+        if r.rule_id in held
+    ]
 
 
 def _sensitivity(

@@ -22,6 +22,13 @@ VALIDATION_OPERATIONS = (
         path="/validation",
     ),
     Operation(
+        name="reject_inference",
+        request=schemas.RejectInferenceRequest,
+        response=schemas.RejectInferenceReport,
+        summary="Five methods of reject inference on a CSV of decided and declined applicants, with their caveats.",
+        path="/reject-inference",
+    ),
+    Operation(
         name="model_document",
         request=schemas.DocumentRequest,
         response=Artifact,

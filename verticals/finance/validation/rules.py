@@ -130,6 +130,23 @@ _RULES = (
         "regulator sets a level.",
         "Hardt, Price and Srebro 2016, arXiv:1610.02413; interval: Newcombe 1998, Statistics in Medicine 17, method 10",
     ),
+    Rule(
+        "reject-inference",
+        "trivium/2026-11",
+        date(2026, 11, 1),
+        "Methods are shown beside the model of the accepted alone, with the assumption that each makes. Shown, not "
+        "graded: no figure on accepted applicants tells whether a method is right about the declined.",
+        "Hand and Henley 1993; Crook and Banasik 2004; Siddiqi 2017, chapter 9; our benchmarks.reject_inference",
+    ),
+    Rule(
+        "overrides",
+        "trivium/2026-11",
+        date(2026, 11, 1),
+        "Share of the policy's decisions of the last twelve months that a person replaced, by direction: what was "
+        "declined and then approved, approved and then declined, referred and then decided. Shown, not graded: no "
+        "regulator sets a level; many low-side overrides say that score or policy misses something.",
+        "Siddiqi 2017, Intelligent Credit Scoring, 2nd edition; interval: Jeffreys",
+    ),
 )
 RULES = {rule.rule_id: rule for rule in _RULES}
 

@@ -14,8 +14,11 @@ from verticals.finance.validation.rules import Grade as Grade
 MAX_SAMPLE_BYTES = 50_000_000
 MAX_SAMPLE_ROWS = 200_000
 MAX_EXPOSURES = 10_000
+MAX_DECIDED_ROWS = 20_000
 
-Section = Literal["discrimination", "calibration", "drift", "stability", "sensitivity", "fairness"]
+Section = Literal[
+    "discrimination", "calibration", "drift", "stability", "sensitivity", "fairness", "overrides", "reject inference"
+]
 
 
 class _Strict(BaseModel):
@@ -84,6 +87,39 @@ class SampleReportRequest(_Strict):
     """
 
     file: UploadedFile
+
+
+class RejectInferenceRequest(_Strict):
+    """A CSV of applicants: `accepted` (1, 0), `default` of the accepted (1, 0, empty not known yet), and fields.
+
+    Every other column is a field, except `application_id`, `date`, `prob_default` and `group_<name>`.
+    """
+
+    file: UploadedFile
+    prudence: float = Field(
+        default=1.0, ge=1, le=10, description="Odds of the declined against accepted ones with the same score."
+    )
+
+
+class MethodNote(BaseModel):
+    """What a method does, and what to beware of."""
+
+    method: str
+    note: str
+
+
+class RejectInferenceReport(BaseModel):
+    """The methods beside each other. Evidence on their difference, not on the declined."""
+
+    num_accepted: int = Field(description="With a known outcome.")
+    num_bad: int
+    num_rejected: int
+    num_unknown: int = Field(description="Accepted whose outcome is not known yet: left out.")
+    prudence: float
+    rows: list[EvidenceRow]
+    methods: list[MethodNote]
+    caveats: list[str]
+    rule: RuleText
 
 
 class DocumentRequest(_Strict):

@@ -25,8 +25,8 @@ def transactions() -> Transactions:
         at_s=np.sort(rng.choice(120 * DAY_S, count, replace=False)).astype(np.int64) + 1_522_540_800,
         customer=rng.integers(0, 12, count),
         terminal=rng.integers(0, 20, count),
-        amount=rng.gamma(2.0, 30.0, count).round(2),
-        fraud=(rng.random(count) < 0.1).astype(float),
+        amount_cents=rng.gamma(2.0, 3000.0, count).astype(np.int64),
+        fraud=(rng.random(count) < 0.1).astype(np.int64),
     )
 
 
@@ -58,7 +58,7 @@ def test_no_feature_sees_what_comes_later(transactions: Transactions, features: 
     t, cut = transactions, 2000
     assert callable(features)
     later = np.arange(len(t.at_s)) >= cut
-    changed = replace(t, amount=np.where(later, 9999.0, t.amount), fraud=np.where(later, 1.0, t.fraud))
+    changed = replace(t, amount_cents=np.where(later, 999_900, t.amount_cents), fraud=np.where(later, 1, t.fraud))
 
     pd.testing.assert_frame_equal(features(t)[:cut], features(changed)[:cut])
 
@@ -81,8 +81,8 @@ def test_what_is_said_of_a_customer_and_a_terminal() -> None:
         at_s=1_522_540_800 + days * DAY_S,
         customer=np.array([1, 1, 1, 1, 2]),
         terminal=np.array([7, 7, 8, 7, 7]),
-        amount=np.array([10.0, 20.0, 90.0, 40.0, 5.0]),
-        fraud=np.array([1.0, 0, 0, 0, 0]),
+        amount_cents=np.array([1000, 2000, 9000, 4000, 500]),
+        fraud=np.array([1, 0, 0, 0, 0]),
     )
 
     found = velocity_features(t)
