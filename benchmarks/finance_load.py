@@ -198,7 +198,7 @@ def main() -> None:
     parser.add_argument("--rates", nargs="+", type=float, help="open loop: decisions a second that are asked for")
     asked = parser.parse_args()
     bodies = [r.model_dump_json(exclude={"application_id"}).encode() for r in random_applications(2000, seed=7)]
-    options = {"connections": asked.connections, "seconds": asked.seconds}
+    options: dict[str, Any] = {"connections": asked.connections, "seconds": asked.seconds}
     found: dict[str, list[Load]] = {name: [] for name in asked.only}
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)

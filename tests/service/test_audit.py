@@ -11,6 +11,7 @@ from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session, sessionmaker
 
 from service.audit import AuditEntry, AuditHead, AuditLog, chain_hash
+from verticals.bulk import MAX_ROWS
 from verticals.contract import Decision
 
 WHO = {"tenant": "acme", "actor": "key1", "request_id": "r1"}
@@ -34,6 +35,15 @@ def test_an_untouched_chain_is_whole(log: AuditLog) -> None:
     check = log.verify("acme")
 
     assert (check.entries, check.broken_at) == (5, None)
+
+
+def test_a_group_longer_than_a_statement_is_kept_in_its_order(log: AuditLog) -> None:
+    group = tuple(decision(f"group-{number}") for number in range(2 * MAX_ROWS + 3))
+    log.record(*group, who=WHO)
+    newest = log.entries("acme", limit=len(group))
+
+    assert [entry["subject"] for entry in reversed(newest)] == [one.subject for one in group]
+    assert log.verify("acme").broken_at is None
 
 
 def test_entries_come_newest_first_and_hold_what_was_decided(log: AuditLog) -> None:

@@ -94,8 +94,8 @@ class CompiledModels:
         rows = list(zip(*cells_F, strict=True))
         logits = [self._logit(row) for row in rows]
         return [
-            self._one(application_id, self._fingerprint(application, row), row, *found)
-            for (application_id, application), row, *found in zip(
+            self._one(application_id, self._fingerprint(application, row), row, logit, prob, shadow, moe)
+            for (application_id, application), row, logit, prob, shadow, moe in zip(
                 asked,
                 rows,
                 logits,

@@ -7,6 +7,8 @@ import hashlib
 import io
 import json
 import random
+import time
+import uuid
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -30,7 +32,7 @@ from verticals.finance.handlers import Finance
 from verticals.finance.overrides import Override
 from verticals.finance.records import CHUNK, ONE, find_edited, records_of_files
 from verticals.finance.replay import Replay, replay
-from verticals.finance.scoring import Models, assess, input_sha256, respond
+from verticals.finance.scoring import Models, assess, input_sha256, new_id, respond
 from verticals.finance.tables import FinanceBatchChunk, FinanceDecision
 
 TENANT = "bank"
@@ -220,6 +222,16 @@ def test_compiled_answers_are_those_of_the_readable_way(models: Models) -> None:
         assert json.loads(quick.content) == respond(models, slow).model_dump(mode="json")
         assert quick.input_sha256 == input_sha256(row)
         assert quick.reason_codes == slow.reason_codes
+
+
+def test_ids_that_are_made_are_uuids_in_the_order_of_their_time() -> None:
+    first = new_id()
+    time.sleep(0.002)
+    second = new_id()
+
+    assert [uuid.UUID(i.removeprefix("app-")).version for i in (first, second)] == [7, 7]
+    assert uuid.UUID(first.removeprefix("app-")).variant == uuid.RFC_4122
+    assert first < second
 
 
 def test_the_fingerprint_is_the_hash_of_canonical_json() -> None:

@@ -68,7 +68,8 @@ def test_a_reader_that_is_idle_is_used_again(opener: Opener) -> None:
 def test_one_that_cannot_wait_is_refused_and_those_that_wait_are_read(
     opener: Opener, threads: ThreadPoolExecutor
 ) -> None:
-    readers, go_on, read = Readers(opener, count=1), Event(), []
+    readers, go_on = Readers(opener, count=1), Event()
+    read: list[int] = []
 
     def wait() -> None:
         with readers.lend():
