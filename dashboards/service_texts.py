@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from functools import lru_cache
 
-from verticals.finance.vocabulary import FEATURE_LABELS, LABELS
+from verticals.finance.schemas import FEATURE_LABELS, LABELS
 
 # fmt: off
 TEXTS: Mapping[str, str] = {
