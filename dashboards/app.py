@@ -94,7 +94,7 @@ def _within(title: str, subtitle: str, view: Any) -> Any:
     """A page: its heading with the language toggle beside it, then its view."""
 
     def page() -> None:
-        left, right = st.columns([5, 1], vertical_alignment="center")
+        left, right = st.columns([3, 1], vertical_alignment="center")  # so that the toggle fits a narrow page
         with left:
             st.title(title, anchor=False)
             st.caption(subtitle)

@@ -91,7 +91,7 @@ TABLE: Mapping[str, tuple[str, str]] = {
     "cases.empty": ("No cases here", "此处没有案件"),
     "cases.empty_hint": ("Scoring card transactions opens them; so does POST /v1/finance/cases.", "对银行卡交易评分会创建案件；也可通过 POST /v1/finance/cases 创建。"),
     "cards.title": ("Score card transactions", "银行卡交易评分"),
-    "cards.what": ("A CSV with transaction_id, at, customer, terminal, amount. Each is scored on its stored history, once; above {threshold:.2f} a case is opened ({rate:.1%} of genuine ones were, on the days that chose it).", "CSV：transaction_id、at、customer、terminal、amount。每笔交易基于已存历史评分一次；高于 {threshold:.2f} 时创建案件（选定阈值的那段时间内，正常交易中有 {rate:.1%} 超过）。"),
+    "cards.what": ("A CSV with transaction_id, at, customer, terminal, amount. Each is scored on its stored history, once; above {threshold:.3f} a case is opened ({rate:.1%} of genuine ones were, on the days that chose it).", "CSV：transaction_id、at、customer、terminal、amount。每笔交易基于已存历史评分一次；高于 {threshold:.3f} 时创建案件（选定阈值的那段时间内，正常交易中有 {rate:.1%} 超过）。"),
     "cards.synthetic": ("The model was trained on simulated cards.", "该模型由模拟银行卡交易训练。"),
     "cards.unreadable": ("This is no CSV file in UTF-8. Save it as CSV (UTF-8) and send it again.", "此文件不是 UTF-8 编码的 CSV。请另存为 CSV (UTF-8) 后重试。"),
     "cards.none": ("The file has no row.", "文件没有数据行。"),

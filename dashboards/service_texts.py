@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from functools import lru_cache
 
-from verticals.finance.vocabulary import FEATURE_LABELS, LABELS
+from verticals.finance.schemas import FEATURE_LABELS, LABELS
 
 # fmt: off
 TEXTS: Mapping[str, str] = {
@@ -93,6 +93,25 @@ TEXTS: Mapping[str, str] = {
     "Utilisation of the limit, largest": "额度使用率，最大",
     "Utilisation of the limit, latest": "额度使用率，最近",
     "Utilisation of the limit, trend": "额度使用率，趋势",
+    # --- grounds of a card's suspicion
+    "amount": "金额",
+    "weekend": "周末",
+    "night": "夜间",
+    "customer count {days}d": "客户 {days} 天内交易数",
+    "customer mean {days}d": "客户 {days} 天内平均金额",
+    "customer high {days}d": "客户 {days} 天内高额交易数",
+    "customer frauds known": "客户已知欺诈数",
+    "terminal count {days}d": "终端 {days} 天内交易数",
+    "terminal risk {days}d": "终端 {days} 天内欺诈率",
+    "terminal frauds known": "终端已知欺诈数",
+    "terminal fraud share": "终端欺诈占比",
+    "terminal fraud share {days}d": "终端 {days} 天内欺诈占比",
+    "terminal days since first fraud": "距终端首次欺诈天数",
+    "amount ratio": "金额与客户平均之比",
+    "amount z": "金额偏离客户平均的标准差数",
+    "ratio before {n}": "前第 {n} 笔的金额比",
+    "days before {n}": "距前第 {n} 笔天数",
+    "Mixture of experts": "混合专家模型",
     # --- identity documents
     "1: the stated name is the document's; 0.9: given names left out; below: likeness of letters.": "1：所述姓名与证件一致；0.9：省略了名；更低：字母相似度。",
     "1: the stated birth date is the document's; 0: it is not.": "1：所述出生日期与证件一致；0：不一致。",
@@ -123,6 +142,7 @@ TEXTS: Mapping[str, str] = {
     "AUC lost": "AUC 损失",
     "observed default rate (Jeffreys)": "观察违约率（Jeffreys）",
     "slope": "斜率",
+    "calibration slope": "校准斜率",
     "intercept": "截距",
     "Brier": "Brier 分数",
     "Brier, {part}": "Brier 分数，{part}",

@@ -156,7 +156,8 @@ def _result(client: TriviumClient, labels: Labels, score: ScoreResponse) -> None
 
 def _headline(labels: Labels, score: ScoreResponse) -> None:
     others = score.challengers or [score.challenger] if score.challenger else []
-    decision, points, prob, *shadows = st.columns(3 + max(1, len(others)))
+    decision, points, prob = st.columns(3)
+    shadows = st.columns(3)  # a row of their own, where their names have room
     with decision:
         parts.verdict(
             labels("decisions.decision"), labels(f"decision.{score.decision}"), tone=parts.TONES[score.decision]
@@ -164,7 +165,7 @@ def _headline(labels: Labels, score: ScoreResponse) -> None:
     points.metric(labels("finance.score"), f"{score.points}", help=labels("finance.score_help"))
     prob.metric(labels("finance.prob"), f"{score.prob_default:.1%}", help=labels("finance.prob_help"))
     for place, other in zip(shadows, others, strict=False):
-        named = labels("finance.shadow", name=other.name)
+        named = labels("finance.shadow", name=labels.said(other.name))
         place.metric(named, f"{other.prob_default:.1%}", help=labels("finance.challenger_help"))
     if not others:
         shadows[0].metric(labels("finance.challenger"), "–", help=labels("finance.no_challenger"))

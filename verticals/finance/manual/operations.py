@@ -22,7 +22,6 @@ OVERRIDE_OPERATIONS = (
         path="/decisions/{application_id}/override",
         examples={
             "income verified": {
-                "application_id": "demo-2",
                 "decision": "approve",
                 "reason": "M01",
                 "text": "Three salary slips seen; the income covers the instalment twice",
@@ -43,6 +42,6 @@ OVERRIDE_OPERATIONS = (
         response=schemas.ManualOverride,
         summary="A second person confirms or rejects a proposed decision; final.",
         path="/overrides/{override_id}/confirmation",
-        examples={"agreed": {"override_id": "override-1", "agree": True, "text": "Seen the same documents"}},
+        examples={"agreed": {"agree": True, "text": "Seen the same documents"}},
     ),
 )

@@ -8,7 +8,8 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from verticals.finance.manual.reasons import REASONS as REASONS
-from verticals.finance.manual.reasons import Code, ManualDecision
+from verticals.finance.manual.reasons import Code
+from verticals.finance.manual.reasons import ManualDecision as ManualDecision
 from verticals.finance.schemas import ApplicationId, Decision, DecisionItem, Direction
 
 ManualState = Literal["in_force", "proposed", "rejected"]
