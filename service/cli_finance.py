@@ -12,12 +12,14 @@ import typer
 from service.cli_admin import EXIT_FAILED, Tenant
 from service.cli_fraud import fraud_app
 from service.cli_parts import open_parts
+from service.cli_promotion import promotion_app
 from service.progress import show_progress
 from service.settings import read_settings
 from verticals.contract import InvalidInput, NotFound, OpenFile, Progress
 
 finance_app = typer.Typer(help="The credit models.", no_args_is_help=True)
 finance_app.add_typer(fraud_app)
+finance_app.add_typer(promotion_app)
 
 
 @finance_app.callback()

@@ -88,6 +88,7 @@ def _failure(chunk: Chunk, models: Models, add_id: bool) -> pa.Table:
         "points_exact": pa.float64(),
         "prob_default": pa.float64(),
         "challenger_prob_default": pa.float64(),
+        "moe_prob_default": pa.float64(),
     }
     for name in ((ID,) if add_id else ()) + schemas.RESULT_COLUMNS:
         row[name] = pa.nulls(1, numbers.get(name, pa.string()))

@@ -39,6 +39,7 @@ class Scored:
     decisions: list[str]
     reasons: list[pa.Array]  # text, null where there are fewer
     challenger: NDArray[np.float64] | None
+    moe: NDArray[np.float64] | None
 
 
 def score_checked(models: Models, checked: Checked, *, make_id: Callable[[int], str]) -> Scored:
@@ -51,6 +52,9 @@ def score_checked(models: Models, checked: Checked, *, make_id: Callable[[int], 
     """
     card = models.scorecard
     tables = {f.name: _bins_of_categories(f) for f in card.features if f.name in CATEGORIES}
+    for shadow in models.moe.features if models.moe else ():
+        if shadow.name in tables:
+            tables[shadow.name][1].update(_bins_of_categories(shadow)[1])
     for name, (_, told) in tables.items():
         for place, why in told.items():
             checked.errors[checked.is_good & (checked.categories[name] == place)] = why
@@ -77,6 +81,7 @@ def score_checked(models: Models, checked: Checked, *, make_id: Callable[[int], 
         decisions=_decide(models, points, *_masks(models, categories, numbers)),
         reasons=_reasons(models, scores.contributions, categories, numbers),
         challenger=_challenge(models, categories, numbers) if len(rows) else None,
+        moe=_moe(models, categories, numbers) if len(rows) else None,
     )
 
 
@@ -101,6 +106,7 @@ def result_columns(models: Models, scored: Scored, errors: NDArray[np.object_]) 
         "decision": spread(scored.decisions, pa.string()),
         **{f"reason_{i}": spread(texts, pa.string()) for i, texts in enumerate(scored.reasons, start=1)},
         "challenger_prob_default": spread(nothing if scored.challenger is None else scored.challenger, pa.float64()),
+        "moe_prob_default": spread(nothing if scored.moe is None else scored.moe, pa.float64()),
         **{name: spread(pa.repeat(text, len(scored.rows)), pa.string()) for name, text in same.items()},
         "error": pa.array([text or None for text in errors], pa.string()),
     }
@@ -180,3 +186,14 @@ def _challenge(
     columns: dict[str, list[Any]] = {n: np.array([*CATEGORIES[n], None])[c].tolist() for n, c in categories.items()}
     columns |= {n: numbers[n].tolist() for n in LIMITS}
     return models.challenger.predict(columns)
+
+
+def _moe(models: Models, categories: Mapping[str, Ints], numbers: Mapping[str, Ints]) -> NDArray[np.float64] | None:
+    """What the table in shadow says; its categories have evidence, or their rows are bad."""
+    if models.moe is None:
+        return None
+    bins = [
+        _bins_of_categories(f)[0][categories[f.name]] if f.name in CATEGORIES else _number_bins(f, numbers[f.name])
+        for f in models.moe.features
+    ]
+    return models.moe.score_bins(np.stack(bins, axis=1)).prob_default

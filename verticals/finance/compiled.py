@@ -85,7 +85,7 @@ class CompiledModels:
         self._constants = _constants(models)
         self._overrides = [(o.decision == "refer", _text(o.reason)) for o in models.policy.overrides]
         self._shadow = _shadow("LightGBM", models.challenger_version)
-        self._moe_shadow = _shadow("Mixture of experts", models.moe_version)
+        self._moe_shadow = _shadow(models.moe_name, models.moe_version)
 
     def answer(self, asked: Sequence[tuple[str, schemas.Application]]) -> list[Answer]:
         """Answers to (application id, application) pairs."""

@@ -202,6 +202,7 @@ RESULT_COLUMNS = (
     "reason_3",
     "reason_4",
     "challenger_prob_default",
+    "moe_prob_default",
     "model_version",
     "policy_version",
     "error",

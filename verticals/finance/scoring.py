@@ -57,6 +57,11 @@ class Models:
         """Name and version of the mixture of experts in shadow."""
         return f"{self.moe_card.name}@{self.moe_card.version}" if self.moe_card else None
 
+    @property
+    def moe_name(self) -> str:
+        """What the table in shadow is, the mixture of experts or a scorecard that it replaced: its recipe's head."""
+        return self.moe_card.recipe.partition(":")[0] if self.moe_card else ""
+
 
 def load_models(registry: ModelRegistry) -> Models:
     """The active models.
@@ -220,7 +225,7 @@ def respond(models: Models, found: Assessment) -> schemas.ScoreResponse:
         shadow_score(name, version, prob)
         for name, version, prob in (
             ("LightGBM", models.challenger_version, found.challenger_prob_default),
-            ("Mixture of experts", models.moe_version, found.moe_prob_default),
+            (models.moe_name, models.moe_version, found.moe_prob_default),
         )
         if version is not None and prob is not None
     ]

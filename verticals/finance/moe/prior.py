@@ -125,4 +125,5 @@ def _newton(
     hessian[-1, -1] = weight.sum()
     covariance = np.linalg.inv(hessian)
     step = covariance @ rise
-    return intercept + step[-1], effect_T + step[:-1], covariance[:-1, :-1]
+    variance_TT: Array = covariance[:-1, :-1]
+    return intercept + float(step[-1]), effect_T + step[:-1], variance_TT
