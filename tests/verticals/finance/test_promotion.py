@@ -14,7 +14,8 @@ from tests.verticals.finance.conftest import FolderRegistry, Recorder
 from verticals.contract import Conflict, Context
 from verticals.finance.promotion import KIND, Evidence, promote, roll_back, weigh
 from verticals.finance.scoring import MOE, SCORECARD, Models, load_models
-from verticals.finance.train import train_moe
+
+CARD = ("trained_on", "licence", "recipe", "metrics", "limits")
 
 
 @pytest.fixture
@@ -23,8 +24,7 @@ def home(registry: FolderRegistry, tmp_path: Path) -> FileRegistry:
     found = FileRegistry(tmp_path / "registry")
     for name, card in registry.cards.items():
         files = {path.name: path.read_bytes() for path in (registry.root / name).iterdir()}
-        fields = {k: getattr(card, k) for k in ("trained_on", "licence", "recipe", "metrics", "limits")}
-        found.save(name, files, fields)
+        found.save(name, files, {field: getattr(card, field) for field in CARD})
     return found
 
 
@@ -44,6 +44,17 @@ def versions(home: FileRegistry) -> tuple[str, str]:
     found = load_models(home)
     assert found.moe_card is not None
     return found.card.version, found.moe_card.version
+
+
+def change_validation(home: FileRegistry, name: str, values: list[float]) -> None:
+    """Another version of the table in shadow, with other values out of fold."""
+    found = home.load(MOE)
+    assert found is not None
+    files = {file_name: path.read_bytes() for file_name, path in found[1].items()}
+    validation = json.loads(files["validation.json"])
+    validation["out_of_fold"][name] = values
+    files["validation.json"] = json.dumps(validation).encode()
+    home.save(MOE, files, {field: getattr(found[0], field) for field in CARD})
 
 
 def entry(recorder: Recorder) -> dict[str, Any]:
@@ -110,13 +121,7 @@ def test_what_was_never_promoted_is_not_rolled_back(home: FileRegistry, recorder
 
 
 def test_a_contender_that_discriminates_less_is_refused(home: FileRegistry, models: Models, recorder: Recorder) -> None:
-    found = home.load(MOE)
-    assert found is not None
-    files = {name: path.read_bytes() for name, path in found[1].items()}
-    validation = json.loads(files["validation.json"])
-    validation["out_of_fold"]["points"] = [500.0 + i % 7 for i in range(1000)]
-    files["validation.json"] = json.dumps(validation).encode()
-    home.save(MOE, files, {k: getattr(found[0], k) for k in ("trained_on", "licence", "recipe", "metrics", "limits")})
+    change_validation(home, "points", [500.0 + i % 7 for i in range(1000)])
 
     evidence = weigh(home, models.policy)
 
@@ -142,10 +147,7 @@ def test_a_policy_that_would_approve_nobody_is_in_the_evidence(home: FileRegistr
 
 
 def test_a_contender_on_another_sample_is_not_compared(home: FileRegistry, models: Models) -> None:
-    files, card = train_moe(lambda what, share: None, folds=2)
-    validation = json.loads(files["validation.json"])
-    validation["out_of_fold"]["default"].reverse()
-    home.save(MOE, files | {"validation.json": json.dumps(validation).encode()}, card)
+    change_validation(home, "default", [i % 2 for i in range(1000)])
 
     with pytest.raises(Conflict, match="must be validated on the champion's development sample"):
         weigh(home, models.policy)
