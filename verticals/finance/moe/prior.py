@@ -123,7 +123,6 @@ def _newton(
     hessian[:-1, :-1] = (x_NT.T @ (x_NT * weight[:, None])).toarray() + prior_TT
     hessian[-1, :-1] = hessian[:-1, -1] = x_NT.T @ weight
     hessian[-1, -1] = weight.sum()
-    covariance = np.linalg.inv(hessian)
+    covariance = np.asarray(np.linalg.inv(hessian), dtype=np.float64)
     step = covariance @ rise
-    variance_TT: Array = covariance[:-1, :-1]
-    return intercept + float(step[-1]), effect_T + step[:-1], variance_TT
+    return intercept + float(step[-1]), effect_T + step[:-1], covariance[:-1, :-1]
