@@ -118,6 +118,8 @@ TABLE: Mapping[str, tuple[str, str]] = {
     "example.savings not known": ("Savings not known", "储蓄未知"),
     "field.application_id": ("Reference", "申请编号"),
     "field.application_id_help": ("Your own reference, never a name. Left empty, one is made.", "您自己的编号，不要填写姓名。留空则自动生成。"),
+    "field.customer": ("Customer", "客户"),
+    "field.customer_help": ("Your reference of the customer, if history, text and document shall count; the demo's are sim-7-000000 and on.", "若需计入历史、文字与证件，请填写客户编号；演示客户为 sim-7-000000 起。"),
     "field.checking_status": ("Checking account", "支票账户"),
     "field.duration_months": ("Term (months)", "期限（月）"),
     "field.credit_history": ("Credit history", "信用记录"),

@@ -105,6 +105,24 @@ def replay_decision(
         raise typer.Exit(EXIT_FAILED)
 
 
+@finance_app.command("train-sources")
+def train_sources(
+    file: Annotated[Path, typer.Argument(help="CSV: an application's fields, customer, date, default (1 = bad).")],
+    tenant: Tenant = "demo",
+) -> None:
+    """Train what history, text and document add to the score on own outcomes; it serves from the next start on."""
+    from service.wiring import open_embedder
+    from verticals.finance.sources.outcomes import register_outcomes
+
+    if not file.is_file():
+        raise NotFound("must be a file that can be read", field="FILE", value=str(file))
+    with open_parts() as parts:
+        embedder = open_embedder(read_settings()).name
+        card = register_outcomes(parts.registry, parts.sessions, tenant, file.read_bytes(), embedder_name=embedder)
+    gap, low, high = card.metrics["AUC over the champion, out of fold"]
+    print(f"{card.name}@{card.version}: AUC {gap:+.4f} ({low:+.4f} to {high:+.4f}) over the champion, out of fold")
+
+
 @finance_app.command()
 def verify(tenant: Tenant = "demo") -> None:
     """Compare the records of scored files with the audit trail; names every record that was changed, and exits 1."""
