@@ -21,6 +21,7 @@ from verticals.contract import Artifact, Conflict, Context, Decision, Handler, I
 from verticals.medical import export_fhir, export_sr, findings, geometry, ingest, quality, report, schemas, tables
 from verticals.medical.confidentiality import METHOD
 from verticals.medical.deidentify import Pseudonyms, deidentify, to_file
+from verticals.medical.linking import linked
 from verticals.medical.report import Report
 
 POLICY = f"{METHOD}; quality limits 1"
@@ -310,6 +311,7 @@ def _report_response(current: Report) -> schemas.ReportResponse:
         signed_at=current.signed_at,
         addenda=list(current.addenda),
         evidence=current.evidence,
+        sentences=list(linked(current.sections, current.evidence)),
         content_sha256=current.content_sha256,
         updated_at=current.created_at,
     )

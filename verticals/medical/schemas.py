@@ -11,7 +11,8 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from verticals.contract import UploadedFile
-from verticals.medical.evidence import NO_EVIDENCE, EvidenceGraph
+from verticals.medical.evidence import NO_EVIDENCE, EvidenceGraph, Region
+from verticals.medical.vocabulary import Code
 
 NOTICE = "Research software, not a medical device"
 
@@ -222,6 +223,26 @@ class Addendum(BaseModel):
     added_at: datetime
 
 
+Section = Literal["findings", "impression"]  # those that state findings
+
+
+class LinkedSentence(BaseModel):
+    """A sentence and what it states: `sections.<section>[start:end]`.
+
+    `finding_ids` are of the evidence, in the order in which the sentence names them; `regions` and `codes` are theirs,
+    for who marks them in the image or codes the sentence. All are empty for a sentence that states no finding.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    section: Section
+    start: int
+    end: int
+    finding_ids: tuple[str, ...] = ()
+    regions: tuple[Region, ...] = ()
+    codes: tuple[Code, ...] = ()
+
+
 class ReportResponse(_Answer):
     """The newest version of a report. `content_sha256` covers text, state, signature and the version before it."""
 
@@ -236,6 +257,7 @@ class ReportResponse(_Answer):
     signed_at: datetime | None = None
     addenda: list[Addendum] = []
     evidence: EvidenceGraph = NO_EVIDENCE  # what the draft was made from
+    sentences: list[LinkedSentence] = []  # of findings and impression, with the findings that they state
     content_sha256: str
     updated_at: datetime
 
