@@ -61,8 +61,8 @@ def matched(sections: Sections, evidence: EvidenceGraph) -> Iterator[tuple[Secti
 
 def _findings(mention: Mention, evidence: EvidenceGraph, used: set[str]) -> list[Finding]:
     alike = [f for f in evidence.findings if supports(f, mention)]
-    if alike and mention.is_plural and not mention.sizes:
-        return alike
+    if alike and (mention.presence == "absent" or (mention.is_plural and not mention.sizes)):
+        return alike  # a denial is of all that it covers
     if alike:
         return [min(alike, key=lambda f: (f.finding_id in used, _vagueness(f, mention)))]
     if mention.side == "both":  # one on each side

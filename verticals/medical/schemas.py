@@ -243,6 +243,31 @@ class LinkedSentence(BaseModel):
     codes: tuple[Code, ...] = ()
 
 
+FaultKind = Literal[
+    "unsupported finding",
+    "wrong side",
+    "wrong site",
+    "wrong size",
+    "flipped negation",
+    "changed certainty",
+    "prior that does not exist",
+    "unknown words",
+    "finding left out",
+]
+
+
+class Fault(BaseModel):
+    """A sentence that the evidence does not support, and why; of a person's text it is a remark, not a refusal."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    section: Section
+    start: int
+    end: int
+    kind: FaultKind
+    reason: str
+
+
 class ReportResponse(_Answer):
     """The newest version of a report. `content_sha256` covers text, state, signature and the version before it."""
 
@@ -256,8 +281,9 @@ class ReportResponse(_Answer):
     signer: str | None = None
     signed_at: datetime | None = None
     addenda: list[Addendum] = []
-    evidence: EvidenceGraph = NO_EVIDENCE  # what the draft was made from
+    evidence: EvidenceGraph = NO_EVIDENCE  # what models found, and what the reader states beyond them
     sentences: list[LinkedSentence] = []  # of findings and impression, with the findings that they state
+    remarks: list[Fault] = []  # sentences that differ from what the models found, or compare with no prior
     content_sha256: str
     updated_at: datetime
 

@@ -14,9 +14,11 @@ from verticals.medical.evidence import Presence, Side
 from verticals.medical.text.assertion import Cues
 from verticals.medical.text.phrases import CONCEPTS, NORMAL, PLACES, SIDES
 
-_SIZE = re.compile(
-    r"\b(\d+(?:\.\d+)?(?:\s*[x×]\s*\d+(?:\.\d+)?){0,2})[\s-]*(mm|cm|ml|cc)\b(?:([23²³])(?!\d))?", re.IGNORECASE
+SIZE = re.compile(
+    r"\b(\d+(?:\.\d+)?(?:\s*[x×]\s*\d+(?:\.\d+)?){0,2})[\s-]*(mm|cm|ml|cc)(?:([23²³])(?!\d)|\b)", re.IGNORECASE
 )
+_PLURAL = re.compile(r"(?:(?<!si)s|thoraces)$", re.IGNORECASE)
+_MASS = ("atelectasis", "edema", "cardiomegaly")  # have no plural: one name is for all there is
 _NUMBER = re.compile(r"\d+(?:\.\d+)?")
 # In mm, mm2 and mm3; by unit and exponent.
 _UNITS = {
@@ -82,7 +84,7 @@ def read(sentence: str) -> list[Mention]:
             mentions.append(Mention(concept, start, end, "absent"))
             continue
         told = cues.assertion(start, end)
-        plural = sentence[start:end].lower().endswith(("s", "ies")) and not sentence[start:end].lower().endswith("sis")
+        plural = concept in _MASS or bool(_PLURAL.search(sentence[start:end]))
         mentions.append(Mention(concept, start, end, told.presence, told.is_history, plural))
     _attach(sentence, mentions)
     return mentions
@@ -110,7 +112,7 @@ def _attach(sentence: str, mentions: Sequence[Mention]) -> None:
         for start, end in _free(pattern, sentence, taken):
             if owner := _owner(sentence, mentions, start, end):
                 owner.sites.add(site)
-    for found in _SIZE.finditer(sentence):
+    for found in SIZE.finditer(sentence):
         if (unit := _UNITS.get((found[2].lower(), _exponent(found[3])))) and (
             owner := _owner(sentence, mentions, *found.span())
         ):
