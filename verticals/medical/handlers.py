@@ -34,6 +34,7 @@ from verticals.medical.confidentiality import METHOD
 from verticals.medical.deidentify import Pseudonyms, deidentify, to_file
 from verticals.medical.evidence import EvidenceGraph
 from verticals.medical.linking import linked
+from verticals.medical.record_handlers import Records
 from verticals.medical.report import Report
 from verticals.medical.verify import remarks
 
@@ -54,6 +55,7 @@ def build(resources: Resources) -> Mapping[str, Handler]:
         "sign_report": desk.sign_report,
         "add_addendum": desk.add_addendum,
         "export_report": desk.export_report,
+        "read_record": Records(resources.sessions).read_record,
     }
 
 

@@ -13,7 +13,7 @@ from verticals.medical.evidence import EvidenceGraph, Finding
 from verticals.medical.schemas import LinkedSentence, Section, Sections
 from verticals.medical.text.reader import Mention, Size, read
 from verticals.medical.text.sentences import Sentence, split
-from verticals.medical.vocabulary import KINDS
+from verticals.medical.vocabulary import KINDS, codes_of
 
 
 def linked(sections: Sections, evidence: EvidenceGraph) -> tuple[LinkedSentence, ...]:
@@ -28,7 +28,7 @@ def linked(sections: Sections, evidence: EvidenceGraph) -> tuple[LinkedSentence,
                 end=sentence.end,
                 finding_ids=tuple(found),
                 regions=tuple(region for f in found.values() for region in f.regions),
-                codes=tuple(dict.fromkeys(KINDS[f.kind].code for f in found.values())),
+                codes=tuple(dict.fromkeys(code for f in found.values() for code in codes_of(f.kind))),
             )
         )
     return tuple(listed)

@@ -54,6 +54,7 @@ _SMALL_WORDS = frozenset(
         ),
         *("possible", "suspected", "both", "bilateral", "left", "right", "side", "sides", "eye", "eyes"),
         *("measuring", "diameter", "volume", "area", "opacities", "abnormalities", "pneumothoraces"),
+        *("clear", "size", "normal"),
     )
 )
 

@@ -19,6 +19,11 @@ _SIZES = {
     "area": ("with an area of {}", "mm²"),
     "volume": ("with a volume of {}", "mm³"),
 }
+# Said of exactly these kinds, when none of them is there.
+_NORMAL = {
+    "The lungs are clear.": {"opacity", "consolidation", "atelectasis", "edema", "nodule"},
+    "Heart size is normal.": {"cardiomegaly"},
+}
 _SITES_THAT_SAY_NOTHING = ("heart", "thorax")  # the kind's name says it, or it says nothing
 
 
@@ -92,7 +97,10 @@ def _none_of(findings: Sequence[Finding]) -> Statement:
     nouns = [_noun(f.kind) for f in findings]
     either, both = _list(nouns, "or"), _list(nouns, "and")
     seen = "are not seen" if len(nouns) > 1 else "is not seen"
-    return Statement(tuple(findings), (f"No {either}.", f"There is no {either}.", f"{_capital(both)} {seen}."))
+    kinds = {f.kind for f in findings}
+    normal = next((text for text, absent in _NORMAL.items() if absent == kinds), None)
+    plain = f"No {either}.", f"There is no {either}.", f"{_capital(both)} {seen}."
+    return Statement(tuple(findings), (normal, *plain[:2]) if normal else plain)
 
 
 def _is_everywhere(finding: Finding) -> bool:

@@ -9,7 +9,7 @@ import pytest
 from verticals.medical.evidence import EvidenceGraph, Finding, Measurement, Region
 from verticals.medical.linking import linked, stated
 from verticals.medical.schemas import Sections
-from verticals.medical.vocabulary import KINDS
+from verticals.medical.vocabulary import KINDS, RADLEX
 
 BOX = Region(sop_instance_uid="1.2", shape="polyline", points=((1, 1), (5, 1), (5, 4), (1, 4), (1, 1)))
 NODULE = {"kind": "nodule", "presence": "present", "site": "upper_lung_zone", "side": "left"}
@@ -40,7 +40,11 @@ def test_a_sentence_carries_its_findings_with_their_regions_codes_and_place() ->
     quality, first, second, again = linked(text, evidence)
 
     assert text.findings[first.start : first.end] == "Pleura: Left pleural effusion."
-    assert (first.finding_ids, first.regions, first.codes) == (("f1",), (BOX,), (KINDS["effusion"].code,))
+    assert (first.finding_ids, first.regions, first.codes) == (
+        ("f1",),
+        (BOX,),
+        (KINDS["effusion"].code, RADLEX["effusion"]),
+    )
     assert (second.finding_ids, quality.finding_ids) == (("f2",), ())
     assert (again.section, again.finding_ids) == ("impression", ("f1",))
 

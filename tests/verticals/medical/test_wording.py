@@ -50,6 +50,13 @@ def test_the_template_reads_as_a_report() -> None:
         "No opacity or pulmonary edema.",
         "No pneumothorax.",
     )
+    lungs = ("opacity", "consolidation", "atelectasis", "edema", "nodule")
+    nothing = graph(*({"kind": k, "presence": "absent"} for k in (*lungs, "effusion", "pneumothorax", "cardiomegaly")))
+    assert language.write(nothing).sentences == (
+        "The lungs are clear.",
+        "No pleural effusion or pneumothorax.",
+        "Heart size is normal.",
+    )
     assert language.write(graph()).sentences == ()
     assert [number(v) for v in (0.0421, 4.0, 123.4)] == ["0.042", "4.0", "123"]
 

@@ -25,23 +25,26 @@ _NOT_CUES = (
 )
 _CUES = {
     "absent before": r"no(?! longer)|not|without|negative for|(?:is|are|be|lungs) free of|clear of|absence of|"
-    r"den(?:y|ies|ied)|never|neither|nor|lack of|resol(?:ution|ved|ving) of|excluded?|excludes|rather than|non",
-    "absent after": rf"(?:{_TO_BE} )?(?:not|no longer)(?: \w+){{0,2}} {_SEEN}|"
+    r"den(?:y|ies|ied)|never|neither|nor|lack of|resol(?:ution|ved|ving)(?: of)?|excluded?|excludes|rather than|non",
+    "absent after": rf"(?:{_TO_BE} )?(?:not|no longer)(?: \w+){{0,2}}[ -]{_SEEN}|"
     rf"(?:{_TO_BE} )?(?:absent|excluded|ruled out|resolved|cleared)",
     "uncertain before": r"possibl[ey]|probabl[ey]|may|might|could|suspect(?:ed)?|suspicious for|suspicion (?:of|for)|"
     rf"{_CANNOT} (?:entirely |completely |definitely )?(?:be )?(?:excluded?|rule out)|concern(?:ing)? for|"
     r"question(?:able)?(?: of)?|suggest(?:s|ed|ing|ion|ive)?(?: of)?|likely|versus|vs\.?|worrisome for|"
-    r"rule out|r/o|evaluate for|differential|equivocal|presum(?:ed|ably)|appearance of|consider(?:ation)?",
+    r"rule out|r/o|evaluate for|correlat\w+(?: \w+)? for|possibility of|favor(?:s|ed|ing)?|"
+    r"differential|equivocal|presum(?:ed|ably)|appearance of|consider(?:ation)?",
     "uncertain after": rf"{_CANNOT} (?:be )?(?:\w+ )?(?:excluded|ruled out)|difficult to exclude|may be present|"
     rf"(?:{_TO_BE} |may be |might be |could be )?(?:possible|suspected|question(?:ed|able)|likely|probable)|"
-    r"versus|vs\.?",
+    r"versus|vs\.?|(?:is |are )?in the differential",
     "history": r"history of|hx(?: of)?|h/o|status post|s/p|previous(?:ly)?|prior|remote|past",
 }
 _SCOPE_ENDS = (
     r"but|however|although|though|except(?: for)?|aside from|apart from|other than|otherwise|which|;|:| - |"
-    r"\bthere (?:is|are)|secondary to|due to|because|as well as|with(?! (?:no|out))(?= )|while|yet|still|"
+    r"\bthere (?:is|are)|as well as|while|yet|still|"
     r"(?<=, )(?:stable|mild|moderate|small|chronic|unchanged|calcified|there)"
 )
+# A cause is not denied with its effect, but doubted with it: "may be due to atelectasis".
+_DENIAL_ENDS = r"secondary to|due to|because|with(?! (?:no|out))(?= )"
 
 
 def _word(text: str) -> re.Pattern[str]:
@@ -51,6 +54,7 @@ def _word(text: str) -> re.Pattern[str]:
 _MASK = _word(_NOT_CUES)
 _PATTERNS = {kind: _word(text) for kind, text in _CUES.items()}
 _ENDS = re.compile(_SCOPE_ENDS, re.IGNORECASE)
+_ENDS_OF_DENIAL = re.compile(f"{_SCOPE_ENDS}|{_DENIAL_ENDS}", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -68,25 +72,23 @@ class Cues:
         self._text = _MASK.sub(lambda found: "~" * len(found[0]), sentence)
         self._cues = [(kind, *m.span()) for kind, pattern in _PATTERNS.items() for m in pattern.finditer(self._text)]
         self._ends = [m.start() for m in _ENDS.finditer(self._text)]
+        self._ends_of_denial = [m.start() for m in _ENDS_OF_DENIAL.finditer(self._text)]
 
     def assertion(self, start: int, end: int) -> Assertion:
         """Of the phrase at [start, end). What is denied is denied, however doubtfully: "no findings to suggest it"."""
-        reaching = {kind for kind, at, to in self._cues if self._reaches(kind, (at, to), (start, end))}
-        doubt = {"uncertain before", "uncertain after"} & reaching
-        presence: Presence = "uncertain" if doubt else "present"
-        # "cannot be excluded" holds a "not"; only a denial of its own, elsewhere, denies
-        if self._is_denied(reaching, start, end):
-            presence = "absent"
-        return Assertion(presence, "history" in reaching)
+        reaching = [cue for cue in self._cues if self._reaches(cue, start, end)]
+        doubts = [(at, to) for kind, at, to in reaching if kind.startswith("uncertain")]
+        # "cannot be excluded" holds a "not" and an "excluded" that deny nothing
+        denied = any(
+            kind.startswith("absent") and not any(low <= at < high for low, high in doubts) for kind, at, _ in reaching
+        )
+        presence: Presence = "absent" if denied else "uncertain" if doubts else "present"
+        return Assertion(presence, any(kind == "history" for kind, _, _ in reaching))
 
-    def _is_denied(self, reaching: set[str], start: int, end: int) -> bool:
-        denials = [c for c in self._cues if c[0].startswith("absent") and self._reaches(c[0], c[1:], (start, end))]
-        doubts = [c for c in self._cues if c[0].startswith("uncertain") and c[0] in reaching]
-        return any(not any(d[1] <= at < d[2] for d in doubts) for _, at, _ in denials)
-
-    def _reaches(self, kind: str, cue: tuple[int, int], phrase: tuple[int, int]) -> bool:
-        (at, to), (start, end) = cue, phrase
+    def _reaches(self, cue: tuple[str, int, int], start: int, end: int) -> bool:
+        kind, at, to = cue
+        ends = self._ends_of_denial if kind.startswith("absent") else self._ends
         if kind.endswith("after"):
-            return at >= end and not any(end <= e < at for e in self._ends)
+            return at >= end and not any(end <= e < at for e in ends)
         # a cue may stand inside a phrase: "heart is not enlarged"
-        return at < end and not any(to <= e < start for e in self._ends) and (to <= start or at > start)
+        return at < end and not any(to <= e < start for e in ends) and (to <= start or at > start)

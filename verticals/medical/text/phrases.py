@@ -14,18 +14,21 @@ from verticals.medical.evidence import Side
 _HEART = r"(?:heart|cardiac|cardiomediastinal|cardiopericardial)"
 _OF_HEART = rf"{_HEART}(?: (?:size|silhouette|shadow|contours?))*"
 _IS = r"(?: (?:size|is|are|was|were|remains?|appears?|again|at|the|upper|limits?|of|mildly|slightly|moderately|"
-_IS += r"markedly|borderline|also|stable|top|prominent|and|not|now|somewhat|within|to|be|mild|moderate|severe))*"
+_IS += r"persistently|XXXX|markedly|borderline|"
+_IS += r"also|stable|top|prominent|and|not|now|somewhat|within|to|be|mild|moderate|severe))*"
 
 # Of kinds in the vocabulary; longer phrases win over shorter ones that they hold.
 _KINDS = {
-    "opacity": r"opacit(?:y|ies)|opacifications?|infiltrat(?:es?|ions?)|air[- ]?space (?:disease|process)",
+    "opacity": r"(?:nodular )?(?:opacit(?:y|ies)|infiltrat(?:es?|ions?))|nodular densit(?:y|ies)|opacifications?|"
+    r"air[- ]?space (?:disease|process)",
     "consolidation": r"consolidat(?:ions?|ed|ive)",
     "atelectasis": r"atelecta(?:sis|ses|tic)|collapse(?! of (?:a |the )?vertebra)",
-    "edema": r"(?:(?:pulmonary|interstitial|alveolar) )*(?:o?edema)",
-    "nodule": r"(?:(?:lung|pulmonary) )?(?:nodul(?:es?|ar(?: (?:densit(?:y|ies)|opacit(?:y|ies)))?))",
+    "edema": r"(?:(?:pulmonary|interstitial|alveolar) )*(?<!tissue )(?<!laryngeal )o?edema",
+    "nodule": r"(?:(?:lung|pulmonary) )?nodul(?:es?|ar)",
     "effusion": r"(?:pleural )?effusions?|pleural fluid|(?:hydro|hydropneumo|haemo|hemo)thora(?:x|ces)",
     "pneumothorax": r"pneumothora(?:x|xes|ces)",
-    "cardiomegaly": rf"cardiomegaly|{_OF_HEART}{_IS} enlarge(?:d|ment)|enlarge(?:d|ment)(?: of)?(?: the)? {_OF_HEART}",
+    "cardiomegaly": rf"cardiomegaly|{_OF_HEART}{_IS} (?:enlarge(?:d|ment)|large)|"
+    rf"enlarge(?:d|ment)(?: of)?(?: the)? {_OF_HEART}",
     "abnormality": r"abnormalit(?:y|ies)|(?:cardiopulmonary|airspace|pulmonary|chest) (?:disease|process|findings?)",
     "microaneurysm": r"micro-?aneurysms?",
     "haemorrhage": r"(?:(?:retinal|intraretinal|dot|blot|flame) )*ha?emorrhages?",
@@ -43,6 +46,7 @@ OTHERS = {
     "hyperinflation": r"hyper-?(?:inflat|expan|aerat|disten|lucen)\w*|COPD|obstructive (?:pulmonary|lung) disease",
     "granuloma": r"granulomas?|granulomat(?:ous|osis)|calcified (?:\w+ )?nodul(?:es?|ar densit(?:y|ies))",
     "hernia": r"hernias?|herniation",
+    "other_hernia": r"(?:bochdalek|morgagni|diaphragmatic|inguinal|umbilical|ventral) hernias?",
     "scoliosis": r"(?:dextro|levo)?scoliosis|scoliotic|kyphosis",
     "scar": r"scar(?:s|ring)?|fibrosis|fibrotic|cicatri(?:x|ces)",
     "thickening": r"thickening|(?:costophrenic )?blunting|plaques?",
@@ -65,12 +69,13 @@ OTHERS = {
     "deviation": r"(?:tracheal|mediastinal) (?:shift|deviation)|hilar (?:prominence|enlargement|fullness)|"
     r"widened mediastinum",
 }
-# Says that something is not there without naming it.
-_NORMAL = {
-    "cardiomegaly": rf"(?:normal|unremarkable)(?: in)? {_HEART}(?: \w+)?(?: size| silhouette)?|"
+_LUNG_KINDS = ("opacity", "consolidation", "atelectasis", "edema", "nodule")
+# Say that kinds are not there without naming them.
+_NORMAL: dict[tuple[str, ...], str] = {
+    ("cardiomegaly",): rf"(?:normal|unremarkable)(?: in)? {_HEART}(?: \w+)?(?: size| silhouette)?|"
     rf"{_OF_HEART}(?: and [a-z ]{{3,30}})?(?: (?:is|are|size|remains?|appears?|grossly|both|again))*"
     rf" (?:normal|unremarkable|within (?:the )?(?:upper )?(?:limits of normal|normal limits))",
-    "opacity": r"(?:lungs|lung fields|lung zones)(?: (?:is|are|remain|appear|both|grossly|otherwise))* clear|"
+    _LUNG_KINDS: r"(?:lungs|lung fields|lung zones)(?: (?:is|are|remain|appear|both|grossly|otherwise))* clear|"
     r"clear (?:lungs|lung fields)",
 }
 
@@ -97,7 +102,7 @@ def _compile(table: dict[str, str]) -> dict[str, re.Pattern[str]]:
 
 
 CONCEPTS = _compile(_KINDS | OTHERS)
-NORMAL = _compile(_NORMAL)
+NORMAL = {kinds: re.compile(rf"\b(?:{text})\b", re.IGNORECASE) for kinds, text in _NORMAL.items()}
 PLACES = _compile(SITES)
 SIDES: dict[Side, re.Pattern[str]] = {
     side: re.compile(rf"\b(?:{text})(?:\b|(?<=bi))", re.IGNORECASE) for side, text in _SIDES.items()

@@ -79,22 +79,23 @@ def read(sentence: str) -> list[Mention]:
     """Every finding that a sentence names, in order."""
     cues = Cues(sentence)
     mentions = []
-    for start, end, concept, is_normal in _names(sentence):
-        if is_normal:
-            mentions.append(Mention(concept, start, end, "absent"))
-            continue
+    for start, end, concepts, is_normal in _names(sentence):
         told = cues.assertion(start, end)
-        plural = concept in _MASS or bool(_PLURAL.search(sentence[start:end]))
-        mentions.append(Mention(concept, start, end, told.presence, told.is_history, plural))
+        if is_normal:
+            presence: Presence = "absent" if told.presence == "present" else "uncertain"
+            mentions += [Mention(concept, start, end, presence, told.is_history) for concept in concepts]
+            continue
+        plural = concepts[0] in _MASS or bool(_PLURAL.search(sentence[start:end]))
+        mentions.append(Mention(concepts[0], start, end, told.presence, told.is_history, plural))
     _attach(sentence, mentions)
     return mentions
 
 
-def _names(sentence: str) -> list[tuple[int, int, str, bool]]:
-    """(start, end, concept, says that it is normal), without names inside longer ones."""
-    found = [(*m.span(), concept, False) for concept, pattern in CONCEPTS.items() for m in pattern.finditer(sentence)]
-    found += [(*m.span(), concept, True) for concept, pattern in NORMAL.items() for m in pattern.finditer(sentence)]
-    kept: list[tuple[int, int, str, bool]] = []
+def _names(sentence: str) -> list[tuple[int, int, tuple[str, ...], bool]]:
+    """(start, end, concepts, says that they are not there), without names inside longer ones."""
+    found = [(*m.span(), (concept,), False) for concept, name in CONCEPTS.items() for m in name.finditer(sentence)]
+    found += [(*m.span(), concepts, True) for concepts, name in NORMAL.items() for m in name.finditer(sentence)]
+    kept: list[tuple[int, int, tuple[str, ...], bool]] = []
     for name in sorted(found, key=lambda n: (n[0] - n[1], n[0])):
         if all(name[1] <= other[0] or other[1] <= name[0] for other in kept):
             kept.append(name)
