@@ -33,7 +33,7 @@ from benchmarks.setting import MODELS, THREADS
 from verticals.bootstrap import bootstrap_interval, wilson_interval
 from verticals.medical import language
 from verticals.medical.evidence import EvidenceGraph, Finding, Side
-from verticals.medical.graph_probes import FAULTS, draw_graph, with_fault
+from verticals.medical.draft_probes import FAULTS, draw_graph, with_fault
 from verticals.medical.text.labels import LABELS, indexed, labels
 from verticals.medical.text.sentences import split
 from verticals.medical.verify import draft_faults, faults
