@@ -46,15 +46,19 @@ def main() -> None:
         train(learned, lambda what, done: None).save(args.train)
         print(f"trained in {time.process_time() - begin:.0f} s of processor time, one thread")
     tagger = EntityTagger.load(args.train) if args.train else EntityTagger.load()
-    _report("tagger", measured, [set(spans_of(tags)) for tags in tagger.tag(measured.words)])
+    _report("tagger", measured, [_spans(tags) for tags in tagger.tag(measured.words)])
 
 
 def _report(name: str, gold: Tagged, said: Sequence[set[Span]]) -> None:
-    right = [set(spans_of(tags)) for tags in gold.tags]
+    right = [_spans(tags) for tags in gold.tags]
     for kind in ("", *KINDS):
         rows = np.array([_counts(r, s, kind) for r, s in zip(right, said, strict=True)], float)
         low, high = bootstrap_interval(rows, _f1, draws=500)
         print(f"{name:14} {kind or 'all':9} F1 {_f1(rows):.3f} [{low:.3f}, {high:.3f}]", flush=True)
+
+
+def _spans(tags: Sequence[str]) -> set[Span]:
+    return {(kind, first, last) for kind, first, last in spans_of(tags)}
 
 
 def _counts(right: set[Span], said: set[Span], kind: str) -> tuple[int, int, int]:
@@ -73,8 +77,8 @@ def _by_dictionary(learned: Tagged, sentences: Sequence[Sequence[str]]) -> list[
         known |= {tuple(w.lower() for w in words[first:last]): kind for kind, first, last in spans_of(tags)}
     longest = max(map(len, known))
     found = []
-    for words in sentences:
-        lower, at, spans = [word.lower() for word in words], 0, set()
+    for sentence in sentences:
+        lower, at, spans = [word.lower() for word in sentence], 0, set[Span]()
         while at < len(lower):
             sizes = range(min(longest, len(lower) - at), 0, -1)
             size = next((n for n in sizes if tuple(lower[at : at + n]) in known), 0)

@@ -204,8 +204,8 @@ def _idle_cues(sentence: str, mentions: Sequence[Mention]) -> Iterator[tuple[Fau
 def _unknown_words(sentence: str) -> list[str]:
     known = _SMALL_WORDS | {
         form
-        for entry in (*KINDS.values(), *SITES.values())
-        for word in _TOKEN.findall(entry.english.lower())
+        for name in (*(kind.english for kind in KINDS.values()), *(site.english for site in SITES.values()))
+        for word in _TOKEN.findall(name.lower())
         for form in (word, f"{word}s")
     }
     return [word for word in _TOKEN.findall(SIZE.sub(" ", sentence).lower()) if word not in known]

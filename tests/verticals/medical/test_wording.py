@@ -9,8 +9,8 @@ import pytest
 from langchain_core.language_models.fake_chat_models import FakeListChatModel
 
 from verticals.medical import language
-from verticals.medical.evidence import EvidenceGraph, Finding, Measurement
 from verticals.medical.draft_probes import FAULTS, draw_graph, with_fault
+from verticals.medical.evidence import EvidenceGraph, Finding, Measurement
 from verticals.medical.schemas import Sections
 from verticals.medical.verify import draft_faults, faults, remarks, with_reader
 from verticals.medical.wording import number, statements

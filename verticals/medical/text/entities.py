@@ -5,6 +5,7 @@ Li 2016 (doi:10.1093/database/baw068). Tags are BIO: the first word of an entity
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,7 +15,7 @@ from typing import Any, Literal
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load, save_file
 
 from verticals.medical.text.network import TagNetwork, WordReader
 
@@ -75,7 +76,7 @@ class EntityTagger:
 
     @classmethod
     def load(cls, folder: Path = WEIGHTS_DIR) -> EntityTagger:
-        """Read what `save` wrote; the shipped model if no folder is given.
+        """Read what `save` wrote; the shipped model if no folder is given. Its card gets a `version` by its weights.
 
         Raises:
             ValueError: a missing or damaged file, or MiniLM's package is not installed.
@@ -84,10 +85,11 @@ class EntityTagger:
         network = TagNetwork(reader, len(TAGS))
         try:
             card = json.loads((folder / _CARD).read_text("utf-8"))
-            network.load(load_file(folder / _WEIGHTS))
+            content = (folder / _WEIGHTS).read_bytes()
+            network.load(load(content))
         except (OSError, ValueError, RuntimeError, SafetensorError) as error:
             raise ValueError(f"folder: no readable entity model in {folder.name!r}. Install again.") from error
-        return cls(reader, network, card)
+        return cls(reader, network, {**card, "version": f"entities@{hashlib.sha256(content).hexdigest()[:12]}"})
 
 
 def allowed() -> torch.Tensor:

@@ -93,6 +93,7 @@ def read(sentence: str) -> list[Mention]:
 
 def _names(sentence: str) -> list[tuple[int, int, tuple[str, ...], bool]]:
     """(start, end, concepts, says that they are not there), without names inside longer ones."""
+    found: list[tuple[int, int, tuple[str, ...], bool]]
     found = [(*m.span(), (concept,), False) for concept, name in CONCEPTS.items() for m in name.finditer(sentence)]
     found += [(*m.span(), concepts, True) for concepts, name in NORMAL.items() for m in name.finditer(sentence)]
     kept: list[tuple[int, int, tuple[str, ...], bool]] = []

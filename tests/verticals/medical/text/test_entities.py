@@ -49,6 +49,8 @@ def test_it_survives_its_file(tagger: EntityTagger, tmp_path: Path) -> None:
     again = EntityTagger.load(tmp_path)
 
     assert again.tag(corpus().words) == tagger.tag(corpus().words)
+    assert again.card["version"].startswith("entities@")
+    assert again.card["licence"] == tagger.card["licence"]
     with pytest.raises(ValueError, match="no readable entity model"):
         EntityTagger.load(tmp_path / "elsewhere")
 
