@@ -102,6 +102,14 @@ VERTICAL = Vertical(
             examples={"addendum": {"author": "Dr. A. Reader", "text": "Discussed with the ward by telephone."}},
         ),
         Operation(
+            "read_record",
+            schemas.RecordRequest,
+            schemas.RecordResponse,
+            "Problems and medicines in the record of a study's patient, for the indication",
+            "/studies/{study_id}/record",
+            examples={"text": {"patient_id": "P-17", "record": "Known asthma, on salbutamol. No fever. ?pneumonia."}},
+        ),
+        Operation(
             "export_report",
             schemas.ExportReportRequest,
             Artifact,

@@ -18,10 +18,25 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, sessionmaker
 
 from verticals.contract import Artifact, Conflict, Context, Decision, Handler, InvalidInput, Resources
-from verticals.medical import export_fhir, export_sr, findings, geometry, ingest, quality, report, schemas, tables
+from verticals.medical import (
+    export_fhir,
+    export_sr,
+    findings,
+    geometry,
+    ingest,
+    language,
+    quality,
+    report,
+    schemas,
+    tables,
+)
 from verticals.medical.confidentiality import METHOD
 from verticals.medical.deidentify import Pseudonyms, deidentify, to_file
+from verticals.medical.evidence import EvidenceGraph
+from verticals.medical.linking import linked
+from verticals.medical.record_handlers import Records
 from verticals.medical.report import Report
+from verticals.medical.verify import remarks
 
 POLICY = f"{METHOD}; quality limits 1"
 
@@ -29,7 +44,7 @@ POLICY = f"{METHOD}; quality limits 1"
 def build(resources: Resources) -> Mapping[str, Handler]:
     """Operation name -> handler."""
     ingest.silence_pydicom()
-    desk = _Desk(resources.sessions)
+    desk = _Desk(resources.sessions, resources.chat_model)
     return {
         "ingest_study": desk.ingest_study,
         "list_studies": desk.list_studies,
@@ -40,6 +55,7 @@ def build(resources: Resources) -> Mapping[str, Handler]:
         "sign_report": desk.sign_report,
         "add_addendum": desk.add_addendum,
         "export_report": desk.export_report,
+        "read_record": Records(resources.sessions).read_record,
     }
 
 
@@ -50,7 +66,8 @@ class _Prepared:
     row: tables.MedicalStudy
     header: Dataset
     status: schemas.FindingsStatus
-    sentences: list[str]
+    evidence: EvidenceGraph
+    said: language.Draft
     grade: schemas.Quality
 
 
@@ -59,6 +76,7 @@ class _Desk:
     """Where studies arrive and reports leave."""
 
     sessions: sessionmaker[Session]
+    model: language.Model | None  # words the drafts; None: templates do
 
     def ingest_study(self, request: schemas.IngestRequest, context: Context) -> schemas.StudyResponse:
         """Store one file, or answer with the study that already holds it.
@@ -68,7 +86,7 @@ class _Desk:
         """
         received = ingest.read(request.file.content)
         pseudonyms = Pseudonyms(tables.tenant_key(self.sessions, context.tenant))
-        ready = _prepare(received, pseudonyms, request, context.tenant)
+        ready = _prepare(received, pseudonyms, request, context.tenant, self.model)
         with self.sessions() as session:
             if known := _same_instance(session, ready.row):
                 return _study_response(session, known, already_present=True)
@@ -85,10 +103,7 @@ class _Desk:
 
     def _store(self, session: Session, ready: _Prepared, context: Context) -> None:
         row = ready.row
-        earlier = select(tables.MedicalStudy.study_id).where(
-            tables.MedicalStudy.tenant == row.tenant, tables.MedicalStudy.patient == row.patient
-        )
-        priors = session.execute(earlier.order_by(tables.MedicalStudy.received_at.desc()).limit(5)).scalars().all()
+        priors = _earlier(session, row)
         session.add(row)
         session.flush()
         first = Report(
@@ -96,10 +111,11 @@ class _Desk:
             study_id=row.study_id,
             version=1,
             state="PRELIMINARY",
-            sections=report.draft(ready.header, ready.grade, ready.status, ready.sentences, priors=priors),
+            sections=report.draft(ready.header, ready.grade, ready.status, ready.said, priors=priors),
             findings_status=ready.status,
             created_at=datetime.now(UTC),
             previous_sha256="",
+            evidence=ready.evidence,
         )
         tables.add_report(session, row.tenant, first)
         outcome = {
@@ -107,6 +123,7 @@ class _Desk:
             "origin": row.origin,
             "quality": row.quality_verdict,
             "findings": ready.status.status,
+            "written_by": ready.said.written_by,
             "report_id": first.report_id,
             "dicom_sha256": row.dicom_sha256,
         }
@@ -158,7 +175,8 @@ class _Desk:
     def get_report(self, request: schemas.ReportRequest, context: Context) -> schemas.ReportResponse:
         """The newest version, its hashes verified."""
         with self.sessions() as session:
-            return _report_response(tables.get_report(session, context.tenant, report_id=request.report_id))
+            newest = tables.get_report(session, context.tenant, report_id=request.report_id)
+            return _report_response(newest, session, context.tenant)
 
     def edit_report(self, request: schemas.EditReportRequest, context: Context) -> schemas.ReportResponse:
         """Append an EDITED version."""
@@ -220,9 +238,13 @@ class _Desk:
 
 
 def _prepare(
-    received: ingest.Received, pseudonyms: Pseudonyms, request: schemas.IngestRequest, tenant: str
+    received: ingest.Received,
+    pseudonyms: Pseudonyms,
+    request: schemas.IngestRequest,
+    tenant: str,
+    model: language.Model | None,
 ) -> _Prepared:
-    """De-identify, measure, grade, look for a findings model: everything that needs no database."""
+    """De-identify, measure, grade, look for a findings model, word its evidence: all that needs no database."""
     clean, account = deidentify(received.dataset, pseudonyms)
     facts = geometry.measure(received.stored, clean)
     told = list(received.warnings)
@@ -236,7 +258,7 @@ def _prepare(
     )
     part = str(clean.get("BodyPartExamined", "")) or "UNKNOWN"
     values = geometry.modality_values(received.stored, clean)
-    status, sentences = findings.apply(values, received.modality, part)
+    status, evidence = findings.apply(values, received.modality, part)
     content = to_file(clean)
     details: dict[str, Any] = {
         "quality": grade.model_dump(),
@@ -259,7 +281,7 @@ def _prepare(
         dicom_sha256=hashlib.sha256(content).hexdigest(),
         received_at=datetime.now(UTC),
     )
-    return _Prepared(row, clean, status, sentences, grade)
+    return _Prepared(row, clean, status, evidence, language.write(evidence, model), grade)
 
 
 def _same_instance(session: Session, row: tables.MedicalStudy) -> tables.MedicalStudy | None:
@@ -294,10 +316,20 @@ def _append(session: Session, kind: str, before: Report, after: Report, context:
         Decision(kind, after.report_id, before.content_sha256, outcome, _model(after), POLICY), session=session
     )
     session.commit()
-    return _report_response(after)
+    return _report_response(after, session, context.tenant)
 
 
-def _report_response(current: Report) -> schemas.ReportResponse:
+def _earlier(session: Session, row: tables.MedicalStudy) -> list[str]:
+    """Ids of the patient's last five studies before this one, newest first."""
+    study = tables.MedicalStudy
+    same = select(study.study_id).where(
+        study.tenant == row.tenant, study.patient == row.patient, study.received_at < row.received_at
+    )
+    return list(session.execute(same.order_by(study.received_at.desc()).limit(5)).scalars())
+
+
+def _report_response(current: Report, session: Session, tenant: str) -> schemas.ReportResponse:
+    has_prior = bool(_earlier(session, tables.get_study(session, tenant, current.study_id)))
     return schemas.ReportResponse(
         report_id=current.report_id,
         study_id=current.study_id,
@@ -310,6 +342,8 @@ def _report_response(current: Report) -> schemas.ReportResponse:
         signed_at=current.signed_at,
         addenda=list(current.addenda),
         evidence=current.evidence,
+        sentences=list(linked(current.sections, current.evidence)),
+        remarks=remarks(current.sections, current.evidence, has_prior=has_prior),
         content_sha256=current.content_sha256,
         updated_at=current.created_at,
     )
@@ -326,7 +360,9 @@ def _study_response(
             "body_part": row.body_part,
             "received_at": row.received_at,
             "already_present": already_present,
-            "report": _report_response(tables.get_report(session, row.tenant, study_id=row.study_id)),
+            "report": _report_response(
+                tables.get_report(session, row.tenant, study_id=row.study_id), session, row.tenant
+            ),
             **row.details,
         }
     )

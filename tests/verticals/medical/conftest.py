@@ -79,7 +79,7 @@ class Desk:
 def desk(tmp_path: Path) -> Iterator[Desk]:
     engine = create_engine(f"sqlite:///{tmp_path / 'medical.db'}")
     Base.metadata.create_all(engine)
-    resources = SimpleNamespace(sessions=sessionmaker(engine), data_dir=None)
+    resources = SimpleNamespace(sessions=sessionmaker(engine), data_dir=None, chat_model=None)
     yield Desk(engine, Recorder(), VERTICAL.build(resources), resources)  # type: ignore[arg-type]
     engine.dispose()
 
