@@ -1,0 +1,140 @@
+"""The outlined regions of a report as DICOM SEG, one binary segment a finding, by highdicom. Ignores points."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from highdicom import AlgorithmIdentificationSequence
+from highdicom.seg import Segmentation, SegmentDescription
+from pydicom.dataset import Dataset
+from pydicom.sr.codedict import codes
+
+from verticals.medical.evidence import Finding, Region
+from verticals.medical.export.codes import READER, SIDES, split_model
+from verticals.medical.export.key_frames import alike
+from verticals.medical.export.measurement_report import concept
+from verticals.medical.export.objects import beside, equipment, frames, identity, take_over, to_bytes, tracking_uid
+from verticals.medical.report import Report
+from verticals.medical.schemas import NOTICE
+from verticals.medical.vocabulary import KINDS, SITES
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+
+def to_dicom(report: Report, images: Sequence[Dataset]) -> list[bytes]:
+    """One SEG for each group of like images with an outline; none without outlines.
+
+    Frames of an object without functional groups have no place in space, and get one SEG each.
+    """
+    made: list[bytes] = []
+    for group in alike(images):
+        for frame in _apart(group[0]):
+            shown = [image for image in group if _outlines(report.evidence.findings, image, frame)]
+            if shown:
+                made.append(to_bytes(_segmentation(report, shown, frame, len(made) + 1), report))
+    return made
+
+
+def _apart(image: Dataset) -> Sequence[int | None]:
+    """The frames that need a SEG of their own; None: all together."""
+    is_plain = "NumberOfFrames" in image and "SharedFunctionalGroupsSequence" not in image
+    return range(1, frames(image) + 1) if is_plain else [None]
+
+
+def _outlines(findings: Sequence[Finding], image: Dataset, frame: int | None) -> list[Region]:
+    return [
+        region
+        for finding in findings
+        for region in finding.regions
+        if region.shape == "polyline"
+        and region.sop_instance_uid == image.SOPInstanceUID
+        and frame in (None, region.frame)
+    ]
+
+
+def _segmentation(report: Report, images: Sequence[Dataset], frame: int | None, number: int) -> Segmentation:
+    findings = [f for f in report.evidence.findings if any(_outlines([f], image, frame) for image in images)]
+    made = Segmentation(
+        source_images=[beside(image) if frame is None else _alone(image) for image in images],
+        pixel_array=masks(findings, images, frame),
+        segmentation_type="BINARY",
+        segment_descriptions=[_description(f, i + 1, report) for i, f in enumerate(findings)],
+        content_label="FINDINGS",
+        content_description=NOTICE,
+        **identity("seg", report, number),
+        **equipment(),
+    )
+    if "FrameOfReferenceUID" not in made:
+        take_over(made, images[0], "PatientOrientation")
+    if frame is not None and frames(images[0]) > 1:
+        _refer_to(made, frame)
+    return made
+
+
+def _alone(image: Dataset) -> Dataset:
+    """The image as if it had one frame and no place: highdicom would look for functional groups."""
+    alone = beside(image)
+    for keyword in ("NumberOfFrames", "FrameOfReferenceUID"):
+        if keyword in alone:
+            del alone[keyword]
+    return alone
+
+
+def _refer_to(document: Dataset, frame: int) -> None:
+    for plane in document.PerFrameFunctionalGroupsSequence:
+        for derivation in plane.DerivationImageSequence:
+            for source in derivation.SourceImageSequence:
+                source.ReferencedFrameNumber = frame
+
+
+def masks(findings: Sequence[Finding], images: Sequence[Dataset], frame: int | None = None) -> Array:
+    """Filled outlines, uint8, (images, or frames of the one image, or that frame; rows; columns; findings)."""
+    first = images[0]
+    planes = 1 if frame is not None else max(len(images), frames(first))
+    filled = np.zeros((planes, first.Rows, first.Columns, len(findings)), dtype=np.uint8)
+    for place, image in enumerate(images):
+        for i, finding in enumerate(findings):
+            for region in _outlines([finding], image, frame):
+                # Either several images of one frame each, or one image of several frames.
+                plane = 0 if frame is not None else place + region.frame - 1
+                filled[plane, :, :, i] |= fill(region.points, first.Rows, first.Columns)
+    return filled
+
+
+def fill(outline: Sequence[tuple[float, float]], rows: int, columns: int) -> Array:
+    """Pixels whose centre lies inside a closed outline by the even-odd rule, bool, (rows, columns).
+
+    An outline that holds no centre is the one pixel under its middle, so that no segment is empty.
+    """
+    y, x = np.mgrid[:rows, :columns] + 0.5
+    inside = np.zeros((rows, columns), dtype=bool)
+    for (x1, y1), (x2, y2) in zip(outline, outline[1:], strict=False):
+        if y1 != y2:
+            crosses = (y >= min(y1, y2)) & (y < max(y1, y2))
+            inside ^= crosses & (x < x1 + (y - y1) * (x2 - x1) / (y2 - y1))
+    if not inside.any():
+        column, row = np.mean(outline[:-1], axis=0)
+        inside[min(int(row), rows - 1), min(int(column), columns - 1)] = True
+    return inside
+
+
+def _description(finding: Finding, number: int, report: Report) -> SegmentDescription:
+    name, version = split_model(finding.model)
+    by_reader = finding.model == READER
+    algorithm = AlgorithmIdentificationSequence(name, codes.cid7162.ArtificialIntelligence, version)
+    description = SegmentDescription(
+        segment_number=number,
+        segment_label=f"{finding.finding_id} {KINDS[finding.kind].english}"[:64],
+        segmented_property_category=codes.cid7150.MorphologicallyAbnormalStructure,
+        segmented_property_type=concept(KINDS[finding.kind].code),
+        algorithm_type="MANUAL" if by_reader else "AUTOMATIC",
+        algorithm_identification=None if by_reader else algorithm,
+        tracking_uid=tracking_uid(report, finding.finding_id),
+        tracking_id=finding.finding_id,
+        anatomic_regions=None if finding.site is None else [concept(SITES[finding.site].code)],
+    )
+    if finding.side is not None:
+        description.AnatomicRegionSequence[0].AnatomicRegionModifierSequence = [concept(SIDES[finding.side])]
+    return description
