@@ -15,6 +15,7 @@ from highdicom.sr import (
     ContentItem,
     FindingSite,
     ImageRegion,
+    LanguageOfContentItemAndDescendants,
     Measurement,
     MeasurementReport,
     MeasurementsAndQualitativeEvaluations,
@@ -44,6 +45,7 @@ from verticals.medical.export.objects import find, frames, tracking_uid
 from verticals.medical.report import Report
 from verticals.medical.vocabulary import KINDS, SITES, Code
 
+ENGLISH = CodedConcept("en", "RFC5646", "English")
 _PROCEDURES = {"CT": codes.cid100.CTUnspecifiedBodyRegion, "MR": codes.cid100.MRIUnspecifiedBodyRegion}
 _PROCEDURES |= {modality: codes.cid100.XRUnspecifiedBodyRegion for modality in ("CR", "DX")}
 
@@ -55,6 +57,7 @@ def measurement_report(
     return MeasurementReport(
         observation_context=observers,
         procedure_reported=_PROCEDURES.get(images[0].Modality, codes.cid100.ImagingProcedure),
+        language_of_content_item_and_descendants=LanguageOfContentItemAndDescendants(ENGLISH),
         imaging_measurements=[_group(finding, report, images) for finding in report.evidence.findings],
     )
 

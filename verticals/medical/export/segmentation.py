@@ -10,6 +10,7 @@ from highdicom import AlgorithmIdentificationSequence
 from highdicom.seg import Segmentation, SegmentDescription
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
+from pydicom.uid import ComputedRadiographyImageStorage
 
 from verticals.medical.evidence import Finding, Region
 from verticals.medical.export.codes import READER, SIDES, split_model
@@ -68,25 +69,30 @@ def _segmentation(report: Report, images: Sequence[Dataset], frame: int | None, 
     )
     if "FrameOfReferenceUID" not in made:
         take_over(made, images[0], "PatientOrientation")
-    if frame is not None and frames(images[0]) > 1:
-        _refer_to(made, frame)
+    if frame is not None:
+        _refer_to(made, images[0], frame)
     return made
 
 
 def _alone(image: Dataset) -> Dataset:
-    """The image as if it had one frame and no place: highdicom would look for functional groups."""
+    """The image as one frame without a place, in a class of one frame: others must have functional groups here."""
     alone = beside(image)
-    for keyword in ("NumberOfFrames", "FrameOfReferenceUID"):
-        if keyword in alone:
-            del alone[keyword]
+    for keyword in ("NumberOfFrames", "FrameOfReferenceUID", "SOPClassUID"):
+        alone.pop(keyword, None)  # elements are shared with the image: replaced, never changed
+    alone.SOPClassUID = ComputedRadiographyImageStorage
     return alone
 
 
-def _refer_to(document: Dataset, frame: int) -> None:
-    for plane in document.PerFrameFunctionalGroupsSequence:
-        for derivation in plane.DerivationImageSequence:
-            for source in derivation.SourceImageSequence:
-                source.ReferencedFrameNumber = frame
+def _refer_to(document: Dataset, image: Dataset, frame: int) -> None:
+    """Undo `_alone` where the image is named."""
+
+    def name(item: Dataset, element: Any) -> None:
+        if element.keyword == "ReferencedSOPInstanceUID" and element.value == image.SOPInstanceUID:
+            item.ReferencedSOPClassUID = image.SOPClassUID
+            if frames(image) > 1:
+                item.ReferencedFrameNumber = frame
+
+    document.walk(name)
 
 
 def masks(findings: Sequence[Finding], images: Sequence[Dataset], frame: int | None = None) -> Array:

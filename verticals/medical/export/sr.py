@@ -12,7 +12,6 @@ from collections.abc import Iterable, Sequence
 from itertools import groupby
 
 from highdicom.sr import (
-    CodedConcept,
     ComprehensiveSR,
     ContainerContentItem,
     ContentItem,
@@ -29,12 +28,11 @@ from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
 
-from verticals.medical.export.measurement_report import measurement_report
+from verticals.medical.export.measurement_report import ENGLISH, measurement_report
 from verticals.medical.export.objects import MANUFACTURER, MODEL_NAME, beside, identity, stamp, to_bytes, uid
 from verticals.medical.report import SIGNED, Block, Report, blocks
 from verticals.medical.schemas import NOTICE
 
-_ENGLISH = CodedConcept("en", "RFC5646", "English")
 _CONTAINS = RelationshipTypeValues.CONTAINS
 _TITLES = {"CT": codes.cid7000.CTReport, "MR": codes.cid7000.MRIReport}
 # Concept of the text in each section (PS3.16 CID 7002).
@@ -84,7 +82,7 @@ def _prose(report: Report, modality: str) -> ContainerContentItem:
     """TID 2000."""
     title = _TITLES.get(modality, codes.cid7000.XRayReport)
     root = ContainerContentItem(name=title, is_content_continuous=False, template_id="2000")
-    language = LanguageOfContentItemAndDescendants(_ENGLISH)
+    language = LanguageOfContentItemAndDescendants(ENGLISH)
     root.ContentSequence = ContentSequence(
         [*language, *observers(report), *_sections(report)], is_root=False
     )
