@@ -12,8 +12,12 @@ from typing import Any
 import numpy as np
 from highdicom.legacy import LegacyConvertedEnhancedCTImage, LegacyConvertedEnhancedMRImage
 from pydicom.dataset import Dataset
-from pydicom.uid import CTImageStorage, DigitalXRayImageStorageForPresentation, MRImageStorage
-from pydicom.uid import OphthalmicPhotography8BitImageStorage
+from pydicom.uid import (
+    CTImageStorage,
+    DigitalXRayImageStorageForPresentation,
+    MRImageStorage,
+    OphthalmicPhotography8BitImageStorage,
+)
 
 from verticals.medical.evidence import EvidenceGraph
 from verticals.medical.graph_probes import random_graph

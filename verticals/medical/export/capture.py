@@ -9,7 +9,16 @@ from highdicom.sr import CodedConcept
 from pydicom.dataset import Dataset
 
 from verticals.medical.export.key_frames import drawn, key_frames
-from verticals.medical.export.objects import MANUFACTURER, MODEL_NAME, beside, find, frames, identity, take_over, to_bytes
+from verticals.medical.export.objects import (
+    MANUFACTURER,
+    MODEL_NAME,
+    beside,
+    find,
+    frames,
+    identity,
+    take_over,
+    to_bytes,
+)
 from verticals.medical.report import Report
 from verticals.medical.schemas import NOTICE
 

@@ -56,8 +56,12 @@ def drawn(image: Dataset, frame: int, findings: Sequence[Finding]) -> Array:
     for finding in findings:
         for region in finding.regions:
             if (region.sop_instance_uid, region.frame) == (image.SOPInstanceUID, frame):
-                _outline(pen, region, f"{finding.finding_id} {KINDS[finding.kind].english}", finding.presence, step, font)
-    pen.text((6, picture.height - 6), NOTICE, fill=(255, 255, 255), font=font, anchor="ls", stroke_width=2, stroke_fill=0)
+                _outline(
+                    pen, region, f"{finding.finding_id} {KINDS[finding.kind].english}", finding.presence, step, font
+                )
+    pen.text(
+        (6, picture.height - 6), NOTICE, fill=(255, 255, 255), font=font, anchor="ls", stroke_width=2, stroke_fill=0
+    )
     return np.asarray(picture)
 
 

@@ -47,7 +47,7 @@ from verticals.medical.vocabulary import KINDS, SITES, Code
 
 ENGLISH = CodedConcept("en", "RFC5646", "English")
 _PROCEDURES = {"CT": codes.cid100.CTUnspecifiedBodyRegion, "MR": codes.cid100.MRIUnspecifiedBodyRegion}
-_PROCEDURES |= {modality: codes.cid100.XRUnspecifiedBodyRegion for modality in ("CR", "DX")}
+_PROCEDURES |= dict.fromkeys(("CR", "DX"), codes.cid100.XRUnspecifiedBodyRegion)
 
 
 def measurement_report(

@@ -1,4 +1,4 @@
-"""What all exported DICOM objects share: derived UIDs, equipment, moments, the image they lie beside. Ignores content."""
+"""What all exported DICOM objects share: derived UIDs, equipment, moments, the study. Ignores content."""
 
 from __future__ import annotations
 
@@ -127,9 +127,7 @@ def _derive_uids(document: Dataset) -> None:
 
     def derive(_dataset: Dataset, element: Any) -> None:
         if element.VR == "UI" and isinstance(element.value, str) and element.value.startswith(_HIGHDICOM_ROOT):
-            element.value = known.setdefault(
-                element.value, uid("part", f"{document.SOPInstanceUID} {len(known)}")
-            )
+            element.value = known.setdefault(element.value, uid("part", f"{document.SOPInstanceUID} {len(known)}"))
 
     document.walk(derive)
 

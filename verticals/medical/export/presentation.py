@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 from highdicom import PresentationLUTTransformation
+from highdicom.content import ReferencedImageSequence
 from highdicom.pr import (
     ColorSoftcopyPresentationState,
     GraphicAnnotation,
@@ -20,7 +21,6 @@ from highdicom.pr import (
     SoftcopyVOILUTTransformation,
     TextObject,
 )
-from highdicom.content import ReferencedImageSequence
 from pydicom.dataset import Dataset
 from pydicom.pixels import pixel_array
 
@@ -107,9 +107,7 @@ def _annotations(report: Report, image: Dataset) -> list[GraphicAnnotation]:
 
 
 def _graphic(finding: Finding, region: Region, report: Report) -> GraphicObject:
-    return GraphicObject(
-        region.shape.upper(), np.array(region.points), "PIXEL", **_tracking(finding, report)
-    )
+    return GraphicObject(region.shape.upper(), np.array(region.points), "PIXEL", **_tracking(finding, report))
 
 
 def _words(finding: Finding, region: Region, report: Report) -> TextObject:

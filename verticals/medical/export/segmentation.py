@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -116,7 +117,7 @@ def fill(outline: Sequence[tuple[float, float]], rows: int, columns: int) -> Arr
     """
     y, x = np.mgrid[:rows, :columns] + 0.5
     inside = np.zeros((rows, columns), dtype=bool)
-    for (x1, y1), (x2, y2) in zip(outline, outline[1:], strict=False):
+    for (x1, y1), (x2, y2) in pairwise(outline):
         if y1 != y2:
             crosses = (y >= min(y1, y2)) & (y < max(y1, y2))
             inside ^= crosses & (x < x1 + (y - y1) * (x2 - x1) / (y2 - y1))

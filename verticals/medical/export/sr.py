@@ -83,9 +83,7 @@ def _prose(report: Report, modality: str) -> ContainerContentItem:
     title = _TITLES.get(modality, codes.cid7000.XRayReport)
     root = ContainerContentItem(name=title, is_content_continuous=False, template_id="2000")
     language = LanguageOfContentItemAndDescendants(ENGLISH)
-    root.ContentSequence = ContentSequence(
-        [*language, *observers(report), *_sections(report)], is_root=False
-    )
+    root.ContentSequence = ContentSequence([*language, *observers(report), *_sections(report)], is_root=False)
     return root
 
 
