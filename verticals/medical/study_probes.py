@@ -129,9 +129,14 @@ def _has_outline(graph: EvidenceGraph) -> bool:
 
 
 def report_with(graph: EvidenceGraph, state: ReportState = "PRELIMINARY", seed: int = 0) -> Report:
-    """A report in that state on a graph, with names in two scripts."""
+    """A report in that state on a graph."""
+    return versions(graph, seed)[STATES.index(state)]
+
+
+def versions(graph: EvidenceGraph, seed: int = 0) -> list[Report]:
+    """A report's four versions, one in each state, signed with a name in one of two scripts."""
     start = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC) + timedelta(minutes=seed)
-    report = Report(
+    draft = Report(
         report_id=f"rp_{seed:016x}",
         study_id=f"st_{seed:016x}",
         version=1,
@@ -142,11 +147,7 @@ def report_with(graph: EvidenceGraph, state: ReportState = "PRELIMINARY", seed: 
         previous_sha256="",
         evidence=graph,
     )
-    if state != "PRELIMINARY":
-        report = edited(report, _SECTIONS, expected_version=1, now=start + timedelta(minutes=1))
-    if state in ("FINAL", "AMENDED"):
-        signer = ("Dr. A. Reader", "王小明")[seed % 2]
-        report = signed(report, signer=signer, attest=True, expected_version=2, now=start + timedelta(minutes=2))
-    if state == "AMENDED":
-        report = amended(report, author="Dr. B. Later", text="Added: 无异常.", now=start + timedelta(minutes=3))
-    return report
+    minute, signer = timedelta(minutes=1), ("Dr. A. Reader", "王小明")[seed % 2]
+    changed = edited(draft, _SECTIONS, expected_version=1, now=start + minute)
+    final = signed(changed, signer=signer, attest=True, expected_version=2, now=start + 2 * minute)
+    return [draft, changed, final, amended(final, author="Dr. B. Later", text="Added: 无异常.", now=start + 3 * minute)]
