@@ -38,7 +38,10 @@ THIRD_PARTY: Mapping[str, frozenset[str]] = {
         | {"torch", "safetensors"}
         | {"onnx", "onnxruntime", "PIL", "rapidocr"}
     ),
-    "verticals/medical": frozenset({"pydicom", "highdicom", "fhir", "PIL", "reportlab", "pdfplumber", "pdfminer"}),
+"verticals/medical": frozenset(
+        {"pydicom", "highdicom", "fhir", "PIL", "pynetdicom", "dicomweb_client", "requests", "rapidocr"}
+        | {"reportlab", "pdfplumber", "pdfminer"}
+    ),
     "verticals/support": frozenset(
         {"langgraph", "jsonschema", "psycopg", "psycopg_pool"}
         | {"torch", "safetensors", "tokenizers", "sklearn", "scipy"}
