@@ -38,7 +38,7 @@ THIRD_PARTY: Mapping[str, frozenset[str]] = {
         | {"torch", "safetensors"}
         | {"onnx", "onnxruntime", "PIL", "rapidocr"}
     ),
-"verticals/medical": frozenset(
+    "verticals/medical": frozenset(
         {"pydicom", "highdicom", "fhir", "PIL", "pynetdicom", "dicomweb_client", "requests", "rapidocr"}
         | {"reportlab", "pdfplumber", "pdfminer"}
     ),

@@ -115,16 +115,23 @@ def fill(outline: Sequence[tuple[float, float]], rows: int, columns: int) -> Arr
 
     An outline that holds no centre is the one pixel under its middle, so that no segment is empty.
     """
-    y, x = np.mgrid[:rows, :columns] + 0.5
-    inside = np.zeros((rows, columns), dtype=bool)
+    corners = np.array(outline)
+    limits = np.array((columns, rows))
+    (left, top), (right, bottom) = (
+        np.clip(edge, 0, limits).astype(int) for edge in (np.floor(corners.min(axis=0)), np.ceil(corners.max(axis=0)))
+    )
+    y, x = np.mgrid[top:bottom, left:right] + 0.5  # nothing outside the box can be inside
+    within = np.zeros(x.shape, dtype=bool)
     for (x1, y1), (x2, y2) in pairwise(outline):
         if y1 != y2:
             crosses = (y >= min(y1, y2)) & (y < max(y1, y2))
-            inside ^= crosses & (x < x1 + (y - y1) * (x2 - x1) / (y2 - y1))
-    if not inside.any():
-        column, row = np.mean(outline[:-1], axis=0)
-        inside[min(int(row), rows - 1), min(int(column), columns - 1)] = True
-    return inside
+            within ^= crosses & (x < x1 + (y - y1) * (x2 - x1) / (y2 - y1))
+    filled = np.zeros((rows, columns), dtype=bool)
+    filled[top:bottom, left:right] = within
+    if not filled.any():
+        column, row = np.clip(corners[:-1].mean(axis=0), 0, limits - 1).astype(int)
+        filled[row, column] = True
+    return filled
 
 
 def _description(finding: Finding, number: int, report: Report) -> SegmentDescription:

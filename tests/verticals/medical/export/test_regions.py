@@ -51,6 +51,15 @@ def test_a_mask_holds_the_pixels_whose_centre_lies_inside() -> None:
     assert [int(row.sum()) for row in triangle] == [3, 2, 1, 0]
 
 
+def test_a_mask_ends_at_the_image_and_an_outline_may_be_hollow() -> None:
+    beyond = fill(((-3.0, -3.0), (2.0, -3.0), (2.0, 99.0), (-3.0, 99.0), (-3.0, -3.0)), 4, 4)
+    twice = ((0.0, 0.0), (4.0, 0.0), (4.0, 4.0), (0.0, 4.0), (0.0, 0.0))
+
+    assert beyond[:, :2].all()
+    assert beyond.sum() == 8
+    assert fill(twice + twice[1:], 8, 8).sum() == 1  # even-odd: what is gone round twice is outside
+
+
 def test_a_mask_of_less_than_a_pixel_is_one_pixel() -> None:
     assert np.argwhere(fill(((3.1, 2.1), (3.2, 2.1), (3.2, 2.2), (3.1, 2.1)), 6, 6)).tolist() == [[2, 3]]
 
