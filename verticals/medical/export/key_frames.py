@@ -19,7 +19,9 @@ from verticals.medical.vocabulary import KINDS
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
-_COLOURS = {"present": (255, 196, 0), "uncertain": (0, 200, 255)}
+_Colour = tuple[int, int, int]
+
+_COLOURS: dict[str, _Colour] = {"present": (255, 196, 0), "uncertain": (0, 200, 255)}
 _LEAST_COLUMNS = 512  # smaller images are enlarged by whole steps, or the words would not fit
 
 
@@ -51,17 +53,13 @@ def drawn(image: Dataset, frame: int, findings: Sequence[Finding]) -> Array:
     picture = Image.fromarray(_shades(image, frame))
     step = max(1, -(-_LEAST_COLUMNS // picture.width))
     picture = picture.resize((picture.width * step, picture.height * step), Image.Resampling.NEAREST)
-    font = ImageFont.load_default(size=max(14, picture.width // 48))
-    pen = ImageDraw.Draw(picture)
+    pen = _Pen(ImageDraw.Draw(picture), step, picture.width)
     for finding in findings:
         for region in finding.regions:
             if (region.sop_instance_uid, region.frame) == (image.SOPInstanceUID, frame):
-                _outline(
-                    pen, region, f"{finding.finding_id} {KINDS[finding.kind].english}", finding.presence, step, font
-                )
-    pen.text(
-        (6, picture.height - 6), NOTICE, fill=(255, 255, 255), font=font, anchor="ls", stroke_width=2, stroke_fill=0
-    )
+                pen.outline(region, _COLOURS[finding.presence])
+                pen.write(region, f"{finding.finding_id} {KINDS[finding.kind].english}", _COLOURS[finding.presence])
+    pen.sign(picture.height)
     return np.asarray(picture)
 
 
@@ -73,14 +71,30 @@ def _shades(image: Dataset, frame: int) -> Array:
     return np.repeat(grey[..., None], 3, axis=2)
 
 
-def _outline(pen: Any, region: Region, name: str, presence: str, step: int, font: Any) -> None:
-    colour, width = _COLOURS[presence], max(2, step)
-    points = [(x * step, y * step) for x, y in region.points]
-    if region.shape == "point":
-        (x, y), r = points[0], 4 * width
-        pen.ellipse((x - r, y - r, x + r, y + r), outline=colour, width=width)
-    else:
-        pen.line(points, fill=colour, width=width)
-    left, top, _, _ = region.box
-    anchor = "ls" if top * step > 2 * font.size else "lt"
-    pen.text((left * step, top * step), name, fill=colour, font=font, anchor=anchor, stroke_width=2, stroke_fill=0)
+class _Pen:
+    """Draws on a picture that is `step` times as large as its image."""
+
+    def __init__(self, draw: ImageDraw.ImageDraw, step: int, columns: int) -> None:
+        self._draw, self._step = draw, step
+        self._font = ImageFont.load_default(size=max(14, columns // 48))
+        self._width = max(2, columns // 300)
+
+    def outline(self, region: Region, colour: _Colour) -> None:
+        points = [(x * self._step, y * self._step) for x, y in region.points]
+        if region.shape == "point":
+            (x, y), radius = points[0], 4 * self._width
+            self._draw.ellipse((x - radius, y - radius, x + radius, y + radius), outline=colour, width=self._width)
+        else:
+            self._draw.line(points, fill=colour, width=self._width)
+
+    def write(self, region: Region, words: str, colour: _Colour) -> None:
+        """Above the region, or from its top edge down where there is no room above."""
+        left, top = (edge * self._step for edge in region.box[:2])
+        self._text((left, top), words, colour, anchor="ls" if top > 2 * self._font.size else "lt")
+
+    def sign(self, height: int) -> None:
+        self._text((6, height - 6), NOTICE, (255, 255, 255), anchor="ls")
+
+    def _text(self, place: tuple[float, float], words: str, colour: _Colour, *, anchor: str) -> None:
+        dark = {"stroke_width": 2, "stroke_fill": (0, 0, 0)}
+        self._draw.text(place, words, fill=colour, font=self._font, anchor=anchor, **dark)

@@ -46,6 +46,7 @@ _TITLES = {
     "Addendum": "补充",
 }
 _WIDTHS = (8, 30, 18, 24, 12, 34, 16, 32)
+_MOST_PIXELS = 900  # of a side of the key image: 208 dpi on paper
 _GREY = HexColor("#dddddd")
 
 
@@ -130,13 +131,14 @@ def _key_image(report: Report, images: Sequence[Dataset]) -> list[Any]:
         return []
     name, frame = frames[0]
     pixels = drawn(find(images, name), frame, report.evidence.findings)
-    height, width = pixels.shape[:2]
-    scale = min(110 * mm / width, 110 * mm / height)
+    shown = PillowImage.fromarray(pixels)
+    shown.thumbnail((_MOST_PIXELS, _MOST_PIXELS))
+    scale = 110 * mm / max(shown.size)
     buffer = io.BytesIO()
-    PillowImage.fromarray(pixels).save(buffer, format="PNG")
+    shown.save(buffer, format="PNG")
     buffer.seek(0)
     caption = f"Key image 关键图像: frame {frame} of {name}"
-    picture = Image(buffer, width=width * scale, height=height * scale)
+    picture = Image(buffer, width=shown.width * scale, height=shown.height * scale)
     return [KeepTogether([Spacer(0, 4 * mm), picture, _paragraph(caption, _SMALL)])]
 
 
