@@ -62,6 +62,8 @@ def _slice(seed: int, i: int, sop_class: str, modality: str) -> Dataset:
     if modality == "CT":
         image.RescaleIntercept, image.RescaleSlope, image.RescaleType = -1024, 1, "HU"
         image.WindowCenter, image.WindowWidth = 40, 400
+    else:
+        image.WindowCenter, image.WindowWidth = 2048, 4096
     return image
 
 
