@@ -158,14 +158,14 @@ def get_report(session: Session, tenant: str, *, report_id: str | None = None, s
         Unavailable: the stored report was altered.
     """
     column, wanted = ("report_id", report_id) if report_id is not None else ("study_id", study_id)
-    rows, heads = (
-        session.execute(select(table).where(table.tenant == tenant, getattr(table, column) == wanted)).scalars().all()
-        for table in (MedicalReportVersion, MedicalReportHead)
-    )
+    version, head = MedicalReportVersion, MedicalReportHead
+    of_report = select(version).where(version.tenant == tenant, getattr(version, column) == wanted)
+    of_head = select(head).where(head.tenant == tenant, getattr(head, column) == wanted)
+    rows = session.execute(of_report.order_by(version.version)).scalars().all()
+    heads = session.execute(of_head).scalars().all()
     if not rows and not heads:
         raise NotFound("no such report", field=column, value=wanted)
-    name = (*heads, *rows)[0].report_id
-    rows = sorted(rows, key=lambda row: row.version)
+    name = rows[0].report_id if rows else heads[0].report_id
     try:
         chain = [(_from_row(row), row.content_sha256) for row in rows]
     except (AttributeError, TypeError, ValueError):

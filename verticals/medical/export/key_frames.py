@@ -76,7 +76,8 @@ class _Pen:
 
     def __init__(self, draw: ImageDraw.ImageDraw, step: int, columns: int) -> None:
         self._draw, self._step = draw, step
-        self._font = ImageFont.load_default(size=max(14, columns // 48))
+        self._letter = max(14, columns // 48)
+        self._font = ImageFont.load_default(size=self._letter)
         self._width = max(2, columns // 300)
 
     def outline(self, region: Region, colour: _Colour) -> None:
@@ -90,11 +91,12 @@ class _Pen:
     def write(self, region: Region, words: str, colour: _Colour) -> None:
         """Above the region, or from its top edge down where there is no room above."""
         left, top = (edge * self._step for edge in region.box[:2])
-        self._text((left, top), words, colour, anchor="ls" if top > 2 * self._font.size else "lt")
+        self._text((left, top), words, colour, anchor="ls" if top > 2 * self._letter else "lt")
 
     def sign(self, height: int) -> None:
         self._text((6, height - 6), NOTICE, (255, 255, 255), anchor="ls")
 
     def _text(self, place: tuple[float, float], words: str, colour: _Colour, *, anchor: str) -> None:
-        dark = {"stroke_width": 2, "stroke_fill": (0, 0, 0)}
-        self._draw.text(place, words, fill=colour, font=self._font, anchor=anchor, **dark)
+        self._draw.text(
+            place, words, fill=colour, font=self._font, anchor=anchor, stroke_width=2, stroke_fill=(0, 0, 0)
+        )
