@@ -44,7 +44,7 @@ def _bundle(report: Report, images: Sequence[Dataset]) -> dict[str, Any]:
         for i, block in enumerate(blocks(report))
     ]
     findings, others = finding_resources(report, patient, study)
-    main, software = urn("report", report.report_id), urn("device", "Trivium")
+    main, software = urn("report", report.report_id), urn("software", "Trivium")
     results = [url for url, _ in (*sections, *findings)]
     resources = [
         (main, _diagnostic_report(report, images[0].Modality, patient, study, results)),

@@ -137,7 +137,7 @@ def fill(outline: Sequence[tuple[float, float]], rows: int, columns: int) -> Arr
 def _description(finding: Finding, number: int, report: Report) -> SegmentDescription:
     name, version = split_model(finding.model)
     by_reader = finding.model == READER
-    algorithm = AlgorithmIdentificationSequence(name, codes.cid7162.ArtificialIntelligence, version)
+    algorithm = AlgorithmIdentificationSequence(name[:64], codes.cid7162.ArtificialIntelligence, version[:64])  # VR LO
     description = SegmentDescription(
         segment_number=number,
         segment_label=f"{finding.finding_id} {KINDS[finding.kind].english}"[:64],

@@ -35,6 +35,7 @@ from verticals.medical.schemas import NOTICE
 
 _CONTAINS = RelationshipTypeValues.CONTAINS
 _TITLES = {"CT": codes.cid7000.CTReport, "MR": codes.cid7000.MRIReport}
+_TITLES |= dict.fromkeys(("CR", "DX"), codes.cid7000.XRayReport)
 # Concept of the text in each section (PS3.16 CID 7002).
 _ITEMS = {
     "55112-7": codes.cid7002.Summary,
@@ -80,7 +81,7 @@ def _person(name: str) -> str:
 
 def _prose(report: Report, modality: str) -> ContainerContentItem:
     """TID 2000."""
-    title = _TITLES.get(modality, codes.cid7000.XRayReport)
+    title = _TITLES.get(modality, codes.cid7000.DiagnosticImagingReport)
     root = ContainerContentItem(name=title, is_content_continuous=False, template_id="2000")
     language = LanguageOfContentItemAndDescendants(ENGLISH)
     root.ContentSequence = ContentSequence([*language, *observers(report), *_sections(report)], is_root=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -109,6 +110,16 @@ def test_frames_of_a_volume_share_one_segmentation() -> None:
     masks = seg.get_pixels_by_source_frame(images[0].SOPInstanceUID, [1, 2, 3], ignore_spatial_locations=True,
                                            assert_missing_frames_are_empty=True)  # fmt: skip
     assert masks.sum(axis=(1, 2, 3)).tolist() == [0, 225, 225]
+
+
+def test_a_long_name_of_a_model_is_cut_to_what_an_attribute_holds() -> None:
+    images = study("CR", 0)
+    report = report_of([box(images[0], 5, 5, 20, 20)])
+    finding = report.evidence.findings[0].model_copy(update={"model": "m" * 90 + "@" + "1" * 20})
+    (content,) = segmentation.to_dicom(replace(report, evidence=EvidenceGraph(findings=(finding,))), images)
+
+    identified = read(content).SegmentSequence[0].SegmentationAlgorithmIdentificationSequence[0]
+    assert (identified.AlgorithmName, identified.AlgorithmVersion) == ("m" * 64, "1" * 20)
 
 
 def test_a_point_is_no_mask() -> None:

@@ -9,7 +9,7 @@ import pytest
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 
-from verticals.medical.evidence import EvidenceGraph
+from verticals.medical.evidence import NO_EVIDENCE, EvidenceGraph
 from verticals.medical.export import sr
 from verticals.medical.export.objects import tracking_uid
 from verticals.medical.report import blocks
@@ -113,3 +113,13 @@ def test_the_prose_follows_the_findings() -> None:
     assert texts == [block.text for block in blocks(report)]
     assert (document.Modality, document.SOPClassUID.name) == ("SR", "Comprehensive SR Storage")
     assert document.VerificationFlag == "VERIFIED"
+
+
+@pytest.mark.parametrize(
+    ("kind", "title"), [("CT", "CT Report"), ("DX", "X-Ray Report"), ("OP", "Diagnostic Imaging Report")]
+)
+def test_a_report_without_findings_is_titled_by_its_modality(kind: str, title: str) -> None:
+    document = dcmread(io.BytesIO(sr.to_dicom(report_with(NO_EVIDENCE), study(kind, 0))))
+
+    assert document.ConceptNameCodeSequence[0].CodeMeaning.lower() == title.lower()
+    assert document.ContentTemplateSequence[0].TemplateIdentifier == "2000"
