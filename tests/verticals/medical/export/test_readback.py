@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from pydicom import dcmread
 
+from benchmarks import export_equality
 from verticals.medical.evidence import EvidenceGraph
 from verticals.medical.export.files import FORMATS
 from verticals.medical.export.read_sr import read_regions
@@ -71,6 +72,12 @@ def test_one_change_in_what_one_file_is_written_from_is_found() -> None:
 
         assert differences({beside: files[beside], form: write(form, other, images)}), f"{form}: {what}"
     assert len(altered) > 10
+
+
+def test_the_command_counts_equal_graphs_and_found_differences(capsys: pytest.CaptureFixture[str]) -> None:
+    export_equality.main(["--graphs", "2"])
+
+    assert [row.split(" | ")[1] for row in capsys.readouterr().out.splitlines() if "/2" in row] == ["2/2", "2/2"]
 
 
 def _in_sr(content: bytes) -> bytes:
