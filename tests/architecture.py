@@ -38,7 +38,11 @@ THIRD_PARTY: Mapping[str, frozenset[str]] = {
         | {"torch", "safetensors"}
         | {"onnx", "onnxruntime", "PIL", "rapidocr"}
     ),
-    "verticals/medical": frozenset({"pydicom", "highdicom", "fhir", "PIL"} | {"torch", "safetensors"}),
+    "verticals/medical": frozenset(
+        {"pydicom", "highdicom", "fhir", "PIL", "pynetdicom", "dicomweb_client", "requests", "rapidocr"}
+        | {"reportlab", "pdfplumber", "pdfminer"}
+        | {"torch", "safetensors"}
+    ),
     "verticals/support": frozenset(
         {"langgraph", "jsonschema", "psycopg", "psycopg_pool"}
         | {"torch", "safetensors", "tokenizers", "sklearn", "scipy"}

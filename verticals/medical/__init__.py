@@ -113,7 +113,7 @@ VERTICAL = Vertical(
             "export_report",
             schemas.ExportReportRequest,
             Artifact,
-            "The report as DICOM SR, FHIR Bundle or text",
+            "The report as DICOM SR, SEG, GSPS, key objects or capture, FHIR, PDF, text, or all in one ZIP",
             "/reports/{report_id}/export",
             method="GET",
         ),

@@ -18,21 +18,11 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, sessionmaker
 
 from verticals.contract import Artifact, Conflict, Context, Decision, Handler, InvalidInput, Resources
-from verticals.medical import (
-    export_fhir,
-    export_sr,
-    findings,
-    geometry,
-    ingest,
-    language,
-    quality,
-    report,
-    schemas,
-    tables,
-)
+from verticals.medical import findings, geometry, ingest, language, quality, report, schemas, tables
 from verticals.medical.confidentiality import METHOD
 from verticals.medical.deidentify import Pseudonyms, deidentify, to_file
 from verticals.medical.evidence import EvidenceGraph
+from verticals.medical.export import files
 from verticals.medical.linking import linked
 from verticals.medical.record_handlers import Records
 from verticals.medical.report import Report
@@ -211,14 +201,8 @@ class _Desk:
         """The newest version as a file; the audit row keeps the file's hash."""
         with self.sessions() as session:
             newest = tables.get_report(session, context.tenant, report_id=request.report_id)
-            image = _read_stored(tables.get_study(session, context.tenant, newest.study_id))
-            name = f"{newest.report_id}-v{newest.version}"
-            if request.format == "dicom-sr":
-                made = Artifact(export_sr.to_dicom(newest, image), "application/dicom", f"{name}.dcm")
-            elif request.format == "fhir":
-                made = Artifact(export_fhir.to_json(newest, image), "application/fhir+json", f"{name}.json")
-            else:
-                made = Artifact(report.as_text(newest).encode(), "text/plain; charset=utf-8", f"{name}.txt")
+            images = [_read_stored(tables.get_study(session, context.tenant, newest.study_id))]
+            made = files.export(newest, images, request.format)
             outcome = {
                 "format": request.format,
                 "version": newest.version,

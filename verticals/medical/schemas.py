@@ -19,7 +19,7 @@ NOTICE = "Research software, not a medical device"
 QualityVerdict = Literal["accept", "warn", "reject"]
 ReportState = Literal["PRELIMINARY", "EDITED", "FINAL", "AMENDED"]
 Origin = Literal["upload", "pydicom-test-data", "synthetic"]
-ExportFormat = Literal["dicom-sr", "fhir", "text"]
+ExportFormat = Literal["sr", "seg", "gsps", "ko", "sc", "fhir", "pdf", "text", "all"]
 
 MAX_SECTION_CHARS = 20_000
 
@@ -136,10 +136,15 @@ class AddendumRequest(_Request):
 
 
 class ExportReportRequest(_Request):
-    """The newest version as a file: DICOM SR, FHIR R4B Bundle, or plain text. All three say the same words."""
+    """The newest version as a file; all state the same findings.
+
+    DICOM: SR ("sr"), and where findings have regions segmentation ("seg"), presentation state ("gsps"), key objects
+    ("ko") and secondary capture ("sc"). FHIR R4B Bundle, PDF, plain text. "all": one ZIP with a manifest of hashes.
+    A DICOM format that takes several objects comes as a ZIP as well.
+    """
 
     report_id: str = Field(max_length=64)
-    format: ExportFormat = "dicom-sr"
+    format: ExportFormat = "sr"
 
 
 class RecordRequest(_Request):
