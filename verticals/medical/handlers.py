@@ -18,7 +18,18 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, sessionmaker
 
 from verticals.contract import Artifact, Conflict, Context, Decision, Handler, InvalidInput, Resources
-from verticals.medical import findings, geometry, ingest, language, quality, report, schemas, tables
+from verticals.medical import (
+    findings,
+    geometry,
+    ingest,
+    language,
+    quality,
+    reading_handlers,
+    report,
+    schemas,
+    tables,
+    worklist,
+)
 from verticals.medical.confidentiality import METHOD
 from verticals.medical.deidentify import Pseudonyms, deidentify, to_file
 from verticals.medical.evidence import EvidenceGraph
@@ -46,6 +57,7 @@ def build(resources: Resources) -> Mapping[str, Handler]:
         "add_addendum": desk.add_addendum,
         "export_report": desk.export_report,
         "read_record": Records(resources.sessions).read_record,
+        **reading_handlers.handlers(resources.sessions),
     }
 
 
@@ -124,22 +136,7 @@ class _Desk:
     def list_studies(self, request: schemas.ListStudiesRequest, context: Context) -> schemas.WorklistResponse:
         """A page of the tenant's worklist."""
         with self.sessions() as session:
-            rows, total = tables.worklist(session, context.tenant, limit=request.limit, offset=request.offset)
-            entries = [
-                schemas.WorklistEntry.model_validate(
-                    {
-                        "study_id": row.study_id,
-                        "report_id": report_id,
-                        "origin": row.origin,
-                        "modality": row.modality,
-                        "body_part": row.body_part,
-                        "received_at": row.received_at,
-                        "quality": row.quality_verdict,
-                        "report_state": state,
-                    }
-                )
-                for row, report_id, state in rows
-            ]
+            entries, total = worklist.page(session, context.tenant, request, now=datetime.now(UTC))
         return schemas.WorklistResponse(studies=entries, total=total, limit=request.limit, offset=request.offset)
 
     def get_study(self, request: schemas.StudyRequest, context: Context) -> schemas.StudyResponse:

@@ -18,6 +18,7 @@ NOTICE = "Research software, not a medical device"
 
 QualityVerdict = Literal["accept", "warn", "reject"]
 ReportState = Literal["PRELIMINARY", "EDITED", "FINAL", "AMENDED"]
+Urgency = Literal["done", "routine", "soon", "urgent", "critical"]  # the rule is in `urgency`
 Origin = Literal["upload", "pydicom-test-data", "synthetic"]
 ExportFormat = Literal["sr", "seg", "gsps", "ko", "sc", "fhir", "pdf", "text", "all"]
 
@@ -67,8 +68,10 @@ class IngestRequest(_Request):
 
 
 class ListStudiesRequest(_Request):
-    """A page of the worklist, newest first."""
+    """A page of the worklist. By urgency: the most urgent first, and of equals the oldest."""
 
+    order: Literal["newest", "urgency"] = "newest"
+    reports: Literal["all", "open"] = Field("all", description='"open": those that are not signed yet.')
     limit: int = Field(50, ge=1, le=200)
     offset: int = Field(0, ge=0)
 
@@ -353,10 +356,12 @@ class WorklistEntry(BaseModel):
     received_at: datetime
     quality: QualityVerdict
     report_state: ReportState
+    urgency: Urgency
+    urgency_reason: str
 
 
 class WorklistResponse(_Answer):
-    """A page of the worklist, newest first; `total` counts all pages."""
+    """A page of the worklist in the order that was asked for; `total` counts all pages."""
 
     studies: list[WorklistEntry]
     total: int

@@ -18,7 +18,6 @@ from sqlalchemy import (
     String,
     UniqueConstraint,
     event,
-    func,
     select,
 )
 from sqlalchemy.exc import IntegrityError
@@ -29,6 +28,7 @@ from verticals.medical import report as reports
 from verticals.medical.evidence import EvidenceGraph
 from verticals.medical.report import Report
 from verticals.medical.schemas import Addendum, FindingsStatus, Sections
+from verticals.medical.statement_tables import replace_statements
 
 _Id = String(64)
 _Sha = String(64)
@@ -187,6 +187,7 @@ def add_report(session: Session, tenant: str, report: Report) -> None:
     try:
         session.flush()
         session.merge(MedicalReportHead(**_head(row)))
+        replace_statements(session, tenant, report)
         session.flush()
     except IntegrityError:
         raise Conflict(
@@ -249,27 +250,3 @@ def _from_row(row: MedicalReportVersion) -> Report:
         addenda=tuple(Addendum.model_validate(a) for a in row.addenda),
         evidence=EvidenceGraph.model_validate(row.evidence),
     )
-
-
-def worklist(
-    session: Session, tenant: str, *, limit: int, offset: int
-) -> tuple[list[tuple[MedicalStudy, str, str]], int]:
-    """(study, report id, report state) newest first, and how many there are in all."""
-    version = MedicalReportVersion
-    newest = (
-        select(version.study_id, func.max(version.version).label("version"))
-        .where(version.tenant == tenant)
-        .group_by(version.study_id)
-        .subquery()
-    )
-    rows = session.execute(
-        select(MedicalStudy, version.report_id, version.state)
-        .join(version, version.study_id == MedicalStudy.study_id)
-        .join(newest, (newest.c.study_id == version.study_id) & (newest.c.version == version.version))
-        .where(MedicalStudy.tenant == tenant, version.tenant == tenant)
-        .order_by(MedicalStudy.received_at.desc(), MedicalStudy.study_id)
-        .limit(limit)
-        .offset(offset)
-    ).all()
-    total = session.execute(select(func.count()).where(MedicalStudy.tenant == tenant)).scalar_one()
-    return [(study, report_id, state) for study, report_id, state in rows], total

@@ -144,6 +144,9 @@ def test_another_tenant_sees_nothing(desk: Any, ct: bytes) -> None:
     calls: dict[str, dict[str, Any]] = {
         "get_study": {"study_id": study.study_id},
         "render": {"study_id": study.study_id},
+        "pixels": {"study_id": study.study_id},
+        "prior": {"study_id": study.study_id},
+        "read_record": {"study_id": study.study_id, "patient_id": "P", "record": "Cough."},
         "get_report": {"report_id": study.report.report_id},
         "export_report": {"report_id": study.report.report_id},
         "edit_report": {
@@ -160,7 +163,7 @@ def test_another_tenant_sees_nothing(desk: Any, ct: bytes) -> None:
         "add_addendum": {"report_id": study.report.report_id, "author": "Dr. X. Y", "text": "x"},
     }
 
-    assert set(calls) | {"ingest_study", "list_studies"} == set(desk.handlers)
+    assert set(calls) | {"ingest_study", "list_studies", "watch"} == set(desk.handlers)
     for operation, fields in calls.items():
         with pytest.raises(NotFound, match="no such"):
             other.call(operation, **fields)
