@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from pydantic import ValidationError
 
 from verticals.medical.evidence import EvidenceGraph, Finding, Measurement
-from verticals.medical.linking import agrees, matched
+from verticals.medical.linking import agrees, matched, rounds_to
 from verticals.medical.schemas import Fault, FaultKind, Section, Sections
 from verticals.medical.text.reader import SIZE, Mention
 from verticals.medical.text.sentences import Sentence
@@ -53,7 +53,7 @@ _SMALL_WORDS = frozenset(
             "seen",
         ),
         *("possible", "suspected", "both", "bilateral", "left", "right", "side", "sides", "eye", "eyes"),
-        *("measuring", "diameter", "volume", "area", "opacities", "abnormalities", "pneumothoraces"),
+        *("measuring", "diameter", "volume", "area", "pneumothoraces"),
         *("clear", "size", "normal"),
     )
 )
@@ -184,11 +184,10 @@ def _tells_all(mention: Mention, finding: Finding) -> bool:
     if finding.presence == "absent":  # what is denied without a side is denied on both
         sides = {None, finding.side, "both" if finding.side is None else None}
         return mention.side in sides and mention.site in (None, finding.site, usual)
-    said = len({(s.name, s.value) for s in mention.sizes})
     return (
         mention.side == finding.side
         and finding.site in (None, mention.site, usual)
-        and said >= len({(m.name, m.value) for m in finding.measurements})
+        and all(any(rounds_to(m, size) for size in mention.sizes) for m in finding.measurements)
     )
 
 
@@ -206,7 +205,7 @@ def _unknown_words(sentence: str) -> list[str]:
         form
         for name in (*(kind.english for kind in KINDS.values()), *(site.english for site in SITES.values()))
         for word in _TOKEN.findall(name.lower())
-        for form in (word, f"{word}s")
+        for form in (word, f"{word}s", f"{word[:-1]}ies")
     }
     return [word for word in _TOKEN.findall(SIZE.sub(" ", sentence).lower()) if word not in known]
 

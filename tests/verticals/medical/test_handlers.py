@@ -158,6 +158,7 @@ def test_another_tenant_sees_nothing(desk: Any, ct: bytes) -> None:
             "expected_version": 1,
         },
         "add_addendum": {"report_id": study.report.report_id, "author": "Dr. X. Y", "text": "x"},
+        "read_record": {"study_id": study.study_id, "patient_id": "x", "record": "x"},
     }
 
     assert set(calls) | {"ingest_study", "list_studies"} == set(desk.handlers)

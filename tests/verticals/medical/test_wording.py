@@ -61,6 +61,14 @@ def test_the_template_reads_as_a_report() -> None:
     assert [number(v) for v in (0.0421, 4.0, 123.4)] == ["0.042", "4.0", "123"]
 
 
+def test_sizes_that_are_tiny_or_round_alike_are_told() -> None:
+    sizes = [Measurement(name="diameter", value=value, unit="mm") for value in (0.000_012, 6.01, 6.02, 123_456.7)]
+
+    [sentence] = language.write(graph(NODULE | {"measurements": sizes})).sentences
+
+    assert [text.split(" mm")[0] for text in sentence.split("measuring ")[1:]] == ["0.000012", "6.0", "6.0", "123457"]
+
+
 def test_a_model_chooses_among_the_sentences_that_the_evidence_allows() -> None:
     evidence = graph(SIZED)
     allowed = statements(evidence)[0].choices
