@@ -327,7 +327,7 @@ def _report_response(current: Report, session: Session, tenant: str) -> schemas.
         addenda=list(current.addenda),
         evidence=current.evidence,
         sentences=list(linked(current.sections, current.evidence)),
-        remarks=remarks(current.sections, current.evidence, has_prior=has_prior),
+        remarks=remarks(current.sections, current.drafted, has_prior=has_prior),
         content_sha256=current.content_sha256,
         updated_at=current.created_at,
     )

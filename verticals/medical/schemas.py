@@ -297,7 +297,7 @@ class ReportResponse(_Answer):
     signer: str | None = None
     signed_at: datetime | None = None
     addenda: list[Addendum] = []
-    evidence: EvidenceGraph = NO_EVIDENCE  # what models found, and what the reader states beyond them
+    evidence: EvidenceGraph = NO_EVIDENCE  # what the text states: of the models' findings, and of the reader's
     sentences: list[LinkedSentence] = []  # of findings and impression, with the findings that they state
     remarks: list[Fault] = []  # sentences that differ from what the models found, or compare with no prior
     content_sha256: str

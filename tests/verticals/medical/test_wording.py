@@ -12,7 +12,7 @@ from verticals.medical import language
 from verticals.medical.draft_probes import FAULTS, draw_graph, with_fault
 from verticals.medical.evidence import EvidenceGraph, Finding, Measurement
 from verticals.medical.schemas import Sections
-from verticals.medical.verify import draft_faults, faults, remarks, with_reader
+from verticals.medical.verify import as_edited, draft_faults, faults, remarks
 from verticals.medical.wording import number, statements
 
 
@@ -134,12 +134,13 @@ def test_a_persons_text_gets_remarks_and_no_refusal() -> None:
 def test_what_a_reader_states_becomes_evidence_in_their_name_and_has_no_fault_then() -> None:
     text = sections("Nodule in the right upper lung zone of 7 mm. No pneumothorax. History of pleural effusion.")
 
-    evidence = with_reader(text, graph(NODULE))
+    evidence = as_edited(text, graph(NODULE))
 
-    assert [(f.kind, f.presence, f.side, f.model) for f in evidence.findings[1:]] == [
+    assert [(f.kind, f.presence, f.side, f.model) for f in evidence.findings] == [
         ("nodule", "present", "right", "reader"),
         ("pneumothorax", "absent", None, "reader"),
     ]
-    assert evidence.findings[1].measurements[0].value == 7
+    assert evidence.findings[0].measurements[0].value == 7
     assert faults(text, evidence, has_prior=False) == []
-    assert with_reader(text, evidence) == evidence
+    assert as_edited(sections("Left nodule."), graph(NODULE)) == graph(NODULE)
+    assert as_edited(sections("Nothing."), graph(NODULE)) == graph()
