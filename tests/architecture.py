@@ -38,7 +38,9 @@ THIRD_PARTY: Mapping[str, frozenset[str]] = {
         | {"torch", "safetensors"}
         | {"onnx", "onnxruntime", "PIL", "rapidocr"}
     ),
-    "verticals/medical": frozenset({"pydicom", "highdicom", "fhir", "PIL"}),
+    "verticals/medical": frozenset(
+        {"pydicom", "highdicom", "fhir", "PIL", "pynetdicom", "dicomweb_client", "requests", "rapidocr"}
+    ),
     "verticals/support": frozenset(
         {"langgraph", "jsonschema", "psycopg", "psycopg_pool"}
         | {"torch", "safetensors", "tokenizers", "sklearn", "scipy"}

@@ -12,6 +12,7 @@ import pytest
 from sqlalchemy import Engine, create_engine
 from sqlalchemy.orm import Session, sessionmaker
 
+from tests.verticals.medical.orthanc import Orthanc, running_orthanc
 from verticals.contract import Base, Context, Decision, UploadedFile
 from verticals.medical import VERTICAL, schemas, tables  # noqa: F401 - tables declares what create_all makes
 from verticals.medical.probes import pydicom_file
@@ -92,3 +93,16 @@ def ct() -> bytes:
 @pytest.fixture
 def mr() -> bytes:
     return pydicom_file("MR_small.dcm")
+
+
+@pytest.fixture(scope="session")
+def _orthanc(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Orthanc]:
+    with running_orthanc(tmp_path_factory.mktemp("orthanc")) as started:
+        yield started
+
+
+@pytest.fixture
+def orthanc(_orthanc: Orthanc) -> Orthanc:
+    """A real PACS on loopback, empty at the start of each test; skips without the binary."""
+    _orthanc.clear()
+    return _orthanc
