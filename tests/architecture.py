@@ -39,7 +39,7 @@ THIRD_PARTY: Mapping[str, frozenset[str]] = {
         | {"onnx", "onnxruntime", "PIL", "rapidocr"}
     ),
     "verticals/medical": frozenset(
-        {"pydicom", "highdicom", "fhir", "PIL", "pynetdicom", "dicomweb_client", "requests", "rapidocr"}
+        {"pydicom", "highdicom", "fhir", "PIL", "pynetdicom", "dicomweb_client", "rapidocr", "gdcm"}
     ),
     "verticals/support": frozenset(
         {"langgraph", "jsonschema", "psycopg", "psycopg_pool"}
@@ -48,6 +48,7 @@ THIRD_PARTY: Mapping[str, frozenset[str]] = {
     "service": frozenset(
         {"fastapi", "starlette", "uvicorn", "httpx", "pydantic", "pydantic_settings", "sqlalchemy", "alembic"}
         | {
+            "python_multipart",
             "structlog",
             "prometheus_client",
             "typer",

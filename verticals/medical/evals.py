@@ -17,9 +17,11 @@ from pydicom.dataset import Dataset
 from verticals.bootstrap import bootstrap_interval
 from verticals.contract import Handler, Metric, Progress, Resources, Suite, TriviumError, Unavailable
 from verticals.medical import probes
+from verticals.medical.burned_in import declaration
 from verticals.medical.deidentify import Pseudonyms, deidentify, to_file
 from verticals.medical.geometry import render
-from verticals.medical.ingest import read, silence_pydicom
+from verticals.medical.ingest import read
+from verticals.medical.part10 import silence_pydicom
 from verticals.medical.quality import LIMITS, assess, score
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -110,10 +112,10 @@ def _refusals(progress: Progress) -> Sequence[Metric]:
 
 def _accepted(content: bytes) -> bool:
     try:
-        deidentify(read(content).dataset, Pseudonyms(_PSEUDONYMS))
+        received = read(content)
     except TriviumError:
         return False
-    return True
+    return declaration(received.dataset) != "YES"
 
 
 def _agreement(progress: Progress) -> Sequence[Metric]:
