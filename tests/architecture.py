@@ -39,7 +39,7 @@ THIRD_PARTY: Mapping[str, frozenset[str]] = {
         | {"onnx", "onnxruntime", "PIL", "rapidocr"}
     ),
     "verticals/medical": frozenset(
-        {"pydicom", "highdicom", "fhir", "PIL", "pynetdicom", "dicomweb_client", "rapidocr", "gdcm"}
+        {"pydicom", "highdicom", "fhir", "PIL", "pynetdicom", "dicomweb_client", "rapidocr"}
     ),
     "verticals/support": frozenset(
         {"langgraph", "jsonschema", "psycopg", "psycopg_pool"}

@@ -30,14 +30,10 @@ _DAMAGED = "The file is damaged or was cut short: export it again."
 
 
 def silence_pydicom() -> None:
-    """Stop pydicom and GDCM from printing values of malformed attributes, which may be a patient's."""
-    import gdcm
-
+    """Stop pydicom from printing values of malformed attributes, which may be a patient's, to logs and stderr."""
     pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
     logging.getLogger("pydicom").setLevel(logging.CRITICAL)
     warnings.filterwarnings("ignore", module="pydicom")
-    for switch in (gdcm.Trace.DebugOff, gdcm.Trace.WarningOff, gdcm.Trace.ErrorOff):
-        switch()
 
 
 def parse(content: bytes) -> FileDataset:

@@ -21,7 +21,7 @@ from pynetdicom.sop_class import Verification
 from sqlalchemy import func, select
 
 from tests.verticals.medical.slices import ct_series, ct_slice
-from verticals.contract import Context, InvalidInput
+from verticals.contract import Context, InvalidInput, Unavailable
 from verticals.medical.instance_tables import MedicalInstance
 from verticals.medical.intake import Intake
 from verticals.medical.probes import pydicom_file, to_bytes
@@ -282,7 +282,7 @@ def test_when_the_store_fails_the_file_goes_back(desk: Any, folder: Folder) -> N
         connection.exec_driver_sql("DROP TABLE medical_refusals")
         connection.exec_driver_sql("DROP TABLE medical_instances")
 
-    with pytest.raises(Exception, match="no such table"):
+    with pytest.raises(Unavailable, match="the database is not there"):
         list(folder.scan(settle_s=0))
 
     assert names(folder.path) == ["a.dcm"]

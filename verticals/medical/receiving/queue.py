@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from sqlalchemy import select
+from sqlalchemy.exc import InterfaceError, OperationalError
 
 from verticals.contract import Context, TriviumError, Unavailable
 from verticals.medical import tables
@@ -62,12 +63,33 @@ class Queue:
         number: int = 1,
         study_uid: str = "",
     ) -> ObjectOutcome:
-        """One object's outcome; an error in place of its content is why it could not be read."""
+        """One object's outcome; an error in place of its content is why it could not be read.
+
+        Raises:
+            Unavailable: the database is not there: that is not the object's fault.
+        """
+        try:
+            return self._take(
+                content, source=source, origin=origin, context=context, number=number, study_uid=study_uid
+            )
+        except (OperationalError, InterfaceError):
+            raise Unavailable("the database is not there", remedy="Send the object again.") from None
+
+    def _take(
+        self,
+        content: bytes | TriviumError,
+        *,
+        source: Source,
+        origin: Origin,
+        context: Context,
+        number: int,
+        study_uid: str,
+    ) -> ObjectOutcome:
         if isinstance(content, TriviumError):
             return self._refused(b"", content, source=source, context=context, number=number)
         try:
             taken = self.intake.take(content, origin=origin, context=context, study_uid=study_uid)
-        except Unavailable:
+        except (Unavailable, OperationalError, InterfaceError):
             raise
         except TriviumError as error:
             return self._refused(content, error, source=source, context=context, number=number)
