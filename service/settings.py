@@ -100,7 +100,7 @@ class Settings(BaseSettings):
         for name, form in PAIRS.items():
             for left, right in _pairs(getattr(self, name)):
                 if not (left and right):
-                    raise ValueError(f"{name}: must be {form},{form} (got {left!r} and {right!r})")
+                    raise ValueError(f"{name}: must be {form},{form} (got {left or right!r})")
         return self
 
     @model_validator(mode="after")

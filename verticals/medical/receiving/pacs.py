@@ -121,7 +121,7 @@ class Pacs:
             return InvalidInput(rule, field="SOPInstanceUID (0008,0018)")
         return buffer.getvalue()
 
-    def _study(self, study_uid: str) -> Mapping[str, Any]:
+    def _study(self, study_uid: str) -> Any:
         filters = {"StudyInstanceUID": study_uid}
         for study in self._ask("search_for_studies", search_filters=filters, fields=["ModalitiesInStudy"]):
             if _first(study, "0020000D") == study_uid:

@@ -141,7 +141,7 @@ def _limit(event: Any) -> None:
     transport = event.assoc.dul.socket
     receive, seen = transport.recv, 0
 
-    def limited(count: int) -> bytearray:
+    def limited(count: int) -> Any:
         nonlocal seen
         seen += count
         if count > MAX_PDU_BYTES or seen > MAX_FILE_BYTES + _OVERHEAD:
