@@ -8,12 +8,12 @@ import pytest
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 
-from tests.verticals.medical.planting import MAKERS, plant
 from tests.verticals.medical.slices import ct_slice, enhanced_ct
 from verticals.contract import TriviumError, UnsupportedMedia
 from verticals.medical.deidentify import Pseudonyms, deidentify, to_file
 from verticals.medical.ingest import read
 from verticals.medical.part10 import silence_pydicom
+from verticals.medical.planting import MAKERS, plant
 from verticals.medical.probes import phantom, pydicom_file, radiograph, to_bytes
 
 silence_pydicom()

@@ -1,4 +1,7 @@
-"""Objects with a value of its own planted in an attribute of every VR, at every depth: what must not come out again."""
+"""Objects with a value of its own planted in attributes of every VR, at every depth: what must not come out again.
+
+Nothing here is a patient's. Ignores pixels (see `burned_in`).
+"""
 
 from __future__ import annotations
 
@@ -19,8 +22,14 @@ from verticals.medical.probes import to_bytes
 _SEQUENCES = frozenset().union(*table.SEQUENCES.values())
 KEPT = table.NUMBERS | frozenset(table.VOCABULARY) | _SEQUENCES | table.STANDARD_UIDS
 _FRAME = frozenset(
-    ("SpecificCharacterSet", "ExtendedOffsetTable", "ExtendedOffsetTableLengths")
-    + ("FloatPixelData", "DoubleFloatPixelData", "PixelDataProviderURL")
+    (
+        "SpecificCharacterSet",
+        "ExtendedOffsetTable",
+        "ExtendedOffsetTableLengths",
+        "FloatPixelData",
+        "DoubleFloatPixelData",
+        "PixelDataProviderURL",
+    )
 )
 _REPEATED = ((0x6000, 0x3000, "OW"), (0x6002, 0x4000, "LT"), (0x5000, 0x3000, "OW"), (0x5004, 0x2500, "LO"))
 
@@ -69,7 +78,11 @@ def plant(dataset: Dataset, seed: int, *, per_vr: int = 6) -> tuple[bytes, list[
         _fill(item, rng, planted, per_vr=1)
     for group, element, vr in _REPEATED:
         _set(dataset, Tag(group, element), vr, rng, planted)
-    return to_bytes(dataset), planted
+    around = [MAKERS["AE"](rng), MAKERS["PN"](rng), MAKERS["OB"](rng)]
+    dataset.file_meta.SourceApplicationEntityTitle = around[0].decode()
+    dataset.preamble = around[1].ljust(128, b" ")
+    dataset.add_new(0xFFFCFFFC, "OB", around[2])  # behind the pixels
+    return to_bytes(dataset), planted + around
 
 
 def _nested(parent: Dataset, keyword: str, rng: Rng, planted: list[bytes], *, depth: int) -> object:
