@@ -22,7 +22,7 @@ from verticals.medical import probes
 from verticals.medical.burned_in import RapidOcrReader, declaration, search
 from verticals.medical.deidentify import Pseudonyms, deidentify, to_file
 from verticals.medical.ingest import read
-from verticals.medical.part10 import silence_pydicom
+from verticals.medical.part10 import prepare_pydicom
 from verticals.medical.planting import plant
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -37,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--films", type=int, default=20)
     parser.add_argument("--seeds", type=int, default=100)
     options = parser.parse_args(arguments)
-    silence_pydicom()
+    prepare_pydicom()
     print("| figure | value | 95 % interval | n |\n|---|---|---|---|")
     _planted(options.seeds)
     _malformed()

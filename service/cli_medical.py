@@ -118,11 +118,11 @@ def _open(settings: Settings) -> Iterator[_Parts]:
     from service.storage import make_sessions, migrate, open_database
     from verticals.medical.burned_in import RapidOcrReader
     from verticals.medical.intake import Intake
-    from verticals.medical.part10 import silence_pydicom
+    from verticals.medical.part10 import prepare_pydicom
     from verticals.medical.receiving.queue import Queue
 
     configure_logging(settings.log_level, json=settings.log_json)
-    silence_pydicom()
+    prepare_pydicom()
     settings.home.mkdir(parents=True, exist_ok=True)
     migrate(settings.sqlalchemy_url)
     database = open_database(settings.sqlalchemy_url)

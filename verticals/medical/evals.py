@@ -21,7 +21,7 @@ from verticals.medical.burned_in import declaration
 from verticals.medical.deidentify import Pseudonyms, deidentify, to_file
 from verticals.medical.geometry import render
 from verticals.medical.ingest import read
-from verticals.medical.part10 import silence_pydicom
+from verticals.medical.part10 import prepare_pydicom
 from verticals.medical.planting import plant
 from verticals.medical.quality import LIMITS, assess, score
 
@@ -32,7 +32,7 @@ _PSEUDONYMS = b"evaluation key, no patient's data"
 
 def suites(resources: Resources, handlers: Mapping[str, Handler]) -> Sequence[Suite]:
     """What the nightly report runs. No suite stores anything."""
-    silence_pydicom()
+    prepare_pydicom()
     films = partial(_film_quality, resources.data_dir)
     return (
         Suite(

@@ -19,7 +19,7 @@ from verticals.medical.burned_in import RapidOcrReader, TextReader
 from verticals.medical.frames import frame_header
 from verticals.medical.instance_tables import get_instance, list_instances, read_dicom, series_entries
 from verticals.medical.intake import POLICY, Intake
-from verticals.medical.part10 import silence_pydicom
+from verticals.medical.part10 import prepare_pydicom
 from verticals.medical.report import Report
 
 
@@ -29,7 +29,7 @@ def build(resources: Resources, *, reader: TextReader | None = None) -> Mapping[
     Args:
         reader: Finds text in pixels; by default OCR, opened at the first image.
     """
-    silence_pydicom()
+    prepare_pydicom()
     intake = Intake(resources.sessions, reader or RapidOcrReader(), resources.max_study_bytes)
     desk = _Desk(resources.sessions, intake)
     return {

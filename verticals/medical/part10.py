@@ -20,6 +20,7 @@ from pydicom.pixels import get_decoder
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian
 
 from verticals.contract import InvalidInput, TooLarge, UnsupportedMedia
+from verticals.medical import lossless_jpeg
 
 MAX_FILE_BYTES = 64 * 2**20
 MAX_HEADER_BYTES = 2**20  # everything before the pixels: a parsed header takes some hundred times its size
@@ -29,8 +30,9 @@ _SYNTAX = "TransferSyntaxUID (0002,0010)"
 _DAMAGED = "The file is damaged or was cut short: export it again."
 
 
-def silence_pydicom() -> None:
-    """Stop pydicom from printing values of malformed attributes, which may be a patient's, to logs and stderr."""
+def prepare_pydicom() -> None:
+    """Add our decoder, and keep pydicom from printing malformed values, which may be a patient's."""
+    lossless_jpeg.register()
     pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
     logging.getLogger("pydicom").setLevel(logging.CRITICAL)
     warnings.filterwarnings("ignore", module="pydicom")

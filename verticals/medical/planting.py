@@ -23,12 +23,8 @@ _SEQUENCES = frozenset().union(*table.SEQUENCES.values())
 KEPT = table.NUMBERS | frozenset(table.VOCABULARY) | _SEQUENCES | table.STANDARD_UIDS
 _FRAME = frozenset(
     (
-        "SpecificCharacterSet",
-        "ExtendedOffsetTable",
-        "ExtendedOffsetTableLengths",
-        "FloatPixelData",
-        "DoubleFloatPixelData",
-        "PixelDataProviderURL",
+        *("DoubleFloatPixelData", "ExtendedOffsetTable", "ExtendedOffsetTableLengths", "FloatPixelData"),
+        *("PixelDataProviderURL", "SpecificCharacterSet"),
     )
 )
 _REPEATED = ((0x6000, 0x3000, "OW"), (0x6002, 0x4000, "LT"), (0x5000, 0x3000, "OW"), (0x5004, 0x2500, "LO"))

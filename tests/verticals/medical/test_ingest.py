@@ -18,10 +18,10 @@ from sqlalchemy import func, select
 from verticals.contract import InvalidInput, TooLarge, TriviumError
 from verticals.medical import tables
 from verticals.medical.ingest import MAX_RLE_BYTES, read
-from verticals.medical.part10 import MAX_FILE_BYTES, silence_pydicom
+from verticals.medical.part10 import MAX_FILE_BYTES, prepare_pydicom
 from verticals.medical.probes import VALID_FILES, faulty_files, phantom, pydicom_file, radiograph, to_bytes
 
-silence_pydicom()
+prepare_pydicom()
 FAULTS = dict(faulty_files())
 CT = pydicom_file("CT_small.dcm")
 

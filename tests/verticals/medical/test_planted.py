@@ -12,11 +12,11 @@ from tests.verticals.medical.slices import ct_slice, enhanced_ct
 from verticals.contract import TriviumError, UnsupportedMedia
 from verticals.medical.deidentify import Pseudonyms, deidentify, to_file
 from verticals.medical.ingest import read
-from verticals.medical.part10 import silence_pydicom
+from verticals.medical.part10 import prepare_pydicom
 from verticals.medical.planting import MAKERS, plant
 from verticals.medical.probes import phantom, pydicom_file, radiograph, to_bytes
 
-silence_pydicom()
+prepare_pydicom()
 PSEUDONYMS = Pseudonyms(b"k" * 32)
 
 
