@@ -27,6 +27,7 @@ from verticals.medical.planting import plant
 
 Array = np.ndarray[Any, np.dtype[Any]]
 NAMES = ("MUSTERMANN ERIKA", "ID 4711-0815", "1970-01-23", "ZHANG WEI", "DOB 12.03.1981", "MRN 0049183")
+KEY = b"benchmark key, which is of no patient"
 SIZES = (8, 12, 20)  # pixels
 VALUES = ("highest", "lowest", "97th percentile")
 
@@ -56,7 +57,7 @@ def _planted(seeds: int) -> None:
     for seed in range(seeds):
         for name in probes.PYDICOM_FILES:
             content, planted = plant(dcmread(io.BytesIO(probes.pydicom_file(name))), seed)
-            stored = to_file(deidentify(read(content).dataset, Pseudonyms(b"benchmark key, of no patient's"))[0])
+            stored = to_file(deidentify(read(content).dataset, Pseudonyms(KEY))[0])
             present = [value for value in planted if value in content]
             found = [value for value in present if value in stored]
             objects, leaked = objects + 1, leaked + bool(found)
