@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -84,6 +85,15 @@ def test_an_enhanced_ct_is_taken_in_and_each_frame_is_shown(desk: Any) -> None:
 
     assert (study.image.frames, study.image.units, study.image.spacing_mm) == (3, "HU", (0.5, 0.75))
     assert all(content.startswith(b"\x89PNG") for content in shown)
+
+
+def test_objects_of_one_new_study_that_arrive_at_once_make_one_study(desk: Any) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        studies = list(pool.map(desk.ingest, [*SLICES, *SLICES]))
+
+    assert len({study.study_id for study in studies}) == 1
+    assert (count(desk, tables.MedicalStudy), count(desk, MedicalInstance)) == (1, 4)
+    assert sum(not study.already_present for study in studies) == 4
 
 
 def test_any_image_of_the_study_is_rendered_by_its_id(desk: Any) -> None:
