@@ -30,7 +30,7 @@ from verticals.contract import OpenFile
 from verticals.finance import schemas
 from verticals.finance.challenger import encode
 from verticals.finance.data import FEATURES
-from verticals.finance.fields import ID, REQUIRED
+from verticals.finance.fields import CUSTOMER, ID, REQUIRED
 from verticals.finance.records import CHUNK, find_edited
 
 DISTINCT = 5_000  # applications that are repeated under other ids
@@ -58,7 +58,7 @@ class MadeFile(io.RawIOBase):
 
 def csv_pieces(count: int, *, bad_every: int = 1000, named: bool = True) -> Iterator[bytes]:
     """A CSV file of `count` rows, with ids if `named`; every `bad_every`-th row has a cell too many."""
-    dumped = [r.model_dump(mode="json", exclude={ID}) for r in random_applications(DISTINCT, seed=1)]
+    dumped = [r.model_dump(mode="json", exclude={ID, CUSTOMER}) for r in random_applications(DISTINCT, seed=1)]
     out = io.StringIO(newline="")
     csv.DictWriter(out, REQUIRED).writerows(dumped)
     lines = out.getvalue().splitlines()
@@ -73,7 +73,7 @@ def csv_pieces(count: int, *, bad_every: int = 1000, named: bool = True) -> Iter
 
 def arrow_pieces(count: int) -> Iterator[bytes]:
     """The same applications as an IPC stream."""
-    dumped = [r.model_dump(mode="json", exclude={ID}) for r in random_applications(DISTINCT, seed=1)]
+    dumped = [r.model_dump(mode="json", exclude={ID, CUSTOMER}) for r in random_applications(DISTINCT, seed=1)]
     rows = pa.Table.from_pylist(dumped)
     out = io.BytesIO()
     with pa.ipc.new_stream(out, rows.schema.insert(0, pa.field(ID, pa.string()))) as writer:

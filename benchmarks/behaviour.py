@@ -23,7 +23,6 @@ from benchmarks.credit import SEED, corrected_t, table
 from benchmarks.credit_entrants import lightgbm, moe, xgboost
 from verticals.finance import metrics
 from verticals.finance.moe.bins import infer_fields
-from verticals.finance.moe.fit import Recipe
 from verticals.finance.moe.sequence import SequenceRecipe, fit_with_sequence
 from verticals.finance.scaling import prob_default
 from verticals.finance.validate import Array, OutOfFold, Predictor
@@ -88,7 +87,7 @@ def main(argv: list[str] | None = None) -> None:
     frame, default = load(Path(os.environ["TRIVIUM_DATA"]))
     entrants: dict[str, Predictor] = {
         SEQUENCE: with_sequence,
-        COLUMNS: moe(recipe=Recipe(smooth=20.0, num_steps=400), num_members=2),
+        COLUMNS: moe(num_members=2),
         "LightGBM, months as columns": lightgbm,
         "XGBoost, months as columns": xgboost,
     }

@@ -1,6 +1,6 @@
-"""The credit samples of the benchmarks, and how the MoE scorer is set for each. Measures nothing.
+"""The credit samples of the benchmarks, and what the MoE scorer is told of their columns. Measures nothing.
 
-Settings were chosen on other splits (seeds 101 and 102) than those that are reported (`benchmarks.credit.SEED`).
+One recipe serves all; it was chosen on another split (seed 101) than those reported (`benchmarks.credit.SEED`).
 """
 
 from __future__ import annotations
@@ -13,12 +13,11 @@ import numpy as np
 import pandas as pd
 
 from verticals.finance.data import FEATURES, load_german, load_raw
-from verticals.finance.moe.fit import Recipe
 
 
 @dataclass(frozen=True)
 class Sample:
-    """Rows, outcomes, folds and the scorer's settings."""
+    """Rows, outcomes, folds and what the scorer is told of the columns."""
 
     load: Callable[[], tuple[pd.DataFrame, np.ndarray]]
     folds: int
@@ -77,17 +76,12 @@ _PERMITTED = {
     "monotone": {f.name: _TREND[f.trend] for f in FEATURES if f.trend != "none"},
 }
 _SUB_GRADES = tuple(grade + step for grade in "ABCDEFG" for step in "12345")
-_FEW_EVENTS = Recipe(ridge=8.0, nominal_ridge=20.0, smooth=300.0)
 
 SAMPLES: Mapping[str, Sample] = {
     "german": Sample(german_permitted, 10, _PERMITTED, "9 permitted fields and instalment"),
     "german-all": Sample(german_all, 10, {}, "all 20 attributes and instalment; never served"),
     "german-raw": Sample(german_raw, 10, {}, "the 20 attributes alone; never served"),
-    "credit_data": Sample(credit_data, 3, {"recipe": Recipe(smooth=100.0)}),
-    "lending_club": Sample(
-        lending_club, 3, {"recipe": _FEW_EVENTS, "orders": {"sub_grade": _SUB_GRADES}}, "with the lender's own score"
-    ),
-    "lending_club-without": Sample(
-        lending_club_without, 3, {"recipe": _FEW_EVENTS}, "without interest rate and sub-grade"
-    ),
+    "credit_data": Sample(credit_data, 3, {}),
+    "lending_club": Sample(lending_club, 3, {"orders": {"sub_grade": _SUB_GRADES}}, "with the lender's own score"),
+    "lending_club-without": Sample(lending_club_without, 3, {}, "without interest rate and sub-grade"),
 }

@@ -204,7 +204,9 @@ def score(
 @app.command()
 def report(
     file: Annotated[Path, typer.Argument(help="A DICOM file.")],
-    export: Annotated[str | None, typer.Option(help="dicom-sr, fhir or text instead of the study as JSON.")] = None,
+    export: Annotated[
+        str | None, typer.Option(help="sr, fhir, pdf, text or another format of the API instead of the study as JSON.")
+    ] = None,
     out: Out = None,
     tenant: Tenant = "demo",
 ) -> None:

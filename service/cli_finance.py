@@ -12,12 +12,14 @@ import typer
 from service.cli_admin import EXIT_FAILED, Tenant
 from service.cli_fraud import fraud_app
 from service.cli_parts import open_parts
+from service.cli_promotion import promotion_app
 from service.progress import show_progress
 from service.settings import read_settings
 from verticals.contract import InvalidInput, NotFound, OpenFile, Progress
 
 finance_app = typer.Typer(help="The credit models.", no_args_is_help=True)
 finance_app.add_typer(fraud_app)
+finance_app.add_typer(promotion_app)
 
 
 @finance_app.callback()
@@ -101,6 +103,24 @@ def replay_decision(
             exact &= found.is_exact
     if not exact:
         raise typer.Exit(EXIT_FAILED)
+
+
+@finance_app.command("train-sources")
+def train_sources(
+    file: Annotated[Path, typer.Argument(help="CSV: an application's fields, customer, date, default (1 = bad).")],
+    tenant: Tenant = "demo",
+) -> None:
+    """Train what history, text and document add to the score on own outcomes; it serves from the next start on."""
+    from service.wiring import open_embedder
+    from verticals.finance.sources.outcomes import register_outcomes
+
+    if not file.is_file():
+        raise NotFound("must be a file that can be read", field="FILE", value=str(file))
+    with open_parts() as parts:
+        embedder = open_embedder(read_settings()).name
+        card = register_outcomes(parts.registry, parts.sessions, tenant, file.read_bytes(), embedder_name=embedder)
+    gap, low, high = card.metrics["AUC over the champion, out of fold"]
+    print(f"{card.name}@{card.version}: AUC {gap:+.4f} ({low:+.4f} to {high:+.4f}) over the champion, out of fold")
 
 
 @finance_app.command()

@@ -90,7 +90,9 @@ def send(study_uid: StudyUid, tenant: Tenant = "demo") -> None:
             newest = tables.get_report(session, tenant, study_id=study.study_id)
         if newest.state not in SIGNED:
             raise InvalidInput("must be signed before it is sent", field="report_id", value=newest.report_id)
-        wanted = kit.operation("medical", "export_report").request.model_validate({"report_id": newest.report_id})
+        wanted = kit.operation("medical", "export_report").request.model_validate(
+            {"report_id": newest.report_id, "format": "sr"}
+        )
         caller = Caller(tenant=tenant, key_id="cli", scopes=("*",))
         made: Any = kit.invoke("medical", "export_report", wanted, caller=caller, request_id="cli")
         assert isinstance(made, Artifact)
@@ -128,7 +130,7 @@ def _open(settings: Settings) -> Iterator[_Parts]:
     database = open_database(settings.sqlalchemy_url)
     sessions = make_sessions(database)
     try:
-        yield _Parts(Queue(Intake(sessions, RapidOcrReader(), settings.max_study_mb * 2**20)), AuditLog(sessions))
+        yield _Parts(Queue(Intake(sessions, RapidOcrReader(), settings.max_study_mb * 2**20, None)), AuditLog(sessions))
     finally:
         database.dispose()
 

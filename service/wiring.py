@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from core_model.generation import TextEngine
     from core_model.models import ModelPool
+    from retrieval.embed import Embedder
     from retrieval.store import KnowledgeBase
 
 DEMO_TENANT = "demo"
@@ -137,13 +138,22 @@ def _remote_chat_model(settings: Settings) -> BaseChatModel:
     )
 
 
-def _open_knowledge(settings: Settings, sessions: sessionmaker[Session]) -> KnowledgeBase:
+def open_embedder(settings: Settings) -> Embedder:
+    """What turns texts into vectors.
+
+    Raises:
+        Unavailable: its package is missing.
+    """
     from retrieval.embed import MiniLMEmbedder
     from retrieval.embed_multilingual import open_multilingual
-    from retrieval.store import KnowledgeBase
 
     try:
-        embedder = open_multilingual() if settings.embedder == "multilingual" else MiniLMEmbedder()
+        return open_multilingual() if settings.embedder == "multilingual" else MiniLMEmbedder()
     except ValueError as error:
         raise Unavailable(str(error), field="TRIVIUM_EMBEDDER") from error
-    return KnowledgeBase(sessions, embedder=embedder, index_dir=settings.home / "indexes")
+
+
+def _open_knowledge(settings: Settings, sessions: sessionmaker[Session]) -> KnowledgeBase:
+    from retrieval.store import KnowledgeBase
+
+    return KnowledgeBase(sessions, embedder=open_embedder(settings), index_dir=settings.home / "indexes")

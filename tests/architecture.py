@@ -40,6 +40,8 @@ THIRD_PARTY: Mapping[str, frozenset[str]] = {
     ),
     "verticals/medical": frozenset(
         {"pydicom", "highdicom", "fhir", "PIL", "pynetdicom", "dicomweb_client", "rapidocr"}
+        | {"reportlab", "pdfplumber", "pdfminer"}
+        | {"torch", "safetensors"}
     ),
     "verticals/support": frozenset(
         {"langgraph", "jsonschema", "psycopg", "psycopg_pool"}

@@ -16,6 +16,7 @@ from dashboards.views.finance_document import document_tab
 from dashboards.views.finance_history import history_tab
 from dashboards.views.finance_model import batch_tab, model_tab
 from dashboards.views.finance_portfolio import portfolio_tab
+from dashboards.views.finance_sources import aspect_words, source_detail, source_states
 from dashboards.views.finance_strategy import strategy_tab
 from dashboards.views.finance_validation import validation_tab
 from dashboards.views.finance_whatif import value_words, what_if
@@ -28,6 +29,8 @@ from verticals.finance.schemas import (
     ScoreRequest,
     ScoreResponse,
 )
+
+REFERENCES = ("application_id", "customer")  # of the form: text, empty for none
 
 
 def render(client: TriviumClient, labels: Labels) -> None:
@@ -53,14 +56,15 @@ def _applicant(client: TriviumClient, labels: Labels) -> None:
             score = parts.ask(labels, lambda: client.call("finance", "score", request), waiting=waiting)
         if score is None:
             return
-        st.session_state["finance.score"] = score, Application(**request.model_dump(exclude={"application_id"}))
+        application = Application(**request.model_dump(exclude={"application_id", "customer"}))
+        st.session_state["finance.score"] = score, application, request.customer
     with right:
         if "finance.score" not in st.session_state:
             parts.empty(labels("finance.empty"), labels("finance.empty_hint"))
         else:
-            score, application = st.session_state["finance.score"]
+            score, application, customer = st.session_state["finance.score"]
             _result(client, labels, score)
-            what_if(client, labels, application, score)
+            what_if(client, labels, application, score, customer=customer)
 
 
 def _examples(client: TriviumClient, labels: Labels) -> None:
@@ -90,13 +94,10 @@ def _form(labels: Labels) -> None:
     pairs = [name for name in Application.model_fields if name not in LABELS]
     for column, name in zip(st.columns(len(pairs)), pairs, strict=True):
         values[name] = _number(labels, name, values[name], column)
-    typed = st.text_input(
-        labels("field.application_id"),
-        values["application_id"] or "",
-        key=_key(labels, "application_id"),
-        help=labels("field.application_id_help"),
-    )
-    values["application_id"] = typed.strip() or None
+    for place, name in zip(st.columns(len(REFERENCES)), REFERENCES, strict=True):
+        help_text = labels(f"field.{name}_help")
+        typed = place.text_input(labels(f"field.{name}"), values[name] or "", key=_key(labels, name), help=help_text)
+        values[name] = typed.strip() or None
     if st.button(labels("finance.send"), type="primary", width="stretch"):
         # Sent as typed, so that the API names the field and the rule that a bad value breaks.
         st.session_state["finance.request"] = ScoreRequest.model_construct(**values)
@@ -147,6 +148,8 @@ def _result(client: TriviumClient, labels: Labels, score: ScoreResponse) -> None
         width="stretch",
         height="content",
     )
+    if score.sources:
+        source_states(labels, score.sources)
     policy = f"{score.policy.name} {score.policy.version}"
     st.caption(
         labels("finance.versions", application=score.application_id, model=score.model_version, policy=policy)
@@ -175,11 +178,15 @@ def _reasons(labels: Labels, score: ScoreResponse) -> None:
     if not score.reasons:
         st.caption(labels("finance.no_reasons"))
     values = {one.feature: one.value for one in score.contributions}
+    sources = {str(part.source): part for part in score.sources}
     for reason in score.reasons:
         lost = labels("finance.lost", points=f"{reason.points_lost:.0f}")
         text = reason.text
         if labels.language != "en" and (told := labels.get(f"reason.{reason.code}", "")):
-            text = f"{told}: {value_words(labels, reason.feature, values.get(reason.feature))}"
+            said = value_words(labels, reason.feature, values.get(reason.feature))
+            if reason.feature in sources:
+                said = aspect_words(labels, sources[reason.feature])
+            text = f"{told}: {said}" if said else told
         st.markdown(f":gray-badge[{reason.code}] {parts.plain(text)} :gray[{lost}]")
 
 
@@ -207,12 +214,15 @@ def scale_chart(labels: Labels, score: ScoreResponse, spread: DistributionRespon
 
 
 def waterfall_steps(labels: Labels, score: ScoreResponse) -> list[charts.Step]:
-    """From the average applicant's points over every field's contribution, largest first, to the score."""
-    ordered = sorted(score.contributions, key=lambda one: -abs(one.points))
+    """From the average applicant's points over every field and source, largest first, to the score."""
     bars = [
         charts.Step(labels(f"field.{one.feature}"), value_words(labels, one.feature, one.value), one.points)
-        for one in ordered
+        for one in score.contributions
     ]
+    bars += [
+        charts.Step(labels(f"source.{part.source}"), source_detail(labels, part), part.points) for part in score.sources
+    ]
+    bars.sort(key=lambda step: -abs(step.points))
     return [
         charts.Step(labels("finance.base"), labels("finance.sample"), score.base_points, "base"),
         *bars,

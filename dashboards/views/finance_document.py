@@ -45,6 +45,9 @@ def _form(labels: Labels) -> DocumentRequest | None:
             labels("document.birth_date"), value=None, min_value=EARLIEST, max_value=today, key="document.birth_date"
         )
         number = st.text_input(labels("document.document_number"), key="document.document_number").strip()
+        customer = st.text_input(
+            labels("field.customer"), key="document.customer", help=labels("document.customer_help")
+        ).strip()
         sent = st.form_submit_button(labels("document.send"), type="primary")
     if not sent:
         return None
@@ -54,7 +57,12 @@ def _form(labels: Labels) -> DocumentRequest | None:
     upload = UploadedFile(filename=file.name, content=file.getvalue(), media_type=file.type)
     # Sent as typed, so that the API names the field and the rule that a bad value breaks.
     return DocumentRequest.model_construct(
-        file=upload, application_id=None, name=name or None, birth_date=born, document_number=number or None
+        file=upload,
+        application_id=None,
+        customer=customer or None,
+        name=name or None,
+        birth_date=born,
+        document_number=number or None,
     )
 
 
@@ -76,6 +84,8 @@ def _result(labels: Labels, found: DocumentResponse) -> None:
         parts.facts(
             [(labels.said(one.meaning), "–" if one.value is None else f"{one.value:.3g}") for one in found.features],
         )
+    if found.evidence:
+        st.caption(labels("document.kept"))
     st.caption(labels.said(found.note))
 
 

@@ -29,6 +29,7 @@ from verticals.finance.policy_schemas import (
     StoredPolicy,
 )
 from verticals.finance.schemas import Decision, Policy
+from verticals.finance.sources.schemas import SOURCES, Mode, Source
 
 REASON = 10  # characters at least, as the API asks
 
@@ -267,6 +268,7 @@ def _store(client: TriviumClient, labels: Labels, active: Policy, *, cut_offs: t
             today = datetime.now(UTC).date()
             version = st.text_input(labels("policies.name"), value=today.isoformat(), key="policies.new_version")
             starts = st.date_input(labels("policy.from"), value=today, key="policies.starts")
+            modes = {name: _mode(labels, name, active) for name in SOURCES}
             source = st.text_input(labels("policy.source"), key="policies.source", help=labels("policies.source_help"))
             sent = st.form_submit_button(labels("policies.store"))
         if sent:
@@ -279,7 +281,21 @@ def _store(client: TriviumClient, labels: Labels, active: Policy, *, cut_offs: t
                 approve_at=approve_at,
                 decline_below=decline_below,
                 overrides=active.overrides,
+                sources=modes,
                 source=source,
             )
             if parts.ask(labels, lambda: client.call("finance", "store_policy", draft)) is not None:
                 st.rerun()
+
+
+def _mode(labels: Labels, source: Source, active: Policy) -> Mode:
+    """How a source shall count in the new version; as in the one in force until the reader says otherwise."""
+    options = list(get_args(Mode))
+    found: Mode = st.selectbox(
+        labels(f"source.{source}"),
+        options,
+        index=options.index(active.sources.get(source, "off")),
+        format_func=lambda mode: labels(f"sources.{mode}"),
+        key=f"policies.source.{source}",
+    )
+    return found

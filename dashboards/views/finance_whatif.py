@@ -13,23 +13,30 @@ from dashboards import parts
 from dashboards.i18n import Labels
 from service.client import TriviumClient
 from verticals.finance.schemas import LABELS, Application, ScoreResponse
-from verticals.finance.serving_schemas import CounterfactualRequest, CounterfactualResponse, ExplainResponse
+from verticals.finance.serving_schemas import (
+    CounterfactualRequest,
+    CounterfactualResponse,
+    ExplainRequest,
+    ExplainResponse,
+)
 
 NUMBERS = {"duration_months": 1, "credit_amount_dm": 100}  # field -> step of its slider
 
 
-def what_if(client: TriviumClient, labels: Labels, application: Application, score: ScoreResponse) -> None:
-    """Ways to an approval, then every field to play with."""
+def what_if(
+    client: TriviumClient, labels: Labels, application: Application, score: ScoreResponse, *, customer: str | None
+) -> None:
+    """Ways to an approval, then every field to play with; the customer's sources stay as they are."""
     st.markdown(f"**{labels('whatif.ways')}**")
-    _ways(client, labels, application)
+    _ways(client, labels, application, customer)
     st.markdown(f"**{labels('whatif.title')}**")
     st.caption(labels("whatif.note"))
     with st.container(border=True):
-        _play(client, labels, application, score)
+        _play(client, labels, application, score, customer)
 
 
-def _ways(client: TriviumClient, labels: Labels, application: Application) -> None:
-    request = CounterfactualRequest.model_validate(application.model_dump())
+def _ways(client: TriviumClient, labels: Labels, application: Application, customer: str | None) -> None:
+    request = CounterfactualRequest.model_validate(application.model_dump() | {"customer": customer})
     found: CounterfactualResponse | None = parts.ask(labels, lambda: client.call("finance", "counterfactual", request))
     if found is None:
         return
@@ -45,7 +52,9 @@ def _ways(client: TriviumClient, labels: Labels, application: Application) -> No
 
 
 @st.fragment
-def _play(client: TriviumClient, labels: Labels, application: Application, score: ScoreResponse) -> None:
+def _play(
+    client: TriviumClient, labels: Labels, application: Application, score: ScoreResponse, customer: str | None
+) -> None:
     """A fragment: moving a slider scores again and draws nothing else."""
     values: dict[str, Any] = application.model_dump()
     left, right = st.columns(2)
@@ -53,7 +62,7 @@ def _play(client: TriviumClient, labels: Labels, application: Application, score
     for i, name in enumerate(fields):
         with left if i % 2 == 0 else right:
             values[name] = _lever(labels, name, values[name], key=f"whatif.{score.application_id}.{name}")
-    request = Application.model_validate(values)
+    request = ExplainRequest.model_validate(values | {"customer": customer})
     found: ExplainResponse | None = parts.ask(labels, lambda: client.call("finance", "explain", request))
     if found is None:
         return

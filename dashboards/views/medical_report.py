@@ -113,7 +113,7 @@ def _signed(client: TriviumClient, labels: Labels, report: ReportResponse) -> No
 def _exports(client: TriviumClient, labels: Labels, report: ReportResponse) -> None:
     st.caption(labels("report.export"))
     with st.container(horizontal=True, gap="small"):
-        for kind in ("dicom-sr", "fhir", "text"):
+        for kind in ("sr", "pdf", "fhir", "text", *(("all",) if report.evidence.findings else ())):
             try:
                 file = _export(client, report.report_id, report.content_sha256, kind)
             except ApiError as error:

@@ -16,6 +16,7 @@ from verticals.contract import Artifact, Context, Handler, InvalidInput
 from verticals.finance import VERTICAL
 from verticals.finance import schemas as s
 from verticals.finance import serving_schemas as serving
+from verticals.finance.sources.schemas import SourceAspect, SourcePart
 
 FACTOR, OFFSET, BASE = 28.8539, 487.1230, 521.0
 SCALE = s.Scale(base_points=600, base_odds=50, pdo=20, factor=FACTOR, offset=OFFSET)
@@ -62,10 +63,27 @@ def _contribution(name: str, value: Any) -> s.Contribution:
     )
 
 
+def sources(customer: str | None) -> list[SourcePart]:
+    """A text that counts, a document in the shadow, no history; none without a customer."""
+    if customer is None:
+        return []
+    same = {"model_version": "finance.sources@1", "synthetic": True, "points": 0.0, "logit": 0.0, "shadow_logit": None}
+    told = SourceAspect(name="sentence_2_of_3", text="sentence 2 of 3")
+    when = datetime(2026, 11, 20, tzinfo=UTC)
+    text = {"state": "used", "because": "", "bound": 1.5, "logit": 0.5, "points": -0.5 * FACTOR, "aspects": [told]}
+    document = {"state": "shadow", "because": "made up", "bound": 1.5, "shadow_logit": 0.3, "aspects": []}
+    history = {"state": "missing", "because": "nothing is on file", "bound": 2.0, "as_of": None, "aspects": []}
+    return [
+        SourcePart.model_validate(same | {"source": name, "label": name, "as_of": when} | one)
+        for name, one in (("history", history), ("text", text), ("document", document))
+    ]
+
+
 def score(request: s.ScoreRequest) -> s.ScoreResponse:
     """A score whose parts add up."""
     contributions = [_contribution(name, getattr(request, name)) for name in s.FEATURE_LABELS]
-    exact = BASE + sum(one.points for one in contributions)
+    read = sources(request.customer)
+    exact = BASE + sum(one.points for one in contributions) + sum(part.points for part in read)
     logit = (OFFSET - exact) / FACTOR
     worst = sorted((one for one in contributions if one.points < 0), key=lambda one: one.points)[:4]
     unknown = [one.label for one in contributions if one.value is None]
@@ -92,7 +110,9 @@ def score(request: s.ScoreRequest) -> s.ScoreResponse:
             )
             for idx, one in enumerate(worst, 1)
         ],
-        other_points=sum(one.points for one in contributions if one not in worst),
+        other_points=sum(one.points for one in contributions if one not in worst) + sum(p.points for p in read),
+        sources=read,
+        synthetic=bool(read),
         reason_profile="test-1",
         decision="refer" if unknown else decision,
         refer_because=[f"{name} is not known." for name in unknown],
@@ -103,7 +123,7 @@ def score(request: s.ScoreRequest) -> s.ScoreResponse:
     )
 
 
-def _explain(request: s.Application) -> serving.ExplainResponse:
+def _explain(request: serving.ExplainRequest) -> serving.ExplainResponse:
     found = score(s.ScoreRequest(**request.model_dump(mode="json")))
     same = found.model_dump(include=set(serving.ExplainResponse.model_fields) & set(s.ScoreResponse.model_fields))
     return serving.ExplainResponse(reason_source="made up", policy_version=POLICY.version, **same)

@@ -48,6 +48,7 @@ def _document(request: d.DocumentRequest, _context: Context) -> d.DocumentRespon
     finding = d.DocumentFinding(code="D01", severity="alert", field="name", text="Another name", text_zh="姓名不符")
     surname = d.DocumentField(name="surname", value="MUSTER", confidence=0.9, source="both")
     return d.DocumentResponse(
+        evidence="e-1" if request.customer else None,
         application_id="made-1",
         kind="passport",
         fields=[surname],

@@ -183,7 +183,7 @@ class _Store:
 
 def _export(store: _Store, request: s.ExportReportRequest) -> Artifact:
     report = store.report(request.report_id)
-    kinds = {"dicom-sr": ("application/dicom", "sr.dcm"), "fhir": ("application/fhir+json", "fhir.json")}
+    kinds = {"sr": ("application/dicom", "sr.dcm"), "fhir": ("application/fhir+json", "fhir.json")}
     media_type, name = kinds.get(request.format, ("text/plain", "report.txt"))
     return Artifact(report.sections.findings.encode(), media_type, f"{report.report_id}-{name}")
 

@@ -82,6 +82,35 @@ def test_the_waterfall_leads_from_the_average_to_the_score() -> None:
     assert sizes == sorted(sizes, reverse=True)
 
 
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_a_customers_sources_stand_in_the_waterfall_with_state_and_bound(language: str) -> None:
+    labels = Labels(language)
+    body = dict(VERTICAL.operations[0].examples["strained"])
+    score = fake_finance.score(ScoreRequest.model_validate(body | {"customer": "sim-7-000000"}))
+
+    steps = waterfall_steps(labels, score)
+
+    assert steps[0].points + sum(step.points for step in steps[1:-1]) == pytest.approx(steps[-1].points)
+    assert Step(labels("source.text"), f"{labels('sources.used')}, ±1.5", -0.5 * fake_finance.FACTOR) in steps
+    assert Step(labels("source.history"), f"{labels('sources.missing')}, ±2.0", 0.0) in steps
+
+
+def test_a_named_customer_shows_what_each_source_says_and_that_it_is_synthetic(api: Api) -> None:
+    page = press(open_page("finance", api), "Strained")
+    field(page.text_input, "Customer").input("sim-7-000000")
+    page = press(page, "Score")
+
+    assert "sentence 2 of 3" in texts(page)
+    assert "made up" in texts(page)
+    assert "simulated outcomes" in texts(page)
+
+
+def test_without_a_customer_no_source_is_shown(api: Api) -> None:
+    page = press(press(open_page("finance", api), "Strained"), "Score")
+
+    assert "Beside the application" not in texts(page)
+
+
 def test_a_batch_scores_the_good_rows_and_counts_the_bad(api: Api) -> None:
     good = dict(VERTICAL.operations[0].examples["steady"])
     rows = pd.DataFrame([good, good | {"duration_months": 0}])

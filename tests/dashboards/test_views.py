@@ -131,7 +131,7 @@ def test_an_uploaded_study_is_opened(own_api: Api) -> None:
 
 
 def test_each_export_can_be_downloaded(api: Api) -> None:
-    assert [button.label for button in open_page("medical", api).download_button] == ["DICOM SR", "FHIR", "Text"]
+    assert [button.label for button in open_page("medical", api).download_button] == ["DICOM SR", "PDF", "FHIR", "Text"]
 
 
 # --- evaluation ------------------------------------------------------------------------------------------------------

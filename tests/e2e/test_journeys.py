@@ -165,7 +165,7 @@ def test_a_dicom_study_becomes_a_signed_report_and_two_exports(api: httpx.Client
     assert signed["state"] == "FINAL"
     assert again.status_code == 409
     assert "Planted" not in json.dumps(study)
-    structured = api.get(f"/v1/medical/reports/{report['report_id']}/export", params={"format": "dicom-sr"})
+    structured = api.get(f"/v1/medical/reports/{report['report_id']}/export", params={"format": "sr"})
     assert structured.content[128:132] == b"DICM"
     bundle = api.get(f"/v1/medical/reports/{report['report_id']}/export", params={"format": "fhir"}).json()
     assert "final" in json.dumps(bundle)

@@ -12,7 +12,7 @@ from service.kit import Kit
 from tests.fake_kit import make_kit
 from tests.verticals.finance.documents.fakes import TODAY, FakeOcr, lines_of
 from tests.verticals.finance.documents.test_images import file_of, picture
-from verticals.contract import Handler, Resources
+from verticals.contract import Context, Decision, Handler, Resources
 from verticals.finance import VERTICAL
 from verticals.finance.documents.handlers import DocumentDesk
 from verticals.finance.documents.holders import invent
@@ -21,9 +21,13 @@ from verticals.finance.documents.operations import DOCUMENT_OPERATIONS
 FACTS = invent("passport", seed=3, today=TODAY)
 
 
+def keep_nothing(context: Context, customer: str, features: object, decision: Decision) -> str:
+    raise AssertionError("nobody named a customer")
+
+
 def _build(resources: Resources) -> Mapping[str, Handler]:
     ocr = FakeOcr(lines_of(FACTS))
-    return {"documents": DocumentDesk(open_reader=lambda: ocr, today=lambda: TODAY).read}
+    return {"documents": DocumentDesk(keep_nothing, open_reader=lambda: ocr, today=lambda: TODAY).read}
 
 
 def _post(kit: Kit, url: str, content: bytes, form: Mapping[str, str]) -> httpx.Response:

@@ -13,6 +13,7 @@ from verticals.finance.histories.operations import HISTORY_OPERATIONS
 from verticals.finance.manual.operations import OVERRIDE_OPERATIONS
 from verticals.finance.policy_operations import POLICY_OPERATIONS
 from verticals.finance.portfolio.operations import PORTFOLIO_OPERATIONS
+from verticals.finance.sources.operations import SOURCE_OPERATIONS
 from verticals.finance.validation.operations import VALIDATION_OPERATIONS
 
 
@@ -105,7 +106,7 @@ VERTICAL = Vertical(
         ),
         Operation(
             name="explain",
-            request=schemas.Application,
+            request=serving_schemas.ExplainRequest,
             response=serving_schemas.ExplainResponse,
             summary="What makes up a score: contributions and reasons; nothing is decided or recorded.",
             path="/explain",
@@ -159,6 +160,7 @@ VERTICAL = Vertical(
         *CARD_OPERATIONS,
         *CASE_OPERATIONS,
         *DOCUMENT_OPERATIONS,
+        *SOURCE_OPERATIONS,
     ),
     build=_build,
     evals=_evals,

@@ -7,7 +7,7 @@ The way of a row: `batch_files` reads it, `batch_checks` checks it, `batch_score
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import chain
 from typing import Any, BinaryIO
@@ -18,40 +18,44 @@ from verticals.contract import ArtifactStream, InvalidInput
 from verticals.finance import schemas
 from verticals.finance.batch_checks import Checked, check
 from verticals.finance.batch_files import BLOCK_BYTES, Chunk, TableFile, open_file
-from verticals.finance.batch_scores import Scored, result_columns, score_checked
-from verticals.finance.fields import ID
+from verticals.finance.batch_scores import Read, Scored, result_columns, score_checked
+from verticals.finance.fields import CUSTOMER, ID
 from verticals.finance.scoring import Models
 from verticals.finance.seen_ids import SeenIds
+from verticals.finance.sources.names import TERM_COLUMNS
 
 Keep = Callable[[Scored, str], None]  # (scored rows, name of the chunk) -> they are durable
 
 
-def score_file(models: Models, source: BinaryIO, *, keep: Keep, block_bytes: int = BLOCK_BYTES) -> ArtifactStream:
+def score_file(
+    models: Models, source: BinaryIO, *, keep: Keep, read: Read, block_bytes: int = BLOCK_BYTES
+) -> ArtifactStream:
     """Score a CSV file or an Arrow IPC stream; the answer has its format, its columns and `RESULT_COLUMNS`.
 
-    The first chunk is scored before this returns, so that what is wrong with the file as a whole is told at once.
+    With a column `customer` it has `TERM_COLUMNS` too: what the sources of each row's customer add. The first chunk is
+    scored before this returns, so that what is wrong with the file as a whole is told at once.
 
     Raises:
         UnsupportedMedia: of another format.
         InvalidInput: a column is missing, unknown, named twice or of a type that holds no such value; no rows.
     """
     file = open_file(source, block_bytes=block_bytes)
-    pieces = _pieces(models, file, keep)
+    pieces = _pieces(models, file, keep, read)
     first = next(pieces)
     return ArtifactStream(chain([first], pieces), media_type=file.media_type, filename=file.filename)
 
 
-def _pieces(models: Models, file: TableFile, keep: Keep) -> Iterator[bytes]:
+def _pieces(models: Models, file: TableFile, keep: Keep, read: Read) -> Iterator[bytes]:
     name, first_row = f"batch-{uuid.uuid4().hex}", 1
     with SeenIds() as seen:
         for number, chunk in enumerate(_with_rows(file.chunks())):
             if chunk.failure:
                 if first_row == 1:
                     raise InvalidInput(chunk.failure, field="file", remedy="Correct the file and send it again.")
-                yield file.write(_failure(chunk, models, ID not in file.header))
+                yield file.write(_failure(chunk, file.header))
                 break
             checked = check(chunk.table, chunk.broken, seen=seen, first_row=first_row)
-            scored = score_checked(models, checked, make_id=partial(_make_id, name, first_row))
+            scored = score_checked(models, checked, make_id=partial(_make_id, name, first_row), read=read)
             if len(scored.rows):
                 keep(scored, f"{name}:{number}")
             first_row += chunk.table.num_rows
@@ -73,12 +77,18 @@ def _answer(chunk: Chunk, models: Models, checked: Checked, scored: Scored) -> p
     """The rows as they came, then the results."""
     table = chunk.table
     added = result_columns(models, scored, checked.errors)
-    for name in ((ID,) if ID not in table.column_names else ()) + schemas.RESULT_COLUMNS:
+    for name in _added(table.column_names):
         table = table.append_column(name, added[name])
     return table
 
 
-def _failure(chunk: Chunk, models: Models, add_id: bool) -> pa.Table:
+def _added(header: Sequence[str]) -> tuple[str, ...]:
+    """The columns that the answer has beside those of the file."""
+    terms = TERM_COLUMNS if CUSTOMER in header else ()
+    return ((ID,) if ID not in header else ()) + schemas.RESULT_COLUMNS[:-1] + terms + schemas.RESULT_COLUMNS[-1:]
+
+
+def _failure(chunk: Chunk, header: Sequence[str]) -> pa.Table:
     """A last row that says why nothing follows."""
     row: dict[str, Any] = {
         name: pa.nulls(1, kind) for name, kind in zip(chunk.table.column_names, chunk.table.schema.types, strict=True)
@@ -88,8 +98,10 @@ def _failure(chunk: Chunk, models: Models, add_id: bool) -> pa.Table:
         "points_exact": pa.float64(),
         "prob_default": pa.float64(),
         "challenger_prob_default": pa.float64(),
+        "moe_prob_default": pa.float64(),
+        **dict.fromkeys(TERM_COLUMNS, pa.float64()),
     }
-    for name in ((ID,) if add_id else ()) + schemas.RESULT_COLUMNS:
+    for name in _added(header):
         row[name] = pa.nulls(1, numbers.get(name, pa.string()))
     row["error"] = pa.array([f"file: {chunk.failure}; nothing after it was read"])
     return pa.table(row)

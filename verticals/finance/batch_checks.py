@@ -18,7 +18,7 @@ from pydantic import ValidationError
 
 from verticals.contract import InvalidInput
 from verticals.finance import schemas
-from verticals.finance.fields import CATEGORIES, ID, LIMITS
+from verticals.finance.fields import CATEGORIES, CUSTOMER, ID, LIMITS
 from verticals.finance.seen_ids import SeenIds
 
 _USUAL_NUMBER = r"^[1-9][0-9]{0,8}$"
@@ -32,6 +32,7 @@ class Checked:
     categories: Mapping[str, NDArray[np.int64]]  # place in `CATEGORIES[field]`; -1 = not known
     numbers: Mapping[str, NDArray[np.int64]]
     ids: NDArray[np.object_]  # None where the file gives none
+    customers: NDArray[np.object_] | None  # the same; None: the file has no such column
     errors: NDArray[np.object_]  # "" for a good row
 
     @property
@@ -64,12 +65,12 @@ def check(table: pa.Table, broken: Mapping[int, str], *, seen: SeenIds, first_ro
         value = _numbers(columns[name])
         numbers[name] = value.fill_null(low - 1).to_numpy(zero_copy_only=False).astype(np.int64)
         usual &= (low <= numbers[name]) & (numbers[name] <= high)
-    ids = np.full(table.num_rows, None, dtype=object)
-    if ID in columns:
-        fits = pc.match_substring_regex(columns[ID], _USUAL_ID)
+    references = {ID: np.full(table.num_rows, None, dtype=object)}
+    for name in {ID, CUSTOMER} & set(columns):
+        fits = pc.match_substring_regex(columns[name], _USUAL_ID)
         usual &= pc.fill_null(fits, True).to_numpy(zero_copy_only=False)
-        ids = np.array(columns[ID].to_pylist(), dtype=object)
-    checked = Checked(categories, numbers, ids, errors)
+        references[name] = np.array(columns[name].to_pylist(), dtype=object)
+    checked = Checked(categories, numbers, references[ID], references.get(CUSTOMER), errors)
     for row, why in broken.items():
         errors[row] = why
     for row in np.flatnonzero(~usual).tolist():

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.csv as pacsv
 
 from verticals.contract import InvalidInput, UnsupportedMedia
-from verticals.finance.fields import ID, REQUIRED
+from verticals.finance.fields import CUSTOMER, ID, REQUIRED
 
 BLOCK_BYTES = 2**21  # of CSV: some twenty thousand rows a chunk; Arrow reads up to 32 of them ahead
 CHUNK_ROWS = 50_000  # of Arrow
@@ -230,7 +230,7 @@ def check_header(names: Sequence[str]) -> tuple[str, ...]:
         InvalidInput: one is missing, unknown or named twice.
     """
     header = tuple(names)
-    known = {ID, *REQUIRED}
+    known = {ID, CUSTOMER, *REQUIRED}
     problems = {
         "missing": [n for n in REQUIRED if n not in header],
         "unknown": [n[:40] for n in header if n not in known],
@@ -241,7 +241,8 @@ def check_header(names: Sequence[str]) -> tuple[str, ...]:
         raise InvalidInput(
             f"the columns are not those of an application ({'; '.join(found)})",
             field="file",
-            remedy=f"Use commas between columns, and exactly these: {', '.join(REQUIRED)}; {ID} is optional.",
+            remedy=f"Use commas between columns, and exactly these: {', '.join(REQUIRED)}; {ID} and {CUSTOMER} are "
+            "optional.",
         )
     return header
 

@@ -6,7 +6,7 @@ reason texts, referrals and decisions come from the functions that serve one app
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,11 +18,15 @@ from verticals.contract import InvalidInput
 from verticals.finance import policy
 from verticals.finance.batch_checks import Checked
 from verticals.finance.fields import CATEGORIES, LIMITS
-from verticals.finance.reasons import PROFILE, reason_text
+from verticals.finance.reasons import PROFILE, reason_of_source, reason_text
+from verticals.finance.scaling import prob_default
 from verticals.finance.scorecard import ScoredFeature
 from verticals.finance.scoring import Models, refer_because
+from verticals.finance.sources.names import SOURCES, TERM_COLUMNS
+from verticals.finance.sources.reading import Reading
 
 Ints = NDArray[np.int64]
+Read = Callable[[Sequence[str | None]], list[Reading | None] | None]  # of customers; None: nobody is named
 
 
 @dataclass(frozen=True)
@@ -39,18 +43,24 @@ class Scored:
     decisions: list[str]
     reasons: list[pa.Array]  # text, null where there are fewer
     challenger: NDArray[np.float64] | None
+    moe: NDArray[np.float64] | None
+    readings: list[Reading | None]  # of the customers' sources
 
 
-def score_checked(models: Models, checked: Checked, *, make_id: Callable[[int], str]) -> Scored:
+def score_checked(models: Models, checked: Checked, *, make_id: Callable[[int], str], read: Read) -> Scored:
     """Score the rows that `checked` found good; those with a category that has no evidence become bad.
 
     Args:
         models: In force.
         checked: The rows; errors are added to it.
         make_id: Gives row n of the chunk an id if the file has none.
+        read: Reads the customers' sources.
     """
     card = models.scorecard
     tables = {f.name: _bins_of_categories(f) for f in card.features if f.name in CATEGORIES}
+    for shadow in models.moe.features if models.moe else ():
+        if shadow.name in tables:
+            tables[shadow.name][1].update(_bins_of_categories(shadow)[1])
     for name, (_, told) in tables.items():
         for place, why in told.items():
             checked.errors[checked.is_good & (checked.categories[name] == place)] = why
@@ -65,18 +75,26 @@ def score_checked(models: Models, checked: Checked, *, make_id: Callable[[int], 
         axis=1,
     )
     scores = card.score_bins(bin_GF)
-    points = np.rint(scores.points).astype(np.int64)
+    readings = _readings(checked, rows, read)
+    term_GS = _terms(readings)
+    logit_G = scores.logit
+    for term_G in term_GS.T:  # one source after the other, as `Reading.add_to`; one that does not count adds 0
+        logit_G = logit_G + term_G
+    points_exact = card.scaling.points(logit_G)
+    points = np.rint(points_exact).astype(np.int64)
     return Scored(
         rows=rows,
         ids=[checked.ids[row] or make_id(int(row)) for row in rows],
         categories=categories,
         numbers=numbers,
-        points_exact=scores.points,
+        points_exact=points_exact,
         points=points,
-        prob_default=scores.prob_default,
+        prob_default=prob_default(logit_G),
         decisions=_decide(models, points, *_masks(models, categories, numbers)),
-        reasons=_reasons(models, scores.contributions, categories, numbers),
+        reasons=_reasons(models, scores.contributions, categories, numbers, readings),
         challenger=_challenge(models, categories, numbers) if len(rows) else None,
+        moe=_moe(models, categories, numbers) if len(rows) else None,
+        readings=readings,
     )
 
 
@@ -93,6 +111,7 @@ def result_columns(models: Models, scored: Scored, errors: NDArray[np.object_]) 
 
     same = {"model_version": models.version, "policy_version": models.policy.version}
     nothing = pa.nulls(len(scored.rows), pa.float64())
+    term_GS = _terms(scored.readings)
     return {
         "application_id": spread(scored.ids, pa.string()),
         "points": spread(scored.points, pa.int64()),
@@ -101,9 +120,25 @@ def result_columns(models: Models, scored: Scored, errors: NDArray[np.object_]) 
         "decision": spread(scored.decisions, pa.string()),
         **{f"reason_{i}": spread(texts, pa.string()) for i, texts in enumerate(scored.reasons, start=1)},
         "challenger_prob_default": spread(nothing if scored.challenger is None else scored.challenger, pa.float64()),
+        "moe_prob_default": spread(nothing if scored.moe is None else scored.moe, pa.float64()),
+        **{name: spread(term_GS[:, i], pa.float64()) for i, name in enumerate(TERM_COLUMNS)},
         **{name: spread(pa.repeat(text, len(scored.rows)), pa.string()) for name, text in same.items()},
         "error": pa.array([text or None for text in errors], pa.string()),
     }
+
+
+def _readings(checked: Checked, rows: Ints, read: Read) -> list[Reading | None]:
+    found = None if checked.customers is None else read(checked.customers[rows].tolist())
+    return [None] * len(rows) if found is None else found
+
+
+def _terms(readings: Sequence[Reading | None]) -> NDArray[np.float64]:
+    """What each source adds to each row, (G, S); 0 where it does not count."""
+    term_GS = np.zeros((len(readings), len(SOURCES)))
+    for row, reading in enumerate(readings):
+        for part in reading.used if reading else ():
+            term_GS[row, SOURCES.index(part.source)] = part.term
+    return term_GS
 
 
 def _bins_of_categories(feature: ScoredFeature) -> tuple[Ints, dict[int, str]]:
@@ -152,7 +187,11 @@ def _decide(models: Models, points: Ints, refer: NDArray[np.bool_], declined: ND
 
 
 def _reasons(
-    models: Models, contribution_GF: NDArray[np.float64], categories: Mapping[str, Ints], numbers: Mapping[str, Ints]
+    models: Models,
+    contribution_GF: NDArray[np.float64],
+    categories: Mapping[str, Ints],
+    numbers: Mapping[str, Ints],
+    readings: Sequence[Reading | None],
 ) -> list[pa.Array]:
     """The principal reasons' codes and texts, largest loss first: `reasons.principal_reasons` for many."""
     words: list[str] = []
@@ -165,11 +204,29 @@ def _reasons(
             values = found.tolist()
         word_GF[:, i] = len(words) + place
         words += [f"{PROFILE.texts[f.name][0]} {reason_text(f.name, value)}" for value in values]
+    if any(reading is not None and reading.used for reading in readings):
+        factor = models.scorecard.scaling.factor
+        contribution_GF = np.concatenate([contribution_GF, -factor * _terms(readings)], axis=1)
+        word_GF = np.concatenate([word_GF, _source_words(readings, factor, words)], axis=1)
     order_GF = np.argsort(contribution_GF, axis=1, kind="stable")[:, : PROFILE.max_reasons]
     is_none_GF = np.take_along_axis(contribution_GF, order_GF, axis=1) > -PROFILE.min_points
     chosen_GF = np.take_along_axis(word_GF, order_GF, axis=1)
     texts = pa.array(words, pa.string())
     return [texts.take(pa.array(chosen_GF[:, i], mask=is_none_GF[:, i])) for i in range(min(4, chosen_GF.shape[1]))]
+
+
+def _source_words(readings: Sequence[Reading | None], factor: float, words: list[str]) -> Ints:
+    """The place in `words` of each source's reason, (G, S); new ones are added."""
+    place: dict[str, int] = {}
+    word_GS = np.zeros((len(readings), len(SOURCES)), dtype=np.int64)
+    for row, reading in enumerate(readings):
+        for part in reading.used if reading else ():
+            reason = reason_of_source(part, factor)
+            found = place.setdefault(f"{reason.code} {reason.text}", len(words))
+            if found == len(words):
+                words.append(f"{reason.code} {reason.text}")
+            word_GS[row, SOURCES.index(part.source)] = found
+    return word_GS
 
 
 def _challenge(
@@ -180,3 +237,14 @@ def _challenge(
     columns: dict[str, list[Any]] = {n: np.array([*CATEGORIES[n], None])[c].tolist() for n, c in categories.items()}
     columns |= {n: numbers[n].tolist() for n in LIMITS}
     return models.challenger.predict(columns)
+
+
+def _moe(models: Models, categories: Mapping[str, Ints], numbers: Mapping[str, Ints]) -> NDArray[np.float64] | None:
+    """What the table in shadow says; its categories have evidence, or their rows are bad."""
+    if models.moe is None:
+        return None
+    bins = [
+        _bins_of_categories(f)[0][categories[f.name]] if f.name in CATEGORIES else _number_bins(f, numbers[f.name])
+        for f in models.moe.features
+    ]
+    return models.moe.score_bins(np.stack(bins, axis=1)).prob_default

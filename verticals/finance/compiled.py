@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -18,7 +18,7 @@ from verticals.finance import policy, schemas
 from verticals.finance.challenger import rank_of
 from verticals.finance.data import FEATURES
 from verticals.finance.fields import CATEGORIES, LIMITS
-from verticals.finance.reasons import PROFILE, bin_text, reason_text
+from verticals.finance.reasons import PROFILE, bin_text, reason_of_source, reason_text
 from verticals.finance.scaling import prob_default
 from verticals.finance.scorecard import ScoredFeature
 from verticals.finance.scoring import (
@@ -32,11 +32,15 @@ from verticals.finance.scoring import (
     sha256_of,
     shadow_score,
 )
+from verticals.finance.sources.reading import Reading
+from verticals.finance.sources.telling import tell_parts
 
+_NO_SOURCES = '"sources":[],"synthetic":false'
 MAX_CELLS = 10_000  # values of a field that are kept ready
 _PER_REQUEST = {
     *("application_id", "points", "points_exact", "prob_default", "logit", "contributions", "reasons"),
     *("other_points", "decision", "refer_because", "declined_because", "challenger", "challengers"),
+    *("sources", "synthetic"),
 }
 
 
@@ -56,6 +60,14 @@ class Cell:
     rank: float  # as the challenger reads it
 
 
+class SourceGroup(NamedTuple):
+    """A source that counts, beside the fields' cells."""
+
+    points: float
+    reason: str  # JSON
+    code: str
+
+
 @dataclass(frozen=True)
 class Answer:
     """A scored application: what is recorded, and what is sent."""
@@ -69,6 +81,7 @@ class Answer:
     challenger_prob_default: float | None
     moe_prob_default: float | None
     content: bytes  # JSON
+    reading: Reading | None = None  # of the customer's sources
 
 
 class CompiledModels:
@@ -85,23 +98,30 @@ class CompiledModels:
         self._constants = _constants(models)
         self._overrides = [(o.decision == "refer", _text(o.reason)) for o in models.policy.overrides]
         self._shadow = _shadow("LightGBM", models.challenger_version)
-        self._moe_shadow = _shadow("Mixture of experts", models.moe_version)
+        self._moe_shadow = _shadow(models.moe_name, models.moe_version)
 
-    def answer(self, asked: Sequence[tuple[str, schemas.Application]]) -> list[Answer]:
-        """Answers to (application id, application) pairs."""
+    def answer(
+        self,
+        asked: Sequence[tuple[str, schemas.Application]],
+        readings: Sequence[Reading | None] | None = None,
+    ) -> list[Answer]:
+        """Answers to (application id, application) pairs; `readings` as in `scoring.assess`."""
         # A member of an enumeration is its text, also as a key; so none is made plain before it is looked up.
         cells_F = [[get(getattr(application, name)) for _, application in asked] for name, get in self._fields]
         rows = list(zip(*cells_F, strict=True))
-        logits = [self._logit(row) for row in rows]
+        logits, read = [self._logit(row) for row in rows], readings or [None] * len(asked)
+        if readings:
+            logits = [logit if r is None else r.add_to(logit) for logit, r in zip(logits, readings, strict=True)]
         return [
-            self._one(application_id, self._fingerprint(application, row), row, logit, prob, shadow, moe)
-            for (application_id, application), row, logit, prob, shadow, moe in zip(
+            self._one(application_id, self._fingerprint(application, row), row, logit, prob, shadow, moe, reading)
+            for (application_id, application), row, logit, prob, shadow, moe, reading in zip(
                 asked,
                 rows,
                 logits,
                 prob_default(logits).tolist(),
                 self._challenger_probs(rows),
                 self._moe_probs(rows),
+                read,
                 strict=True,
             )
         ]
@@ -151,10 +171,12 @@ class CompiledModels:
         prob: float,
         shadow: float | None,
         moe: float | None,
+        reading: Reading | None,
     ) -> Answer:
         points_exact = self._offset - self._factor * logit
         points = round(points_exact)
-        gains = [cell.points for cell in row]
+        groups: Sequence[Cell | SourceGroup] = (*row, *_source_groups(reading, self._factor)) if reading else row
+        gains = [group.points for group in groups]
         losses = [i for i, gain in enumerate(gains) if gain <= -PROFILE.min_points]
         chosen = sorted(losses, key=gains.__getitem__)[: PROFILE.max_reasons]
         refer = [doubt for cell in row for doubt in cell.doubts]
@@ -173,12 +195,13 @@ class CompiledModels:
         told = (
             f'{{"application_id":"{application_id}","points":{points},"points_exact":{points_exact!r},'
             f'"prob_default":{prob!r},"logit":{logit!r},"contributions":[{",".join([c.contribution for c in row])}],'
-            f'"reasons":[{",".join([row[i].reason for i in chosen])}],"other_points":{other!r},'
+            f'"reasons":[{",".join([groups[i].reason for i in chosen])}],"other_points":{other!r},'
             f'"decision":"{decision}","refer_because":[{",".join(refer)}],"declined_because":[{",".join(declined)}],'
-            f'"challenger":{shadow_json},"challengers":[{",".join(shadows)}],{self._constants}'
+            f'"challenger":{shadow_json},"challengers":[{",".join(shadows)}],'
+            f"{_sources(reading, self._factor) if reading else _NO_SOURCES},{self._constants}"
         )
-        codes = tuple(row[i].code for i in chosen)
-        return Answer(application_id, input_sha256, points, prob, decision, codes, shadow, moe, told.encode())
+        codes = tuple(groups[i].code for i in chosen)
+        return Answer(application_id, input_sha256, points, prob, decision, codes, shadow, moe, told.encode(), reading)
 
 
 class _Cells:
@@ -251,6 +274,19 @@ def _shadow(name: str, version: str | None) -> tuple[str, str]:
     """What is said of a model in shadow, before and after its probability."""
     before, _, after = shadow_score(name, version or "", 0.5).model_dump_json().rpartition("0.5")
     return before, after
+
+
+def _source_groups(reading: Reading, factor: float) -> list[SourceGroup]:
+    """The sources that count, in order."""
+    reasons = [(part, reason_of_source(part, factor)) for part in reading.used]
+    return [SourceGroup(-factor * part.term, reason.model_dump_json(), reason.code) for part, reason in reasons]
+
+
+def _sources(reading: Reading, factor: float) -> str:
+    """The answer's members about sources."""
+    parts = tell_parts(reading, factor=factor)
+    synthetic = any(part.synthetic for part in parts if part.state == "used")
+    return f'"sources":[{",".join([p.model_dump_json() for p in parts])}],"synthetic":{json.dumps(synthetic)}'
 
 
 def _constants(models: Models) -> str:

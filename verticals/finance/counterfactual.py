@@ -20,6 +20,8 @@ from verticals.finance.overrides import Override
 from verticals.finance.reasons import value_text
 from verticals.finance.scorecard import ScoredFeature
 from verticals.finance.scoring import Assessment, Models, assess, refer_because
+from verticals.finance.sources.names import LABELS
+from verticals.finance.sources.reading import Reading
 
 Direction = Literal["lower", "higher", "to the last"]
 
@@ -46,11 +48,15 @@ class Move:
 
 
 def counterfactual(
-    models: Models, request: serving_schemas.CounterfactualRequest
+    models: Models, request: serving_schemas.CounterfactualRequest, reading: Reading | None = None
 ) -> serving_schemas.CounterfactualResponse:
-    """The ways to an approval: fewest fields first, then fewest steps, then most points."""
-    application = schemas.Application.model_validate(request.model_dump(exclude={"limit"}))
-    [found] = assess(models, [("as it is", application)])
+    """The ways to an approval: fewest fields first, then fewest steps, then most points.
+
+    Args:
+        reading: Of the customer's sources, which no way changes.
+    """
+    application = schemas.Application.model_validate(request.model_dump(exclude={"limit", "customer"}))
+    [found] = assess(models, [("as it is", application)], [reading])
     approved = found.decision == "approve"
     ways = [] if approved else list(_ways(models, application, found, request.limit))
     return serving_schemas.CounterfactualResponse(
@@ -59,7 +65,8 @@ def counterfactual(
         approved=approved,
         ways=ways,
         explanation=_explanation(approved, ways, _blocked(models, found.values)),
-        fixed=[schemas.FEATURE_LABELS[f.name] for f in models.scorecard.features if f.name not in ACTIONS],
+        fixed=[schemas.FEATURE_LABELS[f.name] for f in models.scorecard.features if f.name not in ACTIONS]
+        + [LABELS[part.source] for part in (reading.used if reading else ())],
         model_version=models.version,
         policy_version=models.policy.version,
         data_note=DATA_NOTE,
@@ -94,7 +101,7 @@ def _ways(
                 continue
             tried = [way for way in product(*(options[n] for n in names)) if sum(m.gain for m in way) >= needed]
             tried.sort(key=lambda way: (sum(m.steps for m in way), -sum(m.gain for m in way)))
-            way = next(filter(None, (_try(models, application, way) for way in tried)), None)
+            way = next(filter(None, (_try(models, application, way, found.reading) for way in tried)), None)
             if way is not None:
                 enough.append(set(names))
                 ways.append(way)
@@ -105,10 +112,12 @@ def _ways(
                 return
 
 
-def _try(models: Models, application: schemas.Application, way: tuple[Move, ...]) -> serving_schemas.Way | None:
+def _try(
+    models: Models, application: schemas.Application, way: tuple[Move, ...], reading: Reading | None
+) -> serving_schemas.Way | None:
     """The way, if the policy approves the changed application."""
     changed = schemas.Application.model_validate(application.model_dump() | {move.feature: move.to for move in way})
-    [found] = assess(models, [("changed", changed)])
+    [found] = assess(models, [("changed", changed)], [reading])
     if found.decision != "approve":
         return None
     before: dict[str, Any] = application.model_dump(mode="json")

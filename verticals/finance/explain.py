@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from verticals.finance import schemas, serving_schemas
 from verticals.finance.data import DATA_NOTE
-from verticals.finance.reasons import PROFILE
-from verticals.finance.scoring import Models, assess, contributions_of
+from verticals.finance.scoring import Models, assess, contributions_of, parts_of
+from verticals.finance.sources.reading import Reading
 
 
-def explain(models: Models, application: schemas.Application) -> serving_schemas.ExplainResponse:
-    """Contributions and reasons of one application."""
-    [found] = assess(models, [("explained", application)])
+def explain(
+    models: Models, application: schemas.Application, reading: Reading | None = None
+) -> serving_schemas.ExplainResponse:
+    """Contributions and reasons of one application; `reading` is of its customer's sources."""
+    [found] = assess(models, [("explained", application)], [reading])
     return serving_schemas.ExplainResponse(
         points=found.points,
         points_exact=found.points_exact,
@@ -19,13 +21,14 @@ def explain(models: Models, application: schemas.Application) -> serving_schemas
         base_points=models.scorecard.base_points,
         base_logit=models.scorecard.base_logit,
         contributions=contributions_of(models.scorecard, found),
+        sources=parts_of(models.scorecard, found),
         reasons=found.reasons,
         decision=found.decision,
         refer_because=found.refer_because,
         declined_because=found.declined_because,
         policy_version=models.policy.version,
-        reason_profile=PROFILE.version,
-        reason_source=PROFILE.source,
+        reason_profile=models.profile.version,
+        reason_source=models.profile.source,
         model_version=models.version,
         data_note=DATA_NOTE,
     )

@@ -7,8 +7,8 @@ from typing import get_args
 
 from verticals.finance import schemas
 
-ID = "application_id"
-REQUIRED = tuple(name for name in schemas.ScoreRequest.model_fields if name != ID)
+ID, CUSTOMER = "application_id", "customer"
+REQUIRED = tuple(schemas.Application.model_fields)
 
 
 def _categories(name: str) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from threading import Lock
 from typing import get_args
 
@@ -42,6 +43,9 @@ from verticals.finance.portfolio.handlers import Portfolio
 from verticals.finance.reasons import PROFILE, bin_text
 from verticals.finance.records import keep_chunk, keep_decisions
 from verticals.finance.scoring import Models, load_models, new_id, scale_of
+from verticals.finance.sources.handlers import SourceDesk
+from verticals.finance.sources.reading import Reading
+from verticals.finance.sources.store import SourceStore, read_all
 from verticals.finance.strategy_handlers import StrategyDesk
 from verticals.finance.tables import FinanceDecision
 from verticals.finance.validation.handlers import ValidationDesk
@@ -54,7 +58,10 @@ def build(resources: Resources) -> Mapping[str, Handler]:
     finance = Finance(resources.registry, resources.sessions)
     events = EventStore(resources.sessions)
     embeddings = EmbeddingStore(resources.sessions, events, resources.registry)
-    histories = HistoryDesk(resources.sessions, events, embeddings, InBackground(embeddings.refresh).wake)
+    sources = SourceStore(resources.sessions, resources.registry, events, embeddings)
+    background = InBackground(partial(embeddings.refresh, sources.refresh_histories))
+    histories = HistoryDesk(resources.sessions, events, embeddings, sources.erase, background.wake)
+    desk = SourceDesk(resources.sessions, finance, sources, lambda: resources.retriever.embedder)
     cases, cards = CaseDesk(resources.sessions), CardDesk(resources.sessions, resources.registry)
     portfolio, policies = Portfolio(finance.serving, resources.sessions), finance.policies
     validation = ValidationDesk(finance.serving, finance.model, portfolio.overrides)
@@ -97,15 +104,19 @@ def build(resources: Resources) -> Mapping[str, Handler]:
         "cases": cases.list_cases,
         "case": cases.get,
         "decide_case": cases.decide,
-        "documents": DocumentDesk().read,
+        "documents": DocumentDesk(sources.file_document).read,
+        "file_text": desk.file_text,
+        "sources": desk.sources,
     }
 
 
 def recover(resources: Resources) -> int:
-    """Make the vectors of histories that a stopped process or a new model left due; how many."""
-    embeddings = EmbeddingStore(resources.sessions, EventStore(resources.sessions), resources.registry)
+    """Make the vectors and terms that a stopped process or a new model left due; how many."""
+    events = EventStore(resources.sessions)
+    embeddings = EmbeddingStore(resources.sessions, events, resources.registry)
+    sources = SourceStore(resources.sessions, resources.registry, events, embeddings)
     embeddings.mark_missing()
-    return embeddings.refresh()
+    return embeddings.refresh(sources.refresh_histories) + sources.make_missing()
 
 
 class Finance:
@@ -129,7 +140,9 @@ class Finance:
             for places in by_tenant.values():
                 compiled = self._compiled_for(asked[places[0]][1])
                 pairs = [(asked[p][0].application_id or new_id(), asked[p][0]) for p in places]
-                found = compiled.answer(pairs)
+                customers = [asked[p][0].customer for p in places]
+                readings = self._readings(session, compiled.models, asked[places[0]][1].tenant, customers)
+                found = compiled.answer(pairs, readings)
                 callers = [asked[p][1] for p in places]
                 keep_decisions(session, compiled.models, list(zip(callers, found, strict=True)), record)
                 answers |= {p: one.content for p, one in zip(places, found, strict=True)}
@@ -142,7 +155,11 @@ class Finance:
         def keep(scored: Scored, chunk: str) -> None:
             keep_chunk(self._sessions, context, models, scored, chunk=chunk)
 
-        return score_file(models, request.file.open(), keep=keep)
+        def read(customers: Sequence[str | None]) -> list[Reading | None] | None:
+            with self._sessions() as session:
+                return self._readings(session, models, context.tenant, customers)
+
+        return score_file(models, request.file.open(), keep=keep, read=read)
 
     def model(self, request: schemas.ModelRequest, context: Context) -> schemas.ModelResponse:
         """The model card with bins, weights and validation."""
@@ -217,22 +234,36 @@ class Finance:
         """What answers the caller: the models in force under the tenant's policy in force."""
         return replace(self._ready(), policy=self.policies.active(context.tenant))
 
-    def explain(self, request: schemas.Application, context: Context) -> serving_schemas.ExplainResponse:
+    def explain(self, request: serving_schemas.ExplainRequest, context: Context) -> serving_schemas.ExplainResponse:
         """Why an application would score what it scores; nothing is decided or recorded."""
-        return explain(self.serving(context), request)
+        return explain(self.serving(context), request, self.reading(context, request.customer))
 
     def counterfactual(
         self, request: serving_schemas.CounterfactualRequest, context: Context
     ) -> serving_schemas.CounterfactualResponse:
         """The smallest changes that would approve an application; nothing is decided or recorded."""
-        return counterfactual(self.serving(context), request)
+        return counterfactual(self.serving(context), request, self.reading(context, request.customer))
+
+    def reading(self, context: Context, customer: str | None) -> Reading | None:
+        """What a score would read of a customer's sources now."""
+        with self._sessions() as session:
+            found = self._readings(session, self.serving(context), context.tenant, [customer])
+        return found[0] if found else None
 
     def export(self, request: serving_schemas.ExportRequest, context: Context) -> Artifact:
         """The scorecard in force for systems that do not run Python."""
         models = self._ready()
         make, media_type = EXPORTS[request.format]
-        content = make(models.scorecard, version=models.version)
+        content = make(models.scorecard, version=models.version, sources=request.sources)
         return Artifact(content=content, media_type=media_type, filename=f"scorecard.{request.format}")
+
+    def _readings(
+        self, session: Session, models: Models, tenant: str, customers: Sequence[str | None]
+    ) -> list[Reading | None] | None:
+        """What the sources of these customers say; None, and nothing is read, if no customer was named."""
+        if not any(customers):
+            return None
+        return read_all(session, tenant, customers, model=models.sources, modes=models.policy.sources)
 
     def _ready(self) -> Models:
         with self._lock:

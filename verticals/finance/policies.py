@@ -82,7 +82,7 @@ class PolicyBook:
             found = [_stored(row, active=row.version == active) for row in rows]
             last = db.scalars(steps.order_by(FinancePolicyActivation.number.desc()).limit(SHOWN_ACTIVATIONS)).all()
             if len(found) < request.limit and request.offset < total:
-                found.append(self._built_in(active))
+                found.append(self._built_in(active, policy.POLICY.version))
             return PolicyPage(
                 active=active, policies=found, total=total, activations=[_activation(row) for row in last]
             )
@@ -95,8 +95,8 @@ class PolicyBook:
         """
         with self._sessions() as db:
             active = _in_force(db, context.tenant)
-            if request.version == policy.POLICY.version:
-                return self._built_in(active)
+            if request.version in policy.BUILT_IN:
+                return self._built_in(active, request.version)
             return _stored(_row(db, context.tenant, request.version), active=request.version == active)
 
     def store_policy(self, request: PolicyDraft, context: Context) -> StoredPolicy:
@@ -118,7 +118,7 @@ class PolicyBook:
         taken = Conflict(
             "exists already and never changes", field="version", value=request.version, remedy="Name another."
         )
-        if request.version == policy.POLICY.version:
+        if request.version in policy.BUILT_IN:
             raise taken
         try:
             with self._sessions.begin() as db:
@@ -204,12 +204,14 @@ class PolicyBook:
     def _find(self, db: Session, tenant: str, version: str) -> tuple[schemas.Policy, str]:
         """A version and its SHA-256."""
         found = (
-            self._built_in("") if version == policy.POLICY.version else _stored(_row(db, tenant, version), active=False)
+            self._built_in("", version)
+            if version in policy.BUILT_IN
+            else _stored(_row(db, tenant, version), active=False)
         )
         return found.policy, found.sha256
 
-    def _built_in(self, active: str) -> StoredPolicy:
-        held = policy.describe(policy.POLICY, self._scaling())
+    def _built_in(self, active: str, version: str) -> StoredPolicy:
+        held = policy.describe(policy.BUILT_IN[version], self._scaling())
         return StoredPolicy(
             policy=held,
             active=held.version == active,

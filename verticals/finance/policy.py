@@ -11,14 +11,15 @@ the data (a bad credit approved costs 5, a good one declined costs 1):
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import TYPE_CHECKING
 
 from verticals.contract import InvalidInput
 from verticals.finance import schemas
 from verticals.finance.scaling import Scaling
+from verticals.finance.sources.names import SOURCES, Mode, Source
 
 if TYPE_CHECKING:
     from verticals.finance.policy_schemas import PolicyDraft
@@ -35,6 +36,7 @@ class PolicyData:
     cost_good_declined: float
     cost_review: float
     source: str
+    sources: Mapping[Source, Mode] = field(default_factory=dict)  # one that is not named is off
 
     def cut_offs(self, scaling: Scaling) -> tuple[int, int]:
         """(approve at or above, decline below), in whole points, rounded towards review."""
@@ -43,7 +45,7 @@ class PolicyData:
         return math.ceil(scaling.points_at(approve_p)), math.floor(scaling.points_at(decline_p))
 
 
-POLICY = PolicyData(
+_TABLE_ALONE = PolicyData(
     name="consumer-credit",
     version="2026-11-01",
     effective_from=date(2026, 11, 1),
@@ -53,6 +55,16 @@ POLICY = PolicyData(
     source="Costs 5:1 from the documentation of Statlog German Credit; a review at half the cost of a lost good "
     "customer is our assumption, for the policy's owner to change",
 )
+POLICY = replace(
+    _TABLE_ALONE,
+    version="2026-11-30",
+    effective_from=date(2026, 11, 30),
+    source=f"{_TABLE_ALONE.source}. All sources count; a term learned from simulated outcomes does so for simulated "
+    "customers alone (verticals/finance/sources/reading.py)",
+    sources=dict.fromkeys(SOURCES, "use"),
+)
+BUILT_IN: Mapping[str, PolicyData] = {policy.version: policy for policy in (_TABLE_ALONE, POLICY)}
+"""Every version that came with the product; the last is in force until a tenant activates another."""
 
 
 _RULE = (
@@ -76,6 +88,7 @@ def describe(policy: PolicyData, scaling: Scaling) -> schemas.Policy:
         rule="Approve or decline when the expected cost of doing so is at most the cost of a review; refer in between "
         f"(Chow 1970). {_RULE}",
         source=policy.source,
+        sources=dict(policy.sources),
     )
 
 
@@ -113,6 +126,7 @@ def resolve(draft: PolicyDraft, scaling: Scaling) -> schemas.Policy:
             value=f"{found.approve_at}, {found.decline_below}",
             remedy="Lower cost_review, or set the cut-offs.",
         )
+    found = found.model_copy(update={"sources": draft.sources})
     return found.model_copy(update={"overrides": draft.overrides, "four_eyes": sorted(set(draft.four_eyes))})
 
 

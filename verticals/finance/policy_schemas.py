@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from verticals.finance.overrides import Override
 from verticals.finance.schemas import Decision, Direction, Policy
+from verticals.finance.sources.names import Mode, Source
 
 MAX_SIMULATED = 100_000
 
@@ -39,6 +40,9 @@ class PolicyDraft(_Strict):
     overrides: list[Override] = Field(default=[], max_length=50)
     four_eyes: list[Direction] = Field(
         default=[], max_length=3, description="Manual decisions that a second person must confirm."
+    )
+    sources: dict[Source, Mode] = Field(
+        default={}, description="How each source beside the application counts; one that is not named is off."
     )
     source: str = Field(min_length=10, max_length=1000, description="Where the numbers come from, and who set them.")
 

@@ -9,13 +9,15 @@ average is that of the development sample, so a reason's loss is the very bar th
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from verticals.finance.schemas import FEATURE_LABELS, LABELS, Reason
 from verticals.finance.scorecard import ScoredFeature
+from verticals.finance.sources.reading import Part, Reading
+from verticals.finance.sources.telling import source_reason
 
 
 @dataclass(frozen=True)
@@ -26,10 +28,10 @@ class ReasonProfile:
     source: str
     max_reasons: int
     min_points: float  # a smaller loss is no principal reason
-    texts: Mapping[str, tuple[str, str]]  # field -> (code, what is wrong)
+    texts: Mapping[str, tuple[str, str]]  # field or source -> (code, what is wrong)
 
 
-PROFILE = ReasonProfile(
+_FIELDS = ReasonProfile(
     version="us-reg-b/2026-07",
     source="12 CFR 1002.9(b)(2) with official interpretation, as of July 2026",
     max_reasons=4,
@@ -46,6 +48,20 @@ PROFILE = ReasonProfile(
         "other_installment_plans": ("F09", "Instalment plans with other lenders"),
     },
 )
+
+PROFILE = replace(
+    _FIELDS,
+    version="us-reg-b/2026-11",
+    source=f"{_FIELDS.source}; with the sources beside the application since November 2026",
+    texts={
+        **_FIELDS.texts,
+        "history": ("S01", "Conduct of the account"),
+        "text": ("S02", "What the application says of purpose, work and plans"),
+        "document": ("S03", "Identity document"),
+    },
+)
+PROFILES: Mapping[str, ReasonProfile] = {profile.version: profile for profile in (_FIELDS, PROFILE)}
+"""Every version, the one in force last: a decision is made again under its own; one that names none had the first."""
 
 _UNITS = {"duration_months": "months", "credit_amount_dm": "DM"}
 
@@ -75,19 +91,38 @@ def bin_text(feature: ScoredFeature, index: int) -> str:
 
 
 def principal_reasons(
-    points_F: NDArray[np.float64], values: Mapping[str, str | int | None], profile: ReasonProfile = PROFILE
+    points_F: NDArray[np.float64],
+    values: Mapping[str, str | int | None],
+    profile: ReasonProfile = PROFILE,
+    *,
+    reading: Reading | None = None,
+    factor: float = 1.0,
 ) -> list[Reason]:
-    """The fields that lost most against the average applicant, largest loss first; one reason per field.
+    """The fields and sources that lost most against the average applicant, largest loss first; one reason each.
 
     Args:
         points_F: Contributions of the fields of `FEATURE_LABELS`, in that order.
         values: The applicant's value of each field.
+        reading: The sources; those that count stand beside the fields.
+        factor: Points for one unit of ln(odds good:bad), for the sources.
     """
-    names = list(FEATURE_LABELS)
-    chosen = [int(i) for i in np.argsort(points_F, kind="stable") if points_F[i] <= -profile.min_points]
+    names, used = list(FEATURE_LABELS), reading.used if reading else ()
+    points_G = np.concatenate([points_F, [-factor * part.term for part in used]])
+    chosen = [int(i) for i in np.argsort(points_G, kind="stable") if points_G[i] <= -profile.min_points]
     reasons = []
     for i in chosen[: profile.max_reasons]:
+        if i >= len(names):
+            reasons.append(reason_of_source(used[i - len(names)], factor, profile))
+            continue
         code, _ = profile.texts[names[i]]
         shown = reason_text(names[i], values[names[i]], profile)
-        reasons.append(Reason(code=code, feature=names[i], text=shown, points_lost=float(-points_F[i])))
+        reasons.append(Reason(code=code, feature=names[i], text=shown, points_lost=float(-points_G[i])))
     return reasons
+
+
+def reason_of_source(part: Part, factor: float, profile: ReasonProfile = PROFILE) -> Reason:
+    """What is wrong with a source, and what in it most of all."""
+    code, text = profile.texts[part.source]
+    return Reason(
+        code=code, feature=part.source, text=source_reason(part, text), points_lost=max(factor * part.term, 0.0)
+    )

@@ -8,6 +8,7 @@ any row, digest or entry shows, and the row is named (docs/decisions/0016).
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -45,6 +46,7 @@ def keep_decisions(session: Session, models: Models, scorings: Sequence[Scoring]
             "policy_version": models.policy.version,
             "created_at": now,
             "chunk": None,
+            "sources": None,  # its own audit entry has them
         }
         for context, found in scorings
     ]
@@ -54,11 +56,13 @@ def keep_decisions(session: Session, models: Models, scorings: Sequence[Scoring]
 
 def outcome_of(models: Models, found: Answer | Assessment) -> dict[str, Any]:
     """What the audit trail keeps of a scoring; equal outcomes are equal to the bit."""
-    return {
+    read = {} if found.reading is None else {"sources": found.reading.record()}
+    return read | {
         "points": found.points,
         "prob_default": found.prob_default,
         "decision": found.decision,
         "reasons": list(found.reason_codes),
+        "reason_profile": models.profile.version,
         "challenger_prob_default": found.challenger_prob_default,
         "challenger_version": models.challenger_version,
         "moe_prob_default": found.moe_prob_default,
@@ -94,6 +98,8 @@ def keep_chunk(
         same | {"application_id": i, "points": points, "prob_default": prob, "decision": decision}
         for i, points, prob, decision in zip(*columns, strict=True)
     ]
+    for row, reading in zip(rows, scored.readings, strict=True):
+        row["sources"] = None if reading is None else json.dumps(reading.record(), separators=(",", ":"))
     inputs = [hashlib.sha256(text.encode()).digest() for text in _inputs(scored)]
     common = _common(same)
     digests = b"".join(_digest(row, common) + given[:DIGEST_BYTES] for row, given in zip(rows, inputs, strict=True))
@@ -157,7 +163,8 @@ def records_of_files(session: Session, tenant: str, application_id: str) -> list
                 "at": row.created_at.isoformat(),
                 "subject": row.application_id,
                 "input_sha256": kept.digests[at : at + DIGEST_BYTES].hex(),
-                "outcome": {"points": row.points, "prob_default": row.prob_default, "decision": row.decision},
+                "outcome": {"points": row.points, "prob_default": row.prob_default, "decision": row.decision}
+                | ({} if row.sources is None else {"sources": json.loads(row.sources)}),
                 "model_version": row.model_version,
                 "policy_version": row.policy_version,
             }
@@ -174,6 +181,7 @@ _COVERED = (
     FinanceDecision.policy_version,
     FinanceDecision.created_at,
     FinanceDecision.chunk,
+    FinanceDecision.sources,
 )
 
 
@@ -185,6 +193,7 @@ def _common(row: Mapping[str, Any]) -> str:
 
 def _digest(row: Mapping[str, Any], common: str) -> bytes:
     told = f"{row['application_id']} {row['points']} {row['prob_default']!r} {row['decision']} {common}"
+    told += "" if row["sources"] is None else row["sources"]
     return hashlib.sha256(told.encode()).digest()[:DIGEST_BYTES]
 
 

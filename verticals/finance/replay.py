@@ -12,8 +12,11 @@ from typing import Any
 
 from verticals.contract import ModelRegistry, Unavailable
 from verticals.finance import schemas
+from verticals.finance.reasons import PROFILES
 from verticals.finance.records import outcome_of
 from verticals.finance.scoring import CHALLENGER, MOE, SCORECARD, Found, Models, assess, input_sha256, read_models
+from verticals.finance.sources.model import NAME, from_files
+from verticals.finance.sources.reading import Reading, read_sources, recorded_kept
 
 
 @dataclass(frozen=True)
@@ -51,19 +54,33 @@ def replay(
     if not input_sha256(application).startswith(recorded["input_sha256"]):
         return Replay(is_same_application=False, differences=())
     models = replace(_models_of(registry, recorded), policy=policy_of(recorded["policy_version"]))
-    [found] = assess(models, [(recorded["subject"], application)])
+    [found] = assess(models, [(recorded["subject"], application)], [_reading_of(models, recorded)])
     now, then = outcome_of(models, found), recorded["outcome"]
     differences = tuple((name, then[name], now.get(name)) for name in then if then[name] != now.get(name))
     return Replay(is_same_application=True, differences=differences)
 
 
 def _models_of(registry: ModelRegistry, recorded: Mapping[str, Any]) -> Models:
-    shadow, moe = (recorded["outcome"].get(name) for name in ("challenger_version", "moe_version"))
-    return read_models(
+    outcome = recorded["outcome"]
+    shadow, moe = (outcome.get(name) for name in ("challenger_version", "moe_version"))
+    read = (outcome.get("sources") or {}).get("model_version")
+    models = read_models(
         _version(registry, SCORECARD, recorded["model_version"]),
         _version(registry, CHALLENGER, shadow) if shadow else None,
         _version(registry, MOE, moe) if moe else None,
     )
+    profile = PROFILES[outcome["reason_profile"]] if "reason_profile" in outcome else next(iter(PROFILES.values()))
+    sources = from_files(read, _version(registry, NAME, read)[1]) if read else None
+    return replace(models, sources=sources, profile=profile)
+
+
+def _reading_of(models: Models, recorded: Mapping[str, Any]) -> Reading | None:
+    """The sources as they were read: what is kept of the customer may be newer now, or erased."""
+    read = recorded["outcome"].get("sources")
+    if read is None:
+        return None
+    kept = recorded_kept(read)
+    return read_sources(models.sources, models.policy.sources, kept, is_simulated=read["simulated"])
 
 
 def _version(registry: ModelRegistry, name: str, named: str) -> Found:

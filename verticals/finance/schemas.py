@@ -13,7 +13,10 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
 from verticals.contract import UploadedFile
+from verticals.finance.histories.events import Reference
 from verticals.finance.overrides import Override
+from verticals.finance.sources.names import Mode, Source
+from verticals.finance.sources.schemas import SourcePart
 from verticals.finance.vocabulary import FEATURE_LABELS as FEATURE_LABELS
 from verticals.finance.vocabulary import LABELS as LABELS
 from verticals.finance.vocabulary import (
@@ -85,10 +88,14 @@ class Application(_Strict):
     )
 
 
+CUSTOMER_NOTE = "Whose history, text and document count beside the application; none are read without it."
+
+
 class ScoreRequest(Application):
     """An application to score. Without an `application_id` one is made."""
 
     application_id: ApplicationId | None = None
+    customer: Reference | None = Field(default=None, description=CUSTOMER_NOTE)
 
 
 # --- the score -------------------------------------------------------------------------------------------------------
@@ -120,9 +127,9 @@ class Reason(BaseModel):
     """A specific principal reason why the score is not higher (12 CFR 1002.9(b)(2))."""
 
     code: str = Field(examples=["F01"])
-    feature: str
+    feature: str = Field(description="A field of the application, or a source.")
     text: str
-    points_lost: float = Field(ge=0, description="Points below the average applicant's for this field.")
+    points_lost: float = Field(ge=0, description="Points below the average applicant's for this field or source.")
 
 
 class Policy(BaseModel):
@@ -140,6 +147,9 @@ class Policy(BaseModel):
     source: str
     overrides: list[Override] = []
     four_eyes: list[Direction] = Field(default=[], description="Manual decisions that a second person must confirm.")
+    sources: dict[Source, Mode] = Field(
+        default={}, description="How each source beside the application counts; one that is not named is off."
+    )
 
 
 class ChallengerScore(BaseModel):
@@ -154,8 +164,8 @@ class ChallengerScore(BaseModel):
 class ScoreResponse(BaseModel):
     """A scored application.
 
-    `base_points` plus all `contributions` is `points_exact`; so is `base_points`, less the reasons' `points_lost`, plus
-    `other_points`.
+    `base_points` plus all `contributions` and the points of `sources` is `points_exact`; so is `base_points`, less the
+    reasons' `points_lost`, plus `other_points`.
     """
 
     application_id: str
@@ -170,7 +180,10 @@ class ScoreResponse(BaseModel):
     base_logit: float
     contributions: list[Contribution]
     reasons: list[Reason] = Field(max_length=4, description="Largest loss first; empty when no field is below average.")
-    other_points: float = Field(description="Contributions of all fields that are not among the reasons.")
+    other_points: float = Field(description="Contributions of all fields and sources that are not reasons.")
+    sources: list[SourcePart] = Field(
+        default=[], description="What history, text and document of the customer add; empty if none was named."
+    )
     reason_profile: str = Field(description="Version of the reason texts.")
     decision: Decision
     refer_because: list[str] = Field(description="Why a person must decide, beside the score; empty if nothing does.")
@@ -181,13 +194,16 @@ class ScoreResponse(BaseModel):
     challenger: ChallengerScore | None = Field(description="Gradient boosting; null when it is not registered.")
     challengers: list[ChallengerScore] = Field(default=[], description="Every model in shadow, `challenger` included.")
     model_version: str
-    synthetic: Literal[False] = Field(default=False, description="The model is trained on real, historical data.")
+    synthetic: bool = Field(
+        default=False,
+        description="Whether a term that was learned from simulated outcomes counts; the table is of real, old data.",
+    )
     data_note: str
 
 
 class BatchRequest(_Strict):
     """A CSV file or an Arrow IPC stream with the fields of `Application` as columns in any order, `application_id`
-    optional, one row each."""
+    and `customer` optional, one row each."""
 
     file: UploadedFile
 
@@ -202,6 +218,7 @@ RESULT_COLUMNS = (
     "reason_3",
     "reason_4",
     "challenger_prob_default",
+    "moe_prob_default",
     "model_version",
     "policy_version",
     "error",

@@ -7,7 +7,7 @@ import json
 import random
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +19,13 @@ from verticals.finance import policy, schemas
 from verticals.finance.challenger import Challenger
 from verticals.finance.data import DATA_NOTE
 from verticals.finance.overrides import applied
-from verticals.finance.reasons import PROFILE, bin_text, principal_reasons
+from verticals.finance.reasons import PROFILE, ReasonProfile, bin_text, principal_reasons
+from verticals.finance.scaling import prob_default
 from verticals.finance.scorecard import Scorecard, ScoredFeature
+from verticals.finance.sources.model import SourceModel, load_sources
+from verticals.finance.sources.reading import Reading
+from verticals.finance.sources.schemas import SourcePart
+from verticals.finance.sources.telling import tell_parts
 
 FINGERPRINTED = sorted(schemas.Application.model_fields)
 _random = random.Random()  # noqa: S311  (ids are unique, no secrets; seeded by the system, and by nobody else)
@@ -41,6 +46,8 @@ class Models:
     moe_card: ModelCard | None = None
     moe: Scorecard | None = None
     moe_validation: dict[str, Any] = field(default_factory=lambda: {"figures": []})
+    sources: SourceModel | None = None
+    profile: ReasonProfile = PROFILE
 
     @property
     def version(self) -> str:
@@ -57,6 +64,11 @@ class Models:
         """Name and version of the mixture of experts in shadow."""
         return f"{self.moe_card.name}@{self.moe_card.version}" if self.moe_card else None
 
+    @property
+    def moe_name(self) -> str:
+        """What the table in shadow is, the mixture of experts or a scorecard that it replaced: its recipe's head."""
+        return self.moe_card.recipe.partition(":")[0] if self.moe_card else ""
+
 
 def load_models(registry: ModelRegistry) -> Models:
     """The active models.
@@ -67,7 +79,8 @@ def load_models(registry: ModelRegistry) -> Models:
     found = registry.load(SCORECARD)
     if found is None:
         raise Unavailable("no scorecard is registered", field=SCORECARD, remedy="Prepare it with `trivium prepare`.")
-    return read_models(found, registry.load(CHALLENGER), registry.load(MOE))
+    models = read_models(found, registry.load(CHALLENGER), registry.load(MOE))
+    return replace(models, sources=load_sources(registry))
 
 
 Found = tuple[ModelCard, Mapping[str, Path]]  # a version in the registry
@@ -146,6 +159,7 @@ class Assessment:
     decision: schemas.Decision
     challenger_prob_default: float | None
     moe_prob_default: float | None
+    reading: Reading | None = None  # of the customer's sources; None: no customer was named
 
     @property
     def reason_codes(self) -> tuple[str, ...]:
@@ -158,13 +172,25 @@ class Assessment:
         return round(self.points_exact)
 
 
-def assess(models: Models, applications: Sequence[tuple[str, schemas.Application]]) -> list[Assessment]:
-    """Score (application id, application) pairs; one and many give the same numbers."""
+def assess(
+    models: Models,
+    applications: Sequence[tuple[str, schemas.Application]],
+    readings: Sequence[Reading | None] | None = None,
+) -> list[Assessment]:
+    """Score (application id, application) pairs; one and many give the same numbers.
+
+    Args:
+        readings: What the sources of each one's customer say; None: nobody named a customer.
+    """
     if not applications:
         return []
     card = models.scorecard
     columns = {f.name: [plain(getattr(a, f.name)) for _, a in applications] for f in card.features}
     scores = card.score(columns)
+    read = list(readings or [None] * len(applications))
+    table = zip(scores.logit.tolist(), read, strict=True)
+    logit_N = np.array([logit if r is None else r.add_to(logit) for logit, r in table])
+    points_N, prob_N = card.scaling.points(logit_N), prob_default(logit_N)
     shadow = models.challenger.predict(columns) if models.challenger else None
     moe = models.moe.score(columns).prob_default if models.moe else None
     assessments = []
@@ -173,23 +199,26 @@ def assess(models: Models, applications: Sequence[tuple[str, schemas.Application
         overrides = applied(models.policy.overrides, values)
         doubts = refer_because(card.features, values) + [o.reason for o in overrides if o.decision == "refer"]
         declined = [o.reason for o in overrides if o.decision == "decline"]
-        points_exact = float(scores.points[n])
+        points_exact = float(points_N[n])
         assessments.append(
             Assessment(
                 application_id=application_id,
                 values=values,
                 points_exact=points_exact,
-                prob_default=float(scores.prob_default[n]),
-                logit=float(scores.logit[n]),
+                prob_default=float(prob_N[n]),
+                logit=float(logit_N[n]),
                 contributions=scores.contributions[n],
                 bins=scores.bins[n],
                 woe=scores.woe[n],
-                reasons=principal_reasons(scores.contributions[n], values),
+                reasons=principal_reasons(
+                    scores.contributions[n], values, models.profile, reading=read[n], factor=card.scaling.factor
+                ),
                 refer_because=doubts,
                 declined_because=declined,
                 decision=policy.decide(round(points_exact), models.policy, doubts, declined),
                 challenger_prob_default=None if shadow is None else float(shadow[n]),
                 moe_prob_default=None if moe is None else float(moe[n]),
+                reading=read[n],
             )
         )
     return assessments
@@ -211,16 +240,21 @@ def contributions_of(card: Scorecard, found: Assessment) -> list[schemas.Contrib
     ]
 
 
+def parts_of(card: Scorecard, found: Assessment) -> list[SourcePart]:
+    """What each source adds; empty if no customer was named."""
+    return tell_parts(found.reading, factor=card.scaling.factor) if found.reading else []
+
+
 def respond(models: Models, found: Assessment) -> schemas.ScoreResponse:
     """The full answer about one application."""
     card, scale = models.scorecard, scale_of(models.scorecard)
-    contributions = contributions_of(card, found)
+    contributions, parts = contributions_of(card, found), parts_of(card, found)
     explained = {r.feature for r in found.reasons}
     shadows = [
         shadow_score(name, version, prob)
         for name, version, prob in (
             ("LightGBM", models.challenger_version, found.challenger_prob_default),
-            ("Mixture of experts", models.moe_version, found.moe_prob_default),
+            (models.moe_name, models.moe_version, found.moe_prob_default),
         )
         if version is not None and prob is not None
     ]
@@ -235,8 +269,13 @@ def respond(models: Models, found: Assessment) -> schemas.ScoreResponse:
         base_logit=card.base_logit,
         contributions=contributions,
         reasons=found.reasons,
-        other_points=sum(c.points for c in contributions if c.feature not in explained),
-        reason_profile=PROFILE.version,
+        other_points=sum(
+            [c.points for c in contributions if c.feature not in explained]
+            + [part.points for part in parts if part.state == "used" and part.source not in explained]
+        ),
+        sources=parts,
+        synthetic=any(part.synthetic for part in parts if part.state == "used"),
+        reason_profile=models.profile.version,
         decision=found.decision,
         refer_because=found.refer_because,
         declined_because=found.declined_because,

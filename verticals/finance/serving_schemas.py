@@ -6,12 +6,20 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from verticals.finance.schemas import Application, Contribution, Decision, Reason
+from verticals.finance.histories.events import Reference
+from verticals.finance.schemas import CUSTOMER_NOTE, Application, Contribution, Decision, Reason
+from verticals.finance.sources.schemas import SourcePart
+
+
+class ExplainRequest(Application):
+    """An application to explain."""
+
+    customer: Reference | None = Field(default=None, description=CUSTOMER_NOTE)
 
 
 class ExplainResponse(BaseModel):
-    """What makes up a score, and what the policy would decide. `base_logit` plus all `contributions` is `logit`, within
-    rounding of doubles."""
+    """What makes up a score, and what the policy would decide. `base_logit` plus all `contributions` and `sources` is
+    `logit`, within rounding of doubles."""
 
     points: int
     points_exact: float
@@ -20,6 +28,7 @@ class ExplainResponse(BaseModel):
     base_points: float = Field(description="Points of the average applicant of the development sample.")
     base_logit: float
     contributions: list[Contribution]
+    sources: list[SourcePart] = Field(description="Empty if no customer was named.")
     reasons: list[Reason] = Field(max_length=4, description="Largest loss first; empty when no field is below average.")
     decision: Decision = Field(description="What the policy in force would decide; nothing is recorded.")
     refer_because: list[str] = Field(description="Why a person would have to decide, beside the score.")
@@ -35,6 +44,9 @@ class CounterfactualRequest(Application):
     """An application, and how many ways to an approval to look for."""
 
     limit: Annotated[int, Field(ge=1, le=20, description="At most so many ways, the smallest first.")] = 3
+    customer: Reference | None = Field(
+        default=None, description=f"{CUSTOMER_NOTE} They stay as they are: nobody changes them for an approval."
+    )
 
 
 class Change(BaseModel):
@@ -75,3 +87,7 @@ class ExportRequest(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     format: Literal["json", "sql", "onnx"] = "json"
+    sources: bool = Field(
+        default=False,
+        description="With inputs `history_logit`, `text_logit`, `document_logit`, an answer's terms; missing is 0.",
+    )

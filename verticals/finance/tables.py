@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import DateTime, Float, Index, Integer, LargeBinary, String
+from sqlalchemy import DateTime, Float, Index, Integer, LargeBinary, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
 import verticals.finance.fraud.tables
 import verticals.finance.histories.tables
 import verticals.finance.manual.tables
 import verticals.finance.policy_tables
-import verticals.finance.portfolio.tables  # noqa: F401  (each registers its tables on the shared metadata)
+import verticals.finance.portfolio.tables
+import verticals.finance.sources.tables  # noqa: F401  (each registers its tables on the shared metadata)
 from verticals.contract import Base
 
 
@@ -39,6 +40,7 @@ class FinanceDecision(Base):
     policy_version: Mapped[str] = mapped_column(String(64))
     created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
     chunk: Mapped[str | None] = mapped_column(String(64))
+    sources: Mapped[str | None] = mapped_column(Text)  # of a file's row: what was read of the customer, as JSON
 
 
 class FinanceBatchChunk(Base):

@@ -57,7 +57,7 @@ def train_scorecard(progress: Progress, *, folds: int = 10) -> tuple[dict[str, b
     card = {
         "trained_on": SOURCE,
         "licence": f"Apache-2.0 (data: {LICENCE})",
-        "recipe": "Monotone optimal bins (optbinning), WoE, logistic regression; verticals/finance/train.py",
+        "recipe": "WoE scorecard: monotone optimal bins (optbinning), logistic regression; verticals/finance/train.py",
         "metrics": _metrics(validation["figures"]),
         "limits": f"{DATA_NOTE} Not scored: {', '.join(EXCLUDED)}.",
     }
@@ -111,9 +111,9 @@ def train_moe(progress: Progress, *, folds: int = 10) -> tuple[dict[str, bytes],
     card = {
         "trained_on": SOURCE,
         "licence": f"Apache-2.0 (data: {LICENCE})",
-        "recipe": "Mixture of experts on (field, bin) tokens, five members in one table; verticals/finance/moe",
+        "recipe": "Mixture of experts: on (field, bin) tokens, five members in one table; verticals/finance/moe",
         "metrics": _metrics(validation["figures"]),
-        "limits": f"{DATA_NOTE} Not scored: {', '.join(EXCLUDED)}. In shadow it decides nothing.",
+        "limits": f"{DATA_NOTE} Not scored: {', '.join(EXCLUDED)}.",
     }
     return {"scorecard.json": fit_moe(frame, default).to_json(), "validation.json": _json(validation)}, card
 

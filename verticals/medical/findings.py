@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from verticals.medical.evidence import NO_EVIDENCE, EvidenceGraph
 from verticals.medical.schemas import FindingsStatus
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -21,8 +22,8 @@ class FindingsModel(Protocol):
     def reads(self, modality: str, body_part: str) -> bool:
         """Whether the model was validated for such a study."""
 
-    def find(self, values: Array) -> Sequence[str]:
-        """One sentence per finding in `values`, (frames, rows, columns), in output units."""
+    def find(self, values: Array) -> EvidenceGraph:
+        """What is, is not or may be in `values`, (frames, rows, columns), in output units."""
 
 
 MODELS: tuple[FindingsModel, ...] = ()  # no validated model exists yet
@@ -30,12 +31,12 @@ MODELS: tuple[FindingsModel, ...] = ()  # no validated model exists yet
 
 def apply(
     values: Array, modality: str, body_part: str, models: Sequence[FindingsModel] = MODELS
-) -> tuple[FindingsStatus, list[str]]:
-    """The first model that reads such a study, and its sentences; or the reason why there is none.
+) -> tuple[FindingsStatus, EvidenceGraph]:
+    """The first model that reads such a study, and its evidence; or the reason why there is none.
 
     Returns:
         status: Names the model, or says "no model available" and why.
-        sentences: Empty when no model was applied, and also when a model found nothing.
+        evidence: Empty when no model was applied, and also when a model says nothing.
     """
     for model in models:
         if model.reads(modality, body_part):
@@ -43,8 +44,8 @@ def apply(
                 FindingsStatus(
                     status="applied", reason="Validated for this kind of study.", model=model.name_and_version
                 ),
-                list(model.find(values)),
+                model.find(values),
             )
     region = "an unstated body part" if body_part == "UNKNOWN" else body_part
     why = f"No validated findings model is installed for {modality} of {region}; the image was not interpreted."
-    return FindingsStatus(status="no model available", reason=why), []
+    return FindingsStatus(status="no model available", reason=why), NO_EVIDENCE

@@ -14,13 +14,17 @@ from pydicom.pixels import pixel_array
 from sqlalchemy.orm import Session, sessionmaker
 
 from verticals.contract import Artifact, Context, Decision, Handler, InvalidInput, Resources
-from verticals.medical import export_fhir, export_sr, geometry, intake_handlers, report, schemas, tables
+from verticals.medical import geometry, intake_handlers, report, schemas, tables
 from verticals.medical.burned_in import RapidOcrReader, TextReader
+from verticals.medical.export import files
 from verticals.medical.frames import frame_header
 from verticals.medical.instance_tables import get_instance, list_instances, read_dicom, series_entries
 from verticals.medical.intake import POLICY, Intake
+from verticals.medical.linking import linked
 from verticals.medical.part10 import prepare_pydicom
+from verticals.medical.record_handlers import Records
 from verticals.medical.report import Report
+from verticals.medical.verify import remarks
 
 
 def build(resources: Resources, *, reader: TextReader | None = None) -> Mapping[str, Handler]:
@@ -30,7 +34,7 @@ def build(resources: Resources, *, reader: TextReader | None = None) -> Mapping[
         reader: Finds text in pixels; by default OCR, opened at the first image.
     """
     prepare_pydicom()
-    intake = Intake(resources.sessions, reader or RapidOcrReader(), resources.max_study_bytes)
+    intake = Intake(resources.sessions, reader or RapidOcrReader(), resources.max_study_bytes, resources.chat_model)
     desk = _Desk(resources.sessions, intake)
     return {
         "ingest_study": desk.ingest_study,
@@ -42,6 +46,7 @@ def build(resources: Resources, *, reader: TextReader | None = None) -> Mapping[
         "sign_report": desk.sign_report,
         "add_addendum": desk.add_addendum,
         "export_report": desk.export_report,
+        "read_record": Records(resources.sessions).read_record,
         **intake_handlers.handlers(intake),
     }
 
@@ -118,7 +123,8 @@ class _Desk:
     def get_report(self, request: schemas.ReportRequest, context: Context) -> schemas.ReportResponse:
         """The newest version, its hashes verified."""
         with self.sessions() as session:
-            return _report_response(tables.get_report(session, context.tenant, report_id=request.report_id))
+            newest = tables.get_report(session, context.tenant, report_id=request.report_id)
+            return _report_response(newest, session, context.tenant)
 
     def edit_report(self, request: schemas.EditReportRequest, context: Context) -> schemas.ReportResponse:
         """Append an EDITED version."""
@@ -153,15 +159,8 @@ class _Desk:
         """The newest version as a file; the audit row keeps the file's hash."""
         with self.sessions() as session:
             newest = tables.get_report(session, context.tenant, report_id=request.report_id)
-            study = tables.get_study(session, context.tenant, newest.study_id)
-            image = dcmread(io.BytesIO(tables.get_pixels(session, study)))
-            name = f"{newest.report_id}-v{newest.version}"
-            if request.format == "dicom-sr":
-                made = Artifact(export_sr.to_dicom(newest, image), "application/dicom", f"{name}.dcm")
-            elif request.format == "fhir":
-                made = Artifact(export_fhir.to_json(newest, image), "application/fhir+json", f"{name}.json")
-            else:
-                made = Artifact(report.as_text(newest).encode(), "text/plain; charset=utf-8", f"{name}.txt")
+            images = _images(session, tables.get_study(session, context.tenant, newest.study_id), newest)
+            made = files.export(newest, images, request.format)
             outcome = {
                 "format": request.format,
                 "version": newest.version,
@@ -185,6 +184,15 @@ class _Desk:
             return dcmread(io.BytesIO(read_dicom(row)))
 
 
+def _images(session: Session, study: tables.MedicalStudy, newest: Report) -> list[Dataset]:
+    """The image that the draft was made from, and the others that the report's evidence names."""
+    named = {region.sop_instance_uid for finding in newest.evidence.findings for region in finding.regions}
+    rows = list_instances(session, study.tenant, study.study_id)
+    wanted = [row for row in rows if row.instance_id == study.drafted_from]
+    wanted += [row for row in rows if row.sop_instance_uid in named and row.instance_id != study.drafted_from]
+    return [dcmread(io.BytesIO(read_dicom(row))) for row in wanted]
+
+
 def _model(current: Report) -> str:
     return current.findings_status.model or "no findings model"
 
@@ -197,10 +205,12 @@ def _append(session: Session, kind: str, before: Report, after: Report, context:
         Decision(kind, after.report_id, before.content_sha256, outcome, _model(after), POLICY), session=session
     )
     session.commit()
-    return _report_response(after)
+    return _report_response(after, session, context.tenant)
 
 
-def _report_response(current: Report) -> schemas.ReportResponse:
+def _report_response(current: Report, session: Session, tenant: str) -> schemas.ReportResponse:
+    study = tables.get_study(session, tenant, current.study_id)
+    has_prior = bool(tables.earlier_studies(session, tenant, study.patient, before=study.received_at))
     return schemas.ReportResponse(
         report_id=current.report_id,
         study_id=current.study_id,
@@ -213,6 +223,8 @@ def _report_response(current: Report) -> schemas.ReportResponse:
         signed_at=current.signed_at,
         addenda=list(current.addenda),
         evidence=current.evidence,
+        sentences=list(linked(current.sections, current.evidence)),
+        remarks=remarks(current.sections, current.evidence, has_prior=has_prior),
         content_sha256=current.content_sha256,
         updated_at=current.created_at,
     )
@@ -221,7 +233,7 @@ def _report_response(current: Report) -> schemas.ReportResponse:
 def _study_response(
     session: Session, row: tables.MedicalStudy, *, already_present: bool = False
 ) -> schemas.StudyResponse:
-    newest = _report_response(tables.get_report(session, row.tenant, study_id=row.study_id))
+    newest = _report_response(tables.get_report(session, row.tenant, study_id=row.study_id), session, row.tenant)
     images = list_instances(session, row.tenant, row.study_id)
     signed_at = newest.signed_at
     first = next(image for image in images if image.instance_id == row.drafted_from)

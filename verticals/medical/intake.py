@@ -18,15 +18,15 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, sessionmaker
 
 from verticals.contract import Conflict, Context, Decision, TooLarge
-from verticals.medical import burned_in, findings, geometry, ingest, quality, report, schemas, tables
+from verticals.medical import burned_in, findings, geometry, ingest, language, quality, report, schemas, tables
 from verticals.medical.attributes import name, refuse
 from verticals.medical.confidentiality import METHOD
 from verticals.medical.deidentify import Pseudonyms, deidentify, to_file, without_meta
+from verticals.medical.evidence import EvidenceGraph
 from verticals.medical.instance_tables import MedicalHeld, MedicalInstance, MedicalSeries, study_bytes
 from verticals.medical.report import Report
 
 POLICY = f"{METHOD}; quality limits 1"
-MAX_PRIORS = 5  # named in the draft
 _TRIES = 3
 _WORST = ("accept", "warn", "reject")
 
@@ -50,7 +50,8 @@ class Prepared:
     header: Dataset
     facts: schemas.ImageFacts
     status: schemas.FindingsStatus
-    sentences: list[str]
+    evidence: EvidenceGraph
+    said: language.Draft
     grade: schemas.Quality
 
     @property
@@ -65,11 +66,13 @@ class Intake:
     Args:
         reader: Finds text in pixels.
         max_study_bytes: Of one study's stored objects together.
+        model: Words the drafts; None: templates do.
     """
 
     sessions: sessionmaker[Session]
     reader: burned_in.TextReader
     max_study_bytes: int
+    model: language.Model | None
 
     def take(self, content: bytes, *, origin: schemas.Origin, context: Context, study_uid: str = "") -> Taken:
         """Store one Part 10 file, or say that it is there already, or hold it for a person.
@@ -101,9 +104,44 @@ class Intake:
             held_id = held.held_id
             self._hold(held, context)
             return Taken("held", held_id, None, *sent)
-        ready = prepare(received.stored, clean, account, told=received.warnings)
+        ready = self.prepare(received.stored, clean, account, told=received.warnings)
         ready.row.tenant, ready.row.source_mac, ready.row.origin = context.tenant, mac, origin
         return Taken(*self.store(ready, context), *sent)
+
+    def prepare(
+        self, stored: geometry.Array, clean: Dataset, account: schemas.Deidentification, *, told: list[str]
+    ) -> Prepared:
+        """Measure, grade, find, word: everything that needs no database. Tenant, origin and hash are still blank."""
+        facts = geometry.measure(stored, clean)
+        told = list(told)
+        if facts.frames > 1:
+            told.append(f"The file holds {facts.frames} frames; only the middle one was graded.")
+        grade = quality.assess(
+            stored[facts.frames // 2], clean.Modality, inverted=facts.photometric == "MONOCHROME1", warnings=told
+        )
+        part = str(clean.get("BodyPartExamined", "")) or "UNKNOWN"
+        status, evidence = findings.apply(geometry.modality_values(stored, clean), clean.Modality, part)
+        content = to_file(clean)
+        details: dict[str, Any] = {
+            "quality": grade.model_dump(),
+            "deidentification": account.model_dump(),
+            "image": facts.model_dump(mode="json"),
+            "findings_status": status.model_dump(),
+        }
+        row = MedicalInstance(
+            instance_id=f"in_{secrets.token_hex(8)}",
+            series_uid=clean.SeriesInstanceUID,
+            sop_instance_uid=clean.SOPInstanceUID,
+            instance_number=_whole(clean, "InstanceNumber"),
+            quality_verdict=grade.verdict,
+            details=details,
+            num_bytes=len(content),
+            dicom=content,
+            dicom_sha256=hashlib.sha256(content).hexdigest(),
+            received_at=datetime.now(UTC),
+        )
+        said = language.write(evidence, self.model)
+        return Prepared(row, clean, facts, status, evidence, said, grade)
 
     def store(
         self, ready: Prepared, context: Context, *, decide: Callable[[Session], None] | None = None
@@ -157,7 +195,9 @@ class Intake:
             "findings": ready.status.status,
             "instance_id": ready.row.instance_id,
             "dicom_sha256": ready.row.dicom_sha256,
-        } | ({"report_id": first.report_id} if first else {})
+        }
+        if first is not None:
+            outcome |= {"report_id": first.report_id, "written_by": ready.said.written_by}
         model = ready.status.model or "no findings model"
         context.record(
             Decision("medical.ingest", study.study_id, ready.row.source_mac, outcome, model, POLICY), session=session
@@ -207,39 +247,6 @@ def _known(session: Session, tenant: str, sop_uid: str, mac: str) -> tuple[Any, 
     return "held", waiting.held_id, None
 
 
-def prepare(stored: geometry.Array, clean: Dataset, account: schemas.Deidentification, *, told: list[str]) -> Prepared:
-    """Measure, grade, look for a findings model: everything that needs no database. The row's sender is still blank."""
-    facts = geometry.measure(stored, clean)
-    told = list(told)
-    if facts.frames > 1:
-        told.append(f"The file holds {facts.frames} frames; only the middle one was graded.")
-    grade = quality.assess(
-        stored[facts.frames // 2], clean.Modality, inverted=facts.photometric == "MONOCHROME1", warnings=told
-    )
-    part = str(clean.get("BodyPartExamined", "")) or "UNKNOWN"
-    status, sentences = findings.apply(geometry.modality_values(stored, clean), clean.Modality, part)
-    content = to_file(clean)
-    details: dict[str, Any] = {
-        "quality": grade.model_dump(),
-        "deidentification": account.model_dump(),
-        "image": facts.model_dump(mode="json"),
-        "findings_status": status.model_dump(),
-    }
-    row = MedicalInstance(
-        instance_id=f"in_{secrets.token_hex(8)}",
-        series_uid=clean.SeriesInstanceUID,
-        sop_instance_uid=clean.SOPInstanceUID,
-        instance_number=_whole(clean, "InstanceNumber"),
-        quality_verdict=grade.verdict,
-        details=details,
-        num_bytes=len(content),
-        dicom=content,
-        dicom_sha256=hashlib.sha256(content).hexdigest(),
-        received_at=datetime.now(UTC),
-    )
-    return Prepared(row, clean, facts, status, sentences, grade)
-
-
 def _held(clean: Dataset, account: schemas.Deidentification, found: burned_in.Search, told: list[str]) -> MedicalHeld:
     content = to_file(clean)
     said = "Burned In Annotation is YES" if found.declared else "text was found in the pixels"
@@ -273,7 +280,7 @@ def _study_of(session: Session, ready: Prepared) -> tables.MedicalStudy | None:
 def _new_study(session: Session, ready: Prepared) -> tuple[tables.MedicalStudy, Report]:
     """The study and its draft, which names earlier studies of the patient."""
     row, header = ready.row, ready.header
-    priors = tables.earlier_studies(session, row.tenant, header.PatientID, limit=MAX_PRIORS)
+    priors = tables.earlier_studies(session, row.tenant, header.PatientID, before=row.received_at)
     study = tables.MedicalStudy(
         study_id=f"st_{secrets.token_hex(8)}",
         tenant=row.tenant,
@@ -294,10 +301,11 @@ def _new_study(session: Session, ready: Prepared) -> tuple[tables.MedicalStudy, 
         study_id=study.study_id,
         version=1,
         state="PRELIMINARY",
-        sections=report.draft(header, ready.grade, ready.status, ready.sentences, priors=priors),
+        sections=report.draft(header, ready.grade, ready.status, ready.said, priors=priors),
         findings_status=ready.status,
         created_at=datetime.now(UTC),
         previous_sha256="",
+        evidence=ready.evidence,
     )
     tables.add_report(session, row.tenant, first)
     return study, first

@@ -21,7 +21,7 @@ from verticals.medical.burned_in import masked
 from verticals.medical.deidentify import declare_pixels_clean
 from verticals.medical.frames import frame_header
 from verticals.medical.instance_tables import MedicalHeld, MedicalRefusal, get_held, read_dicom
-from verticals.medical.intake import POLICY, Intake, prepare
+from verticals.medical.intake import POLICY, Intake
 from verticals.medical.receiving.queue import Queue
 from verticals.medical.schemas import Deidentification
 
@@ -106,7 +106,7 @@ class _IntakeDesk:
         stored = masked(_frames(dataset), request.masks)
         data = stored.tobytes()
         dataset.PixelData = data + b"\0" * (len(data) % 2)
-        ready = prepare(stored, dataset, account, told=told)
+        ready = self.intake.prepare(stored, dataset, account, told=told)
         ready.row.tenant, ready.row.source_mac, ready.row.origin = held.tenant, held.source_mac, held.origin
         state = "masked" if request.masks else "released"
 

@@ -17,7 +17,10 @@ from pydicom.dataset import Dataset
 
 from verticals.contract import Conflict, InvalidInput, Unavailable
 from verticals.medical.evidence import NO_EVIDENCE, EvidenceGraph
+from verticals.medical.language import NOTHING_SAID, Draft
 from verticals.medical.schemas import NOTICE, Addendum, FindingsStatus, Quality, ReportState, Sections
+from verticals.medical.verify import with_reader
+from verticals.medical.vocabulary import KINDS
 
 BLANK = "[to be completed by the radiologist]"
 _BLANK = re.compile(r"\[\s*to be completed[^\]]*\]", re.IGNORECASE)
@@ -51,6 +54,13 @@ _TEMPLATES: dict[str, tuple[str, ...]] = {
     ),
     "SPINE": ("Alignment", "Vertebral bodies", "Discs and canal", "Soft tissues"),
 }
+# Where a sentence of the draft stands, by the usual site of what it names; others stand above the template.
+_STRUCTURES = {
+    "lung": "Lungs",
+    "pleura": "Pleura",
+    "heart": "Heart and great vessels",
+    "mediastinum": "Mediastinum and hila",
+}
 _ALIASES = {"BRAIN": "HEAD", "SKULL": "HEAD", "CSPINE": "SPINE", "TSPINE": "SPINE", "LSPINE": "SPINE", "RIB": "CHEST"}
 
 
@@ -69,7 +79,7 @@ class Report:
     signer: str | None = None
     signed_at: datetime | None = None
     addenda: tuple[Addendum, ...] = ()
-    evidence: EvidenceGraph = NO_EVIDENCE  # what the draft was made from
+    evidence: EvidenceGraph = NO_EVIDENCE  # what models found, and what its reader states beyond them
 
     @property
     def blanks(self) -> int:
@@ -102,13 +112,13 @@ def _stamp(moment: datetime) -> str:
 
 
 def draft(
-    header: Dataset, quality: Quality, status: FindingsStatus, sentences: Sequence[str], *, priors: Sequence[str] = ()
+    header: Dataset, quality: Quality, status: FindingsStatus, said: Draft = NOTHING_SAID, *, priors: Sequence[str] = ()
 ) -> Sections:
-    """A draft from header facts only: what was done, how good the image is, and blanks for what a person must see.
+    """A draft from the header, the image's quality and the evidence, with blanks for what a person must see.
 
     Args:
         header: The de-identified object.
-        sentences: A findings model's sentences; empty when none was applied.
+        said: What the language step made of a findings model's evidence; nothing when none was applied.
         priors: Ids of stored studies of the same patient. They are named, never compared with.
     """
     part = str(header.get("BodyPartExamined", "")) or "UNKNOWN"
@@ -116,17 +126,27 @@ def draft(
     if quality.verdict == "reject":
         lines.append("The image does not meet the limits for reading and should not be used for diagnosis.")
     lines.append(f"Automated findings: {status.status}. {status.reason}")
-    lines += sentences
     template = _TEMPLATES.get(_ALIASES.get(part, part), ("Findings",))
-    lines += [f"{structure}: {BLANK}" for structure in template]
+    told: dict[str | None, list[str]] = {}
+    for sentence, statement in zip(said.sentences, said.statements, strict=True):
+        structure = _STRUCTURES.get(KINDS[statement.findings[0].kind].sites[0])
+        told.setdefault(structure if structure in template else None, []).append(sentence)
+    lines += told.get(None, [])
+    lines += [f"{structure}: {' '.join(told.get(structure, [BLANK]))}" for structure in template]
     earlier = f"Earlier studies in this archive: {', '.join(priors)}. Comparison: {BLANK}"
     return Sections(
         examination=_examination(header, part),
         technique=_technique(header),
         comparison=earlier if priors else NO_PRIOR,
         findings="\n".join(lines),
-        impression=BLANK,
+        impression="\n".join(_remarkable(said)) or BLANK,
     )
+
+
+def _remarkable(said: Draft) -> list[str]:
+    """The sentences about what is or may be there."""
+    pairs = zip(said.sentences, said.statements, strict=True)
+    return [sentence for sentence, statement in pairs if statement.findings[0].presence != "absent"]
 
 
 def _examination(header: Dataset, part: str) -> str:
@@ -158,14 +178,15 @@ def _technique(header: Dataset) -> str:
 
 
 def edited(report: Report, sections: Sections, *, expected_version: int, now: datetime) -> Report:
-    """The next version with new text.
+    """The next version with new text, and with what it states beyond the models as findings of the reader.
 
     Raises:
         Conflict: the report is signed, or somebody changed it since `expected_version`.
     """
     _check_unsigned(report, "edited")
     _check_version(report, expected_version)
-    return _next(replace(report, state="EDITED", sections=sections), report, now)
+    evidence = with_reader(sections, report.evidence)
+    return _next(replace(report, state="EDITED", sections=sections, evidence=evidence), report, now)
 
 
 def signed(report: Report, *, signer: str, attest: bool, expected_version: int, now: datetime) -> Report:

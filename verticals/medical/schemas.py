@@ -11,14 +11,15 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from verticals.contract import UploadedFile
-from verticals.medical.evidence import NO_EVIDENCE, EvidenceGraph
+from verticals.medical.evidence import NO_EVIDENCE, EvidenceGraph, Region
+from verticals.medical.vocabulary import Code
 
 NOTICE = "Research software, not a medical device"
 
 QualityVerdict = Literal["accept", "warn", "reject"]
 ReportState = Literal["PRELIMINARY", "EDITED", "FINAL", "AMENDED"]
 Origin = Literal["upload", "network", "pydicom-test-data", "synthetic"]
-ExportFormat = Literal["dicom-sr", "fhir", "text"]
+ExportFormat = Literal["sr", "seg", "gsps", "ko", "sc", "fhir", "pdf", "text", "all"]
 
 MAX_SECTION_CHARS = 20_000
 
@@ -137,10 +138,26 @@ class AddendumRequest(_Request):
 
 
 class ExportReportRequest(_Request):
-    """The newest version as a file: DICOM SR, FHIR R4B Bundle, or plain text. All three say the same words."""
+    """The newest version as a file; all state the same findings.
+
+    DICOM: SR ("sr"), and where findings have regions segmentation ("seg"), presentation state ("gsps"), key objects
+    ("ko") and secondary capture ("sc"). FHIR R4B Bundle, PDF, plain text. "all": one ZIP with a manifest of hashes.
+    A DICOM format that takes several objects comes as a ZIP as well.
+    """
 
     report_id: str = Field(max_length=64)
-    format: ExportFormat = "dicom-sr"
+    format: ExportFormat = "sr"
+
+
+class RecordRequest(_Request):
+    """A patient's record, plain text or a FHIR R4 Bundle as JSON, to be read for the indication; none of it is kept.
+
+    `patient_id` is the Patient ID (0010,0020) that the study's file had; a record of another patient is refused.
+    """
+
+    study_id: str = Field(max_length=64)
+    patient_id: str = Field(min_length=1, max_length=64)
+    record: str = Field(min_length=1, max_length=500_000)
 
 
 # --- answers ----------------------------------------------------------------------------------------------------------
@@ -237,6 +254,51 @@ class Addendum(BaseModel):
     added_at: datetime
 
 
+Section = Literal["findings", "impression"]  # those that state findings
+
+
+class LinkedSentence(BaseModel):
+    """A sentence and what it states: `sections.<section>[start:end]`.
+
+    `finding_ids` are of the evidence, in the order in which the sentence names them; `regions` and `codes` are theirs,
+    for who marks them in the image or codes the sentence. All are empty for a sentence that states no finding.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    section: Section
+    start: int
+    end: int
+    finding_ids: tuple[str, ...] = ()
+    regions: tuple[Region, ...] = ()
+    codes: tuple[Code, ...] = ()
+
+
+FaultKind = Literal[
+    "unsupported finding",
+    "wrong side",
+    "wrong site",
+    "wrong size",
+    "flipped negation",
+    "changed certainty",
+    "prior that does not exist",
+    "unknown words",
+    "finding left out",
+]
+
+
+class Fault(BaseModel):
+    """A sentence that the evidence does not support, and why; of a person's text it is a remark, not a refusal."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    section: Section
+    start: int
+    end: int
+    kind: FaultKind
+    reason: str
+
+
 class ReportResponse(_Answer):
     """The newest version of a report. `content_sha256` covers text, state, signature and the version before it."""
 
@@ -250,7 +312,9 @@ class ReportResponse(_Answer):
     signer: str | None = None
     signed_at: datetime | None = None
     addenda: list[Addendum] = []
-    evidence: EvidenceGraph = NO_EVIDENCE  # what the draft was made from
+    evidence: EvidenceGraph = NO_EVIDENCE  # what models found, and what the reader states beyond them
+    sentences: list[LinkedSentence] = []  # of findings and impression, with the findings that they state
+    remarks: list[Fault] = []  # sentences that differ from what the models found, or compare with no prior
     content_sha256: str
     updated_at: datetime
 
@@ -286,6 +350,28 @@ class StudyResponse(_Answer):
     image: ImageFacts
     findings_status: FindingsStatus
     report: ReportResponse
+
+
+class RecordFact(BaseModel):
+    """A problem or a medicine in the words of the record.
+
+    `is_history`: over, or told as of the past. `codes` are those of the vocabulary's kind that the words name, and of
+    no other terminology; most problems have none.
+    """
+
+    kind: Literal["problem", "medicine"]
+    text: str
+    presence: Literal["present", "absent", "uncertain"]
+    is_history: bool
+    codes: tuple[Code, ...] = ()
+
+
+class RecordResponse(_Answer):
+    """What a record says, and a paragraph for the report that a person may take over; it is stored nowhere."""
+
+    problems: list[RecordFact]
+    medicines: list[RecordFact]
+    indication: str
 
 
 class WorklistEntry(BaseModel):

@@ -5,6 +5,7 @@ The images of a study are in `instance_tables`.
 
 from __future__ import annotations
 
+import json
 import secrets
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -30,6 +31,7 @@ from verticals.medical.instance_tables import MedicalInstance, get_instance, rea
 from verticals.medical.report import Report
 from verticals.medical.schemas import Addendum, FindingsStatus, Sections
 
+MAX_PRIORS = 5  # that a draft names
 _Id = String(64)
 _Sha = String(64)
 
@@ -92,6 +94,18 @@ class MedicalReportVersion(Base):
     created_at: Mapped[datetime] = mapped_column(Time)
 
 
+class MedicalReportHead(Base):
+    """The newest version of each report, kept apart: a last version that is taken away leaves its head behind."""
+
+    __tablename__ = "medical_report_heads"
+
+    report_id: Mapped[str] = mapped_column(_Id, primary_key=True)
+    tenant: Mapped[str] = mapped_column(_Id, index=True)
+    study_id: Mapped[str] = mapped_column(_Id, index=True)
+    version: Mapped[int]
+    content_sha256: Mapped[str] = mapped_column(_Sha)
+
+
 @event.listens_for(MedicalReportVersion, "before_update")
 @event.listens_for(MedicalReportVersion, "before_delete")
 def _refuse_change(_mapper: object, _connection: object, row: MedicalReportVersion) -> None:
@@ -148,32 +162,39 @@ def get_pixels(session: Session, study: MedicalStudy) -> bytes:
     return read_dicom(get_instance(session, study.tenant, study.drafted_from))
 
 
-def earlier_studies(session: Session, tenant: str, patient: str, *, limit: int) -> list[str]:
-    """Ids of the patient's stored studies, the newest examination first."""
-    mine = select(MedicalStudy.study_id).where(MedicalStudy.tenant == tenant, MedicalStudy.patient == patient)
-    newest = mine.order_by(MedicalStudy.study_date.desc(), MedicalStudy.received_at.desc())
+def earlier_studies(
+    session: Session, tenant: str, patient: str, *, before: datetime, limit: int = MAX_PRIORS
+) -> list[str]:
+    """Ids of the patient's studies that were received before, the newest examination first."""
+    study = MedicalStudy
+    mine = select(study.study_id).where(study.tenant == tenant, study.patient == patient, study.received_at < before)
+    newest = mine.order_by(study.study_date.desc(), study.received_at.desc())
     return list(session.execute(newest.limit(limit)).scalars())
 
 
 def get_report(session: Session, tenant: str, *, report_id: str | None = None, study_id: str | None = None) -> Report:
-    """The newest version, by either id, verified against its hashes.
+    """The newest version, by either id, verified against its hashes, its columns and its head.
 
     Raises:
         NotFound: there is none of that id for this tenant.
         Unavailable: the stored report was altered.
     """
-    mine = select(MedicalReportVersion).where(MedicalReportVersion.tenant == tenant)
-    if report_id is not None:
-        mine = mine.where(MedicalReportVersion.report_id == report_id)
-    if study_id is not None:
-        mine = mine.where(MedicalReportVersion.study_id == study_id)
-    rows = session.execute(mine.order_by(MedicalReportVersion.version)).scalars().all()
-    if not rows:
-        raise NotFound("no such report", field="report_id" if report_id else "study_id", value=report_id or study_id)
+    column, wanted = ("report_id", report_id) if report_id is not None else ("study_id", study_id)
+    version, head = MedicalReportVersion, MedicalReportHead
+    of_report = select(version).where(version.tenant == tenant, getattr(version, column) == wanted)
+    of_head = select(head).where(head.tenant == tenant, getattr(head, column) == wanted)
+    rows = session.execute(of_report.order_by(version.version)).scalars().all()
+    heads = session.execute(of_head).scalars().all()
+    if not rows and not heads:
+        raise NotFound("no such report", field=column, value=wanted)
+    name = rows[0].report_id if rows else heads[0].report_id
     try:
         chain = [(_from_row(row), row.content_sha256) for row in rows]
-    except (TypeError, ValueError):
-        raise reports.altered(rows[0].report_id, len(rows)) from None
+    except (AttributeError, TypeError, ValueError):
+        raise reports.altered(name, len(rows)) from None
+    kept = all(_same(_said(row), _columns(report, tenant)) for row, (report, _) in zip(rows, chain, strict=True))
+    if not kept or len(heads) != 1 or not rows or _said(heads[0]) != _head(rows[-1]):
+        raise reports.altered(name, len(rows))
     return reports.verify(chain)
 
 
@@ -183,25 +204,11 @@ def add_report(session: Session, tenant: str, report: Report) -> None:
     Raises:
         Conflict: somebody else appended the same version first.
     """
-    session.add(
-        MedicalReportVersion(
-            report_id=report.report_id,
-            version=report.version,
-            tenant=tenant,
-            study_id=report.study_id,
-            state=report.state,
-            sections=report.sections.model_dump(),
-            findings_status=report.findings_status.model_dump(),
-            evidence=report.evidence.model_dump(mode="json"),
-            signer=report.signer,
-            signed_at=report.signed_at,
-            addenda=[a.model_dump(mode="json") for a in report.addenda],
-            previous_sha256=report.previous_sha256,
-            content_sha256=report.content_sha256,
-            created_at=report.created_at,
-        )
-    )
+    row = MedicalReportVersion(**_columns(report, tenant))
+    session.add(row)
     try:
+        session.flush()
+        session.merge(MedicalReportHead(**_head(row)))
         session.flush()
     except IntegrityError:
         raise Conflict(
@@ -210,6 +217,43 @@ def add_report(session: Session, tenant: str, report: Report) -> None:
             value=report.report_id,
             remedy="Read it again.",
         ) from None
+
+
+def _columns(report: Report, tenant: str) -> dict[str, Any]:
+    """A version as its row has it."""
+    return {
+        "report_id": report.report_id,
+        "version": report.version,
+        "tenant": tenant,
+        "study_id": report.study_id,
+        "state": report.state,
+        "sections": report.sections.model_dump(),
+        "findings_status": report.findings_status.model_dump(),
+        "evidence": report.evidence.model_dump(mode="json"),
+        "signer": report.signer,
+        "signed_at": report.signed_at,
+        "addenda": [a.model_dump(mode="json") for a in report.addenda],
+        "previous_sha256": report.previous_sha256,
+        "content_sha256": report.content_sha256,
+        "created_at": report.created_at,
+    }
+
+
+_HEAD = ("report_id", "tenant", "study_id", "version", "content_sha256")
+
+
+def _head(row: MedicalReportVersion) -> dict[str, Any]:
+    """A version's head as its row has it."""
+    return {name: getattr(row, name) for name in _HEAD}
+
+
+def _said(row: MedicalReportVersion | MedicalReportHead) -> dict[str, Any]:
+    return {column.name: getattr(row, column.name) for column in row.__table__.columns}
+
+
+def _same(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    """Equal to the letter: to Python, true equals 1."""
+    return json.dumps(one, sort_keys=True, default=str) == json.dumps(other, sort_keys=True, default=str)
 
 
 def _from_row(row: MedicalReportVersion) -> Report:

@@ -63,6 +63,19 @@ SITES: dict[str, Site] = {
     "retina": Site("retina", "视网膜", _sct("5665001", "Retina"), is_paired=True),
 }
 
+# RadLex's own term beside the code above, where two independent public lists agree on its identifier (RSNA; free to use
+# with its licence). No identifier is guessed: a kind without one has none.
+RADLEX: dict[str, Code] = {
+    kind: Code("RADLEX", value, meaning)
+    for kind, value, meaning in (
+        ("opacity", "RID28530", "opacity"),
+        ("consolidation", "RID43255", "consolidation"),
+        ("atelectasis", "RID28493", "atelectasis"),
+        ("effusion", "RID34539", "pleural effusion"),
+        ("pneumothorax", "RID5352", "pneumothorax"),
+    )
+}
+
 _LUNG = ("lung", "upper_lung_zone", "middle_lung_zone", "lower_lung_zone")
 _FILM, _CT, _FUNDUS = ("CR", "DX"), ("CT",), ("OP", "XC")
 
@@ -83,3 +96,8 @@ KINDS: dict[str, Kind] = {
         "cotton-wool spot", "棉絮斑", _own("cotton-wool-spot", "Cotton-wool spot"), ("retina",), _FUNDUS
     ),
 }
+
+
+def codes_of(kind: str) -> tuple[Code, ...]:
+    """The code of a key of `KINDS`, and RadLex's beside it where we have one."""
+    return KINDS[kind].code, *([RADLEX[kind]] if kind in RADLEX else ())

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 from sqlalchemy import create_engine
 from sqlalchemy.orm import Session, sessionmaker
 
+from tests.verticals.finance.sources.small_models import CARD, FakeEmbedder, register, small_model
 from verticals.contract import Context, Decision, Handler, ModelCard, Resources
 from verticals.finance import VERTICAL
+from verticals.finance.histories.encoder import EncoderConfig, EventEncoder
+from verticals.finance.histories.head import SequenceHead
+from verticals.finance.histories.model import ENCODER, SEQUENCE, encoder_id, to_files
 from verticals.finance.scoring import CHALLENGER, MOE, SCORECARD, Models, load_models
 from verticals.finance.tables import FinanceDecision
 from verticals.finance.train import train_challenger, train_moe, train_scorecard
@@ -105,3 +113,34 @@ def recorder() -> Recorder:
 def context(recorder: Recorder) -> Context:
     """A caller of tenant `bank`."""
     return Context(tenant="bank", actor="key-1", request_id="r-1", record=recorder)
+
+
+# --- with sources ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def full_registry(registry: FolderRegistry, tmp_path: Path) -> FolderRegistry:
+    """Another registry, so that the shared one stays without sources."""
+    found = FolderRegistry(tmp_path / "registry")
+    for name in (SCORECARD, CHALLENGER):
+        shutil.copytree(registry.root / name, found.root / name)
+        found.cards[name] = registry.cards[name]
+    files = to_files(
+        EventEncoder(EncoderConfig(dim=8, num_layers=1, num_heads=2), seed=0), SequenceHead(np.ones(8), 0, 2)
+    )
+    found.save(SEQUENCE, files, CARD)
+    register(found, small_model(encoder_id=encoder_id(files[ENCODER])))
+    return found
+
+
+@pytest.fixture
+def resources(full_registry: FolderRegistry, make_resources: Callable[[Any], Resources]) -> Resources:
+    """With an embedder."""
+    retriever: Any = SimpleNamespace(embedder=FakeEmbedder())
+    return replace(make_resources(full_registry), retriever=retriever)
+
+
+@pytest.fixture
+def served(resources: Resources) -> Mapping[str, Handler]:
+    """The handlers."""
+    return VERTICAL.build(resources)

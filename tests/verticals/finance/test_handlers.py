@@ -83,6 +83,7 @@ def test_api_batch_and_table_give_the_same_numbers(
     assert [float(f["prob_default"]) for f in from_file] == [o.prob_default for o in one_by_one]
     assert [f["decision"] for f in from_file] == [o.decision for o in one_by_one]
     assert [float(f["challenger_prob_default"]) for f in from_file] == [o.challenger.prob_default for o in one_by_one]
+    assert [float(f["moe_prob_default"]) for f in from_file] == [o.challengers[1].prob_default for o in one_by_one]
     assert table.points.tolist() == [o.points_exact for o in one_by_one]
 
 

@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from tests.verticals.finance.applications import applications, body
 from verticals.finance import schemas
 from verticals.finance.data import FEATURES
-from verticals.finance.reasons import PROFILE, principal_reasons
+from verticals.finance.reasons import PROFILE, PROFILES, principal_reasons
 from verticals.finance.scoring import Assessment, Models, assess
+from verticals.finance.sources.names import SOURCES
 
 
 def assessed(models: Models, application: schemas.ScoreRequest) -> Assessment:
@@ -91,5 +92,13 @@ def test_no_reason_is_told_for_fields_at_or_above_average() -> None:
 def test_every_scored_field_has_its_own_code_and_text() -> None:
     codes = {code for code, _ in PROFILE.texts.values()}
 
-    assert set(PROFILE.texts) == {f.name for f in FEATURES}
-    assert len(codes) == len(FEATURES)
+    assert set(PROFILE.texts) == {f.name for f in FEATURES} | set(SOURCES)
+    assert len(codes) == len(PROFILE.texts)
+
+
+def test_an_older_profile_is_kept_as_it_was() -> None:
+    first, *_, last = PROFILES.values()
+
+    assert (first.version, last.version) == ("us-reg-b/2026-07", PROFILE.version)
+    assert set(first.texts) == {f.name for f in FEATURES}
+    assert all(last.texts[name] == told for name, told in first.texts.items())

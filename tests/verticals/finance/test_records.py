@@ -23,16 +23,18 @@ from service.audit import AuditEntry, AuditHead, AuditLog
 from service.storage import make_sessions, migrate, open_database
 from tests.verticals.finance.applications import body
 from tests.verticals.finance.conftest import FolderRegistry
-from tests.verticals.finance.test_batch import csv_of
+from tests.verticals.finance.sources.small_models import reading, small_model
+from tests.verticals.finance.test_batch import csv_of, nobody
 from verticals.contract import Context, Unavailable, UploadedFile
 from verticals.finance import schemas
 from verticals.finance.batch import score_file
 from verticals.finance.compiled import CompiledModels
 from verticals.finance.handlers import Finance
 from verticals.finance.overrides import Override
-from verticals.finance.records import CHUNK, ONE, find_edited, records_of_files
+from verticals.finance.records import CHUNK, ONE, find_edited, outcome_of, records_of_files
 from verticals.finance.replay import Replay, replay
 from verticals.finance.scoring import Models, assess, input_sha256, new_id, respond
+from verticals.finance.sources.reading import Reading
 from verticals.finance.tables import FinanceBatchChunk, FinanceDecision
 
 TENANT = "bank"
@@ -234,6 +236,30 @@ def test_ids_that_are_made_are_uuids_in_the_order_of_their_time() -> None:
     assert first < second
 
 
+def test_compiled_answers_count_sources_as_the_readable_way_does(models: Models) -> None:
+    rows = random_applications(400, seed=7, models=models)
+    rng = random.Random(1)
+    used = replace(models, sources=small_model())
+    readings: list[Reading | None] = [
+        rng.choice(
+            [
+                None,
+                reading(),
+                reading(text=rng.uniform(-1.5, 1.5), document=rng.uniform(-1.5, 1.5)),
+                reading(modes={"history": "use", "text": "shadow"}, history=rng.uniform(-2, 2), text=1.0),
+            ]
+        )
+        for _ in rows
+    ]
+    pairs = [(f"a-{i}", row) for i, row in enumerate(rows)]
+    compiled = CompiledModels(used).answer(pairs, readings)
+
+    for quick, slow in zip(compiled, assess(used, pairs, readings), strict=True):
+        assert schemas.ScoreResponse.model_validate_json(quick.content) == respond(used, slow)
+        assert quick.reason_codes == slow.reason_codes
+        assert outcome_of(used, quick) == outcome_of(used, slow)
+
+
 def test_the_fingerprint_is_the_hash_of_canonical_json() -> None:
     application = schemas.Application.model_validate(
         {k: v for k, v in body(savings=None).items() if k != "application_id"}
@@ -267,7 +293,7 @@ def test_every_way_decides_by_the_policys_overrides(models: Models) -> None:
     found = assess(strict, pairs)
     compiled = CompiledModels(strict).answer(pairs)
     content = csv_of(*({"application_id": i} | r.model_dump(mode="json", exclude={"application_id"}) for i, r in pairs))
-    lines = b"".join(score_file(strict, io.BytesIO(content), keep=lambda scored, chunk: None).chunks)
+    lines = b"".join(score_file(strict, io.BytesIO(content), keep=lambda scored, chunk: None, read=nobody).chunks)
 
     assert {f.decision for f in found} == {"approve", "refer", "decline"}
     for quick, slow in zip(compiled, found, strict=True):

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from tests.verticals.finance.conftest import FolderRegistry
 from tests.verticals.finance.histories.test_embeddings import register
+from tests.verticals.finance.sources.small_models import FakeEmbedder
 from verticals.contract import Resources
 from verticals.finance import VERTICAL
 from verticals.finance.data import load_german
 from verticals.finance.fit import fit_scorecard
 from verticals.finance.histories.model import SEQUENCE
 from verticals.finance.scoring import CHALLENGER, MOE, SCORECARD, Models
+from verticals.finance.sources.model import NAME
 from verticals.finance.train import train_challenger, train_moe, train_scorecard
 
 
@@ -57,11 +61,12 @@ def test_the_demo_goes_on_where_it_was_interrupted_and_then_does_nothing(
     steps: list[float] = []
     interrupted.cards |= {name: registry.cards[name] for name in (SCORECARD, MOE)}
     register(interrupted)
-    resources = make_resources(interrupted)
+    retriever: Any = SimpleNamespace(embedder=FakeEmbedder())
+    resources = replace(make_resources(interrupted), retriever=retriever)
 
     VERTICAL.demo(resources, lambda what, share: steps.append(share))
     VERTICAL.demo(resources, lambda what, share: steps.append(share))
 
-    assert interrupted.saves == [SEQUENCE, CHALLENGER]
+    assert interrupted.saves == [SEQUENCE, CHALLENGER, NAME]
     assert steps
     assert all(0 <= s <= 1 for s in steps)

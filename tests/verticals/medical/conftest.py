@@ -99,7 +99,9 @@ class Desk:
 def desk(tmp_path: Path) -> Iterator[Desk]:
     engine = create_engine(f"sqlite:///{tmp_path / 'medical.db'}")
     Base.metadata.create_all(engine)
-    resources: Any = SimpleNamespace(sessions=sessionmaker(engine), data_dir=None, max_study_bytes=2**30)
+    resources: Any = SimpleNamespace(
+        sessions=sessionmaker(engine), data_dir=None, chat_model=None, max_study_bytes=2**30
+    )
     yield Desk(engine, Recorder(), build(resources, reader=SeesTextInStripes()), resources)
     engine.dispose()
 

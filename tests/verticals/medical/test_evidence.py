@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from pydicom.sr.codedict import codes
 
 from verticals.medical.evidence import EvidenceGraph, Finding, Measurement, Region
-from verticals.medical.vocabulary import KINDS, PRIVATE_SCHEME, SITES
+from verticals.medical.vocabulary import KINDS, PRIVATE_SCHEME, RADLEX, SITES, codes_of
 
 SQUARE = ((1.0, 1.0), (5.0, 1.0), (5.0, 4.0), (1.0, 4.0), (1.0, 1.0))
 
@@ -61,3 +61,10 @@ def test_every_snomed_code_is_in_dicoms_dictionary_and_every_kind_has_a_site() -
     assert {code.value for code in used if code.scheme == "SCT"} <= known
     assert {code.scheme for code in used} == {"SCT", PRIVATE_SCHEME}
     assert all(kind.sites and set(kind.sites) <= set(SITES) for kind in KINDS.values())
+
+
+def test_radlex_stands_beside_a_kinds_own_code_where_there_is_one() -> None:
+    assert set(RADLEX) < set(KINDS)
+    assert all(code.scheme == "RADLEX" and code.value.removeprefix("RID").isdecimal() for code in RADLEX.values())
+    assert [code.value for code in codes_of("effusion")] == ["60046008", "RID34539"]
+    assert len(codes_of("cardiomegaly")) == 1

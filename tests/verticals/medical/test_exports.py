@@ -33,8 +33,7 @@ def states(desk: Any, content: bytes) -> dict[str, Any]:
             report = desk.call("add_addendum", report_id=report.report_id, author="Dr. B. Later", text=f"Added: {TEXT}")
         assert report.state == step
         made[step] = {
-            f: desk.call("export_report", report_id=report.report_id, format=f).content
-            for f in ("dicom-sr", "fhir", "text")
+            f: desk.call("export_report", report_id=report.report_id, format=f).content for f in ("sr", "fhir", "text")
         }
     return made
 
@@ -53,7 +52,7 @@ def fhir_resources(content: bytes, kind: str) -> list[dict[str, Any]]:
 
 def test_sr_fhir_and_text_say_the_same_in_every_state(desk: Any, ct: bytes) -> None:
     for state, files in states(desk, ct).items():
-        sr = sr_texts(dcmread(io.BytesIO(files["dicom-sr"])))
+        sr = sr_texts(dcmread(io.BytesIO(files["sr"])))
         fhir = [o["valueString"] for o in fhir_resources(files["fhir"], "Observation")]
         plain = files["text"].decode()
 
@@ -68,7 +67,7 @@ def test_sr_fhir_and_text_say_the_same_in_every_state(desk: Any, ct: bytes) -> N
 def test_the_flags_of_sr_and_the_status_of_fhir_follow_the_state(desk: Any, mr: bytes) -> None:
     seen = {}
     for state, files in states(desk, mr).items():
-        sr = dcmread(io.BytesIO(files["dicom-sr"]))
+        sr = dcmread(io.BytesIO(files["sr"]))
         status = fhir_resources(files["fhir"], "DiagnosticReport")[0]["status"]
         seen[state] = (sr.CompletionFlag, sr.VerificationFlag, sr.PreliminaryFlag, status)
         if state in ("FINAL", "AMENDED"):
@@ -83,7 +82,7 @@ def test_the_flags_of_sr_and_the_status_of_fhir_follow_the_state(desk: Any, mr: 
 
 
 def test_sr_lies_in_the_study_of_its_image_and_names_it_as_evidence(desk: Any, ct: bytes) -> None:
-    sr = dcmread(io.BytesIO(states(desk, ct)["FINAL"]["dicom-sr"]))
+    sr = dcmread(io.BytesIO(states(desk, ct)["FINAL"]["sr"]))
     image = dcmread(io.BytesIO(stored(desk)))
 
     evidence = sr.CurrentRequestedProcedureEvidenceSequence[0]
@@ -116,7 +115,7 @@ def test_fhir_is_valid_and_its_references_resolve(desk: Any, ct: bytes) -> None:
 def test_an_export_of_the_same_version_is_byte_for_byte_the_same(desk: Any, ct: bytes) -> None:
     report = desk.sign(desk.complete(desk.ingest(ct).report))
 
-    for kind in ("dicom-sr", "fhir", "text"):
+    for kind in ("sr", "fhir", "text"):
         once, again = (desk.call("export_report", report_id=report.report_id, format=kind).content for _ in range(2))
         assert once == again
 
@@ -134,7 +133,7 @@ def test_dciodvfy_finds_no_error(desk: Any, ct: bytes, mr: bytes, tmp_path: Path
     for content in (ct, mr):
         for state, files in states(desk, content).items():
             path = tmp_path / f"{state}.dcm"
-            path.write_bytes(files["dicom-sr"])
+            path.write_bytes(files["sr"])
 
             told = subprocess.run(["dciodvfy", str(path)], capture_output=True, text=True, check=False).stderr
 

@@ -122,7 +122,7 @@ def pacs(orthanc: Orthanc) -> Pacs:
 def queue(desk: Any) -> Queue:
     from tests.verticals.medical.conftest import SeesTextInStripes
 
-    return Queue(Intake(desk.resources.sessions, SeesTextInStripes(), desk.resources.max_study_bytes))
+    return Queue(Intake(desk.resources.sessions, SeesTextInStripes(), desk.resources.max_study_bytes, None))
 
 
 def film(uid: str, day: str, *, patient: str = "P-4711", modality: str = "CR") -> bytes:

@@ -36,7 +36,7 @@ TITLES = scp.Titles({"RADIOLOGY": "hospital", "CLINIC": "clinic"}, frozenset({("
 def queue(desk: Any) -> Queue:
     from tests.verticals.medical.conftest import SeesTextInStripes
 
-    return Queue(Intake(desk.resources.sessions, SeesTextInStripes(), desk.resources.max_study_bytes))
+    return Queue(Intake(desk.resources.sessions, SeesTextInStripes(), desk.resources.max_study_bytes, None))
 
 
 @pytest.fixture

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from pydicom.dataset import Dataset
 
 from verticals.contract import Conflict, InvalidInput, Unavailable
-from verticals.medical import findings, report
-from verticals.medical.evidence import EvidenceGraph, Finding
+from verticals.medical import findings, language, report
+from verticals.medical.evidence import NO_EVIDENCE, EvidenceGraph, Finding
 from verticals.medical.probes import phantom, radiograph
 from verticals.medical.quality import assess
 from verticals.medical.report import BLANK, Report
@@ -21,7 +21,7 @@ from verticals.medical.schemas import Addendum, Sections
 NOW = datetime(2026, 1, 2, 3, 4, 5, 6, tzinfo=UTC)
 GOOD = assess(phantom(0, size=640), "CR")
 EFFUSION = Finding(finding_id="f1", kind="effusion", presence="present", model="m@1")
-STATUS, NOTHING = findings.apply(phantom(0, size=64), "CR", "CHEST")
+STATUS, _ = findings.apply(phantom(0, size=64), "CR", "CHEST")
 
 
 def header(**changes: object) -> Dataset:
@@ -40,7 +40,7 @@ def first(**changes: object) -> Report:
 
 
 def test_a_draft_says_only_what_the_header_says() -> None:
-    sections = report.draft(header(KVP="120"), GOOD, STATUS, NOTHING)
+    sections = report.draft(header(KVP="120"), GOOD, STATUS)
 
     assert sections.examination == "Radiograph (CR), chest, PA view."
     assert sections.technique == "One CR image object was read; from its header: 120 kVp, 1 frame of 64 x 64 pixels."
@@ -53,14 +53,14 @@ def test_a_draft_says_only_what_the_header_says() -> None:
 
 
 def test_a_draft_of_an_unknown_body_part_offers_no_anatomy() -> None:
-    sections = report.draft(header(BodyPartExamined=""), GOOD, STATUS, NOTHING)
+    sections = report.draft(header(BodyPartExamined=""), GOOD, STATUS)
 
     assert "body part not stated in the file" in sections.examination
     assert sections.findings.splitlines()[-1] == f"Findings: {BLANK}"
 
 
 def test_a_stored_prior_is_named_but_not_compared_with() -> None:
-    sections = report.draft(header(), GOOD, STATUS, NOTHING, priors=["st_9"])
+    sections = report.draft(header(), GOOD, STATUS, priors=["st_9"])
 
     assert sections.comparison == f"Earlier studies in this archive: st_9. Comparison: {BLANK}"
 
@@ -69,7 +69,7 @@ def test_a_rejected_image_is_called_not_diagnostic() -> None:
     poor = assess(phantom(0, size=64), "CR")
     assert poor.verdict == "reject"
 
-    sections = report.draft(header(), poor, STATUS, NOTHING)
+    sections = report.draft(header(), poor, STATUS)
 
     assert "should not be used for diagnosis" in sections.findings
 
@@ -81,14 +81,39 @@ def test_a_registered_model_is_applied_and_named() -> None:
         def reads(self, modality: str, body_part: str) -> bool:
             return (modality, body_part) == ("CR", "CHEST")
 
-        def find(self, values: object) -> list[str]:
-            return ["Opacity in the left lower zone."]
+        def find(self, values: object) -> EvidenceGraph:
+            return EvidenceGraph(findings=(EFFUSION,))
 
-    status, sentences = findings.apply(phantom(0, size=64), "CR", "CHEST", [Fake()])
+    status, evidence = findings.apply(phantom(0, size=64), "CR", "CHEST", [Fake()])
     none, nothing = findings.apply(phantom(0, size=64), "CT", "CHEST", [Fake()])
 
-    assert (status.status, status.model, sentences) == ("applied", "fake 1", ["Opacity in the left lower zone."])
-    assert (none.status, none.model, nothing) == ("no model available", None, [])
+    assert (status.status, status.model, evidence.findings) == ("applied", "fake 1", (EFFUSION,))
+    assert (none.status, none.model, nothing) == ("no model available", None, NO_EVIDENCE)
+
+
+def test_what_a_model_found_stands_under_its_structure_and_in_the_impression() -> None:
+    nodule = Finding(finding_id="f2", kind="nodule", presence="absent", model="m@1")
+    said = language.write(EvidenceGraph(findings=(EFFUSION, nodule)))
+
+    sections = report.draft(header(), GOOD, STATUS, said)
+
+    assert sections.impression == "Pleural effusion."
+    lines = dict(line.split(": ", 1) for line in sections.findings.splitlines())
+    assert (lines["Pleura"], lines["Lungs"], lines["Devices"]) == ("Pleural effusion.", "No nodule.", BLANK)
+
+
+def test_what_a_person_writes_beyond_the_models_is_evidence_of_the_reader() -> None:
+    start = first(evidence=EvidenceGraph(findings=(EFFUSION,)))
+    text = start.sections.model_copy(update={"findings": "Pleural effusion. Nodule in the left lung. Rib fracture."})
+
+    edit = report.edited(start, text, expected_version=1, now=NOW)
+    again = report.edited(edit, start.sections, expected_version=2, now=NOW)
+
+    assert [(f.finding_id, f.kind, f.model) for f in edit.evidence.findings] == [
+        ("f1", "effusion", "m@1"),
+        ("f2", "nodule", "reader"),
+    ]
+    assert again.evidence == start.evidence
 
 
 def test_states_go_forward_only() -> None:

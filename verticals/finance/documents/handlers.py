@@ -5,18 +5,18 @@ from __future__ import annotations
 import hashlib
 import json
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from datetime import UTC, date, datetime
 
 from verticals.contract import Context, Decision, InvalidInput
 from verticals.finance.documents import schemas
-from verticals.finance.documents.mismatch import FEATURES, Examination, Stated, examine
+from verticals.finance.documents.mismatch import FEATURES, RULES, Examination, Stated, examine
 from verticals.finance.documents.ocr import Ocr, open_ocr
 from verticals.finance.documents.readers import Readers
 from verticals.finance.documents.reading import Reading, read_document
 
-RULES = "documents@1"  # of the fields, features and findings; counted up with each change of their meaning
+Keep = Callable[[Context, str, Mapping[str, float | None], Decision], str]
 
 
 def today_utc() -> date:
@@ -28,11 +28,19 @@ class DocumentDesk:
     """Reads documents, as many together as there are cores; few more may wait.
 
     Args:
+        keep: Files a customer's features and records the decision, in one transaction; gives their reference.
         open_reader: Opens a reader; raises `Unavailable` when its packages are missing.
         today: The day to judge by.
     """
 
-    def __init__(self, open_reader: Callable[[], Ocr] = open_ocr, today: Callable[[], date] = today_utc) -> None:
+    def __init__(
+        self,
+        keep: Keep,
+        *,
+        open_reader: Callable[[], Ocr] = open_ocr,
+        today: Callable[[], date] = today_utc,
+    ) -> None:
+        self._keep = keep
         self._readers = Readers(open_reader)
         self._today = today
 
@@ -48,21 +56,25 @@ class DocumentDesk:
         found = examine(reading, stated, today=today)
         subject = request.application_id or f"doc-{uuid.uuid4().hex}"
         sha256, version = input_sha256(request), f"{reader.version}; {RULES}"
-        context.record(
-            Decision(
-                kind="finance.document",
-                subject=subject,
-                input_sha256=sha256,
-                outcome=_outcome(reading, found),
-                model_version=version,
-            )
+        decision = Decision(
+            kind="finance.document",
+            subject=subject,
+            input_sha256=sha256,
+            outcome=_outcome(reading, found),
+            model_version=version,
         )
-        return _respond(subject, reading, found, sha256=sha256, version=version)
+        evidence = None
+        if request.customer is None or reading.kind == "unknown":
+            context.record(decision)
+        else:
+            evidence = self._keep(context, request.customer, found.features, decision)
+        answer = _respond(subject, reading, found, sha256=sha256, version=version)
+        return answer.model_copy(update={"evidence": evidence})
 
 
 def input_sha256(request: schemas.DocumentRequest) -> str:
     """Fingerprint of image and stated fields together: the fields alone could be guessed from their hash."""
-    content = request.model_dump(mode="json", exclude={"file", "application_id"})
+    content = request.model_dump(mode="json", exclude={"file", "application_id", "customer"})
     content["image_sha256"] = hashlib.sha256(request.file.content).hexdigest()
     return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
@@ -92,6 +104,7 @@ def _respond(
             for name, value in found.features.items()
         ],
         findings=[schemas.DocumentFinding(**asdict(finding)) for finding in found.findings],
+        evidence=None,
         input_sha256=sha256,
         reader_version=version,
     )

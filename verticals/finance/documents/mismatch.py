@@ -17,6 +17,7 @@ from verticals.finance.documents.reading import FIELDS, Reading
 from verticals.finance.documents.spelling import WAYS, Way
 
 Severity = Literal["info", "review", "alert"]
+RULES = "documents@1"  # of the fields, features and findings; counted up with each change of their meaning
 
 FEATURES: Mapping[str, str] = {
     "name_agreement": "1: the stated name is the document's; 0.9: given names left out; below: likeness of letters.",

@@ -8,19 +8,23 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from verticals.contract import UploadedFile
+from verticals.finance.histories.events import Reference
 from verticals.finance.schemas import ApplicationId
 
 
 class DocumentRequest(BaseModel):
     """An image of a passport, identity card or Chinese resident identity card, and what the applicant stated.
 
-    The image is read and forgotten; neither it nor any of its fields is stored.
+    The image is read and forgotten; neither it nor any of its fields is stored. With a `customer` the features are.
     """
 
     model_config = ConfigDict(extra="forbid")
 
     file: UploadedFile
     application_id: ApplicationId | None = None
+    customer: Reference | None = Field(
+        default=None, description="Whose it is: the features, and nothing else, are kept for scores of this customer."
+    )
     name: Annotated[str, Field(min_length=1, max_length=200)] | None = Field(
         default=None, description="The applicant's full name; the order of its parts does not count."
     )
@@ -73,6 +77,7 @@ class DocumentResponse(BaseModel):
     zone: MachineZone | None = Field(description="null when the document shows none, or none could be read.")
     features: list[DocumentFeature]
     findings: list[DocumentFinding] = Field(description="The gravest first; empty when nothing stands out.")
+    evidence: str | None = Field(description="Reference of the features that were kept; null without a customer.")
     input_sha256: str = Field(description="Of the image and the stated fields, as in the audit trail.")
     reader_version: str
     note: str = "Read from an image: a match does not prove that the document is genuine or the bearer its holder."

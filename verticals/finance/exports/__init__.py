@@ -15,9 +15,9 @@ from verticals.finance.scorecard import Scorecard
 
 
 class Export(Protocol):
-    """Writes a scorecard in another form."""
+    """Writes a scorecard in another form; with inputs for the terms of sources, if they are asked for."""
 
-    def __call__(self, scorecard: Scorecard, *, version: str) -> bytes: ...
+    def __call__(self, scorecard: Scorecard, *, version: str, sources: bool = False) -> bytes: ...
 
 
 EXPORTS: Mapping[str, tuple[Export, str]] = {

@@ -11,6 +11,7 @@ from typing import Any
 
 from verticals.finance.data import DATA_NOTE
 from verticals.finance.scorecard import Scorecard, ScoredFeature, WoeBin
+from verticals.finance.sources.names import TERM_COLUMNS
 
 FORMAT = "trivium-scorecard-table/1"
 HOW = (
@@ -18,15 +19,16 @@ HOW = (
     "to even; prob_default = 1 / (1 + exp(-logit)). A numeric bin holds low <= value < high, null is unbounded. A "
     "missing value has the bin `missing`. A category in no bin has no score."
 )
+HOW_SOURCES = " Then the values of `sources` are added to the logit, in this order; a missing one is 0."
 
 
-def export_json(scorecard: Scorecard, *, version: str) -> bytes:
+def export_json(scorecard: Scorecard, *, version: str, sources: bool = False) -> bytes:
     """The table; the same scorecard gives the same bytes."""
     scale = scorecard.scaling
-    table = {
+    table: dict[str, Any] = {
         "format": FORMAT,
         "model_version": version,
-        "how": HOW,
+        "how": HOW + (HOW_SOURCES if sources else ""),
         "note": DATA_NOTE,
         "scale": {
             "base_points": scale.base_points,
@@ -38,6 +40,8 @@ def export_json(scorecard: Scorecard, *, version: str) -> bytes:
         "base_logit": scorecard.base_logit,
         "features": [_feature(scorecard, f) for f in scorecard.features],
     }
+    if sources:
+        table["sources"] = list(TERM_COLUMNS)
     return (json.dumps(table, indent=1, ensure_ascii=False) + "\n").encode()
 
 

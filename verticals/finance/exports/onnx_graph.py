@@ -20,6 +20,7 @@ from verticals.finance.data import DATA_NOTE, FEATURES, load_german
 from verticals.finance.exports.onnx_trees import Ensemble, read_ensemble
 from verticals.finance.scorecard import Columns, Scorecard, ScoredFeature
 from verticals.finance.scoring import CHALLENGER, load_models
+from verticals.finance.sources.names import TERM_COLUMNS
 
 OPSETS: Mapping[str, int] = {"": 17, "ai.onnx.ml": 3}
 IR_VERSION = 8  # ONNX 1.12, of 2022: older runtimes stay able to read the files
@@ -58,11 +59,14 @@ def export_active(registry: ModelRegistry) -> list[Export]:
     return exports
 
 
-def export_scorecard(scorecard: Scorecard, *, version: str) -> bytes:
+def export_scorecard(scorecard: Scorecard, *, version: str, sources: bool = False) -> bytes:
     """A graph with outputs `prob_default` (N,), `points` (N,), unrounded, and `contributions` (N, F), in points.
 
     A missing value gets the scorecard's WoE for it; a category that the development sample did not have has no
     evidence: its row is NaN throughout, where `Scorecard.score` raises.
+
+    Args:
+        sources: Whether the graph has the inputs `TERM_COLUMNS` too: the terms of an answer; one that is left out is 0.
 
     Raises:
         Unavailable: the package onnx is missing.
@@ -72,6 +76,8 @@ def export_scorecard(scorecard: Scorecard, *, version: str) -> bytes:
     effect_NF = graph.add("Concat", *effects, axis=1)
     total_N = graph.add("ReduceSum", effect_NF, graph.constant([1], np.int64), keepdims=0)
     logit_N = graph.add("Add", total_N, graph.constant(scorecard.base_logit))
+    for column in TERM_COLUMNS if sources else ():
+        logit_N = graph.add("Add", logit_N, graph.optional_input(column))
     factor = graph.constant(-scorecard.scaling.factor)
     graph.output("prob_default", graph.add("Sigmoid", logit_N), ["N"])
     points_N = graph.add("Add", graph.add("Mul", logit_N, factor), graph.constant(scorecard.scaling.offset))
@@ -139,7 +145,8 @@ def score_onnx(model: bytes, columns: Columns) -> dict[str, Array]:
         raise _missing("onnxruntime") from error
     session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
     feed = {}
-    for entry in session.get_inputs():
+    optional = [entry for entry in session.get_overridable_initializers() if entry.name in columns]
+    for entry in [*session.get_inputs(), *optional]:
         values = list(columns[entry.name])
         if "string" in entry.type:
             feed[entry.name] = np.array(["" if _is_missing(v) else v for v in values], dtype=object)
@@ -222,6 +229,12 @@ class _Graph:
         kind = self.types.STRING if is_text else self.types.DOUBLE
         self._inputs.append(self._onnx.helper.make_tensor_value_info(name, kind, ["N"]))
         return name
+
+    def optional_input(self, name: str) -> str:
+        """A number of each application, (N,), missing as NaN; or left out. A missing one is 0."""
+        self._inputs.append(self._onnx.helper.make_tensor_value_info(name, self.types.DOUBLE, [f"N_{name}"]))
+        self._constants.append(self._onnx.numpy_helper.from_array(np.zeros(1), name))
+        return self.add("Where", self.add("IsNaN", name), self.constant(0.0), name)
 
     def constant(self, value: Any, dtype: type[np.generic] = np.float64) -> str:
         """Numbers that belong to the model."""

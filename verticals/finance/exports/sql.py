@@ -10,14 +10,18 @@ from __future__ import annotations
 from verticals.contract import InvalidInput
 from verticals.finance.data import DATA_NOTE
 from verticals.finance.scorecard import Scorecard, ScoredFeature
+from verticals.finance.sources.names import TERM_COLUMNS
 
 TABLE = "applications"
 
 
-def export_sql(scorecard: Scorecard, *, version: str, table: str = TABLE) -> bytes:
+def export_sql(scorecard: Scorecard, *, version: str, table: str = TABLE, sources: bool = False) -> bytes:
     """A query over `table`, which has the scorecard's fields as columns; it may be made a view.
 
     Its columns are the table's, then `logit`, `prob_default`, `points_exact` and `points` (half to even).
+
+    Args:
+        sources: Whether the table has the columns `TERM_COLUMNS` too: the terms of an answer; NULL is missing.
 
     Raises:
         InvalidInput: the table's name is empty.
@@ -25,6 +29,8 @@ def export_sql(scorecard: Scorecard, *, version: str, table: str = TABLE) -> byt
     if not table:
         raise InvalidInput("must name a table", field="table")
     parts = [_case(f) for f in scorecard.features]
+    if sources:
+        parts += [f"COALESCE(source_.{_name(column)}, {_double(0.0)})" for column in TERM_COLUMNS]
     total = "\n      + ".join([_double(scorecard.base_logit), *parts])
     scale = scorecard.scaling
     points = f"{_double(scale.offset)} - {_double(scale.factor)} * logit"

@@ -1,4 +1,4 @@
-"""Prepares the sequence model and some simulated customers of the tenant "demo". SYNTHETIC; ignores applications."""
+"""Prepares some simulated customers of the tenant "demo". SYNTHETIC; ignores applications and models."""
 
 from __future__ import annotations
 
@@ -9,20 +9,15 @@ import pandas as pd
 from verticals.contract import Progress, Resources
 from verticals.finance.histories.embeddings import EmbeddingStore
 from verticals.finance.histories.events import Event
-from verticals.finance.histories.model import SEQUENCE
 from verticals.finance.histories.store import EventStore
 from verticals.finance.simulator.bank import simulate
+from verticals.finance.sources.store import SourceStore
 
 TENANT, NUM_CUSTOMERS, SEED = "demo", 24, 7
 
 
 def demo_histories(resources: Resources, progress: Progress) -> None:
     """Safe to run again and to interrupt: events that are known are left, vectors are made where they are due."""
-    if resources.registry.load(SEQUENCE) is None:
-        from verticals.finance.histories.training import train_sequence
-
-        files, card = train_sequence(progress)
-        resources.registry.save(SEQUENCE, files, card)
     events = EventStore(resources.sessions)
     _, total = events.page(TENANT, _last_customer(), limit=1, offset=0)
     if not total:
@@ -30,7 +25,9 @@ def demo_histories(resources: Resources, progress: Progress) -> None:
         bank = simulate(NUM_CUSTOMERS, seed=SEED)
         for customer, rows in bank.events.groupby("customer", sort=True):
             events.append(TENANT, str(customer), simulated_events(rows))
-    EmbeddingStore(resources.sessions, events, resources.registry).refresh()
+    embeddings = EmbeddingStore(resources.sessions, events, resources.registry)
+    sources = SourceStore(resources.sessions, resources.registry, events, embeddings)
+    embeddings.refresh(sources.refresh_histories)
 
 
 def simulated_events(rows: pd.DataFrame) -> list[Event]:

@@ -7,7 +7,7 @@ crash loses none. Whoever reads meanwhile gets the vector of the events before.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from threading import Lock
@@ -24,6 +24,7 @@ from verticals.finance.histories.store import EventStore
 from verticals.finance.histories.tables import FinanceEmbedding, FinanceEmbeddingDue, FinanceEvent
 
 BATCH = 128  # customers whose vectors are made at once
+OnMade = Callable[[str, Sequence[str]], object]
 _log = logging.getLogger(__name__)
 
 
@@ -47,11 +48,6 @@ class EmbeddingStore:
         found = self.newest(tenant, customer, as_of)
         return None if found is None else vector_of(found)
 
-    def sequence_term(self, tenant: str, customer: str, as_of: datetime) -> float:
-        """What the history adds to the log odds of default, within the head's bound; 0 without a vector."""
-        model, vector = self.model(), self.sequence_features(tenant, customer, as_of)
-        return 0.0 if model is None or vector is None else model.head.logit(vector)
-
     def newest(self, tenant: str, customer: str, as_of: datetime) -> FinanceEmbedding | None:
         """The row of `sequence_features`."""
         model = self.model()
@@ -66,8 +62,12 @@ class EmbeddingStore:
         with self._sessions() as session:
             return session.scalar(query.order_by(FinanceEmbedding.as_of_s.desc()).limit(1))
 
-    def refresh(self) -> int:
-        """Make every vector that is due; how many were made. 0 without a model: they stay due."""
+    def refresh(self, on_made: OnMade) -> int:
+        """Make every vector that is due; how many were made. 0 without a model: they stay due.
+
+        Args:
+            on_made: Called with a tenant and its customers whose vectors are stored.
+        """
         made = 0
         while self.model() is not None:
             with self._sessions() as session:
@@ -77,6 +77,7 @@ class EmbeddingStore:
             if not due:
                 break
             made += self._make(due)
+            on_made(due[0].tenant, [row.customer for row in due])
         return made
 
     def mark_missing(self) -> None:

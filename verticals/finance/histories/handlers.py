@@ -19,16 +19,23 @@ from verticals.finance.simulator import is_synthetic
 
 
 class HistoryDesk:
-    """`wake` is called when vectors are due, and returns at once."""
+    """A customer's history.
+
+    Args:
+        erase_sources: Deletes, within a session, the evidence and terms of a tenant's customer; how many.
+        wake: Called when vectors are due; returns at once.
+    """
 
     def __init__(
         self,
         sessions: sessionmaker[Session],
         events: EventStore,
         embeddings: EmbeddingStore,
+        erase_sources: Callable[[Session, str, str], int],
         wake: Callable[[], None],
     ) -> None:
         self._sessions, self._events, self._embeddings, self._wake = sessions, events, embeddings, wake
+        self._erase_sources = erase_sources
 
     def append(self, request: schemas.EventsRequest, context: Context) -> schemas.EventsResponse:
         """Keep the good events, report the bad ones; the vector follows."""
@@ -59,18 +66,19 @@ class HistoryDesk:
         )
 
     def erase(self, request: schemas.EraseRequest, context: Context) -> schemas.EraseResponse:
-        """Delete the history and record that it was deleted, in one transaction."""
+        """Delete all that is kept of the customer and record that it was deleted, in one transaction."""
         with self._sessions.begin() as session:
             erased = self._events.erase(session, context.tenant, request.customer)
+            evidence = self._erase_sources(session, context.tenant, request.customer)
             found = Decision(
                 kind="finance.erase",
                 subject=request.customer,
                 input_sha256=hashlib.sha256(request.customer.encode()).hexdigest(),
-                outcome={"events": erased},
+                outcome={"events": erased, "evidence": evidence},
                 model_version="none",
             )
             context.record(found, session=session)
-        return schemas.EraseResponse(customer=request.customer, erased=erased)
+        return schemas.EraseResponse(customer=request.customer, erased=erased, evidence=evidence)
 
     def features(self, request: schemas.FeaturesRequest, context: Context) -> schemas.FeaturesResponse:
         """The view and the vector's state.

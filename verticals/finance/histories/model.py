@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,11 +21,16 @@ ENCODER, CONFIG, HEAD = "encoder.safetensors", "encoder.json", "head.json"
 
 @dataclass(frozen=True)
 class SequenceModel:
-    """What makes vectors of histories, and the term of the score that reads them."""
+    """What makes vectors of histories, and the term that reads them beside the feature view.
+
+    Attributes:
+        encoder_id: Identity of the encoder's weights: vectors of different encoders are never compared.
+    """
 
     version: str
     encoder: EventEncoder
     head: SequenceHead
+    encoder_id: str
 
 
 def to_files(encoder: EventEncoder, head: SequenceHead) -> dict[str, bytes]:
@@ -50,8 +56,15 @@ def from_files(version: str, files: Mapping[str, Path]) -> SequenceModel:
         raise Unavailable(
             "knows other kinds of events than this version", field=SEQUENCE, value=version, remedy="Train it again."
         )
-    encoder.load_state_dict(parse_safetensors(files[ENCODER].read_bytes()))
-    return SequenceModel(version, encoder.eval(), SequenceHead.from_json(files[HEAD].read_bytes()))
+    weights = files[ENCODER].read_bytes()
+    encoder.load_state_dict(parse_safetensors(weights))
+    head = SequenceHead.from_json(files[HEAD].read_bytes())
+    return SequenceModel(version, encoder.eval(), head, encoder_id(weights))
+
+
+def encoder_id(weights: bytes) -> str:
+    """What `SequenceModel.encoder_id` is, of the bytes of `ENCODER`."""
+    return f"encoder@{hashlib.sha256(weights).hexdigest()[:12]}"
 
 
 def load_sequence(registry: ModelRegistry) -> SequenceModel | None:

@@ -41,7 +41,7 @@ HISTORY_OPERATIONS = (
         name="erase_events",
         request=schemas.EraseRequest,
         response=schemas.EraseResponse,
-        summary="Erase a customer's history, events and vectors; that it was erased is audited.",
+        summary="Erase all that is kept of a customer: events, vectors, texts, document checks; it is audited.",
         path="/events",
         method="DELETE",
     ),

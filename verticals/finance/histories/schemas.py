@@ -52,16 +52,17 @@ class EventPageRequest(_Strict):
 
 
 class EraseRequest(_Strict):
-    """Whose history to erase."""
+    """Whose history and other sources to erase."""
 
     customer: Reference
 
 
 class EraseResponse(BaseModel):
-    """How many events went; all vectors went with them."""
+    """What went: events with their vectors; texts and document checks with their terms."""
 
     customer: str
-    erased: int
+    erased: int = Field(description="Events.")
+    evidence: int = Field(description="Texts and document checks.")
 
 
 class EventItem(BaseModel):

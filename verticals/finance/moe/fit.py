@@ -16,25 +16,27 @@ import pandas as pd
 import torch
 import torch.nn.functional as F  # noqa: N812 - its usual name
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from verticals.finance.moe.bins import BinnedField, Field, fit_bins, token_index, token_offsets
 from verticals.finance.moe.network import ScoreNetwork, Size, rows
+from verticals.finance.moe.prior import Prior, fit_prior
 
 _CHECK_EVERY = 10  # steps between looks at the held-out rows
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How members are trained. The defaults are for about a thousand rows and any fields.
+    """How members are trained. One recipe for all samples: how far effects may go is found from the rows.
 
     Attributes:
         num_bins: Of a numeric field; members take turns.
         rare_share: Nominal categories with a smaller share of the rows are grouped.
-        ridge: Pulls the effects of numeric and ordered fields to zero; in rows, roughly times four: with as many rows,
-            an effect is half of what the rows alone say.
+        ridge: Where the search begins for what pulls the effects of numeric and ordered fields to zero; in rows,
+            roughly times four: with as many rows, an effect is half of what the rows alone say.
         nominal_ridge: The same for nominal fields, whose bins have no neighbours to learn from.
-        smooth: Pulls three effects in a row to one line, likewise.
+        smooth: Where it begins for what pulls three effects in a row to one line.
+        prior_effects: How many effects like those of all fields together count as seen for each (`prior.fit_prior`).
         field_dropout: Chance that a step does without a field, so that fields do not lean on each other.
     """
 
@@ -43,16 +45,17 @@ class Recipe:
     ridge: float = 4.0
     nominal_ridge: float = 8.0
     smooth: float = 50.0
+    prior_effects: float = 2.0
     field_dropout: float = 0.0
-    num_steps: int = 120
-    learning_rate: float = 0.04
+    num_steps: int = 150
+    learning_rate: float = 0.02
     weight_decay: float = 0.01
     size: Size = field(default_factory=Size)
 
-    @property
-    def prior(self) -> dict[str, float]:
-        """The arguments of `TokenEffects.penalty`."""
-        return {"ridge": self.ridge, "nominal_ridge": self.nominal_ridge, "smooth": self.smooth}
+    def start(self, fields: Sequence[Field]) -> Prior:
+        """The prior before any row is seen."""
+        has_order = np.array([f.kind != "nominal" for f in fields])
+        return Prior(np.where(has_order, self.ridge, self.nominal_ridge), np.where(has_order, self.smooth, 0.0))
 
 
 @dataclass(frozen=True)
@@ -108,9 +111,11 @@ def fit_members(
         _Part(r[rows], torch.from_numpy(target[rows]).float(), r[fold], torch.from_numpy(default[fold]).float())
         for r, rows, fold in zip(row_NT, seen, folds, strict=True)
     ]
+    prior = fit_prior(binned[-1], frame, target, start=recipe.start(fields), num_prior_effects=recipe.prior_effects)
     with one_thread(seed):
         network = ScoreNetwork(binned, recipe.size, count_T=count_T, base_rate=float(default.mean()))
-        _train(network, parts, num_fields=len(fields), recipe=recipe)
+        nn.init.zeros_(network.effects.head.weight)  # effects start at zero: what rows do not ask for never comes
+        _train(network, parts, prior=prior, recipe=recipe)
     held_out_logit = np.empty(len(frame))
     with torch.no_grad():
         for fold, logit_N in zip(folds, _held_out(network, parts), strict=True):
@@ -128,17 +133,19 @@ class _Part:
     default_N: Tensor
 
 
-def _train(network: ScoreNetwork, parts: Sequence[_Part], *, num_fields: int, recipe: Recipe) -> None:
+def _train(network: ScoreNetwork, parts: Sequence[_Part], *, prior: Prior, recipe: Recipe) -> None:
     # Fused: one pass over all parameters. With so few numbers a step costs what its calls cost.
     optimizer = torch.optim.AdamW(
         network.parameters(), recipe.learning_rate, weight_decay=recipe.weight_decay, fused=True
     )
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, recipe.num_steps)
+    num_fields = len(parts) * len(prior.ridge_F)
+    precisions = precisions_of(prior, len(parts))
     effects, best, best_state = network.effects, float("inf"), network.state_dict()
     for step in range(1, recipe.num_steps + 1):
         effect_T = effects()
-        kept_F = (torch.rand(len(parts) * num_fields) >= recipe.field_dropout).float()
-        loss = effects.penalty(effect_T, **recipe.prior) / len(parts[0].target_N)
+        kept_F = (torch.rand(num_fields) >= recipe.field_dropout).float()
+        loss = effects.penalty(effect_T, **precisions) / len(parts[0].target_N)
         tables = network.tables(effect_T * kept_F[effects.field_T])
         for part, table_T, intercept in zip(parts, tables, network.intercept_M, strict=True):
             logit_N = intercept + part.row_NT @ table_T
@@ -157,6 +164,12 @@ def _train(network: ScoreNetwork, parts: Sequence[_Part], *, num_fields: int, re
             if unseen < best:
                 best, best_state = unseen, {k: v.clone() for k, v in network.state_dict().items()}
     network.load_state_dict(best_state)
+
+
+def precisions_of(prior: Prior, num_members: int) -> dict[str, Tensor]:
+    """The arguments of `TokenEffects.penalty`, for as many members."""
+    ridge_F, smooth_F = (torch.from_numpy(p).float().repeat(num_members) for p in (prior.ridge_F, prior.smooth_F))
+    return {"ridge_F": ridge_F, "smooth_F": smooth_F}
 
 
 def _held_out(network: ScoreNetwork, parts: Sequence[_Part]) -> list[Tensor]:

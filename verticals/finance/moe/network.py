@@ -73,7 +73,6 @@ class TokenEffects(nn.Module):
     share_T: Tensor  # of the training rows
     neutral_T: Tensor  # a missing value without training rows
     is_third_T: Tensor  # has two left neighbours in an order
-    is_nominal_T: Tensor
     is_free_T: Tensor  # nominal or missing: no place in an order, an embedding of its own
     wave_TW: Tensor  # the place of the others
     sign_T: Tensor  # of the step from the left neighbour of a monotone field; 0: free
@@ -92,7 +91,6 @@ class TokenEffects(nn.Module):
             "share_T": count_T / torch.zeros(len(binned)).index_add(0, field_T, count_T)[field_T],
             "neutral_T": is_missing_T & (count_T == 0),
             "is_third_T": has_order_F[field_T] & (place_T > 1) & ~is_missing_T,
-            "is_nominal_T": ~has_order_F[field_T],
             "is_free_T": (is_missing_T | ~has_order_F[field_T]).float(),
             "wave_TW": _waves((place_T / (count_F[field_T] - 2).clamp(min=1)).clamp(max=1)),
             "sign_T": torch.where(is_missing_T | (place_T == 0), 0.0, sign_F[field_T]),
@@ -126,11 +124,11 @@ class TokenEffects(nn.Module):
         mean_F = mean_F.index_add(0, self.field_T, self.share_T * effect_T)
         return torch.where(self.neutral_T, mean_F[self.field_T], effect_T)
 
-    def penalty(self, effect_T: Tensor, *, ridge: float, nominal_ridge: float, smooth: float) -> Tensor:
+    def penalty(self, effect_T: Tensor, *, ridge_F: Tensor, smooth_F: Tensor) -> Tensor:
         """Ridge on effects and on the curvature along an order, halved: a Gaussian prior that leaves lines alone."""
         bend_T = effect_T.diff(n=2) * self.is_third_T[2:]
-        ridge_T = torch.where(self.is_nominal_T, nominal_ridge, ridge)
-        return ((ridge_T * effect_T.square()).sum() + smooth * bend_T.square().sum()) / 2
+        ridge_T, smooth_T = ridge_F[self.field_T], smooth_F[self.field_T[2:]]
+        return ((ridge_T * effect_T.square()).sum() + (smooth_T * bend_T.square()).sum()) / 2
 
 
 def _waves(place_T: Tensor) -> Tensor:

@@ -19,8 +19,9 @@ from torch import Tensor, nn
 
 from core_model.train.language_model import MoE, Strategy
 from verticals.finance.moe.bins import BinnedField, Field, fit_bins
-from verticals.finance.moe.fit import Recipe, one_thread, rows_of
+from verticals.finance.moe.fit import Recipe, one_thread, precisions_of, rows_of
 from verticals.finance.moe.network import ScoreNetwork, Size, SourceTerm
+from verticals.finance.moe.prior import Prior
 
 NAME = "sequence"
 
@@ -109,11 +110,21 @@ def fit_with_sequence(
             base_rate=float(default.mean()),
             sources={NAME: SourceTerm(encoder, num_sources=1, bound=recipe.bound)},
         )
-        _train(network, row_NT, torch.from_numpy(step_NLC), torch.from_numpy(default).float(), recipe)
+        steps_and_outcomes = torch.from_numpy(step_NLC), torch.from_numpy(default).float()
+        _train(network, row_NT, *steps_and_outcomes, prior=recipe.table.start(fields), recipe=recipe)
     return SequenceMember(binned, network)
 
 
-def _train(network: ScoreNetwork, row_NT: Tensor, step_NLC: Tensor, default_N: Tensor, recipe: SequenceRecipe) -> None:
+def _train(
+    network: ScoreNetwork,
+    row_NT: Tensor,
+    step_NLC: Tensor,
+    default_N: Tensor,
+    *,
+    prior: Prior,
+    recipe: SequenceRecipe,
+) -> None:
+    precisions = precisions_of(prior, num_members=1)
     optimizer = torch.optim.AdamW(
         network.parameters(), recipe.learning_rate, weight_decay=recipe.weight_decay, fused=True
     )
@@ -129,8 +140,8 @@ def _train(network: ScoreNetwork, row_NT: Tensor, step_NLC: Tensor, default_N: T
             effect_T = network.effects()
             inputs = {NAME: step_NLC[batch]}
             logit_N = network(row_NT[batch], table_T=effect_T, inputs=inputs, present_NS=present_NS)
-            prior = network.effects.penalty(effect_T, **recipe.table.prior)
-            loss = F.binary_cross_entropy_with_logits(logit_N, default_N[batch]) + prior / len(default_N)
+            penalty = network.effects.penalty(effect_T, **precisions)
+            loss = F.binary_cross_entropy_with_logits(logit_N, default_N[batch]) + penalty / len(default_N)
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()

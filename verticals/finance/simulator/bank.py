@@ -12,6 +12,7 @@ The default process, all of it; the probability is 1 / (1 + exp(-sum)):
     gambling         +0.35 payments for games a month, three at most
     order            +2.2 (share of pairs that are "draw, then repay" - 0.5), with a credit line and a pair
     outlook          +0.9 insecure, -0.7 secure; only the application's text tells it
+    document         +1.2 another name, +1.3 contradicts itself, +0.7 expired; only the identity document tells it
 
 Order: within two days a customer draws on the credit line and repays the same amount. Who draws first repays old debt
 with new; who repays first has the money. Counts, amounts, times, balances are equal either way: no aggregate can tell.
@@ -29,6 +30,7 @@ from numpy.typing import NDArray
 from verticals.finance.histories.vocabulary import Category, Kind
 from verticals.finance.simulator import SYNTHETIC_ID, activity
 from verticals.finance.simulator.activity import MONTH_S, SHOPS, Customers
+from verticals.finance.simulator.documents import draw_documents
 from verticals.finance.simulator.texts import OUTLOOKS, write_text
 
 AS_OF = datetime(2026, 6, 30, tzinfo=UTC)  # the day of every application
@@ -47,6 +49,7 @@ class Bank:
         events: `EVENT_COLUMNS`, as `histories.events` describes them; by customer, then time.
         pairs: event ids of each planted pair, `first` and `second` in time, with `customer`.
         texts: What each applicant wrote.
+        documents: What the check of each identity document found: `documents.mismatch.FEATURES`, NaN for None.
         terms: The default process, term by term; a row's sum is its log odds.
         default: 1 where the customer defaulted.
     """
@@ -55,6 +58,7 @@ class Bank:
     events: pd.DataFrame
     pairs: pd.DataFrame
     texts: tuple[str, ...]
+    documents: pd.DataFrame
     terms: pd.DataFrame
     default: NDArray[np.int_]
     as_of: datetime
@@ -90,7 +94,8 @@ def simulate(num_customers: int, *, seed: int, as_of: datetime = AS_OF, months: 
     start_s = int(as_of.timestamp()) - months * MONTH_S
     events, pairs = _events(raw, ids, start_s), _pairs(raw, ids)
     outlook = rng.choice(OUTLOOKS, num_customers, p=[0.25, 0.5, 0.25])
-    terms = _terms(drivers, raw, outlook, months).set_index(ids)
+    documents, document_term = draw_documents(num_customers, seed=seed)
+    terms = _terms(drivers, raw, outlook, months).assign(document=document_term).set_index(ids)
     prob_default = 1 / (1 + np.exp(-terms.sum(axis=1).to_numpy()))
     customers = pd.DataFrame(
         {
@@ -107,6 +112,7 @@ def simulate(num_customers: int, *, seed: int, as_of: datetime = AS_OF, months: 
         events=events,
         pairs=pairs,
         texts=tuple(write_text(str(o), rng) for o in outlook),
+        documents=documents.set_index(ids),
         terms=terms,
         default=(rng.random(num_customers) < prob_default).astype(int),
         as_of=as_of,

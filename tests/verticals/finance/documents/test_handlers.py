@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from tests.verticals.finance.conftest import Recorder
 from tests.verticals.finance.documents.fakes import TODAY, FakeOcr, lines_of
 from tests.verticals.finance.documents.test_images import file_of, picture
-from verticals.contract import Context, InvalidInput, Unavailable, UploadedFile
+from verticals.contract import Context, Decision, InvalidInput, Unavailable, UploadedFile
 from verticals.finance import VERTICAL
 from verticals.finance.documents.handlers import DocumentDesk
 from verticals.finance.documents.holders import Facts, invent
@@ -34,9 +34,13 @@ def passport() -> Facts:
     return invent("passport", seed=2, today=TODAY)
 
 
+def keep_nothing(context: Context, customer: str, features: object, decision: Decision) -> str:
+    raise AssertionError("nobody named a customer")
+
+
 def desk(*answers: object) -> DocumentDesk:
     ocr = FakeOcr(*(answers or (lines_of(passport()),)))  # type: ignore[arg-type]
-    return DocumentDesk(open_reader=lambda: ocr, today=lambda: TODAY)
+    return DocumentDesk(keep_nothing, open_reader=lambda: ocr, today=lambda: TODAY)
 
 
 def test_a_document_is_read_and_compared(context: Context) -> None:
@@ -103,7 +107,7 @@ def test_without_the_extra_the_error_names_the_command(context: Context) -> None
         raise Unavailable("reading documents needs the packages rapidocr", field="documents", remedy="Run: pip install")
 
     with pytest.raises(Unavailable, match=r"needs the packages rapidocr\. Run: pip install"):
-        DocumentDesk(open_reader=missing).read(request(), context)
+        DocumentDesk(keep_nothing, open_reader=missing).read(request(), context)
 
 
 def test_the_reader_is_opened_once(context: Context) -> None:
@@ -113,7 +117,7 @@ def test_the_reader_is_opened_once(context: Context) -> None:
         opened.append(1)
         return FakeOcr([])
 
-    used = DocumentDesk(open_reader=opening, today=lambda: TODAY)
+    used = DocumentDesk(keep_nothing, open_reader=opening, today=lambda: TODAY)
     used.read(request(), context)
     used.read(request(), context)
 

@@ -15,15 +15,17 @@ from hypothesis import HealthCheck, given, settings
 from sqlalchemy import create_engine, text
 
 from benchmarks.finance_setting import random_applications
-from benchmarks.parity import largest_differences, points_of_json
+from benchmarks.parity import largest_differences, points_of_json, with_customers
 from tests.verticals.finance.applications import applications, body
-from verticals.contract import Artifact, Context, Handler, InvalidInput
+from tests.verticals.finance.conftest import FolderRegistry
+from verticals.contract import Artifact, Context, Handler, InvalidInput, Resources
 from verticals.finance import schemas, serving_schemas
 from verticals.finance.data import FEATURES
 from verticals.finance.exports.card_json import export_json
+from verticals.finance.exports.onnx_graph import export_scorecard, score_onnx
 from verticals.finance.exports.sql import export_sql, round_half_even
 from verticals.finance.frames import columns_of
-from verticals.finance.scoring import Models
+from verticals.finance.scoring import Models, load_models
 
 ROWS = 300
 
@@ -44,6 +46,42 @@ def test_every_export_gives_the_same_points(models: Models, handlers: Mapping[st
         "Arrow",
     }
     assert all(found.rounded == 0 and found.exact <= 1e-9 for found in differences.values()), differences
+
+
+def test_every_export_counts_the_terms_of_sources(
+    full_registry: FolderRegistry, resources: Resources, served: Mapping[str, Handler], context: Context
+) -> None:
+    models = load_models(full_registry)
+    rows = random_applications(ROWS, seed=1, models=models)
+    rows = with_customers(resources.sessions, full_registry, "bank", rows, seed=1)
+    differences = largest_differences(models, served, context, rows)
+    bare = models.scorecard.score({f.name: [getattr(r, f.name) for r in rows] for f in FEATURES}).points
+    counted = [served["explain"](explain_of(row), context).points_exact for row in rows[:20]]
+
+    assert counted != bare[:20].tolist()
+    assert all(found.rounded == 0 and found.exact <= 1e-9 for found in differences.values()), differences
+
+
+def explain_of(row: schemas.ScoreRequest) -> serving_schemas.ExplainRequest:
+    return serving_schemas.ExplainRequest.model_validate(row.model_dump(exclude={"application_id"}))
+
+
+def test_an_export_without_sources_has_no_input_for_them(models: Models) -> None:
+    texts = [make(models.scorecard, version="1") for make in (export_json, export_sql)]
+
+    assert not any(b"text_logit" in text for text in texts)
+    assert b"text_logit" not in export_scorecard(models.scorecard, version="1")
+
+
+def test_an_onnx_graph_scores_without_the_terms_as_with_terms_of_nothing(models: Models) -> None:
+    graph = export_scorecard(models.scorecard, version="1", sources=True)
+    rows = random_applications(50, seed=4, models=models)
+    columns = {f.name: [r.model_dump(mode="json")[f.name] for r in rows] for f in FEATURES}
+    bare = score_onnx(graph, columns)["points"]
+    nothing = score_onnx(graph, columns | {"text_logit": [None] * 50})["points"]
+
+    assert bare.tolist() == pytest.approx(models.scorecard.score(columns).points.tolist(), abs=1e-9)
+    assert nothing.tolist() == bare.tolist()
 
 
 def test_postgresql_gives_the_same_points(models: Models, postgresql: str) -> None:

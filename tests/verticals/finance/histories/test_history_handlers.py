@@ -110,7 +110,9 @@ def test_an_erased_history_leaves_nothing_but_the_record_of_it(
     assert {f.name: f.value for f in found.features}["num_events"] == 0
     other: Any = handlers["events"](schemas.EventPageRequest(customer="c-2"), context)
     assert other.total == 1
-    assert [(d.kind, d.subject, d.outcome) for d in recorder.decisions] == [("finance.erase", "c-1", {"events": 2})]
+    assert [(d.kind, d.subject, d.outcome) for d in recorder.decisions] == [
+        ("finance.erase", "c-1", {"events": 2, "evidence": 0})
+    ]
 
 
 def test_a_moment_in_the_future_is_refused(handlers: Mapping[str, Handler], context: Context) -> None:

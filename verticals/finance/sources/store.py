@@ -1,0 +1,230 @@
+"""The store of sources: evidence is filed, its term made once, and read by scores. Ignores which terms count.
+
+A term is stored only while what it was made of is still there, in one transaction, so an erasure takes both. Terms of
+older model versions stay beside the new ones: a server that has not been started again goes on reading its own.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from threading import Lock
+
+import numpy as np
+from sqlalchemy import Exists, delete, exists, func, select, update
+from sqlalchemy.orm import Session, sessionmaker
+
+from verticals.contract import Context, Decision, ModelRegistry
+from verticals.finance.documents.mismatch import RULES
+from verticals.finance.histories.embeddings import EmbeddingStore, vector_of
+from verticals.finance.histories.store import EventStore
+from verticals.finance.histories.tables import FinanceEmbedding
+from verticals.finance.simulator import is_synthetic
+from verticals.finance.sources.inputs import Array, document_input, history_input
+from verticals.finance.sources.model import SourceHead, SourceModel, load_sources
+from verticals.finance.sources.names import SOURCES, Mode, Source
+from verticals.finance.sources.reading import Kept, Reading, read_sources
+from verticals.finance.sources.tables import FinanceEvidence, FinanceSourceTerm
+
+GROUP = 500  # customers of one query: engines limit how many values it may hold
+
+_T = FinanceSourceTerm
+
+
+class SourceStore:
+    """Evidence and terms of all tenants, by the active version of the model; without one there are no terms."""
+
+    def __init__(
+        self, sessions: sessionmaker[Session], registry: ModelRegistry, events: EventStore, embeddings: EmbeddingStore
+    ) -> None:
+        self._sessions, self._registry = sessions, registry
+        self._events, self._embeddings = events, embeddings
+        self._lock = Lock()
+        self._kept: SourceModel | None = None
+
+    def model(self) -> SourceModel | None:
+        """Read at the first use and then kept; None as long as none is registered."""
+        with self._lock:
+            if self._kept is None:
+                self._kept = load_sources(self._registry)
+            return self._kept
+
+    def file(
+        self,
+        session: Session,
+        tenant: str,
+        customer: str,
+        source: Source,
+        numbers_D: Array,
+        *,
+        reads: str,
+        aspects: Sequence[str] = (),
+    ) -> str:
+        """Keep what a text or a document said, and its term; the evidence's id. Committed with `session`."""
+        row = FinanceEvidence(
+            tenant=tenant,
+            evidence=uuid.uuid4().hex,
+            customer=customer,
+            source=source,
+            reads=reads,
+            numbers=numbers_D.astype("<f8").tobytes(),
+            aspects=list(aspects),
+            filed_at=datetime.now(UTC),
+        )
+        session.add(row)
+        model = self.model()
+        if model is not None:
+            _keep_evidence(session, model, row)
+        return row.evidence
+
+    def file_document(
+        self, context: Context, customer: str, features: Mapping[str, float | None], decision: Decision
+    ) -> str:
+        """Keep the features of a document's check and record it; the evidence's id."""
+        x_D = document_input(features)
+        with self._sessions.begin() as session:
+            evidence = self.file(session, context.tenant, customer, "document", x_D, reads=RULES)
+            outcome = {**decision.outcome, "evidence": evidence}
+            context.record(replace(decision, outcome=outcome), session=session)
+        return evidence
+
+    def refresh_histories(self, tenant: str, customers: Sequence[str]) -> int:
+        """Make the terms of histories whose vector is new; how many."""
+        model, made = self.model(), 0
+        if model is None:
+            return 0
+        for customer in customers:
+            row = self._embeddings.newest(tenant, customer, datetime.now(UTC))
+            head = self._head_of_histories(model)
+            if row is None or head is None:
+                continue
+            as_of = datetime.fromtimestamp(row.as_of_s, UTC)
+            view = self._events.features(tenant, customer, as_of=as_of)
+            x_D = history_input(view, vector_of(row))
+            v = FinanceEmbedding
+            mine = (v.tenant == tenant, v.customer == customer)
+            its = (v.model_version == row.model_version, v.as_of_s == row.as_of_s)
+            with self._sessions.begin() as session:
+                # A write that changes nothing holds the row on every engine: an erasure comes before it or after us.
+                held = session.execute(update(v).where(*mine, *its).values(num_events=row.num_events))
+                if not getattr(held, "rowcount", 0):
+                    continue  # erased meanwhile
+                evidence = f"{row.model_version.rpartition('@')[2]}:{row.as_of_s}:{row.num_events}"
+                kept = Kept(head.bounded(x_D), evidence, as_of, head.aspects(x_D))
+                session.merge(_term_row(model, tenant, customer, "history", kept))
+                made += 1
+        return made
+
+    def make_missing(self) -> int:
+        """Make every term that the active version lacks: after a new version was registered, or a crash; how many."""
+        model = self.model()
+        if model is None:
+            return 0
+        made = 0
+        sequence = self._embeddings.model()
+        if sequence is not None:
+            v = FinanceEmbedding
+            has_term = _has_term(model, v, "history")
+            query = select(v.tenant, v.customer).where(v.model_version == sequence.version, ~has_term).distinct()
+            with self._sessions() as session:
+                missing = session.execute(query).all()
+            for tenant, customer in missing:
+                made += self.refresh_histories(tenant, [customer])
+        e = FinanceEvidence
+        with self._sessions.begin() as session:
+            newest = (
+                select(func.max(e.filed_at).label("at"), e.tenant, e.customer, e.source)
+                .group_by(e.tenant, e.customer, e.source)
+                .subquery()
+            )
+            same = (e.tenant == newest.c.tenant, e.customer == newest.c.customer, e.source == newest.c.source)
+            has_term = exists().where(
+                _T.tenant == e.tenant,
+                _T.customer == e.customer,
+                _T.source == e.source,
+                _T.model_version == model.version,
+            )
+            query_rows = select(e).join(newest, (e.filed_at == newest.c.at) & same[0] & same[1] & same[2])
+            for row in session.scalars(query_rows.where(~has_term)).all():
+                made += _keep_evidence(session, model, row)
+        return made
+
+    def erase(self, session: Session, tenant: str, customer: str) -> int:
+        """Delete the evidence and terms of a customer within `session`; how many pieces of evidence there were."""
+        e = FinanceEvidence
+        session.execute(delete(_T).where(_T.tenant == tenant, _T.customer == customer))
+        count = session.scalar(select(func.count()).where(e.tenant == tenant, e.customer == customer)) or 0
+        session.execute(delete(e).where(e.tenant == tenant, e.customer == customer))
+        return count
+
+    def _head_of_histories(self, model: SourceModel) -> SourceHead | None:
+        sequence = self._embeddings.model()
+        return None if sequence is None else model.head("history", sequence.encoder_id)
+
+
+def read_all(
+    session: Session,
+    tenant: str,
+    customers: Sequence[str | None],
+    *,
+    model: SourceModel | None,
+    modes: Mapping[Source, Mode],
+) -> list[Reading | None]:
+    """What a score reads of each customer as of now; None where none was named. One indexed read for `GROUP`."""
+    named = list(dict.fromkeys(customer for customer in customers if customer is not None))
+    kept: dict[str, dict[Source, Kept]] = {}
+    columns = (_T.customer, _T.source, _T.bounded, _T.evidence, _T.as_of, _T.aspects)
+    for start in range(0, len(named) if model else 0, GROUP):
+        mine = (_T.tenant == tenant, _T.customer.in_(named[start : start + GROUP]))
+        rows = session.execute(select(*columns).where(*mine, _T.model_version == (model.version if model else "")))
+        for customer, source, *told, aspects in rows:
+            kept.setdefault(customer, {})[_source_of(source)] = Kept(*told, tuple(aspects))
+    read = {c: read_sources(model, modes, kept.get(c, {}), is_simulated=is_synthetic(c)) for c in named}
+    return [None if customer is None else read[customer] for customer in customers]
+
+
+def numbers_of_row(row: FinanceEvidence) -> Array:
+    """The numbers of a piece of evidence, (D,)."""
+    return np.frombuffer(row.numbers, "<f8")
+
+
+def _keep_evidence(session: Session, model: SourceModel, row: FinanceEvidence) -> int:
+    """The term of a text or document; 1 if the model has a head for what made its numbers, else 0."""
+    source = _source_of(row.source)
+    head = model.head(source, row.reads)
+    if head is None:
+        return 0
+    x_D = numbers_of_row(row)
+    aspects = tuple(row.aspects) or head.aspects(x_D)
+    kept = Kept(head.bounded(x_D), row.evidence, row.filed_at, aspects)
+    session.merge(_term_row(model, row.tenant, row.customer, source, kept))
+    return 1
+
+
+def _source_of(name: str) -> Source:
+    return next(source for source in SOURCES if source == name)
+
+
+def _term_row(model: SourceModel, tenant: str, customer: str, source: Source, kept: Kept) -> FinanceSourceTerm:
+    return FinanceSourceTerm(
+        tenant=tenant,
+        customer=customer,
+        model_version=model.version,
+        source=source,
+        bounded=kept.bounded,
+        evidence=kept.evidence,
+        as_of=kept.as_of,
+        aspects=list(kept.aspects),
+        made_at=datetime.now(UTC),
+    )
+
+
+def _has_term(model: SourceModel, rows: type[FinanceEmbedding], source: Source) -> Exists:
+    return exists().where(
+        _T.tenant == rows.tenant,
+        _T.customer == rows.customer,
+        _T.source == source,
+        _T.model_version == model.version,
+    )
