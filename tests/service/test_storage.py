@@ -90,7 +90,7 @@ def test_documents_of_an_older_database_are_found_and_known_as_unchanged(databas
 
 
 def test_a_study_of_an_older_database_keeps_its_image_and_takes_no_other(database_url: str) -> None:
-    command.upgrade(alembic_config(database_url), "0019")
+    command.upgrade(alembic_config(database_url), "0021")
     engine = open_database(database_url)
     old = {
         **{"study_id": "st_1", "tenant": "t", "sop_instance_uid": "2.25.1", "patient": "p", "source_mac": "m"},
@@ -108,7 +108,7 @@ def test_a_study_of_an_older_database_keeps_its_image_and_takes_no_other(databas
         image = connection.execute(text("SELECT instance_id, study_id, num_bytes, dicom FROM medical_instances")).one()
     assert tuple(study) == ("2.25.1", image.instance_id)
     assert (image.study_id, image.num_bytes, bytes(image.dicom)) == ("st_1", 6, b"pixels")
-    command.downgrade(alembic_config(database_url), "0019")
+    command.downgrade(alembic_config(database_url), "0021")
     with engine.connect() as connection:
         back = connection.execute(text("SELECT sop_instance_uid, dicom FROM medical_studies")).one()
     assert (back.sop_instance_uid, bytes(back.dicom)) == ("2.25.1", b"pixels")

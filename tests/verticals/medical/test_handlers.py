@@ -159,6 +159,7 @@ def test_another_tenant_sees_nothing(desk: Any, ct: bytes) -> None:
             "expected_version": 1,
         },
         "add_addendum": {"report_id": study.report.report_id, "author": "Dr. X. Y", "text": "x"},
+        "read_record": {"study_id": study.study_id, "patient_id": "1CT1", "record": "No known allergies."},
     }
 
     of_lists = {"ingest_study", "ingest_files", "list_studies", "list_held", "list_refusals"}
