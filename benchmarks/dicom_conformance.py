@@ -19,7 +19,7 @@ from pathlib import Path
 from verticals.bootstrap import wilson_interval
 from verticals.medical.evidence import NO_EVIDENCE
 from verticals.medical.export.files import FORMATS
-from verticals.medical.ingest import silence_pydicom
+from verticals.medical.part10 import prepare_pydicom
 from verticals.medical.study_probes import KINDS_OF_STUDY, STATES, report_on, report_with, study
 
 OBJECTS = {
@@ -62,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     if shutil.which("dciodvfy") is None:
         raise SystemExit("dciodvfy is not installed (Debian: apt-get install dicom3tools)")
-    silence_pydicom()
+    prepare_pydicom()
     written, wrong, told = Counter[str](), Counter[str](), []
     with tempfile.TemporaryDirectory() as folder:
         for seed in range(options.studies):

@@ -18,7 +18,7 @@ from verticals.bootstrap import wilson_interval
 from verticals.medical.export.files import FORMATS
 from verticals.medical.export.readback import differences, read_findings, without_regions
 from verticals.medical.graph_probes import changes, random_graph
-from verticals.medical.ingest import silence_pydicom
+from verticals.medical.part10 import prepare_pydicom
 from verticals.medical.study_probes import STATES, report_with, study
 
 FORMS = ("sr", "fhir", "pdf")
@@ -29,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--graphs", type=int, default=1000)
     options = parser.parse_args(arguments)
-    silence_pydicom()
+    prepare_pydicom()
     images = study("CR", 0)
     rng = np.random.default_rng(0)
     counts = {"equal to each other and to the graph": 0, "planted difference found": 0}

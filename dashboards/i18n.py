@@ -245,6 +245,7 @@ TABLE: Mapping[str, tuple[str, str]] = {
     "window_source.voi-lut": ("VOI LUT of the file", "文件的 VOI LUT"),
     "window_source.full-range": ("full range of values", "全部取值范围"),
     "origin.upload": ("Uploaded", "上传"),
+    "origin.network": ("Received", "接收"),
     "origin.pydicom-test-data": ("pydicom test file", "pydicom 测试文件"),
     "origin.synthetic": ("Synthetic", "合成"),
     "verdict.accept": ("Accepted", "通过"),

@@ -15,7 +15,7 @@ from prometheus_client import CollectorRegistry
 from sqlalchemy import text
 from starlette.routing import Route
 
-from service import customer_keys_api, embeddings_api, models_api, openai_api, problems, responses_api
+from service import customer_keys_api, dicomweb_api, embeddings_api, models_api, openai_api, problems, responses_api
 from service.callers import Authenticated
 from service.envelope import RequestEnvelope
 from service.evals.routes import router as evals_router
@@ -74,6 +74,7 @@ def create_app(kit: Kit) -> FastAPI:
     app.include_router(responses_api.router)
     app.include_router(embeddings_api.router)
     app.include_router(customer_keys_api.router)
+    app.include_router(dicomweb_api.router)
     app.include_router(models_api.router)
     app.include_router(evals_router)
     app.include_router(webhooks_router)

@@ -19,6 +19,7 @@ from rich.table import Table
 from service.auth import Caller
 from service.cli_admin import EXIT_FAILED, Tenant, audit_app, doctor_app, keys_app
 from service.cli_finance import finance_app
+from service.cli_medical import medical_app
 from service.cli_quantize import quantize_app
 from service.progress import show_progress
 from service.settings import Settings, read_settings
@@ -40,6 +41,7 @@ app = typer.Typer(
 app.add_typer(audit_app, name="audit")
 app.add_typer(keys_app, name="keys")
 app.add_typer(finance_app, name="finance")
+app.add_typer(medical_app, name="medical")
 app.add_typer(doctor_app)
 app.add_typer(quantize_app)
 Out = Annotated[Path | None, typer.Option("--out", "-o", help="Write here instead of to standard output.")]
@@ -65,7 +67,7 @@ def _fail(message: str) -> None:
 
 
 @contextmanager
-def _open_kit(settings: Settings | None = None) -> Iterator[Kit]:
+def open_kit(settings: Settings | None = None) -> Iterator[Kit]:
     """The whole kit, in this process; progress goes to standard error, so that output can be piped."""
     from service.monitoring import configure_logging
     from service.wiring import build
@@ -108,7 +110,7 @@ def up(
 
     settings = read_settings()
     check_ports(settings)
-    with _open_kit(settings) as kit:
+    with open_kit(settings) as kit:
         serve(kit, dashboards=dashboards, on_ready=_welcome)
     Console(stderr=True).print("Stopped.")
 
@@ -136,7 +138,7 @@ def _welcome(api_url: str, page_url: str | None, key: str | None) -> None:
 @app.command()
 def prepare() -> None:
     """Prepare schema, models and demo data, and stop. `up` does this too."""
-    with _open_kit() as kit:
+    with open_kit() as kit:
         Console().print(f"Ready: {', '.join(kit.verticals)}.")
 
 
@@ -147,7 +149,7 @@ def chat(tenant: Tenant = "demo") -> None:
 
     console = Console()
     messages: list[Message] = []
-    with _open_kit() as kit:
+    with open_kit() as kit:
         while True:
             try:
                 asked = console.input("[bold]you[/bold] ").strip()
@@ -189,7 +191,7 @@ def score(
     """Score credit applications: CSV in, CSV out; or one JSON."""
     operation = "score" if file.suffix.lower() == ".json" else "score_batch"
     upload = _read(file)
-    with _open_kit() as kit:
+    with open_kit() as kit:
         model = kit.operation("finance", operation).request
         request = (
             model.model_validate_json(upload.content)
@@ -210,7 +212,7 @@ def report(
 ) -> None:
     """Draft an imaging report from a DICOM file. Research software, not a medical device."""
     upload = _read(file)
-    with _open_kit() as kit:
+    with open_kit() as kit:
         ingest = kit.operation("medical", "ingest_study").request.model_validate({"file": upload})
         study = _invoke(kit, "medical", "ingest_study", ingest, tenant=tenant)
         if export is None:
@@ -235,7 +237,7 @@ def ingest(
     if not folder.is_dir():
         raise NotFound("must be a folder", field="DIR", value=str(folder))
     console = Console()
-    with _open_kit() as kit, show_progress() as on_progress:
+    with open_kit() as kit, show_progress() as on_progress:
         documents, problems = read_folder(folder, suffixes=FORMATS, on_progress=on_progress)
         knowledge = kit.resources.retriever
         guard = open_guard(knowledge.embedder, kit.sessions)
@@ -261,15 +263,20 @@ def call(
     """Any operation of any vertical, by name; answers as JSON, a stream as one JSON a line."""
     text = Path(body[1:]).read_text() if body.startswith("@") else body
     upload = None if file is None else _read(file)
-    with _open_kit() as kit:
+    with open_kit() as kit:
         model = kit.operation(vertical, operation).request
         if upload is None:
             request = model.model_validate_json(text)
         else:
-            takes = [name for name, field in model.model_fields.items() if field.annotation is UploadedFile]
+            takes = [
+                name
+                for name, field in model.model_fields.items()
+                if field.annotation in (UploadedFile, list[UploadedFile])
+            ]
             if not takes:
                 raise InvalidInput("this operation takes no file", field="--file")
-            request = model.model_validate(json.loads(text) | {takes[0]: upload})
+            one = model.model_fields[takes[0]].annotation is UploadedFile
+            request = model.model_validate(json.loads(text) | {takes[0]: upload if one else [upload]})
         _answer(_invoke(kit, vertical, operation, request, tenant=tenant), out)
 
 
@@ -294,7 +301,7 @@ def evaluate(
     from service.evals.nightly import find_git_version, run_nightly
     from service.evals.runner import declare_suites
 
-    with _open_kit() as kit:
+    with open_kit() as kit:
         suites = declare_suites("core", lambda: core_suites(kit.settings))
         for name, vertical in kit.verticals.items():
             suites += declare_suites(name, partial(vertical.evals, kit.resources, kit.handlers[name]))
@@ -324,7 +331,7 @@ def mcp() -> None:
     """Offer search and tickets to one agent over the Model Context Protocol, on standard input and output."""
     from service.cli_mcp import serve_mcp
 
-    with _open_kit() as kit:
+    with open_kit() as kit:
         serve_mcp(kit)
 
 
@@ -332,7 +339,7 @@ def mcp() -> None:
 def models() -> None:
     """The models in force: version, data, licence, limits."""
     table = Table("model", "version", "trained on", "licence", "limits", title="Models in force")
-    with _open_kit() as kit:
+    with open_kit() as kit:
         table.add_row("core", kit.resources.model_version, "see its model_card.md", "", "")
         for card in kit.registry.cards():
             table.add_row(card.name, card.version, card.trained_on, card.licence, card.limits)

@@ -214,7 +214,7 @@ def _operation(vertical: str, operation: str, request: BaseModel, *, streaming: 
 
 def _fields(request: BaseModel) -> dict[str, Any]:
     """JSON-able values of `request`; uploads stay as they are."""
-    uploads = {name: value for name, value in request if isinstance(value, UploadedFile)}
+    uploads = {name: value for name, value in request if _uploads(value)}
     # No warnings: a form's request may hold bad values on purpose, so that the API is the one that names the rule.
     return {**request.model_dump(mode="json", exclude=set(uploads), warnings=False), **uploads}
 
@@ -225,12 +225,20 @@ def _arguments(method: str, path: str, fields: Mapping[str, Any]) -> dict[str, A
     for name in re.findall(r"{(\w+)}", path):
         path = path.replace("{" + name + "}", quote(str(rest.pop(name)), safe=""))
     how: dict[str, Any] = {"method": method, "url": path}
-    uploads = {name: value for name, value in rest.items() if isinstance(value, UploadedFile)}
+    uploads = {name: _uploads(value) for name, value in rest.items() if _uploads(value)}
     given = {name: value for name, value in rest.items() if value is not None and name not in uploads}
     if uploads:
-        files = {name: (file.filename, file.content, file.media_type) for name, file in uploads.items()}
+        files = [
+            (name, (file.filename, file.content, file.media_type)) for name, those in uploads.items() for file in those
+        ]
         return how | {"files": files, "data": {name: _form_text(value) for name, value in given.items()}}
     return how | ({"params": given} if method in ("GET", "DELETE") else {"json": rest})
+
+
+def _uploads(value: Any) -> list[UploadedFile]:
+    """The files in a field; none if it holds something else."""
+    files = value if isinstance(value, list) else [value]
+    return files if all(isinstance(file, UploadedFile) for file in files) else []
 
 
 def _form_text(value: Any) -> str:

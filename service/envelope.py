@@ -14,7 +14,11 @@ from service.settings import Settings
 
 KIB = 1024
 CHAT_ROUTES = ("/v1/chat/", "/v1/responses", "/webhooks/", "/mcp")  # words, no files: their bodies are small
-BATCH_ROUTES = ("/v1/finance/score/batch",)  # files that stream: none is held in memory
+BATCH_ROUTES = (  # files that stream: none is held in memory
+    "/v1/finance/score/batch",
+    "/v1/medical/studies/batch",
+    "/v1/medical/dicomweb/studies",
+)
 
 
 class RequestEnvelope:
@@ -63,7 +67,7 @@ class RequestEnvelope:
         """The most bytes that a body may have, and how to say so."""
         if path.startswith(CHAT_ROUTES):
             return self._settings.max_chat_kb * KIB, f"{self._settings.max_chat_kb} KiB (TRIVIUM_MAX_CHAT_KB)"
-        if path in BATCH_ROUTES:
+        if path.startswith(BATCH_ROUTES):
             return self._settings.max_batch_mb * KIB * KIB, f"{self._settings.max_batch_mb} MiB (TRIVIUM_MAX_BATCH_MB)"
         return self._settings.max_upload_mb * KIB * KIB, f"{self._settings.max_upload_mb} MiB (TRIVIUM_MAX_UPLOAD_MB)"
 

@@ -20,6 +20,10 @@ from service.sse import event_stream, open_stream
 from verticals.contract import Artifact, ArtifactStream, OpenFile, Operation, UploadedFile, Vertical
 
 _REQUIRED = inspect.Parameter.empty
+_FILES: dict[Any, Any] = {
+    UploadedFile: UploadFile,
+    list[UploadedFile]: list[UploadFile],
+}  # a field's type -> the form's
 
 
 def vertical_router(kit: Kit, vertical: Vertical) -> APIRouter:
@@ -94,10 +98,10 @@ def _signature(operation: Operation) -> inspect.Signature:
     found: dict[str, tuple[Any, Any]] = {"request": (Request, _REQUIRED), "caller": (Authenticated, _REQUIRED)}
     for name in re.findall(r"{(\w+)}", operation.path):
         found[name] = (fields.pop(name).annotation, Path())
-    if any(field.annotation is UploadedFile for field in fields.values()):
+    if any(field.annotation in _FILES for field in fields.values()):
         for name, field in fields.items():
-            if field.annotation is UploadedFile:
-                found[name] = (UploadFile, File())
+            if field.annotation in _FILES:
+                found[name] = (_FILES[field.annotation], File())
             else:
                 default = ... if field.is_required() else field.get_default(call_default_factory=True)
                 found[name] = (field.annotation, Form(default))
@@ -124,9 +128,15 @@ def _assemble(operation: Operation, parts: dict[str, Any]) -> BaseModel:
         return cast(BaseModel, content)
     values: dict[str, Any] = dict(content) if content is not None else {}
     for name, value in parts.items():
-        is_file = isinstance(value, UploadFile) or hasattr(value, "file")
-        values[name] = _uploaded(value, streamed=operation.streams_file) if is_file else value
+        if isinstance(value, list) and all(map(_is_file, value)):
+            values[name] = [_uploaded(each, streamed=operation.streams_file) for each in value]
+        else:
+            values[name] = _uploaded(value, streamed=operation.streams_file) if _is_file(value) else value
     return operation.request.model_validate(values)
+
+
+def _is_file(value: Any) -> bool:
+    return isinstance(value, UploadFile) or hasattr(value, "file")
 
 
 def _uploaded(upload: Any, *, streamed: bool) -> UploadedFile:

@@ -18,6 +18,13 @@ CHANNEL_SETTINGS = (  # a channel needs all of its group
     ("slack_signing_secret", "slack_bot_token"),
     ("chatwoot_url", "chatwoot_secret", "chatwoot_token"),
 )
+PAIRS = {
+    "adapters": "name=folder",
+    "dicom_aets": "AE=tenant",
+    "dicom_peers": "AE=tenant",
+    "dicom_folders": "tenant=folder",
+}
+AE_TITLE = re.compile(r"[ -\[\]-~]{1,16}")
 WEBHOOK_SECRET = re.compile(r"whsec_[A-Za-z0-9+/]{32,86}={0,2}")
 
 
@@ -49,6 +56,7 @@ class Settings(BaseSettings):
         description="`multilingual` also finds Chinese and other languages; an extra, slower (decision 0009).",
     )
     max_upload_mb: int = Field(64, ge=1, le=4096, description="Largest request body, MiB.")
+    max_study_mb: int = Field(4096, ge=1, description="Largest imaging study, all its stored objects together, MiB.")
     max_batch_mb: int = Field(4096, ge=1, description="Largest file that is scored or read as it streams, MiB.")
     max_chat_kb: int = Field(512, ge=1, description="Largest body of chat, response, webhook and MCP requests, KiB.")
     requests_per_minute: int = Field(6000, ge=1, description="Requests of one API key; each process counts its own.")
@@ -59,6 +67,16 @@ class Settings(BaseSettings):
     )
     events_url: str = Field("", description="Where signed events go; empty: nowhere.")
     events_secret: SecretStr = Field(SecretStr(""), description="Signs events; whsec_ and 24 to 64 bytes, base64.")
+    dicom_port: int = Field(11112, ge=1, le=65535, description="Port of `trivium medical receive`.")
+    dicom_aets: str = Field("", description="Called AE titles and whose they are, as AE=tenant,AE=tenant.")
+    dicom_peers: str = Field("", description="Calling AE titles and whom they may send to, as AE=tenant,AE=tenant.")
+    dicom_tls_cert: str = Field("", description="PEM file of the receiver's certificate; empty: no TLS.")
+    dicom_tls_key: str = Field("", description="PEM file of its key.")
+    dicom_tls_ca: str = Field("", description="PEM file of who certifies senders; empty: they need no certificate.")
+    dicom_folders: str = Field("", description="Watched folders, as tenant=folder,tenant=folder.")
+    pacs_url: str = Field("", description="DICOMweb root of the PACS that studies are fetched from.")
+    pacs_user: str = Field("", description="User of the PACS; empty if it asks for none.")
+    pacs_password: SecretStr = Field(SecretStr(""), description="That user's password.")
     slack_signing_secret: SecretStr = Field(SecretStr(""), description="Slack's secret of this app's requests.")
     slack_bot_token: SecretStr = Field(SecretStr(""), description="Token with chat:write, to answer in Slack.")
     slack_api_url: str = Field("https://slack.com/api", description="Slack's Web API.")
@@ -79,10 +97,20 @@ class Settings(BaseSettings):
     def _adapters_are_pairs(self) -> Self:
         if self.adapters and self.engine != "local":
             raise ValueError("adapters: only the local engine has them. Leave TRIVIUM_ADAPTERS out")
-        for pair in filter(None, self.adapters.split(",")):
-            name, _, folder = pair.partition("=")
-            if not (name.strip() and folder.strip()):
-                raise ValueError(f"adapters: must be name=folder,name=folder (got {pair!r})")
+        for name, form in PAIRS.items():
+            for left, right in _pairs(getattr(self, name)):
+                if not (left and right):
+                    raise ValueError(f"{name}: must be {form},{form} (got {left or right!r})")
+        return self
+
+    @model_validator(mode="after")
+    def _ae_titles_are_valid(self) -> Self:
+        for name in ("dicom_aets", "dicom_peers"):
+            for title, _tenant in _pairs(getattr(self, name)):
+                if not AE_TITLE.fullmatch(title):
+                    raise ValueError(f"{name}: an AE title has 1 to 16 characters, no backslash (got {title!r})")
+        if bool(self.dicom_tls_cert) != bool(self.dicom_tls_key) or (self.dicom_tls_ca and not self.dicom_tls_cert):
+            raise ValueError("dicom_tls_cert: goes with TRIVIUM_DICOM_TLS_KEY; TRIVIUM_DICOM_TLS_CA needs both")
         return self
 
     @model_validator(mode="after")
@@ -102,8 +130,22 @@ class Settings(BaseSettings):
     @property
     def adapter_folders(self) -> dict[str, Path]:
         """`adapters`, by name."""
-        pairs = (pair.partition("=") for pair in filter(None, self.adapters.split(",")))
-        return {name.strip(): Path(folder.strip()) for name, _, folder in pairs}
+        return {name: Path(folder) for name, folder in _pairs(self.adapters)}
+
+    @property
+    def dicom_tenants(self) -> dict[str, str]:
+        """`dicom_aets`: called AE title -> tenant."""
+        return dict(_pairs(self.dicom_aets))
+
+    @property
+    def dicom_senders(self) -> frozenset[tuple[str, str]]:
+        """`dicom_peers`: (calling AE title, tenant)."""
+        return frozenset(_pairs(self.dicom_peers))
+
+    @property
+    def watched_folders(self) -> list[tuple[str, Path]]:
+        """`dicom_folders`: tenant, folder."""
+        return [(tenant, Path(folder)) for tenant, folder in _pairs(self.dicom_folders)]
 
     @property
     def has_channels(self) -> bool:
@@ -119,6 +161,12 @@ class Settings(BaseSettings):
     def sqlalchemy_url(self) -> str:
         """The database in force; SQLite under `home` unless a URL is set."""
         return self.database_url.get_secret_value() or f"sqlite:///{self.home.resolve() / 'trivium.db'}"
+
+
+def _pairs(text: str) -> list[tuple[str, str]]:
+    """ "a=b,c=d" as pairs; a side that is missing is empty."""
+    parts = (pair.partition("=") for pair in filter(None, text.split(",")))
+    return [(left.strip(), right.strip()) for left, _, right in parts]
 
 
 def _text(value: str | SecretStr) -> str:

@@ -55,6 +55,7 @@ def build(settings: Settings, *, on_progress: Progress) -> Kit:
         sessions=sessions,
         data_dir=settings.data,
         records=customer_records(sessions),
+        max_study_bytes=settings.max_study_mb * 2**20,
     )
     verticals = discover()
     if settings.demo:

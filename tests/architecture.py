@@ -39,7 +39,7 @@ THIRD_PARTY: Mapping[str, frozenset[str]] = {
         | {"onnx", "onnxruntime", "PIL", "rapidocr"}
     ),
     "verticals/medical": frozenset(
-        {"pydicom", "highdicom", "fhir", "PIL", "pynetdicom", "dicomweb_client", "requests", "rapidocr"}
+        {"pydicom", "highdicom", "fhir", "PIL", "pynetdicom", "dicomweb_client", "rapidocr"}
         | {"reportlab", "pdfplumber", "pdfminer"}
         | {"torch", "safetensors"}
     ),
@@ -50,6 +50,7 @@ THIRD_PARTY: Mapping[str, frozenset[str]] = {
     "service": frozenset(
         {"fastapi", "starlette", "uvicorn", "httpx", "pydantic", "pydantic_settings", "sqlalchemy", "alembic"}
         | {
+            "python_multipart",
             "structlog",
             "prometheus_client",
             "typer",

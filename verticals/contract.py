@@ -215,7 +215,8 @@ class Operation:
     """One thing a vertical can do.
 
     `path` is under `/v1/<vertical>`; `{names}` in it are fields of `request`. `GET` and `DELETE` read the other fields
-    from the query, other methods from a JSON body; a request with an `UploadedFile` field is multipart/form-data.
+    from the query, other methods from a JSON body; a request with a field of type `UploadedFile`, or a list of them, is
+    multipart/form-data.
     `response` is the answer's model, the event model if `streaming`, or `Artifact`.
     """
 
@@ -329,6 +330,7 @@ class Resources:
     sessions: sessionmaker[Session]
     data_dir: Path | None  # TRIVIUM_DATA: optional development data, read-only
     records: tuple[CustomerRecords, ...] = ()  # the service's own, for who forgets a customer
+    max_study_bytes: int = 4 * 2**30  # of one imaging study's stored objects together
 
     @property
     def model_version(self) -> str:

@@ -50,6 +50,40 @@ def test_exporting_before_anything_is_prepared_says_so_and_writes_nothing(home: 
     assert not (tmp_path / "onnx").exists()
 
 
+def test_receiving_from_nowhere_says_what_to_set(home: Path) -> None:
+    done = trivium(home, "medical", "receive")
+
+    assert done.returncode == 1
+    assert "TRIVIUM_DICOM_AETS: nothing to receive from" in done.stderr
+
+
+def test_fetching_without_a_pacs_says_what_to_set(home: Path) -> None:
+    done = trivium(home, "medical", "fetch", "1.2.3")
+
+    assert done.returncode == 1
+    assert "TRIVIUM_PACS_URL: must be set" in done.stderr
+
+
+def test_the_receiver_takes_files_in_until_it_is_stopped(home: Path, tmp_path: Path) -> None:
+    inbox = tmp_path / "inbox"
+    inbox.mkdir()
+    (inbox / "letter.txt").write_text("to Erika Mustermann")
+    os.utime(inbox / "letter.txt", (0, 0))
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("TRIVIUM_")}
+    environment |= {"TRIVIUM_HOME": str(home), "TRIVIUM_DICOM_FOLDERS": f"hospital={inbox}"}
+    command = [sys.executable, "-m", "service.cli", "medical", "receive"]
+    receiver = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+    assert receiver.stdout is not None
+    told = [receiver.stdout.readline() for _ in range(3)]
+    receiver.terminate()
+    rest, _ = receiver.communicate(timeout=60)
+
+    assert "refused 1" in "".join(told)
+    assert "Stopped." in rest
+    assert (inbox / "rejected" / "letter.txt.reason.txt").read_text().startswith("object 1: file: must be a DICOM")
+
+
 @pytest.mark.parametrize("command", ["score", "report"])
 def test_a_missing_file_is_named_before_anything_is_loaded(home: Path, command: str) -> None:
     done = trivium(home, command, "nowhere.csv")

@@ -60,6 +60,35 @@ def test_adapters_are_named_folders(monkeypatch: pytest.MonkeyPatch) -> None:
     assert read_settings().adapter_folders == {"polite": Path("adapters/polite"), "brief": Path("adapters/brief")}
 
 
+def test_who_may_send_to_whom_is_read_as_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRIVIUM_DICOM_AETS", "RADIOLOGY=hospital, CLINIC=clinic")
+    monkeypatch.setenv("TRIVIUM_DICOM_PEERS", "CT 1=hospital,CT 1=clinic")
+    monkeypatch.setenv("TRIVIUM_DICOM_FOLDERS", "hospital=in")
+
+    settings = read_settings()
+    assert settings.dicom_tenants == {"RADIOLOGY": "hospital", "CLINIC": "clinic"}
+    assert settings.dicom_senders == {("CT 1", "hospital"), ("CT 1", "clinic")}
+    assert settings.watched_folders == [("hospital", Path("in"))]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("TRIVIUM_DICOM_AETS", "RADIOLOGY", r"dicom_aets: must be AE=tenant,AE=tenant"),
+        ("TRIVIUM_DICOM_AETS", "SEVENTEEN LETTERS=t", r"dicom_aets: an AE title has 1 to 16 characters"),
+        ("TRIVIUM_DICOM_PEERS", "A\\B=t", r"dicom_peers: an AE title has 1 to 16 characters"),
+        ("TRIVIUM_DICOM_TLS_CA", "ca.pem", r"dicom_tls_cert: goes with"),
+    ],
+)
+def test_a_receiver_that_is_set_up_wrongly_is_named(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, message: str
+) -> None:
+    monkeypatch.setenv(name, value)
+
+    with pytest.raises(InvalidInput, match=message):
+        read_settings()
+
+
 def test_secrets_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRIVIUM_DATABASE_URL", "postgresql+psycopg://user:hunter2@db/trivium")
 

@@ -87,3 +87,29 @@ def test_documents_of_an_older_database_are_found_and_known_as_unchanged(databas
     with engine.connect() as connection:
         assert connection.execute(text("SELECT doc_id, text FROM retrieval_passages")).one() == ("fee", "It costs $5.")
     engine.dispose()
+
+
+def test_a_study_of_an_older_database_keeps_its_image_and_takes_no_other(database_url: str) -> None:
+    command.upgrade(alembic_config(database_url), "0021")
+    engine = open_database(database_url)
+    old = {
+        **{"study_id": "st_1", "tenant": "t", "sop_instance_uid": "2.25.1", "patient": "p", "source_mac": "m"},
+        **{"origin": "upload", "modality": "CT", "body_part": "CHEST", "quality_verdict": "accept"},
+        **{"details": "{}", "dicom": b"pixels", "dicom_sha256": "s", "received_at": "2026-01-01 00:00:00"},
+    }
+    places = ", ".join(f":{name}" for name in old)
+    with engine.begin() as connection:
+        connection.execute(text(f"INSERT INTO medical_studies ({', '.join(old)}) VALUES ({places})"), old)
+
+    migrate(database_url)
+
+    with engine.connect() as connection:
+        study = connection.execute(text("SELECT study_uid, drafted_from FROM medical_studies")).one()
+        image = connection.execute(text("SELECT instance_id, study_id, num_bytes, dicom FROM medical_instances")).one()
+    assert tuple(study) == ("2.25.1", image.instance_id)
+    assert (image.study_id, image.num_bytes, bytes(image.dicom)) == ("st_1", 6, b"pixels")
+    command.downgrade(alembic_config(database_url), "0021")
+    with engine.connect() as connection:
+        back = connection.execute(text("SELECT sop_instance_uid, dicom FROM medical_studies")).one()
+    assert (back.sop_instance_uid, bytes(back.dicom)) == ("2.25.1", b"pixels")
+    engine.dispose()

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from verticals.contract import Artifact, Handler, Operation, Progress, Resources, Suite, Vertical
-from verticals.medical import reading_schemas, schemas
+from verticals.medical import intake_schemas, reading_schemas, schemas
 
 
 def _build(resources: Resources) -> Mapping[str, Handler]:
@@ -37,6 +37,8 @@ _SECTIONS = {
     "impression": "No acute abnormality.",
 }
 
+_MASK = {"frame": None, "left": 0, "top": 0, "right": 200, "bottom": 40}
+
 VERTICAL = Vertical(
     name="medical",
     title="Medical imaging",
@@ -48,6 +50,54 @@ VERTICAL = Vertical(
             schemas.StudyResponse,
             "Read one DICOM file (CT, MR, CR, DX), de-identify it, check it, and draft a report",
             "/studies",
+        ),
+        Operation(
+            "ingest_files",
+            intake_schemas.IngestFilesRequest,
+            intake_schemas.IngestFilesResponse,
+            "Read several DICOM files, or ZIP archives of them; each object is stored, held or refused by itself",
+            "/studies/batch",
+            streams_file=True,
+        ),
+        Operation(
+            "list_refusals",
+            intake_schemas.PageRequest,
+            intake_schemas.RefusalsResponse,
+            "Objects that were refused, with tag, value and rule, newest first",
+            "/refusals",
+            method="GET",
+        ),
+        Operation(
+            "list_held",
+            intake_schemas.PageRequest,
+            intake_schemas.HeldResponse,
+            "Objects whose pixels may hold text: they wait for a person",
+            "/held",
+            method="GET",
+        ),
+        Operation(
+            "show_held",
+            intake_schemas.HeldImageRequest,
+            Artifact,
+            "One frame of a held object as it is; that somebody looked is recorded",
+            "/held/{held_id}/image",
+            method="GET",
+        ),
+        Operation(
+            "release_held",
+            intake_schemas.ReleaseRequest,
+            intake_schemas.ObjectOutcome,
+            "Take a held object in, with regions of it painted over",
+            "/held/{held_id}/release",
+            examples={"mask": {"name": "Dr. A. Reader", "attest": True, "masks": [_MASK]}},
+        ),
+        Operation(
+            "discard_held",
+            intake_schemas.DiscardRequest,
+            intake_schemas.HeldObject,
+            "Delete a held object's pixels; it is refused when it is sent again",
+            "/held/{held_id}/discard",
+            examples={"discard": {"name": "Dr. A. Reader"}},
         ),
         Operation(
             "list_studies",

@@ -3,15 +3,22 @@
 PS3.15 Annex E, Basic Application Level Confidentiality Profile: its Table E.1-1 names what to remove and keeps
 the rest. This one is stricter, so that an attribute nobody thought of cannot leak: it names what is kept, and all else
 is **removed (X)**, private attributes included. What is kept is numbers, pixel and LUT data, and coded strings whose
-value is in a closed vocabulary; no free text, name, date or time is kept.
+value is in a closed vocabulary; no free text, name or time is kept. Options of the profile that are used: Retain
+Longitudinal Temporal Information Modified Dates (113107): four dates, moved by a secret number of days per patient.
 """
 
 from __future__ import annotations
 
 from itertools import permutations, product
 
-METHOD = "PS3.15 Annex E Basic Application Level Confidentiality Profile; Trivium keep-list 1"
-METHOD_CODE = ("113100", "DCM", "Basic Application Confidentiality Profile")
+from verticals.medical.frames import GROUPS
+
+METHOD = "PS3.15 Annex E Basic Application Level Confidentiality Profile; Trivium keep-list 2"
+METHOD_CODES = (
+    ("113100", "DCM", "Basic Application Confidentiality Profile"),
+    ("113107", "DCM", "Retain Longitudinal Temporal Information Modified Dates Option"),
+)
+CLEAN_PIXELS = ("113101", "DCM", "Clean Pixel Data Option")  # where a person masked burned-in text
 
 
 def _words(text: str) -> frozenset[str]:
@@ -22,33 +29,49 @@ def _words(text: str) -> frozenset[str]:
 EMPTIED = _words(
     """
     AccessionNumber Manufacturer PatientBirthDate PatientName PatientSex PositionReferenceIndicator
-    ReferringPhysicianName StudyDate StudyID StudyTime
+    ReferringPhysicianName StudyID StudyTime
     """
 )
+
+# C: moved back by the same number of days in all of a patient's objects; emptied where it is no date.
+DATES = _words("AcquisitionDate ContentDate SeriesDate StudyDate")
 
 # D: replaced by a keyed pseudonym, so that two studies of one patient can be recognised as such.
 PSEUDONYM = "PatientID"
 
-# U: replaced by a keyed hash under 2.25, the same for the same UID within a tenant.
-UIDS = _words("FrameOfReferenceUID SOPInstanceUID SeriesInstanceUID StudyInstanceUID")
+# U: replaced by a keyed hash under 2.25, the same for the same UID within a tenant, at whatever depth it is kept.
+UIDS = _words("FrameOfReferenceUID ReferencedSOPInstanceUID SOPInstanceUID SeriesInstanceUID StudyInstanceUID")
+
+# K: UIDs that the standard itself defines; anything else is removed.
+STANDARD_UIDS = _words("ReferencedSOPClassUID SOPClassUID")
 
 # K: numbers (VR US, SS, DS, IS) and pixel or LUT data.
 NUMBERS = _words(
     """
     AcquisitionMatrix AcquisitionNumber BitsAllocated BitsStored Columns DataCollectionDiameter DistanceSourceToDetector
     DistanceSourceToPatient EchoNumbers EchoTime EchoTrainLength Exposure ExposureTime FieldOfViewDimensions FlipAngle
-    FocalSpots GantryDetectorTilt HighBit ImageOrientationPatient ImagePositionPatient ImagerPixelSpacing
-    ImagingFrequency InstanceNumber InversionTime KVP LUTData LUTDescriptor LargestImagePixelValue
+    FocalSpots FrameAcquisitionNumber GantryDetectorTilt HighBit ImageOrientationPatient ImagePositionPatient
+    ImagerPixelSpacing
+    ImagingFrequency InStackPositionNumber InstanceNumber InversionTime KVP LUTData LUTDescriptor LargestImagePixelValue
     LossyImageCompressionRatio MagneticFieldStrength NumberOfAverages NumberOfFrames PercentPhaseFieldOfView
     PercentSampling PixelAspectRatio PixelBandwidth PixelData PixelIntensityRelationshipSign PixelPaddingRangeLimit
     PixelPaddingValue PixelRepresentation PixelSpacing ReconstructionDiameter RepetitionTime RescaleIntercept
     RescaleSlope Rows SamplesPerPixel SeriesNumber SliceLocation SliceThickness SmallestImagePixelValue
-    SpacingBetweenSlices TableHeight WindowCenter WindowWidth XRayTubeCurrent
+    SpacingBetweenSlices TableHeight TemporalPositionIndex WindowCenter WindowWidth XRayTubeCurrent
     """
 )
 
-# K at the top level, by the same table for the attributes of their items.
-SEQUENCES = _words("ModalityLUTSequence VOILUTSequence")
+# U: kept with new UIDs, so that references between the objects of a study stay whole.
+UID_SEQUENCES = _words("ReferencedImageSequence SourceImageSequence")
+
+# K, by the same table for the attributes of their items; "" is the top level, and no sequence is kept elsewhere.
+_GROUPS = frozenset(GROUPS) | {"FrameContentSequence"}
+SEQUENCES: dict[str, frozenset[str]] = {
+    "": _words("ModalityLUTSequence PerFrameFunctionalGroupsSequence SharedFunctionalGroupsSequence VOILUTSequence")
+    | UID_SEQUENCES,
+    "PerFrameFunctionalGroupsSequence": _GROUPS,
+    "SharedFunctionalGroupsSequence": _GROUPS,
+}
 
 _ORIENTATIONS = (
     "".join(letters) for n in (1, 2, 3) for axes in permutations(("AP", "LR", "HF"), n) for letters in product(*axes)

@@ -17,9 +17,12 @@ from pydicom.dataset import Dataset
 from verticals.bootstrap import bootstrap_interval
 from verticals.contract import Handler, Metric, Progress, Resources, Suite, TriviumError, Unavailable
 from verticals.medical import probes
+from verticals.medical.burned_in import declaration
 from verticals.medical.deidentify import Pseudonyms, deidentify, to_file
 from verticals.medical.geometry import render
-from verticals.medical.ingest import read, silence_pydicom
+from verticals.medical.ingest import read
+from verticals.medical.part10 import prepare_pydicom
+from verticals.medical.planting import plant
 from verticals.medical.quality import LIMITS, assess, score
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -29,15 +32,15 @@ _PSEUDONYMS = b"evaluation key, no patient's data"
 
 def suites(resources: Resources, handlers: Mapping[str, Handler]) -> Sequence[Suite]:
     """What the nightly report runs. No suite stores anything."""
-    silence_pydicom()
+    prepare_pydicom()
     films = partial(_film_quality, resources.data_dir)
     return (
         Suite(
             name="deidentification",
-            dataset="pydicom's CT and MR with identifiers planted in standard, private and nested attributes",
+            dataset="pydicom's CT and MR with values planted in every VR, in standard, private and nested attributes",
             split="60 headers, seeds 0-29; synthetic identifiers",
             solver="PS3.15 Annex E keep-list",
-            scorer="a planted token anywhere in the stored bytes or the account is a leak; Wilson interval",
+            scorer="a planted value anywhere in the stored bytes is a leak; Wilson interval",
             run=_leaks,
         ),
         Suite(
@@ -87,10 +90,10 @@ def _leaks(progress: Progress) -> Sequence[Metric]:
     leaks, cases = 0, [(name, seed) for seed in range(30) for name in probes.PYDICOM_FILES]
     for i, (name, seed) in enumerate(cases):
         progress("planted identifiers", i / len(cases))
-        planted = probes.plant(dcmread(io.BytesIO(probes.pydicom_file(name))), seed)
-        assert probes.TOKEN.encode() in planted
-        clean, account = deidentify(read(planted).dataset, Pseudonyms(_PSEUDONYMS))
-        leaks += probes.TOKEN.encode() in to_file(clean) + account.model_dump_json().encode()
+        content, planted = plant(dcmread(io.BytesIO(probes.pydicom_file(name))), seed)
+        clean, _account = deidentify(read(content).dataset, Pseudonyms(_PSEUDONYMS))
+        stored = to_file(clean)
+        leaks += any(value in stored for value in planted)
     return [_rate("headers with a leak", leaks, len(cases), higher_is_better=False)]
 
 
@@ -110,10 +113,10 @@ def _refusals(progress: Progress) -> Sequence[Metric]:
 
 def _accepted(content: bytes) -> bool:
     try:
-        deidentify(read(content).dataset, Pseudonyms(_PSEUDONYMS))
+        received = read(content)
     except TriviumError:
         return False
-    return True
+    return declaration(received.dataset) != "YES"
 
 
 def _agreement(progress: Progress) -> Sequence[Metric]:

@@ -13,6 +13,7 @@ from pydicom.dataset import Dataset
 from pydicom.pixels import apply_modality_lut, apply_voi, apply_windowing
 
 from verticals.contract import InvalidInput
+from verticals.medical.frames import frame_header, is_enhanced
 from verticals.medical.schemas import NOTICE, ImageFacts
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -32,9 +33,13 @@ class Window:
 def modality_values(stored: Array, dataset: Dataset) -> Array:
     """Stored values to output units (Hounsfield for CT), float64, same shape (PS3.3 C.11.1).
 
+    Args:
+        dataset: The object, of a stack (frames, rows, columns); or one frame's header, of that frame.
     Raises:
         InvalidInput: the modality LUT is malformed.
     """
+    if is_enhanced(dataset):
+        return np.stack([modality_values(frame, frame_header(dataset, i)) for i, frame in enumerate(stored)])
     try:
         return np.asarray(apply_modality_lut(stored, dataset), dtype=np.float64)
     except Exception:  # noqa: BLE001 - pydicom's LUT code raises many kinds
@@ -50,8 +55,9 @@ def measure(stored: Array, dataset: Dataset) -> ImageFacts:
         InvalidInput: a lookup table is malformed.
     """
     values = modality_values(stored, dataset)
-    window = default_window(values, stored, dataset)
-    spacing, note = _spacing(dataset)
+    header = frame_header(dataset, stored.shape[0] // 2)
+    window = default_window(values, stored, header)
+    spacing, note = _spacing(header)
     return ImageFacts(
         rows=stored.shape[1],
         columns=stored.shape[2],
@@ -60,7 +66,7 @@ def measure(stored: Array, dataset: Dataset) -> ImageFacts:
         spacing_note=note,
         photometric=dataset.PhotometricInterpretation,
         bits_stored=dataset.BitsStored,
-        units="HU" if dataset.Modality == "CT" and dataset.get("RescaleType", "HU") == "HU" else "unspecified",
+        units="HU" if header.Modality == "CT" and header.get("RescaleType", "HU") == "HU" else "unspecified",
         value_min=float(values.min()),
         value_max=float(values.max()),
         window_center=window.center,
@@ -137,6 +143,7 @@ def render(stored: Array, dataset: Dataset, *, window: tuple[float, float] | Non
     """One frame (rows, columns) as 8-bit grey, white highest: modality LUT, then VOI, then MONOCHROME1 inverted.
 
     Args:
+        dataset: The frame's header: of an enhanced object, `frames.frame_header`.
         window: Center and width in output units, applied linearly; None for the file's own VOI.
     """
     values = modality_values(stored, dataset)

@@ -1,35 +1,25 @@
 """Read one DICOM file, or refuse it with the tag and the rule. Ignores every attribute it does not need.
 
-Reads CT, MR, CR and DX images (PS3.3 A.3, A.4, A.2, A.26) in every transfer syntax that the installed decoders read.
-The result holds native pixels, so that nothing hides in a compressed stream, in the preamble, in unused bits or behind
-the pixel data.
+Reads CT, MR, CR and DX images, CT and MR also enhanced (PS3.3 A.3, A.38, A.4, A.36, A.2, A.26), in every transfer
+syntax that the installed decoders read. The result holds native pixels, so that nothing hides in a compressed stream,
+in the preamble, in unused bits or behind the pixel data.
 """
 
 from __future__ import annotations
 
-import io
-import logging
 import math
-import re
 import struct
-import warnings
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
-import pydicom.config
-from pydicom.datadict import tag_for_keyword
-from pydicom.dataset import Dataset, FileDataset
+from pydicom.dataset import Dataset
 from pydicom.encaps import generate_frames
-from pydicom.filereader import read_dataset, read_partial
-from pydicom.pixels import get_decoder
 from pydicom.pixels import pixel_array as decode
 from pydicom.sequence import Sequence
-from pydicom.tag import BaseTag
 from pydicom.uid import (
+    HTJ2K,
     JPEG2000,
-    UID,
-    DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
     JPEGBaseline8Bit,
@@ -38,25 +28,28 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from verticals.contract import InvalidInput, TooLarge, UnsupportedMedia
+from verticals.contract import TooLarge, UnsupportedMedia
+from verticals.medical.attributes import name, numbers_of, refuse, value_of
+from verticals.medical.frames import PER_FRAME, frame_header, is_enhanced
+from verticals.medical.part10 import UID_PATTERN, parse
 
-MAX_FILE_BYTES = 64 * 2**20
-MAX_HEADER_BYTES = 2**20  # everything before the pixels: a parsed header takes some hundred times its size
 MAX_PIXEL_BYTES = 64 * 2**20  # after decompression
 MAX_RLE_BYTES = 8 * 2**20  # a run of two bytes may become 128, and the decoder has no limit of its own
-_MAX_META_BYTES = 2**16
 
 SOP_CLASSES = {
     "1.2.840.10008.5.1.4.1.1.2": "CT",
+    "1.2.840.10008.5.1.4.1.1.2.1": "CT",  # enhanced: multi-frame, in functional groups
+    "1.2.840.10008.5.1.4.1.1.2.2": "CT",  # legacy converted enhanced
     "1.2.840.10008.5.1.4.1.1.4": "MR",
+    "1.2.840.10008.5.1.4.1.1.4.1": "MR",  # enhanced
+    "1.2.840.10008.5.1.4.1.1.4.4": "MR",  # legacy converted enhanced
     "1.2.840.10008.5.1.4.1.1.1": "CR",
     "1.2.840.10008.5.1.4.1.1.1.1": "DX",  # for presentation
     "1.2.840.10008.5.1.4.1.1.1.1.1": "DX",  # for processing
 }
-_CAN_LOSE = (JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless, JPEG2000)
+_CAN_LOSE = (JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless, JPEG2000, HTJ2K)
 # SOF markers of ISO/IEC 10918-1 B.1.1.3 and ISO/IEC 14495-1 C.1.1
 _START_OF_FRAME = (set(range(0xFFC0, 0xFFD0)) - {0xFFC4, 0xFFC8, 0xFFCC}) | {0xFFF7}
-_UID = re.compile(r"^(0|[1-9]\d*)(\.(0|[1-9]\d*))+$")
 _UIDS = {"SOPInstanceUID": "PS3.3 C.12.1", "StudyInstanceUID": "PS3.3 C.7.2.1", "SeriesInstanceUID": "PS3.3 C.7.3.1"}
 
 # Attribute, its permitted values, and the clause that says so.
@@ -90,13 +83,6 @@ class Received:
     warnings: list[str]
 
 
-def silence_pydicom() -> None:
-    """Stop pydicom from printing values of malformed attributes, which may be a patient's, to logs and stderr."""
-    pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
-    logging.getLogger("pydicom").setLevel(logging.CRITICAL)
-    warnings.filterwarnings("ignore", module="pydicom")
-
-
 def read(content: bytes) -> Received:
     """Read and check one DICOM Part 10 file.
 
@@ -105,127 +91,50 @@ def read(content: bytes) -> Received:
         TooLarge: over a limit above, before anything is decompressed.
         InvalidInput: a missing or wrong attribute, by keyword, tag, rule and clause.
     """
-    if len(content) > MAX_FILE_BYTES:
-        raise TooLarge(f"must be at most {MAX_FILE_BYTES} bytes", field="file", value=len(content))
-    dataset = _parse(content)
-    sop_class = str(_value(dataset, "SOPClassUID", "PS3.3 C.12.1"))
+    dataset = parse(content)
+    sop_class = str(value_of(dataset, "SOPClassUID", "PS3.3 C.12.1"))
     modality = SOP_CLASSES.get(sop_class)
     if modality is None:
         raise UnsupportedMedia(
-            f"must be a {', '.join(sorted(set(SOP_CLASSES.values())))} Image Storage class", field=_name("SOPClassUID")
+            f"must be a {', '.join(sorted(set(SOP_CLASSES.values())))} Image Storage class", field=name("SOPClassUID")
         )
-    if str(_value(dataset, "Modality", "PS3.3 C.7.3.1")) != modality:
-        _refuse("Modality", f"must be {modality}, as the SOP class says", "PS3.3 C.7.3.1.1.1")
+    if str(value_of(dataset, "Modality", "PS3.3 C.7.3.1")) != modality:
+        refuse("Modality", f"must be {modality}, as the SOP class says", "PS3.3 C.7.3.1.1.1")
     for keyword, clause in _UIDS.items():
-        uid = str(_value(dataset, keyword, clause))
-        if len(uid) > 64 or not _UID.match(uid):
-            _refuse(keyword, "must be a UID of at most 64 characters, digits and dots", "PS3.5 9.1")
+        uid = str(value_of(dataset, keyword, clause))
+        if len(uid) > 64 or not UID_PATTERN.match(uid):
+            refuse(keyword, "must be a UID of at most 64 characters, digits and dots", "PS3.5 9.1")
     _check_pixels(dataset)
     _check_reals(dataset, modality)
     stored = _decode(dataset)
     return Received(dataset, modality, stored, _make_native(dataset, stored))
 
 
-def _name(keyword: str) -> str:
-    tag = BaseTag(tag_for_keyword(keyword) or 0)
-    return f"{keyword} ({tag.group:04x},{tag.element:04x})"
-
-
-def _refuse(keyword: str, rule: str, clause: str, value: object = None) -> NoReturn:
-    # The cause may quote a value, which may be a patient's.
-    raise InvalidInput(f"{rule} ({clause})", field=_name(keyword), value=value) from None
-
-
-def _parse(content: bytes) -> FileDataset:
-    """Parse the header within its limit, then the pixels; what follows them is never parsed."""
-    if content[128:132] != b"DICM":
-        raise UnsupportedMedia(
-            "must be a DICOM Part 10 file: 'DICM' at byte 128 (PS3.10 7.1)",
-            field="file",
-            remedy="Export the study as DICOM files.",
-        )
-    _check_transfer_syntax(content)
-    try:
-        head = io.BytesIO(content[:MAX_HEADER_BYTES])
-        read_partial(head, stop_when=lambda tag, _vr, _length: tag >= 0x7FE00010)
-        if head.tell() >= MAX_HEADER_BYTES:
-            raise TooLarge(f"must end within {MAX_HEADER_BYTES} bytes", field="header before Pixel Data (7fe0,0010)")
-        return read_partial(io.BytesIO(content), stop_when=lambda tag, _vr, _length: tag > 0x7FE00010)
-    except TooLarge:
-        raise
-    except Exception:  # noqa: BLE001 - pydicom raises many kinds on malformed input; none may leak a value
-        raise InvalidInput(
-            "must be a complete, well-formed DICOM data set (PS3.5 7.1, PS3.10 7)",
-            field="file",
-            remedy="The file is damaged or was cut short: export it again.",
-        ) from None
-
-
-def _check_transfer_syntax(content: bytes) -> None:
-    """Read the file meta information alone: parsing the rest would inflate a deflated file, whatever its size."""
-    field = "TransferSyntaxUID (0002,0010)"
-    meta_bytes = io.BytesIO(content[132 : 132 + _MAX_META_BYTES])
-    try:
-        meta = read_dataset(meta_bytes, False, True, stop_when=lambda tag, _vr, _length: tag.group != 2)
-        if meta_bytes.tell() >= _MAX_META_BYTES:
-            raise ValueError("a second transfer syntax could follow unseen")
-        uid = UID(meta.TransferSyntaxUID)
-    except AttributeError:
-        raise InvalidInput("is required (PS3.10 7.1)", field=field) from None
-    except Exception:  # noqa: BLE001
-        raise InvalidInput("the file meta information must be well-formed (PS3.10 7.1)", field=field) from None
-    try:
-        readable = uid != DeflatedExplicitVRLittleEndian and get_decoder(uid).is_available
-    except NotImplementedError:
-        readable = False
-    if not readable:
-        known = uid.name if uid.is_transfer_syntax else "unknown"
-        raise UnsupportedMedia(
-            "must be one that the installed decoders read (PS3.5 A)",
-            field=field,
-            value=known,
-            remedy="Send Explicit VR Little Endian, RLE, JPEG baseline, JPEG-LS or JPEG 2000.",
-        )
-
-
-def _value(dataset: Dataset, keyword: str, clause: str) -> Any:
-    """The decoded value of a required attribute."""
-    try:
-        value = dataset[keyword].value
-    except KeyError:
-        _refuse(keyword, "is required", clause)
-    except Exception:  # noqa: BLE001
-        _refuse(keyword, "must be decodable in its VR", "PS3.5 6.2")
-    if value is None or value == "":
-        _refuse(keyword, "must not be empty", clause)
-    return value
-
-
 def _check_pixels(dataset: Dataset) -> None:
     for keyword, allowed, clause in _INTEGERS:
-        value = _value(dataset, keyword, clause)
+        value = value_of(dataset, keyword, clause)
         if not isinstance(value, int) or value not in allowed:
             text = f"{allowed[0]} to {allowed[-1]}" if isinstance(allowed, range) else " or ".join(map(str, allowed))
-            _refuse(keyword, f"must be {text}", clause, value if isinstance(value, int) else type(value).__name__)
+            refuse(keyword, f"must be {text}", clause, value if isinstance(value, int) else type(value).__name__)
     if dataset.BitsStored > dataset.BitsAllocated:
-        _refuse("BitsStored", "must not exceed Bits Allocated", "PS3.5 8.1.1", dataset.BitsStored)
+        refuse("BitsStored", "must not exceed Bits Allocated", "PS3.5 8.1.1", dataset.BitsStored)
     if dataset.HighBit != dataset.BitsStored - 1:
-        _refuse("HighBit", "must be one less than Bits Stored", "PS3.5 8.1.1", dataset.HighBit)
-    if _value(dataset, "PhotometricInterpretation", "PS3.3 C.7.6.3.1.2") not in ("MONOCHROME1", "MONOCHROME2"):
-        _refuse("PhotometricInterpretation", "must be MONOCHROME1 or MONOCHROME2", "PS3.3 C.7.6.3.1.2")
+        refuse("HighBit", "must be one less than Bits Stored", "PS3.5 8.1.1", dataset.HighBit)
+    if value_of(dataset, "PhotometricInterpretation", "PS3.3 C.7.6.3.1.2") not in ("MONOCHROME1", "MONOCHROME2"):
+        refuse("PhotometricInterpretation", "must be MONOCHROME1 or MONOCHROME2", "PS3.3 C.7.6.3.1.2")
     frames = _frames(dataset)
     expected = frames * dataset.Rows * dataset.Columns * dataset.BitsAllocated // 8
     if expected > MAX_PIXEL_BYTES:
         raise TooLarge(
-            f"Rows x Columns x frames must be at most {MAX_PIXEL_BYTES} bytes", field=_name("Rows"), value=expected
+            f"Rows x Columns x frames must be at most {MAX_PIXEL_BYTES} bytes", field=name("Rows"), value=expected
         )
-    data = _value(dataset, "PixelData", "PS3.3 C.7.6.3")
+    data = value_of(dataset, "PixelData", "PS3.3 C.7.6.3")
     if not isinstance(data, bytes):
-        _refuse("PixelData", "must be OB or OW", "PS3.5 8.2", type(data).__name__)
+        refuse("PixelData", "must be OB or OW", "PS3.5 8.2", type(data).__name__)
     if dataset.file_meta.TransferSyntaxUID.is_encapsulated:
         _check_compressed(dataset, data)
     elif len(data) != expected + expected % 2:
-        _refuse("PixelData", f"must hold {expected} bytes, as Rows, Columns and bits say", "PS3.5 8.1.1", len(data))
+        refuse("PixelData", f"must hold {expected} bytes, as Rows, Columns and bits say", "PS3.5 8.1.1", len(data))
 
 
 def _check_compressed(dataset: Dataset, data: bytes) -> None:
@@ -234,16 +143,16 @@ def _check_compressed(dataset: Dataset, data: bytes) -> None:
         if len(data) > MAX_RLE_BYTES:
             raise TooLarge(
                 f"must be at most {MAX_RLE_BYTES} bytes of RLE",
-                field=_name("PixelData"),
+                field=name("PixelData"),
                 remedy="Send it uncompressed.",
             )
         return
     try:
         sizes = {_coded_size(frame) for frame in generate_frames(data, number_of_frames=_frames(dataset))}
     except Exception:  # noqa: BLE001
-        _refuse("PixelData", "must be well-formed compressed frames", "PS3.5 A.4")
+        refuse("PixelData", "must be well-formed compressed frames", "PS3.5 A.4")
     if sizes != {(dataset.Rows, dataset.Columns)}:
-        _refuse("PixelData", "must hold compressed frames of Rows x Columns", "PS3.5 8.2")
+        refuse("PixelData", "must hold compressed frames of Rows x Columns", "PS3.5 8.2")
 
 
 def _coded_size(frame: bytes) -> tuple[int, int]:
@@ -263,37 +172,39 @@ def _coded_size(frame: bytes) -> tuple[int, int]:
 def _frames(dataset: Dataset) -> int:
     if "NumberOfFrames" not in dataset:
         return 1
-    frames = _value(dataset, "NumberOfFrames", "PS3.3 C.7.6.6")
+    frames = value_of(dataset, "NumberOfFrames", "PS3.3 C.7.6.6")
     if not isinstance(frames, int) or frames < 1:
-        _refuse("NumberOfFrames", "must be at least 1", "PS3.3 C.7.6.6")
+        refuse("NumberOfFrames", "must be at least 1", "PS3.3 C.7.6.6")
     return int(frames)
 
 
 def _check_reals(dataset: Dataset, modality: str) -> None:
     for keyword in ("ModalityLUTSequence", "VOILUTSequence"):
-        if keyword in dataset and not isinstance(_value(dataset, keyword, "PS3.3 C.11"), Sequence):
-            _refuse(keyword, "must be a sequence", "PS3.3 C.11")
+        if keyword in dataset and not isinstance(value_of(dataset, keyword, "PS3.3 C.11"), Sequence):
+            refuse(keyword, "must be a sequence", "PS3.3 C.11")
     has_lut = bool(dataset.get("ModalityLUTSequence"))
-    for keyword, count, required_by, clause in _REALS:
-        if keyword not in dataset and (modality not in required_by or (has_lut and keyword.startswith("Rescale"))):
-            continue
-        value = _value(dataset, keyword, clause)
-        values = [value] if count == 1 else value
+    for index in range(_frames(dataset) if is_enhanced(dataset) else 1):
         try:
-            numbers = [float(v) for v in values]
-        except (TypeError, ValueError):
-            numbers = []
-        if len(numbers) != count or not all(abs(v) <= 1e9 for v in numbers):
-            _refuse(keyword, f"must be {count} number{'s' if count > 1 else ''} of at most 1e9 in size", clause)
+            header = frame_header(dataset, index)
+        except Exception:  # noqa: BLE001 - what is no sequence of items fails in many ways
+            refuse(PER_FRAME, "must be well-formed functional groups", "PS3.3 C.7.6.16")
+        _check_frame(header, modality, has_lut=has_lut)
+
+
+def _check_frame(header: Dataset, modality: str, *, has_lut: bool) -> None:
+    for keyword, count, required_by, clause in _REALS:
+        if keyword not in header and (modality not in required_by or (has_lut and keyword.startswith("Rescale"))):
+            continue
+        numbers = numbers_of(header, keyword, count, clause)
         if "Spacing" in keyword and min(numbers) <= 0:
-            _refuse(keyword, "must be greater than 0", clause)
+            refuse(keyword, "must be greater than 0", clause)
         if keyword == "RescaleSlope" and numbers[0] == 0:
-            _refuse(keyword, "must not be 0", clause)
+            refuse(keyword, "must not be 0", clause)
         if keyword == "ImageOrientationPatient" and not _orthonormal(numbers):
-            _refuse(keyword, "must be two orthogonal unit vectors", clause)
-    if ("RescaleSlope" in dataset) != ("RescaleIntercept" in dataset):
-        missing = "RescaleIntercept" if "RescaleSlope" in dataset else "RescaleSlope"
-        _refuse(missing, "is required beside its counterpart", "PS3.3 C.11.1")
+            refuse(keyword, "must be two orthogonal unit vectors", clause)
+    if ("RescaleSlope" in header) != ("RescaleIntercept" in header):
+        missing = "RescaleIntercept" if "RescaleSlope" in header else "RescaleSlope"
+        refuse(missing, "is required beside its counterpart", "PS3.3 C.11.1")
 
 
 def _orthonormal(cosines: list[float]) -> bool:
@@ -306,10 +217,10 @@ def _decode(dataset: Dataset) -> np.ndarray[Any, np.dtype[Any]]:
     try:
         stored = decode(dataset, raw=True)
     except Exception:  # noqa: BLE001 - every decoder has its own errors
-        _refuse("PixelData", "must be decodable in its transfer syntax", "PS3.5 8.2, A")
+        refuse("PixelData", "must be decodable in its transfer syntax", "PS3.5 8.2, A")
     shape = (_frames(dataset), dataset.Rows, dataset.Columns)
     if stored.size != math.prod(shape):
-        _refuse("PixelData", "must have the size that Rows, Columns and Number of Frames say", "PS3.5 8.2")
+        refuse("PixelData", "must have the size that Rows, Columns and Number of Frames say", "PS3.5 8.2")
     return np.asarray(stored).reshape(shape)
 
 

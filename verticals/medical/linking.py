@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import get_args
 
-from verticals.medical.evidence import EvidenceGraph, Finding
+from verticals.medical.evidence import EvidenceGraph, Finding, Measurement
 from verticals.medical.schemas import LinkedSentence, Section, Sections
 from verticals.medical.text.reader import Mention, Size, read
 from verticals.medical.text.sentences import Sentence, split
@@ -96,10 +96,13 @@ def supports(finding: Finding, mention: Mention, *, on: str | None = None) -> bo
 
 
 def agrees(finding: Finding, size: Size) -> bool:
-    """Whether a written size is one of the finding's, rounded to the digits that are written."""
-    return any(
-        m.name == size.name and abs(m.value - size.value) <= size.half_digit * (1 + 1e-9) for m in finding.measurements
-    )
+    """Whether a written size is one of the finding's."""
+    return any(rounds_to(m, size) for m in finding.measurements)
+
+
+def rounds_to(measured: Measurement, size: Size) -> bool:
+    """Whether a measurement, rounded to the digits that are written, is the written size."""
+    return measured.name == size.name and abs(measured.value - size.value) <= size.half_digit * (1 + 1e-9)
 
 
 def _vagueness(finding: Finding, mention: Mention) -> int:

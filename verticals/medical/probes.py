@@ -1,4 +1,4 @@
-"""Synthetic inputs with a known answer, for evaluation and tests: phantoms, planted identifiers, faults, degradations.
+"""Synthetic inputs with a known answer, for evaluation and tests: phantoms, faults, degradations.
 
 Nothing here is a patient's. Ignores how the answers are scored.
 """
@@ -14,11 +14,10 @@ from typing import Any
 import numpy as np
 from pydicom import dcmread
 from pydicom.data import get_testdata_file
-from pydicom.datadict import DicomDictionary, dictionary_VR, keyword_for_tag, tag_for_keyword
+from pydicom.datadict import dictionary_VR, tag_for_keyword
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.filewriter import dcmwrite
-from pydicom.sequence import Sequence
 from pydicom.tag import Tag
 from pydicom.uid import ComputedRadiographyImageStorage, ExplicitVRLittleEndian
 
@@ -26,7 +25,6 @@ from verticals.medical.quality import box_mean
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
-TOKEN = "ZQXLEAK"  # noqa: S105 - part of every planted identifier; occurs nowhere else
 PYDICOM_FILES = ("CT_small.dcm", "MR_small.dcm")
 VALID_FILES = (
     *PYDICOM_FILES,
@@ -81,66 +79,6 @@ def radiograph(image: Array, *, bits: int = 12, uid: str = "1.2.826.0.1.3680043.
     dataset.PixelData = data + b"\0" * (len(data) % 2)
     dataset["PixelData"].VR = "OW"
     return dataset
-
-
-# --- planted identifiers ---------------------------------------------------------------------------------------------
-
-_TEXT_VRS = ("LO", "SH", "PN", "LT", "ST", "UT", "UC", "AE", "CS", "DA", "TM", "DT", "AS", "UR", "DS", "IS", "UN")
-
-
-def plant(dataset: Dataset, seed: int, *, keywords: int = 60) -> bytes:
-    """The object as a file with identifiers in random standard attributes, private ones, nested sequences and around.
-
-    Every planted value holds `TOKEN`. What makes the file an image stays as it is.
-    """
-    rng = np.random.default_rng(seed)
-    needed = {"SOPClassUID", "Modality", "PhotometricInterpretation", "BurnedInAnnotation", "NumberOfFrames"}
-    needed |= {"PixelSpacing", "ImagerPixelSpacing", "RescaleSlope", "RescaleIntercept"}
-    needed |= {"ImageOrientationPatient", "ImagePositionPatient", "SpecificCharacterSet"}
-    text = [k for k in _keywords(_TEXT_VRS) if k not in needed]
-    sequences = _keywords(("SQ",))
-    for keyword in rng.choice(text, keywords, replace=False):
-        _set(dataset, str(keyword), rng)
-    for keyword in rng.choice(sequences, 5, replace=False):
-        inner, outer = Dataset(), Dataset()
-        for k in rng.choice(text, 5):
-            _set(inner, str(k), rng)
-        _private(inner, rng)
-        setattr(outer, str(rng.choice(sequences)), Sequence([inner]))
-        setattr(dataset, str(keyword), Sequence([outer]))
-    lut = Dataset()  # a sequence that is kept: what is not a table must go from its items
-    lut.LUTDescriptor, lut.LUTData = [2, 0, 16], [0, 65535]
-    lut["LUTDescriptor"].VR = lut["LUTData"].VR = "US"
-    lut.LUTExplanation = _identifier(rng)
-    dataset.VOILUTSequence = Sequence([lut])
-    _private(lut, rng)
-    _private(dataset, rng)
-    dataset.file_meta.SourceApplicationEntityTitle = TOKEN
-    dataset.preamble = _identifier(rng).encode().ljust(128, b" ")
-    dataset.add_new(0xFFFCFFFC, "OB", _identifier(rng).encode() * 2)
-    return to_bytes(dataset)
-
-
-def _keywords(vrs: tuple[str, ...]) -> list[str]:
-    standard = (tag for tag, (vr, *_rest) in DicomDictionary.items() if vr in vrs and tag >> 16 not in (0, 2, 4))
-    return sorted({keyword_for_tag(tag) for tag in standard} - {""})
-
-
-def _identifier(rng: np.random.Generator) -> str:
-    return f"{TOKEN}{rng.integers(1000, 9999)}"
-
-
-def _set(dataset: Dataset, keyword: str, rng: np.random.Generator) -> None:
-    """Raw bytes, so that a VR that would not take the text holds it all the same."""
-    value = _identifier(rng).encode()
-    tag = Tag(tag_for_keyword(keyword) or 0)
-    value += b" " * (len(value) % 2)
-    dataset[tag] = RawDataElement(tag, dictionary_VR(keyword), len(value), value, 0, False, True)
-
-
-def _private(dataset: Dataset, rng: np.random.Generator) -> None:
-    block = dataset.private_block(0x0009, f"{TOKEN} CREATOR", create=True)
-    block.add_new(0x01, "LO", _identifier(rng))
 
 
 # --- faults ----------------------------------------------------------------------------------------------------------

@@ -13,12 +13,14 @@ import numpy as np
 from PIL import Image
 from pydicom import dcmread
 from pydicom.pixels import pixel_array
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, and_, or_, select
 from sqlalchemy.orm import Session, sessionmaker
 
 from verticals.contract import Context, Handler, InvalidInput
 from verticals.medical import geometry, tables
 from verticals.medical.drift import watch
+from verticals.medical.frames import frame_header
+from verticals.medical.instance_tables import get_instance, read_dicom
 from verticals.medical.reading_schemas import (
     MAX_SIDE,
     PixelsRequest,
@@ -28,6 +30,7 @@ from verticals.medical.reading_schemas import (
     WatchRequest,
     WatchResponse,
 )
+from verticals.medical.schemas import ImageFacts
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -47,26 +50,32 @@ class ReadingRoom:
     def pixels(self, request: PixelsRequest, context: Context) -> PixelsResponse:
         """One frame in 16 bits."""
         with self.sessions() as session:
-            content = tables.get_pixels(tables.get_study(session, context.tenant, request.study_id))
+            study = tables.get_study(session, context.tenant, request.study_id)
+            row = get_instance(session, context.tenant, request.instance_id or study.drafted_from)
+            if row.study_id != study.study_id:
+                raise InvalidInput("must be an image of the study", field="instance_id", value=request.instance_id)
+            content, facts = read_dicom(row), ImageFacts.model_validate(row.details["image"])
+        if request.frame > facts.frames:
+            raise InvalidInput(f"must be at most {facts.frames}", field="frame", value=request.frame)
         dataset = dcmread(io.BytesIO(content))
-        frames = int(dataset.get("NumberOfFrames") or 1)
-        if request.frame > frames:
-            raise InvalidInput(f"must be at most {frames}", field="frame", value=request.frame)
-        values = geometry.modality_values(pixel_array(dataset, raw=True, index=request.frame - 1), dataset)
+        header = frame_header(dataset, request.frame - 1)
+        values = geometry.modality_values(pixel_array(dataset, raw=True, index=request.frame - 1), header)
         sent, reduced_by = reduced(values, most=MAX_SIDE)
         packed, low, step = pack(sent)
         return PixelsResponse(
             study_id=request.study_id,
+            instance_id=row.instance_id,
             sop_instance_uid=dataset.SOPInstanceUID,
             frame=request.frame,
+            image=facts,
             rows=values.shape[0],
             columns=values.shape[1],
             reduced_by=reduced_by,
             low=low,
             high=low + step * 65535,
             step=step,
-            is_inverted=dataset.PhotometricInterpretation == "MONOCHROME1",
-            curve=geometry.own_curve(dataset, low=low, high=low + step * 65535, steps=4096),
+            is_inverted=facts.photometric == "MONOCHROME1",
+            curve=geometry.own_curve(header, low=low, high=low + step * 65535, steps=4096),
             png=base64.b64encode(_png(packed)).decode(),
         )
 
@@ -77,26 +86,39 @@ class ReadingRoom:
             if one.body_part == "UNKNOWN":
                 return PriorResponse(study_id=None, reason="The file does not state a body part to compare.")
             row = tables.MedicalStudy
-            same = select(row.study_id, row.modality, row.received_at).where(
+            same = select(row.study_id, row.modality, row.study_date, row.received_at).where(
                 row.tenant == context.tenant,
                 row.patient == one.patient,
                 row.body_part == one.body_part,
-                row.received_at < one.received_at,
+                row.study_id != one.study_id,
+                _is_before(one),
             )
-            found = session.execute(same.order_by(row.received_at.desc()).limit(1)).first()
+            newest = same.order_by(row.study_date.desc(), row.received_at.desc())
+            found = session.execute(newest.limit(1)).first()
         if found is None:
             return PriorResponse(study_id=None, reason="No earlier study of this patient and body part is stored here.")
         return PriorResponse(
             study_id=found.study_id,
             modality=found.modality,
+            study_date=found.study_date or None,
             received_at=found.received_at,
-            reason="Same patient and body part, received earlier.",
+            reason="Same patient and body part, examined earlier.",
         )
 
     def watch(self, request: WatchRequest, context: Context) -> WatchResponse:
         """The tenant's figures."""
         with self.sessions() as session:
             return watch(session, context.tenant, days=request.days, now=datetime.now(UTC))
+
+
+def _is_before(one: tables.MedicalStudy) -> ColumnElement[bool]:
+    """By the date of the examination; where a file states none, or it is the same day, by when it was received."""
+    row = tables.MedicalStudy
+    is_earlier = row.received_at < one.received_at
+    if not one.study_date:
+        return is_earlier
+    undecided = or_(row.study_date == one.study_date, row.study_date == "")
+    return or_(and_(row.study_date != "", row.study_date < one.study_date), and_(undecided, is_earlier))
 
 
 def reduced(values: Array, *, most: int) -> tuple[Array, int]:

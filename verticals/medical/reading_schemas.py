@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from verticals.medical.schemas import NOTICE
+from verticals.medical.schemas import NOTICE, ImageFacts
 
 MAX_SIDE = 2048  # pixels of a frame that is sent whole; a longer side is halved until it fits
 
@@ -21,9 +21,13 @@ class _Answer(BaseModel):
 
 
 class PixelsRequest(_Request):
-    """One frame with all its grey levels, for a viewer that sets window and level itself; `frame` counts from 1."""
+    """One frame with all its grey levels, for a viewer that sets window and level itself; `frame` counts from 1.
+
+    `instance_id` is one of the study's images; without it, the one that the draft was made from.
+    """
 
     study_id: str = Field(max_length=64)
+    instance_id: str | None = Field(None, max_length=64)
     frame: int = Field(1, ge=1)
 
 
@@ -35,8 +39,10 @@ class PixelsResponse(_Answer):
     """
 
     study_id: str
+    instance_id: str
     sop_instance_uid: str  # what the regions of evidence name
     frame: int
+    image: ImageFacts  # of the whole object: its window, spacing and frames
     rows: int  # of the stored frame
     columns: int
     reduced_by: int  # each sent pixel is the mean of so many by so many
@@ -59,6 +65,7 @@ class PriorResponse(_Answer):
 
     study_id: str | None
     modality: str | None = None
+    study_date: str | None = None  # YYYYMMDD, moved as `StudyResponse.study_date`
     received_at: datetime | None = None
     reason: str
 

@@ -9,7 +9,7 @@ import hashlib
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -19,7 +19,7 @@ from verticals.contract import Conflict, InvalidInput, Unavailable
 from verticals.medical.evidence import NO_EVIDENCE, EvidenceGraph
 from verticals.medical.language import NOTHING_SAID, Draft
 from verticals.medical.schemas import NOTICE, Addendum, FindingsStatus, Quality, ReportState, Sections
-from verticals.medical.verify import with_reader
+from verticals.medical.verify import as_edited
 from verticals.medical.vocabulary import KINDS
 
 BLANK = "[to be completed by the radiologist]"
@@ -79,7 +79,8 @@ class Report:
     signer: str | None = None
     signed_at: datetime | None = None
     addenda: tuple[Addendum, ...] = ()
-    evidence: EvidenceGraph = NO_EVIDENCE  # what models found, and what its reader states beyond them
+    evidence: EvidenceGraph = NO_EVIDENCE  # what its text states: of the models' findings, and beyond them its reader's
+    drafted: EvidenceGraph = field(default=NO_EVIDENCE, compare=False)  # version 1's: what the models found; in no hash
 
     @property
     def blanks(self) -> int:
@@ -178,14 +179,14 @@ def _technique(header: Dataset) -> str:
 
 
 def edited(report: Report, sections: Sections, *, expected_version: int, now: datetime) -> Report:
-    """The next version with new text, and with what it states beyond the models as findings of the reader.
+    """The next version with new text and its evidence: what it left of the models', and what its reader adds.
 
     Raises:
         Conflict: the report is signed, or somebody changed it since `expected_version`.
     """
     _check_unsigned(report, "edited")
     _check_version(report, expected_version)
-    evidence = with_reader(sections, report.evidence)
+    evidence = as_edited(sections, report.drafted)
     return _next(replace(report, state="EDITED", sections=sections, evidence=evidence), report, now)
 
 
@@ -266,7 +267,7 @@ def verify(chain: Sequence[tuple[Report, str]]) -> Report:
             raise altered(report.report_id, report.version)
         previous = report
     assert previous is not None  # a report has at least one version
-    return previous
+    return replace(previous, drafted=chain[0][0].evidence)
 
 
 def altered(report_id: str, version: int) -> Unavailable:

@@ -1,6 +1,6 @@
 """What the medical vertical is asked and what it answers. Ignores DICOM, storage and HTTP.
 
-Research software, not a medical device. One uploaded file (one SOP instance) is one study here; series come later.
+Research software, not a medical device. What is asked and answered around receiving is in `intake_schemas`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ NOTICE = "Research software, not a medical device"
 QualityVerdict = Literal["accept", "warn", "reject"]
 ReportState = Literal["PRELIMINARY", "EDITED", "FINAL", "AMENDED"]
 Urgency = Literal["done", "routine", "soon", "urgent", "critical"]  # the rule is in `urgency`
-Origin = Literal["upload", "pydicom-test-data", "synthetic"]
+Origin = Literal["upload", "network", "pydicom-test-data", "synthetic"]
 ExportFormat = Literal["sr", "seg", "gsps", "ko", "sc", "fhir", "pdf", "text", "all"]
 
 MAX_SECTION_CHARS = 20_000
@@ -86,10 +86,12 @@ class RenderRequest(_Request):
     """One frame as 8-bit PNG. Without a window, the file's own VOI LUT, or else the full range of its values.
 
     `window_center` and `window_width` go together, in the units of `ImageFacts.units` (Hounsfield for CT);
-    width at least 1 (PS3.3 C.11.2.1.2.1). `frame` counts from 1.
+    width at least 1 (PS3.3 C.11.2.1.2.1). `frame` counts from 1. `instance_id` is one of the study's images;
+    without it, the one that the draft was made from.
     """
 
     study_id: str = Field(max_length=64)
+    instance_id: str | None = Field(None, max_length=64)
     window_center: float | None = Field(None, allow_inf_nan=False, ge=-1e9, le=1e9)
     window_width: float | None = Field(None, allow_inf_nan=False, ge=1, le=1e9)
     frame: int = Field(1, ge=1)
@@ -190,7 +192,7 @@ class DeidentifiedAttribute(BaseModel):
 
     tag: str  # "(0010,0010)"
     keyword: str  # "PatientName"; "private" for private tags
-    action: Literal["X", "Z", "D", "U"]  # PS3.15 Annex E: removed, emptied, dummy, UID replaced
+    action: Literal["X", "Z", "D", "U", "C"]  # PS3.15 Annex E: removed, emptied, dummy, UID replaced, cleaned
     count: int
 
 
@@ -202,6 +204,7 @@ class Deidentification(BaseModel):
     emptied: int
     replaced: int
     uids_replaced: int
+    dates_moved: int = 0
     private_removed: int
     kept: int
     attributes: list[DeidentifiedAttribute]
@@ -224,6 +227,18 @@ class ImageFacts(BaseModel):
     window_center: float  # what `render` uses when no window is asked for
     window_width: float
     window_source: Literal["header", "voi-lut", "full-range"]
+
+
+class TextPlace(BaseModel):
+    """A rectangle of an image, in pixels from its top left corner, borders included. Never what is written there."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    frame: int | None = Field(None, ge=1)  # null: in every frame
+    left: int = Field(ge=0, lt=2**16)
+    top: int = Field(ge=0, lt=2**16)
+    right: int = Field(ge=0, lt=2**16)
+    bottom: int = Field(ge=0, lt=2**16)
 
 
 class FindingsStatus(BaseModel):
@@ -300,15 +315,29 @@ class ReportResponse(_Answer):
     signer: str | None = None
     signed_at: datetime | None = None
     addenda: list[Addendum] = []
-    evidence: EvidenceGraph = NO_EVIDENCE  # what models found, and what the reader states beyond them
+    evidence: EvidenceGraph = NO_EVIDENCE  # what the text states: of the models' findings, and of the reader's
     sentences: list[LinkedSentence] = []  # of findings and impression, with the findings that they state
     remarks: list[Fault] = []  # sentences that differ from what the models found, or compare with no prior
     content_sha256: str
     updated_at: datetime
 
 
+class SeriesEntry(BaseModel):
+    """One series of a study. `quality` counts its images by verdict."""
+
+    series_uid: str  # the new one
+    series_number: int | None
+    modality: str
+    body_part: str
+    instances: list[str]  # ids, in order of Instance Number
+    quality: dict[QualityVerdict, int]
+
+
 class StudyResponse(_Answer):
-    """One study: what was read, what was changed, how good the image is, and its report."""
+    """One study: its series, and of the image that the draft was made from what was read and changed; and its report.
+
+    `num_after_signing` counts images that came after the report was signed: it says nothing about them.
+    """
 
     study_id: str
     origin: Origin
@@ -316,6 +345,9 @@ class StudyResponse(_Answer):
     body_part: str  # DICOM Body Part Examined, or "UNKNOWN"
     received_at: datetime
     already_present: bool = False  # the same file was uploaded before: nothing was stored again
+    study_date: str | None = None  # YYYYMMDD, moved by the patient's secret number of days
+    series: list[SeriesEntry] = []
+    num_after_signing: int = 0
     quality: Quality
     deidentification: Deidentification
     image: ImageFacts
@@ -354,10 +386,12 @@ class WorklistEntry(BaseModel):
     modality: str
     body_part: str
     received_at: datetime
-    quality: QualityVerdict
+    quality: QualityVerdict  # the worst of its images
     report_state: ReportState
     urgency: Urgency
     urgency_reason: str
+    study_date: str | None = None
+    num_instances: int = 1
 
 
 class WorklistResponse(_Answer):

@@ -14,7 +14,6 @@ from verticals.contract import Base
 from verticals.medical.evidence import Finding, Presence
 from verticals.medical.linking import stated
 from verticals.medical.report import Report
-from verticals.medical.verify import READER
 
 
 class MedicalStatement(Base):
@@ -31,7 +30,8 @@ class MedicalStatement(Base):
 
 def replace_statements(session: Session, tenant: str, report: Report) -> None:
     """Put the version's statements in the place of those of the version before it."""
-    by_model = strongest(f for f in report.evidence.findings if f.model != READER)
+    drafted = report.evidence if report.version == 1 else report.drafted
+    by_model = strongest(drafted.findings)
     said = strongest(stated(report.sections, report.evidence).findings)
     session.execute(delete(MedicalStatement).where(MedicalStatement.study_id == report.study_id))
     session.add_all(

@@ -1,11 +1,10 @@
-"""The medical tables and how rows become values. Ignores DICOM and the rules of a report (see `report`).
+"""The tables of keys, studies and reports, and how rows become values. Ignores DICOM and the rules of a report.
 
-The pixels are stored only de-identified, in the same row and transaction as what is known about them.
+The images of a study are in `instance_tables`.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import secrets
 from datetime import UTC, datetime
@@ -23,13 +22,15 @@ from sqlalchemy import (
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped, Session, mapped_column, sessionmaker
 
-from verticals.contract import Base, Conflict, NotFound, Time, Unavailable
+from verticals.contract import Base, Conflict, NotFound, Time
 from verticals.medical import report as reports
 from verticals.medical.evidence import EvidenceGraph
+from verticals.medical.instance_tables import get_instance, read_dicom
 from verticals.medical.report import Report
 from verticals.medical.schemas import Addendum, FindingsStatus, Sections
 from verticals.medical.statement_tables import replace_statements
 
+MAX_PRIORS = 5  # that a draft names
 _Id = String(64)
 _Sha = String(64)
 
@@ -45,23 +46,21 @@ class MedicalKey(Base):
 
 
 class MedicalStudy(Base):
-    """One de-identified SOP instance and what is known about it."""
+    """One study: a line of the worklist. Its images are in `instance_tables`."""
 
     __tablename__ = "medical_studies"
-    __table_args__ = (UniqueConstraint("tenant", "sop_instance_uid"),)
+    __table_args__ = (UniqueConstraint("tenant", "study_uid"),)
 
     study_id: Mapped[str] = mapped_column(_Id, primary_key=True)
     tenant: Mapped[str] = mapped_column(_Id, index=True)
-    sop_instance_uid: Mapped[str] = mapped_column(_Id)  # the new one
+    study_uid: Mapped[str] = mapped_column(_Id)  # the new one
     patient: Mapped[str] = mapped_column(_Id, index=True)  # pseudonym
-    source_mac: Mapped[str] = mapped_column(_Sha)  # keyed hash of the uploaded file
+    study_date: Mapped[str] = mapped_column(String(8))  # moved, YYYYMMDD; "" where the study has none
     origin: Mapped[str] = mapped_column(String(32))
-    modality: Mapped[str] = mapped_column(String(16))
+    modality: Mapped[str] = mapped_column(String(16))  # of the first object, as the body part
     body_part: Mapped[str] = mapped_column(String(16))
-    quality_verdict: Mapped[str] = mapped_column(String(8))
-    details: Mapped[dict[str, Any]] = mapped_column(JSON)  # quality, deidentification, image, findings_status
-    dicom: Mapped[bytes] = mapped_column(LargeBinary, deferred=True)
-    dicom_sha256: Mapped[str] = mapped_column(_Sha)
+    quality_verdict: Mapped[str] = mapped_column(String(8))  # the worst of its images
+    drafted_from: Mapped[str] = mapped_column(_Id)  # the instance that the draft was made from
     received_at: Mapped[datetime] = mapped_column(Time, index=True)
 
 
@@ -139,15 +138,37 @@ def get_study(session: Session, tenant: str, study_id: str) -> MedicalStudy:
     return found
 
 
-def get_pixels(study: MedicalStudy) -> bytes:
-    """The stored DICOM object.
+def find_study(session: Session, tenant: str, study_uid: str) -> MedicalStudy:
+    """The tenant's study by its pseudonymous Study Instance UID.
+
+    Raises:
+        NotFound: there is none for this tenant.
+    """
+    found = session.execute(
+        select(MedicalStudy).where(MedicalStudy.tenant == tenant, MedicalStudy.study_uid == study_uid)
+    ).scalar_one_or_none()
+    if found is None:
+        raise NotFound("no such study has been received", field="StudyInstanceUID (0020,000d)")
+    return found
+
+
+def get_pixels(session: Session, study: MedicalStudy) -> bytes:
+    """The stored DICOM object that the study's draft was made from.
 
     Raises:
         Unavailable: it does not match its hash.
     """
-    if hashlib.sha256(study.dicom).hexdigest() != study.dicom_sha256:
-        raise Unavailable("the stored image does not match its hash", field="study_id", value=study.study_id)
-    return study.dicom
+    return read_dicom(get_instance(session, study.tenant, study.drafted_from))
+
+
+def earlier_studies(
+    session: Session, tenant: str, patient: str, *, before: datetime, limit: int = MAX_PRIORS
+) -> list[str]:
+    """Ids of the patient's studies that were received before, the newest examination first."""
+    study = MedicalStudy
+    mine = select(study.study_id).where(study.tenant == tenant, study.patient == patient, study.received_at < before)
+    newest = mine.order_by(study.study_date.desc(), study.received_at.desc())
+    return list(session.execute(newest.limit(limit)).scalars())
 
 
 def get_report(session: Session, tenant: str, *, report_id: str | None = None, study_id: str | None = None) -> Report:

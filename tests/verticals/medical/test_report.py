@@ -103,17 +103,21 @@ def test_what_a_model_found_stands_under_its_structure_and_in_the_impression() -
 
 
 def test_what_a_person_writes_beyond_the_models_is_evidence_of_the_reader() -> None:
-    start = first(evidence=EvidenceGraph(findings=(EFFUSION,)))
+    drafted = EvidenceGraph(findings=(EFFUSION,))
+    start = first(evidence=drafted, drafted=drafted)
     text = start.sections.model_copy(update={"findings": "Pleural effusion. Nodule in the left lung. Rib fracture."})
 
     edit = report.edited(start, text, expected_version=1, now=NOW)
-    again = report.edited(edit, start.sections, expected_version=2, now=NOW)
+    fewer = text.model_copy(update={"findings": "No pleural effusion."})
+    denied = report.edited(edit, fewer, expected_version=2, now=NOW)
+    restored = report.edited(denied, text, expected_version=3, now=NOW)
 
     assert [(f.finding_id, f.kind, f.model) for f in edit.evidence.findings] == [
         ("f1", "effusion", "m@1"),
         ("f2", "nodule", "reader"),
     ]
-    assert again.evidence == start.evidence
+    assert [(f.finding_id, f.presence, f.model) for f in denied.evidence.findings] == [("f2", "absent", "reader")]
+    assert restored.evidence == edit.evidence
 
 
 def test_states_go_forward_only() -> None:

@@ -9,6 +9,7 @@ from sqlalchemy import delete, select, update
 from sqlalchemy.exc import IntegrityError
 
 from verticals.contract import Conflict, NotFound, Unavailable
+from verticals.medical.instance_tables import MedicalHeld, MedicalInstance, MedicalRefusal, MedicalSeries
 from verticals.medical.report import edited
 from verticals.medical.tables import (
     MedicalKey,
@@ -107,8 +108,8 @@ def test_of_two_writers_of_one_version_one_loses(desk: Any, ct: bytes) -> None:
 def test_a_changed_image_is_detected(desk: Any, ct: bytes) -> None:
     study = desk.ingest(ct)
     with desk.resources.sessions() as session:
-        stored = session.execute(select(MedicalStudy.dicom)).scalar_one()
-        session.execute(update(MedicalStudy).values(dicom=stored[:-1] + b"\xff"))
+        stored = session.execute(select(MedicalInstance.dicom)).scalar_one()
+        session.execute(update(MedicalInstance).values(dicom=stored[:-1] + b"\xff"))
         session.commit()
 
     with pytest.raises(Unavailable, match="does not match its hash"):
@@ -130,6 +131,7 @@ def test_a_report_that_is_not_there_is_not_found(desk: Any) -> None:
 
 
 def test_every_table_has_a_tenant_and_the_prefix() -> None:
-    for table in (MedicalKey, MedicalStudy, MedicalReportVersion):
+    ours = (MedicalKey, MedicalStudy, MedicalSeries, MedicalInstance, MedicalHeld, MedicalRefusal, MedicalReportVersion)
+    for table in ours:
         assert "tenant" in table.__table__.columns
         assert table.__tablename__.startswith("medical_")

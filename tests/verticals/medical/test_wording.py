@@ -12,7 +12,7 @@ from verticals.medical import language
 from verticals.medical.draft_probes import FAULTS, draw_graph, with_fault
 from verticals.medical.evidence import EvidenceGraph, Finding, Measurement
 from verticals.medical.schemas import Sections
-from verticals.medical.verify import draft_faults, faults, remarks, with_reader
+from verticals.medical.verify import as_edited, draft_faults, faults, remarks
 from verticals.medical.wording import number, statements
 
 
@@ -59,6 +59,14 @@ def test_the_template_reads_as_a_report() -> None:
     )
     assert language.write(graph()).sentences == ()
     assert [number(v) for v in (0.0421, 4.0, 123.4)] == ["0.042", "4.0", "123"]
+
+
+def test_sizes_that_are_tiny_or_round_alike_are_told() -> None:
+    sizes = [Measurement(name="diameter", value=value, unit="mm") for value in (0.000_012, 6.01, 6.02, 123_456.7)]
+
+    [sentence] = language.write(graph(NODULE | {"measurements": sizes})).sentences
+
+    assert [text.split(" mm")[0] for text in sentence.split("measuring ")[1:]] == ["0.000012", "6.0", "6.0", "123457"]
 
 
 def test_a_model_chooses_among_the_sentences_that_the_evidence_allows() -> None:
@@ -126,12 +134,13 @@ def test_a_persons_text_gets_remarks_and_no_refusal() -> None:
 def test_what_a_reader_states_becomes_evidence_in_their_name_and_has_no_fault_then() -> None:
     text = sections("Nodule in the right upper lung zone of 7 mm. No pneumothorax. History of pleural effusion.")
 
-    evidence = with_reader(text, graph(NODULE))
+    evidence = as_edited(text, graph(NODULE))
 
-    assert [(f.kind, f.presence, f.side, f.model) for f in evidence.findings[1:]] == [
+    assert [(f.kind, f.presence, f.side, f.model) for f in evidence.findings] == [
         ("nodule", "present", "right", "reader"),
         ("pneumothorax", "absent", None, "reader"),
     ]
-    assert evidence.findings[1].measurements[0].value == 7
+    assert evidence.findings[0].measurements[0].value == 7
     assert faults(text, evidence, has_prior=False) == []
-    assert with_reader(text, evidence) == evidence
+    assert as_edited(sections("Left nodule."), graph(NODULE)) == graph(NODULE)
+    assert as_edited(sections("Nothing."), graph(NODULE)) == graph()

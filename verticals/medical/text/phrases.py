@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import re
 
+from verticals.medical import vocabulary
 from verticals.medical.evidence import Side
+from verticals.medical.vocabulary import KINDS
 
 _HEART = r"(?:heart|cardiac|cardiomediastinal|cardiopericardial)"
 _OF_HEART = rf"{_HEART}(?: (?:size|silhouette|shadow|contours?))*"
@@ -79,7 +81,7 @@ _NORMAL: dict[tuple[str, ...], str] = {
     r"clear (?:lungs|lung fields)",
 }
 
-SITES = {
+_SITES = {
     "upper_lung_zone": r"upper (?:lung )?(?:zones?|lobes?|fields?|lungs?)|ap(?:ex|ices|ical)",
     "middle_lung_zone": r"mid(?:dle)?[- ](?:lung )?(?:zones?|lobes?|fields?|lungs?)|lingula\w*|perihilar",
     "lower_lung_zone": r"lower (?:lung )?(?:zones?|lobes?|fields?|lungs?)|(?:bi)?bas(?:es?|al|ilar)",
@@ -101,9 +103,10 @@ def _compile(table: dict[str, str]) -> dict[str, re.Pattern[str]]:
     return {name: re.compile(rf"\b(?:{text})\b", re.IGNORECASE) for name, text in table.items()}
 
 
-CONCEPTS = _compile(_KINDS | OTHERS)
+# A kind or site without an entry of its own is known by its name in the vocabulary.
+CONCEPTS = _compile({name: rf"{re.escape(kind.english)}s?" for name, kind in KINDS.items()} | _KINDS | OTHERS)
 NORMAL = {kinds: re.compile(rf"\b(?:{text})\b", re.IGNORECASE) for kinds, text in _NORMAL.items()}
-PLACES = _compile(SITES)
+PLACES = _compile({name: re.escape(site.english) for name, site in vocabulary.SITES.items()} | _SITES)
 SIDES: dict[Side, re.Pattern[str]] = {
     side: re.compile(rf"\b(?:{text})(?:\b|(?<=bi))", re.IGNORECASE) for side, text in _SIDES.items()
 }

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.dicom_conformance import EMPTY, OBJECTS, errors, main, objects
-from verticals.medical.ingest import silence_pydicom
+from verticals.medical.part10 import prepare_pydicom
 from verticals.medical.study_probes import KINDS_OF_STUDY
 
 pytestmark = pytest.mark.skipif(
@@ -20,7 +20,7 @@ SEEDS = [i + len(KINDS_OF_STUDY) * (i % 4) for i in range(len(KINDS_OF_STUDY))]
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_no_object_of_a_study_has_an_error(seed: int, tmp_path: Path) -> None:
-    silence_pydicom()
+    prepare_pydicom()
     written = list(objects(seed))
 
     assert {name for name, _ in written} == {*OBJECTS.values(), EMPTY}

@@ -1,0 +1,335 @@
+"""Takes one DICOM object in: read, de-identify, look for text, grade, store. One transaction an object, or nothing.
+
+Every way in (upload, C-STORE, STOW, watched folder, a PACS) comes through here. Ignores where an object came from.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from pydicom.dataset import Dataset
+from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session, sessionmaker
+
+from verticals.contract import Conflict, Context, Decision, TooLarge
+from verticals.medical import burned_in, findings, geometry, ingest, language, quality, report, schemas, tables
+from verticals.medical.attributes import name, refuse
+from verticals.medical.confidentiality import METHOD
+from verticals.medical.deidentify import Pseudonyms, deidentify, to_file, without_meta
+from verticals.medical.evidence import EvidenceGraph
+from verticals.medical.instance_tables import MedicalHeld, MedicalInstance, MedicalSeries, study_bytes
+from verticals.medical.report import Report
+
+POLICY = f"{METHOD}; quality limits 1"
+_TRIES = 3
+_WORST = ("accept", "warn", "reject")
+
+
+@dataclass(frozen=True)
+class Taken:
+    """What became of an object. `id` is of the instance, or of the held object."""
+
+    status: Literal["stored", "already present", "held"]
+    id: str
+    study_id: str | None  # None while held
+    sop_class_uid: str  # as they were sent: for the answer to the sender, never stored
+    sop_instance_uid: str
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """An object that is ready to be stored."""
+
+    row: MedicalInstance
+    header: Dataset
+    facts: schemas.ImageFacts
+    status: schemas.FindingsStatus
+    evidence: EvidenceGraph
+    said: language.Draft
+    grade: schemas.Quality
+
+    @property
+    def body_part(self) -> str:
+        return str(self.header.get("BodyPartExamined", "")) or "UNKNOWN"
+
+
+@dataclass(frozen=True)
+class Intake:
+    """Where objects arrive.
+
+    Args:
+        reader: Finds text in pixels.
+        max_study_bytes: Of one study's stored objects together.
+        model: Words the drafts; None: templates do.
+    """
+
+    sessions: sessionmaker[Session]
+    reader: burned_in.TextReader
+    max_study_bytes: int
+    model: language.Model | None
+
+    def take(self, content: bytes, *, origin: schemas.Origin, context: Context, study_uid: str = "") -> Taken:
+        """Store one Part 10 file, or say that it is there already, or hold it for a person.
+
+        Args:
+            study_uid: As sent, of the study that the object must be of; "" for any.
+        Raises:
+            Conflict: another object has its UID (PS3.5 9), its study another patient, its series another study; or a
+                person has discarded it.
+            TooLarge: its study would be larger than the setting allows.
+            TriviumError: as `ingest.read` says.
+        """
+        received = ingest.read(content)
+        sent = str(received.dataset.SOPClassUID), str(received.dataset.SOPInstanceUID)
+        if study_uid and received.dataset.StudyInstanceUID != study_uid:
+            refuse("StudyInstanceUID", "must be the study that the objects are stored to", "PS3.18 10.5.1")
+        pseudonyms = Pseudonyms(tables.tenant_key(self.sessions, context.tenant))
+        clean, account = deidentify(received.dataset, pseudonyms)
+        # Of the de-identified object: the same one may come by several ways, in several transfer syntaxes.
+        mac = pseudonyms.mac("object", without_meta(to_file(clean))).hex()
+        with self.sessions() as session:
+            if known := _known(session, context.tenant, clean.SOPInstanceUID, mac):
+                return Taken(*known, *sent)
+        found = burned_in.search(received.stored, received.dataset, self.reader)
+        account.warnings.append(found.account)
+        if found.must_be_held:
+            held = _held(clean, account, found, received.warnings)
+            held.tenant, held.source_mac, held.origin = context.tenant, mac, origin
+            held_id = held.held_id
+            self._hold(held, context)
+            return Taken("held", held_id, None, *sent)
+        ready = self.prepare(received.stored, clean, account, told=received.warnings)
+        ready.row.tenant, ready.row.source_mac, ready.row.origin = context.tenant, mac, origin
+        return Taken(*self.store(ready, context), *sent)
+
+    def prepare(
+        self, stored: geometry.Array, clean: Dataset, account: schemas.Deidentification, *, told: list[str]
+    ) -> Prepared:
+        """Measure, grade, find, word: everything that needs no database. Tenant, origin and hash are still blank."""
+        facts = geometry.measure(stored, clean)
+        told = list(told)
+        if facts.frames > 1:
+            told.append(f"The file holds {facts.frames} frames; only the middle one was graded.")
+        grade = quality.assess(
+            stored[facts.frames // 2], clean.Modality, inverted=facts.photometric == "MONOCHROME1", warnings=told
+        )
+        part = str(clean.get("BodyPartExamined", "")) or "UNKNOWN"
+        status, evidence = findings.apply(geometry.modality_values(stored, clean), clean.Modality, part)
+        content = to_file(clean)
+        details: dict[str, Any] = {
+            "quality": grade.model_dump(),
+            "deidentification": account.model_dump(),
+            "image": facts.model_dump(mode="json"),
+            "findings_status": status.model_dump(),
+        }
+        row = MedicalInstance(
+            instance_id=f"in_{secrets.token_hex(8)}",
+            series_uid=clean.SeriesInstanceUID,
+            sop_instance_uid=clean.SOPInstanceUID,
+            instance_number=_whole(clean, "InstanceNumber"),
+            quality_verdict=grade.verdict,
+            details=details,
+            num_bytes=len(content),
+            dicom=content,
+            dicom_sha256=hashlib.sha256(content).hexdigest(),
+            received_at=datetime.now(UTC),
+        )
+        said = language.write(evidence, self.model)
+        return Prepared(row, clean, facts, status, evidence, said, grade)
+
+    def store(
+        self, ready: Prepared, context: Context, *, decide: Callable[[Session], None] | None = None
+    ) -> tuple[Any, str, str | None]:
+        """(status, id, study id) of a prepared object, stored with its audit row in one transaction.
+
+        Args:
+            decide: Ends the wait of a held object, in the same transaction.
+        """
+        row = ready.row
+        for _ in range(_TRIES):
+            with self.sessions() as session:
+                known = _known(session, row.tenant, row.sop_instance_uid, row.source_mac)
+                if known and (decide is None or known[0] != "held"):
+                    return known
+                try:
+                    study_id = self._add(session, ready, context)
+                    if decide is not None:
+                        decide(session)
+                    session.commit()
+                except IntegrityError:  # the same object, or another first one of its study, at the same moment
+                    continue
+                return "stored", row.instance_id, study_id
+        raise Conflict("the study is being changed by others", field=name("StudyInstanceUID"), remedy="Send it again.")
+
+    def _hold(self, held: MedicalHeld, context: Context) -> None:
+        outcome = {"modality": held.modality, "places": len(held.places), "dicom_sha256": held.dicom_sha256}
+        with self.sessions() as session:
+            session.add(held)
+            context.record(
+                Decision("medical.hold", held.held_id, held.source_mac, outcome, self.reader.version, POLICY),
+                session=session,
+            )
+            session.commit()
+
+    def _add(self, session: Session, ready: Prepared, context: Context) -> str:
+        study = _study_of(session, ready)
+        first: Report | None = None
+        if study is None:
+            study, first = _new_study(session, ready)
+        else:
+            self._check_fits(session, study, ready)
+            study.quality_verdict = max(study.quality_verdict, ready.grade.verdict, key=_WORST.index)
+        ready.row.study_id = study.study_id
+        _join_series(session, study, ready)
+        session.add(ready.row)
+        outcome = {
+            "modality": ready.header.Modality,
+            "origin": ready.row.origin,
+            "quality": ready.grade.verdict,
+            "findings": ready.status.status,
+            "instance_id": ready.row.instance_id,
+            "dicom_sha256": ready.row.dicom_sha256,
+        }
+        if first is not None:
+            outcome |= {"report_id": first.report_id, "written_by": ready.said.written_by}
+        model = ready.status.model or "no findings model"
+        context.record(
+            Decision("medical.ingest", study.study_id, ready.row.source_mac, outcome, model, POLICY), session=session
+        )
+        return study.study_id
+
+    def _check_fits(self, session: Session, study: tables.MedicalStudy, ready: Prepared) -> None:
+        if study.patient != ready.header.PatientID:
+            raise Conflict(
+                "must be the patient of the study's other objects (PS3.3 A.1.2.2)",
+                field=name("PatientID"),
+                value=study.study_id,
+            )
+        total = study_bytes(session, study.tenant, study.study_id) + ready.row.num_bytes
+        if total > self.max_study_bytes:
+            raise TooLarge(
+                f"a study may hold {self.max_study_bytes // 2**20} MiB of images (TRIVIUM_MAX_STUDY_MB)",
+                field=name("StudyInstanceUID"),
+                value=study.study_id,
+            )
+
+
+def _known(session: Session, tenant: str, sop_uid: str, mac: str) -> tuple[Any, str, str | None] | None:
+    """(status, id, study id) of an object that was sent before."""
+    row = MedicalInstance
+    stored = session.execute(
+        select(row).where(row.tenant == tenant, row.sop_instance_uid == sop_uid)
+    ).scalar_one_or_none()
+    waiting = session.execute(
+        select(MedicalHeld).where(MedicalHeld.tenant == tenant, MedicalHeld.sop_instance_uid == sop_uid)
+    ).scalar_one_or_none()
+    earlier = stored or waiting
+    if earlier is None:
+        return None
+    if earlier.source_mac != mac:
+        raise Conflict(
+            "a different object with the same UID is stored already (PS3.5 9)",
+            field=name("SOPInstanceUID"),
+            value=stored.study_id if stored else waiting.held_id if waiting else None,
+            remedy="Send a changed object under a new SOP Instance UID.",
+        )
+    if stored is not None:
+        return "already present", stored.instance_id, stored.study_id
+    assert waiting is not None
+    if waiting.state == "discarded":
+        raise Conflict("a person has discarded the object", field=name("SOPInstanceUID"), value=waiting.held_id)
+    return "held", waiting.held_id, None
+
+
+def _held(clean: Dataset, account: schemas.Deidentification, found: burned_in.Search, told: list[str]) -> MedicalHeld:
+    content = to_file(clean)
+    said = "Burned In Annotation is YES" if found.declared else "text was found in the pixels"
+    return MedicalHeld(
+        held_id=f"hd_{secrets.token_hex(8)}",
+        sop_instance_uid=clean.SOPInstanceUID,
+        modality=clean.Modality,
+        reason=f"{said}: it may identify the patient (PS3.3 C.7.6.1, PS3.15 E.1.1)",
+        places=[place.model_dump() for place in found.places],
+        details={"deidentification": account.model_dump(), "told": told},
+        state="held",
+        dicom=content,
+        dicom_sha256=hashlib.sha256(content).hexdigest(),
+        received_at=datetime.now(UTC),
+    )
+
+
+def _whole(dataset: Dataset, keyword: str) -> int | None:
+    """A number in the range of the database's, else None."""
+    value = dataset.get(keyword)
+    return int(value) if isinstance(value, int) and abs(value) < 2**31 else None
+
+
+def _study_of(session: Session, ready: Prepared) -> tables.MedicalStudy | None:
+    study = tables.MedicalStudy
+    return session.execute(
+        select(study).where(study.tenant == ready.row.tenant, study.study_uid == ready.header.StudyInstanceUID)
+    ).scalar_one_or_none()
+
+
+def _new_study(session: Session, ready: Prepared) -> tuple[tables.MedicalStudy, Report]:
+    """The study and its draft, which names earlier studies of the patient."""
+    row, header = ready.row, ready.header
+    priors = tables.earlier_studies(session, row.tenant, header.PatientID, before=row.received_at)
+    study = tables.MedicalStudy(
+        study_id=f"st_{secrets.token_hex(8)}",
+        tenant=row.tenant,
+        study_uid=header.StudyInstanceUID,
+        patient=header.PatientID,
+        study_date=header.StudyDate or "",
+        origin=row.origin,
+        modality=header.Modality,
+        body_part=ready.body_part,
+        quality_verdict=ready.grade.verdict,
+        drafted_from=row.instance_id,
+        received_at=row.received_at,
+    )
+    session.add(study)
+    session.flush()
+    first = Report(
+        report_id=f"rp_{secrets.token_hex(8)}",
+        study_id=study.study_id,
+        version=1,
+        state="PRELIMINARY",
+        sections=report.draft(header, ready.grade, ready.status, ready.said, priors=priors),
+        findings_status=ready.status,
+        created_at=datetime.now(UTC),
+        previous_sha256="",
+        evidence=ready.evidence,
+    )
+    tables.add_report(session, row.tenant, first)
+    return study, first
+
+
+def _join_series(session: Session, study: tables.MedicalStudy, ready: Prepared) -> None:
+    """Make the object's series, or check that it is of this study and modality."""
+    header = ready.header
+    series = session.get(MedicalSeries, (study.tenant, ready.row.series_uid))
+    if series is None:
+        session.add(
+            MedicalSeries(
+                tenant=study.tenant,
+                series_uid=ready.row.series_uid,
+                study_id=study.study_id,
+                modality=header.Modality,
+                body_part=ready.body_part,
+                series_number=_whole(header, "SeriesNumber"),
+            )
+        )
+        return
+    if series.study_id != study.study_id:
+        rule = "must be of one study (PS3.3 A.1.2.3)"
+        raise Conflict(rule, field=name("SeriesInstanceUID"), value=series.study_id)
+    if series.modality != header.Modality:
+        rule = f"must be {series.modality}, as in the series' other objects (PS3.3 A.1.2.3)"
+        raise Conflict(rule, field=name("Modality"), value=header.Modality)
