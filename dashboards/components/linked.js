@@ -4,13 +4,14 @@
 
 const HIGHLIGHT = "trivium:findings"; // as in viewer.js
 
-export default function ({ data, parentElement }) {
+export default function ({ data, parentElement, setTriggerValue }) {
   const stop = new AbortController();
   const root = parentElement.querySelector(".linked");
   root.replaceChildren();
   const sentences = data.sections.flatMap((section) => show(section, root, data.labels));
-  for (const one of sentences) point(one, stop.signal);
-  window.addEventListener(HIGHLIGHT, ({ detail }) => lit(sentences, new Set(detail.ids), detail.isPinned), stop);
+  for (const one of sentences) point(one, setTriggerValue, stop.signal);
+  const act = ({ detail }) => lit(sentences, new Set(detail.ids), detail.isPinned);
+  window.addEventListener(HIGHLIGHT, act, { signal: stop.signal });
   return () => stop.abort();
 }
 
@@ -37,18 +38,22 @@ function show(section, root, labels) {
     span.tabIndex = 0;
     span.title = part.title;
     if (part.is_located) span.classList.add("located");
-    sentences.push({ span, ids: part.ids });
+    sentences.push({ span, ids: part.ids, goesTo: part.goes_to });
   }
   return sentences;
 }
 
-function point({ span, ids }, signal) {
+function point({ span, ids, goesTo }, setTriggerValue, signal) {
   const tell = (told, isPinned) =>
     window.dispatchEvent(new CustomEvent(HIGHLIGHT, { detail: { ids: told, isPinned } }));
+  const choose = () => {
+    tell(ids, true);
+    if (goesTo) setTriggerValue("chosen", goesTo); // its regions lie in another frame: the page goes there
+  };
   span.addEventListener("pointerenter", () => tell(ids, false), { signal });
   span.addEventListener("pointerleave", () => tell([], false), { signal });
-  span.addEventListener("click", () => tell(ids, true), { signal });
-  span.addEventListener("keydown", (event) => event.key === "Enter" && tell(ids, true), { signal });
+  span.addEventListener("click", choose, { signal });
+  span.addEventListener("keydown", (event) => event.key === "Enter" && choose(), { signal });
 }
 
 function lit(sentences, ids, isPinned) {

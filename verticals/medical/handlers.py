@@ -232,6 +232,7 @@ def _study_response(
             "already_present": already_present,
             "report": newest,
             "series": series_entries(session, row.tenant, images),
+            "drafted_from": row.drafted_from,
             "num_after_signing": sum(signed_at is not None and image.received_at > signed_at for image in images),
             **first.details,
         }

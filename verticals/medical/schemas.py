@@ -330,6 +330,7 @@ class SeriesEntry(BaseModel):
     modality: str
     body_part: str
     instances: list[str]  # ids, in order of Instance Number
+    sop_instance_uids: list[str] = []  # of the same, as the regions of evidence name them
     quality: dict[QualityVerdict, int]
 
 
@@ -347,6 +348,7 @@ class StudyResponse(_Answer):
     already_present: bool = False  # the same file was uploaded before: nothing was stored again
     study_date: str | None = None  # YYYYMMDD, moved by the patient's secret number of days
     series: list[SeriesEntry] = []
+    drafted_from: str | None = None  # id of the image that the draft was made from
     num_after_signing: int = 0
     quality: Quality
     deidentification: Deidentification
