@@ -73,7 +73,9 @@ function build(data, view, root) {
   page.zoom = ["+", "−"].map((sign) => button(tools, sign, false, data.labels[sign === "+" ? "closer" : "further"]));
   page.fit = button(tools, data.labels.fit, false);
   page.clear = button(tools, data.labels.clear, false);
-  page.overlays = Object.keys(view.shown).map((name) => [name, button(tools, data.labels[name], view.shown[name])]);
+  const overlays = make(root, "div", "row");
+  page.overlays = Object.keys(view.shown).map((name) => [name, button(overlays, data.labels[name], view.shown[name])]);
+  overlays.hidden = data.regions.length === 0;
   const stage = make(root, "div", "stage");
   page.canvas = make(stage, "canvas", "image");
   page.canvas.tabIndex = 0;
@@ -264,7 +266,7 @@ function listen(state, signal) {
   signal.addEventListener("abort", () => resized.disconnect());
   press(state);
   setWindow(state, view.center, view.width, view.isCurve);
-  page.status.dataset.note = data.labels.loading;
+  page.status.textContent = data.labels.loading;
 }
 
 function press({ page, view }) {

@@ -117,7 +117,7 @@ def _signed(client: TriviumClient, labels: Labels, report: ReportResponse) -> No
 
 def _exports(client: TriviumClient, labels: Labels, report: ReportResponse) -> None:
     """The formats; a file is made when its format is chosen, since each export is a row of the audit trail."""
-    kind = st.segmented_control(
+    kind = st.pills(
         labels("report.export"),
         formats(report),
         format_func=lambda one: labels(f"export.{one}"),

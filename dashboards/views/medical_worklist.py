@@ -49,7 +49,12 @@ def worklist(client: TriviumClient, labels: Labels) -> str | None:
         return st.session_state.get(STUDY)
     _table(labels, page)
     _pages(labels, page)
-    return st.session_state.get(STUDY, page.studies[0].study_id)
+    return _opened(page)
+
+
+def _opened(page: WorklistResponse) -> str:
+    """The study that is open: the chosen one, or else the first of the page."""
+    return str(st.session_state.get(STUDY, page.studies[0].study_id))
 
 
 def next_open(client: TriviumClient, study_id: str) -> str | None:
@@ -75,8 +80,11 @@ def _table(labels: Labels, page: WorklistResponse) -> None:
         if picked and picked[0] < len(page.studies):
             st.session_state[STUDY] = page.studies[picked[0]].study_id
 
+    opened = [entry.study_id == _opened(page) for entry in page.studies]
     st.dataframe(
         rows.style.apply(
+            lambda row: [f"background-color: {colours.faint}" if opened[int(str(row.name))] else ""] * len(row), axis=1
+        ).apply(
             lambda column: [f"color: {tone}; font-weight: 600" for tone in tones], subset=[labels("medical.urgency")]
         ),
         hide_index=True,

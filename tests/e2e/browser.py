@@ -114,6 +114,33 @@ def press(driver: Chrome, text: str, *, timeout_s: float = 30) -> None:
     settle(driver)
 
 
+_PARTS = """
+const found = [];
+const look = (root) => { for (const one of root.querySelectorAll('*')) if (one.shadowRoot) {
+  found.push(...one.shadowRoot.querySelectorAll(arguments[0])); look(one.shadowRoot); } };
+look(document);
+return found;
+"""
+_PIXELS = """
+const canvas = arguments[0], sum = [0, 0, 0];
+const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
+for (let i = 0; i < data.length; i++) if (i % 4 < 3) sum[i % 4] += data[i];
+return sum;
+"""
+
+
+def parts_of(driver: Chrome, selector: str) -> list[WebElement]:
+    """What matches inside our own elements, which are closed to the page's selectors."""
+    return list(driver.execute_script(_PARTS, selector))
+
+
+def shown_image(driver: Chrome, number: int = 0) -> tuple[int, ...]:
+    """Sums of red, green and blue of a viewer's canvas: another image, window or mark has others."""
+    settle(driver)
+    canvases = parts_of(driver, ".viewer canvas")
+    return tuple(driver.execute_script(_PIXELS, canvases[number])) if len(canvases) > number else ()
+
+
 def picture(driver: Chrome, path: Path, *, width: int, max_height: int = 6000) -> None:
     """Write a PNG of the whole page, not only of what fits the window."""
     script = "const main = document.querySelector('[data-testid=stMain]'); return main ? main.scrollHeight : 0"

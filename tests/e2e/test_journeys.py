@@ -16,7 +16,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
 
-from tests.e2e.browser import find, press, settle
+from tests.e2e.browser import find, parts_of, press, settle, shown_image
 from tests.e2e.conftest import Running, start, stop
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
@@ -55,16 +55,10 @@ def test_a_radiologist_sets_the_window_and_is_told_that_there_is_no_model(kit_up
     settle(browser)
     find(browser, "Research software, not a medical device")
     find(browser, "No model available.")
-    before = _image(browser)
-    browser.find_element(By.CSS_SELECTOR, "[data-testid='stSlider'] input").send_keys(Keys.ARROW_RIGHT * 20)
+    before = shown_image(browser)
+    parts_of(browser, ".viewer .tool")[1].click()  # the second preset
 
-    WebDriverWait(browser, 30).until(lambda _: _image(browser) != before)
-
-
-def _image(browser: Chrome) -> str:
-    """Where the shown picture comes from; another picture has another address."""
-    settle(browser)
-    return browser.find_element(By.CSS_SELECTOR, "[data-testid='stImage'] img").get_attribute("src") or ""
+    WebDriverWait(browser, 30).until(lambda _: shown_image(browser) != before)
 
 
 def test_a_customer_gets_a_cited_answer_with_its_sources_beside_it(kit_up: Running, browser: Chrome) -> None:
