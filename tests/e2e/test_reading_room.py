@@ -1,4 +1,4 @@
-"""The reading room in a real browser over made-up studies: image and text point at each other, and a caliper measures."""
+"""The reading room in a browser over made-up studies: image and text point at each other, and a caliper measures."""
 
 from __future__ import annotations
 
@@ -45,6 +45,7 @@ def page(room: str, browser: Chrome) -> Chrome:
     settle(browser)
     press(browser, "Next open study")
     WebDriverWait(browser, 30).until(lambda _: sum(shown_image(browser)) > 0)
+    browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", parts_of(browser, ".viewer canvas")[0])
     return browser
 
 
