@@ -22,13 +22,3 @@ def chest_reader(registry: ModelRegistry) -> ChestReader:
     files = packaged()
     sha256 = hashlib.sha256(b"".join(files[name].read_bytes() for name in sorted(files))).hexdigest()
     return ChestReader(ChestModel.load(files), f"{NAME} packaged-{sha256[:12]}")
-
-
-def register(registry: ModelRegistry) -> None:
-    """Make the packaged model the registry's active one, unless one is registered."""
-    if registry.load(NAME):
-        return
-    model = ChestModel.load(packaged())
-    said = {key: model.card[key] for key in ("trained_on", "licence", "recipe", "limits")}
-    files = {name: path.read_bytes() for name, path in packaged().items()}
-    registry.save(NAME, files, {**said, "metrics": model.card["figures"]})
