@@ -28,7 +28,7 @@ from benchmarks.films_models import (
     patches_of,
     ridge_scores,
 )
-from benchmarks.setting import machine
+from benchmarks.setting import THREADS, machine
 from verticals.medical.chest.attention import overlay
 from verticals.medical.chest.model import ChestModel, packaged
 from verticals.medical.vision.train import first_parameters
@@ -94,8 +94,8 @@ def calibration() -> None:
 
 
 def latency() -> None:
-    """One film of 2,048 x 2,048: reading and its heatmap, two threads."""
-    torch.set_num_threads(2)
+    """One film of 2,048 x 2,048: reading and its heatmap, with as many threads as the engine takes."""
+    torch.set_num_threads(THREADS)
     model, draw = ChestModel.load(packaged()), np.random.default_rng(0)
     film = np.kron(draw.integers(0, 255, (64, 64)), np.ones((32, 32))).astype(np.uint8)
     taken = []

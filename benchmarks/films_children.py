@@ -58,7 +58,7 @@ def resnet18() -> nn.Sequential:
 
 def _rows(num: int, recipe: Recipe, draw: torch.Generator) -> Iterator[Tensor]:
     for _ in range(recipe.epochs):
-        yield from torch.randperm(num, generator=draw).split(recipe.batch_size)
+        yield from torch.split(torch.randperm(num, generator=draw), recipe.batch_size)
 
 
 def train_resnet(pictures: Pictures, recipe: Recipe) -> nn.Sequential:
@@ -75,7 +75,7 @@ def train_resnet(pictures: Pictures, recipe: Recipe) -> nn.Sequential:
         logits_BK = network(varied(batch.pixels_BSS, draw).unsqueeze(1))
         loss = F.binary_cross_entropy_with_logits(logits_BK, batch.labels_BK)
         optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
         optimizer.step()
         schedule.step()

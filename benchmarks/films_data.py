@@ -137,7 +137,7 @@ def load() -> Films:
         boxes.get(name) if name in boxes else (() if not opacity else None)
         for name, opacity in zip(table["image"], labels_NK[:, 0], strict=True)
     ]
-    view = table["view"].map({"AP": 1.0, "PA": 0.0}).to_numpy(np.float64)
+    view = np.asarray(table["view"].map({"AP": 1.0, "PA": 0.0}), np.float64)
     return Films(grey, labels_NK, known, table["patient"].to_numpy(), table["set"].to_numpy(), view)
 
 

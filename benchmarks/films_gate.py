@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -22,6 +23,7 @@ from verticals.medical.vision.tower import Tower
 ACCEPTED = 0.98
 NUM_OF_A_KIND = 60
 Grey = NDArray[np.uint8]
+Distances = NDArray[np.floating[Any]]
 
 
 def features(tower: Tower, images: list[Grey]) -> Floats:
@@ -82,7 +84,7 @@ def _smooth(draw: np.random.Generator) -> Floats:
 
 def _scaled(image: Floats) -> Grey:
     low, high = image.min(), image.max()
-    return ((image - low) / (high - low) * 255).astype(np.uint8)
+    return np.asarray((image - low) / (high - low) * 255, np.uint8)
 
 
 def _images(paths: list[Path]) -> list[Grey]:
@@ -119,7 +121,7 @@ def main() -> None:
     _print_other_hospitals(tower, gate, near)
 
 
-def _print_other_hospitals(tower: Tower, gate: Gate, near: Floats) -> None:
+def _print_other_hospitals(tower: Tower, gate: Gate, near: Distances) -> None:
     """Frontal films as published by others: like ours or not, the gate decides."""
     data = medical_data()
     table = pd.read_csv(data / "covid-chestxray" / "metadata.csv")
@@ -129,7 +131,7 @@ def _print_other_hospitals(tower: Tower, gate: Gate, near: Floats) -> None:
     print(f"  frontal films of covid-chestxray, n {len(far)}: {passing:.3f} pass, AUROC {_auroc(near, far)}")
 
 
-def _auroc(near: Floats, far: Floats) -> str:
+def _auroc(near: Distances, far: Distances) -> str:
     labels = np.repeat((0.0, 1.0), (len(near), len(far)))
     rows = np.stack((labels, np.concatenate((near, far))), 1)
 

