@@ -146,7 +146,6 @@ def test_another_tenant_sees_nothing(desk: Any, ct: bytes) -> None:
         "get_study": {"study_id": study.study_id},
         "render": {"study_id": study.study_id},
         "attention": {"study_id": study.study_id},
-        "read_record": {"study_id": study.study_id, "patient_id": "p", "record": "Cough."},
         "get_report": {"report_id": study.report.report_id},
         "export_report": {"report_id": study.report.report_id},
         "edit_report": {

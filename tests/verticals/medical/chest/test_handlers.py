@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,11 +14,11 @@ from pydicom.dataset import Dataset
 
 from tests.verticals.medical.conftest import Desk
 from verticals.contract import Artifact, ModelCard, Unavailable
-from verticals.medical import VERTICAL
 from verticals.medical.chest.model import CARD, NAME, packaged
 from verticals.medical.probes import phantom, radiograph
 
 GOOD = {"auc": [0.9, 0.85, 0.95], "coverage_present": 0.9, "coverage_absent": 0.9}
+OTHER = {"StudyInstanceUID": "1.2.9", "SeriesInstanceUID": "1.2.9.1", "SOPInstanceUID": "1.2.9.1.1"}
 
 
 def film(**header: Any) -> bytes:
@@ -45,8 +44,8 @@ class Registry:
 
 
 def serving(desk: Desk, registry: Registry) -> Desk:
-    resources = SimpleNamespace(**vars(desk.resources) | {"registry": registry})
-    return Desk(desk.engine, desk.recorder, VERTICAL.build(resources), resources)  # type: ignore[arg-type]
+    desk.resources.registry = registry
+    return desk.rebuilt()
 
 
 def test_findings_of_a_registered_model_are_in_the_report_with_its_version(desk: Desk, tmp_path: Path) -> None:
@@ -94,7 +93,7 @@ def test_no_heatmap_where_no_model_may_speak(desk: Desk) -> None:
 
 
 def test_learned_defects_join_the_quality_of_a_chest_film_alone(desk: Desk) -> None:
-    chest, hand = desk.ingest(film()), desk.ingest(film(BodyPartExamined="HAND", SOPInstanceUID="1.2.9"))
+    chest, hand = desk.ingest(film()), desk.ingest(film(BodyPartExamined="HAND", **OTHER))
 
     assert {"blur (learned)", "rotation (learned)"} <= {check.name for check in chest.quality.checks}
     assert not any("learned" in check.name for check in hand.quality.checks)
