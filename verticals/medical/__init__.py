@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 
 from verticals.contract import Artifact, Handler, Operation, Progress, Resources, Suite, Vertical
 from verticals.medical import intake_schemas, schemas
+from verticals.medical.chest.schemas import AttentionRequest
 
 
 def _build(resources: Resources) -> Mapping[str, Handler]:
@@ -165,6 +166,14 @@ VERTICAL = Vertical(
             Artifact,
             "The report as DICOM SR, SEG, GSPS, key objects or capture, FHIR, PDF, text, or all in one ZIP",
             "/reports/{report_id}/export",
+            method="GET",
+        ),
+        Operation(
+            "attention",
+            AttentionRequest,
+            Artifact,
+            "Where the model looked for opacities, over the film, as PNG",
+            "/studies/{study_id}/attention",
             method="GET",
         ),
     ),

@@ -170,10 +170,10 @@ def _windowed(values: Array, stored: Array, dataset: Dataset, window: tuple[floa
     return np.asarray(apply_windowing(values, plain)) / 65535.0
 
 
-def to_png(grey: Array) -> bytes:
-    """8-bit grey as PNG; the notice travels in its text chunk."""
+def to_png(shades: Array) -> bytes:
+    """8-bit grey, (rows, columns), or colour, (rows, columns, 3), as PNG; the notice travels in its text chunk."""
     told = PngInfo()
     told.add_text("Disclaimer", NOTICE)
     buffer = io.BytesIO()
-    PillowImage.fromarray(grey, mode=None).save(buffer, format="PNG", pnginfo=told)
+    PillowImage.fromarray(shades, mode=None).save(buffer, format="PNG", pnginfo=told)
     return buffer.getvalue()
