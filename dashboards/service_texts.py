@@ -11,6 +11,7 @@ import re
 from collections.abc import Mapping
 from functools import lru_cache
 
+from dashboards import medical_texts
 from verticals.finance.schemas import FEATURE_LABELS, LABELS
 
 # fmt: off
@@ -274,15 +275,19 @@ def _tables() -> tuple[Mapping[str, str], tuple[tuple[re.Pattern[str], str], ...
     """Whole texts, names of fields and of values among them, and patterns, the most telling first."""
     from dashboards.i18n import TABLE
 
-    whole = {text: told for text, told in TEXTS.items() if "{" not in text}
+    texts = {**TEXTS, **medical_texts.TEXTS}
+    whole = {text: told for text, told in texts.items() if "{" not in text}
+    for key, (english, chinese) in TABLE.items():
+        if key.startswith("kind."):
+            whole.setdefault(english.capitalize(), chinese)
     for name, label in FEATURE_LABELS.items():
         whole.setdefault(label, TABLE[f"field.{name}"][1])
         whole.setdefault(name, TABLE[f"field.{name}"][1])
     for name, values in LABELS.items():
         for value, label in values.items():
             whole.setdefault(label, TABLE[f"value.{name}.{value}"][1])
-    patterns = sorted((text for text in TEXTS if "{" in text), key=lambda text: -len(re.sub(r"\{\w+\}", "", text)))
-    return whole, tuple((_pattern(text), TEXTS[text]) for text in patterns)
+    patterns = sorted((text for text in texts if "{" in text), key=lambda text: -len(re.sub(r"\{\w+\}", "", text)))
+    return whole, tuple((_pattern(text), texts[text]) for text in patterns)
 
 
 def _pattern(text: str) -> re.Pattern[str]:

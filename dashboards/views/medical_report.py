@@ -6,7 +6,9 @@ import streamlit as st
 
 from dashboards import parts
 from dashboards.i18n import Labels
-from service.client import ApiError, Artifact, TriviumClient
+from dashboards.views.medical_text import LINKED, linked_text
+from service.client import Artifact, TriviumClient
+from verticals.medical.reading_schemas import PixelsResponse
 from verticals.medical.schemas import (
     AddendumRequest,
     EditReportRequest,
@@ -21,8 +23,12 @@ SIGNED = ("FINAL", "AMENDED")
 _HEIGHTS = {"examination": 72, "technique": 72, "comparison": 72, "findings": 190, "impression": 120}
 
 
-def report_panel(client: TriviumClient, labels: Labels, study: StudyResponse) -> None:
-    """Draw the newest version of the study's report with what may be done to it now."""
+def report_panel(client: TriviumClient, labels: Labels, study: StudyResponse, *, shown: PixelsResponse | None) -> None:
+    """Draw the newest version of the study's report with what may be done to it now.
+
+    Args:
+        shown: The frame beside it, which its sentences point at; None: none, or none of one study alone.
+    """
     report: ReportResponse = study.report
     signed = report.state in SIGNED
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
@@ -30,6 +36,9 @@ def report_panel(client: TriviumClient, labels: Labels, study: StudyResponse) ->
         st.badge(labels(f"report.{report.state}"), color="green" if signed else "gray")
         st.caption(labels("report.version", version=report.version), width="content")
     _findings(labels, report)
+    with st.container(border=True):
+        linked_text(labels, study, shown, sections=list(_HEIGHTS) if signed else LINKED)
+        st.caption(labels("report.linked_hint"))
     if signed:
         _signed(client, labels, report)
     else:
@@ -88,13 +97,9 @@ def _sign(client: TriviumClient, labels: Labels, report: ReportResponse) -> None
 
 
 def _signed(client: TriviumClient, labels: Labels, report: ReportResponse) -> None:
-    with st.container(border=True):
-        for name in _HEIGHTS:
-            st.caption(labels(f"section.{name}"))
-            st.text(getattr(report.sections, name))
-        moment = parts.when(report.signed_at) if report.signed_at else ""
-        st.caption(labels("report.signed_by", signer=report.signer or "", moment=moment))
-        st.caption(f"sha256 `{report.content_sha256[:16]}…`")
+    moment = parts.when(report.signed_at) if report.signed_at else ""
+    st.caption(labels("report.signed_by", signer=report.signer or "", moment=moment))
+    st.caption(f"sha256 `{report.content_sha256[:16]}…`")
     for addendum in report.addenda:
         with st.container(border=True):
             st.caption(labels("report.addendum_by", author=addendum.author, moment=parts.when(addendum.added_at)))
@@ -111,22 +116,35 @@ def _signed(client: TriviumClient, labels: Labels, report: ReportResponse) -> No
 
 
 def _exports(client: TriviumClient, labels: Labels, report: ReportResponse) -> None:
-    st.caption(labels("report.export"))
-    with st.container(horizontal=True, gap="small"):
-        for kind in ("sr", "pdf", "fhir", "text", *(("all",) if report.evidence.findings else ())):
-            try:
-                file = _export(client, report.report_id, report.content_sha256, kind)
-            except ApiError as error:
-                parts.show_problem(labels, error)
-                return
-            st.download_button(
-                labels(f"export.{kind}"),
-                file.content,
-                file_name=file.filename,
-                mime=file.media_type,
-                icon=":material/download:",
-                on_click="ignore",
-            )
+    """The formats; a file is made when its format is chosen, since each export is a row of the audit trail."""
+    kind = st.segmented_control(
+        labels("report.export"),
+        formats(report),
+        format_func=lambda one: labels(f"export.{one}"),
+        key=f"export.{report.report_id}.{report.version}",
+    )
+    if kind is None:
+        return
+    file = parts.ask(labels, lambda: _export(client, report.report_id, report.content_sha256, kind))
+    if file is not None:
+        st.download_button(
+            labels("report.download", name=file.filename),
+            file.content,
+            file_name=file.filename,
+            mime=file.media_type,
+            icon=":material/download:",
+            on_click="ignore",
+        )
+
+
+def formats(report: ReportResponse) -> list[str]:
+    """The formats that this version has: those that draw regions need one."""
+    has_regions = any(finding.regions for finding in report.evidence.findings)
+    return [
+        *("sr", "pdf", "fhir", "text"),
+        *(("seg", "gsps", "ko", "sc") if has_regions else ()),
+        *(("all",) if report.evidence.findings else ()),
+    ]
 
 
 @st.cache_data(max_entries=64, show_spinner=False)

@@ -13,7 +13,9 @@ import pytest
 import dashboards
 from dashboards.i18n import LANGUAGES, TABLE, Labels
 from verticals.finance import schemas as finance
+from verticals.medical import evidence
 from verticals.medical import schemas as medical
+from verticals.medical.vocabulary import KINDS
 from verticals.support import schemas as support
 
 ROOT = Path(dashboards.__file__).parent
@@ -81,6 +83,11 @@ def test_no_label_is_left_over() -> None:
         *((f"value.{name}", list(values)) for name, values in finance.LABELS.items()),
         ("field", list(finance.ScoreRequest.model_fields)),
         ("decision", list(get_args(finance.Decision))),
+        ("urgency", list(get_args(medical.Urgency))),
+        ("fault", list(get_args(medical.FaultKind))),
+        ("kind", list(KINDS)),
+        ("side", list(get_args(evidence.Side))),
+        ("presence", list(get_args(evidence.Presence))),
         ("verdict", list(get_args(medical.QualityVerdict))),
         ("report", list(get_args(medical.ReportState))),
         ("origin", list(get_args(medical.Origin))),
@@ -94,6 +101,12 @@ def test_no_label_is_left_over() -> None:
 )
 def test_every_value_of_the_schemas_has_a_label(prefix: str, values: list[str]) -> None:
     assert [value for value in values if f"{prefix}.{value}" not in TABLE] == []
+
+
+def test_kinds_of_findings_are_called_as_in_the_vocabulary() -> None:
+    assert {name: TABLE[f"kind.{name}"] for name in KINDS} == {
+        name: (kind.english, kind.chinese) for name, kind in KINDS.items()
+    }
 
 
 def test_chinese_labels_are_chinese() -> None:

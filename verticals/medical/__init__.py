@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from verticals.contract import Artifact, Handler, Operation, Progress, Resources, Suite, Vertical
-from verticals.medical import intake_schemas, schemas
+from verticals.medical import intake_schemas, reading_schemas, schemas
 from verticals.medical.chest.schemas import AttentionRequest
 
 
@@ -104,7 +104,7 @@ VERTICAL = Vertical(
             "list_studies",
             schemas.ListStudiesRequest,
             schemas.WorklistResponse,
-            "The worklist, newest first",
+            "The worklist, newest first or by urgency with its reason",
             "/studies",
             method="GET",
         ),
@@ -117,6 +117,30 @@ VERTICAL = Vertical(
             Artifact,
             "One frame as PNG, with window and level",
             "/studies/{study_id}/image",
+            method="GET",
+        ),
+        Operation(
+            "pixels",
+            reading_schemas.PixelsRequest,
+            reading_schemas.PixelsResponse,
+            "One frame with all its grey levels, for a viewer that sets window and level itself",
+            "/studies/{study_id}/pixels",
+            method="GET",
+        ),
+        Operation(
+            "prior",
+            reading_schemas.PriorRequest,
+            reading_schemas.PriorResponse,
+            "The newest earlier study of the same patient and body part",
+            "/studies/{study_id}/prior",
+            method="GET",
+        ),
+        Operation(
+            "watch",
+            reading_schemas.WatchRequest,
+            reading_schemas.WatchResponse,
+            "Image quality by week, finding rates, and how often a person removed or added a finding",
+            "/watch",
             method="GET",
         ),
         Operation(

@@ -170,6 +170,21 @@ def _windowed(values: Array, stored: Array, dataset: Dataset, window: tuple[floa
     return np.asarray(apply_windowing(values, plain)) / 65535.0
 
 
+def own_curve(dataset: Dataset, *, low: float, high: float, steps: int = 512) -> list[int] | None:
+    """Shades 0-255 of the file's VOI LUT at `steps` equal steps of output units, before any inversion; None: no LUT.
+
+    Raises:
+        InvalidInput: the VOI LUT is malformed.
+    """
+    if not dataset.get("VOILUTSequence"):
+        return None
+    _voi_lut_domain(dataset)
+    values = np.rint(np.linspace(low, high, steps)).astype(np.int64).reshape(1, -1)
+    top = 2.0 ** int(dataset.VOILUTSequence[0].LUTDescriptor[2]) - 1
+    shades = np.clip(apply_voi(values, dataset) / top, 0, 1)[0]
+    return [int(shade) for shade in np.rint(shades * 255)]
+
+
 def to_png(shades: Array) -> bytes:
     """8-bit grey, (rows, columns), or colour, (rows, columns, 3), as PNG; the notice travels in its text chunk."""
     told = PngInfo()

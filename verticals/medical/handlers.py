@@ -14,7 +14,7 @@ from pydicom.pixels import pixel_array
 from sqlalchemy.orm import Session, sessionmaker
 
 from verticals.contract import Artifact, Context, Decision, Handler, InvalidInput, Resources
-from verticals.medical import geometry, intake_handlers, report, schemas, tables
+from verticals.medical import geometry, intake_handlers, reading_handlers, report, schemas, tables, worklist
 from verticals.medical.burned_in import RapidOcrReader, TextReader
 from verticals.medical.chest.handlers import FilmDesk
 from verticals.medical.chest.registered import chest_reader
@@ -53,6 +53,7 @@ def build(resources: Resources, *, reader: TextReader | None = None) -> Mapping[
         "read_record": Records(resources.sessions).read_record,
         **intake_handlers.handlers(intake),
         "attention": FilmDesk(resources.sessions, films).attention,
+        **reading_handlers.handlers(resources.sessions),
     }
 
 
@@ -84,24 +85,7 @@ class _Desk:
     def list_studies(self, request: schemas.ListStudiesRequest, context: Context) -> schemas.WorklistResponse:
         """A page of the tenant's worklist."""
         with self.sessions() as session:
-            rows, total = tables.worklist(session, context.tenant, limit=request.limit, offset=request.offset)
-            entries = [
-                schemas.WorklistEntry.model_validate(
-                    {
-                        "study_id": row.study.study_id,
-                        "report_id": row.report_id,
-                        "origin": row.study.origin,
-                        "modality": row.study.modality,
-                        "body_part": row.study.body_part,
-                        "study_date": row.study.study_date or None,
-                        "num_instances": row.num_instances,
-                        "received_at": row.study.received_at,
-                        "quality": row.study.quality_verdict,
-                        "report_state": row.report_state,
-                    }
-                )
-                for row in rows
-            ]
+            entries, total = worklist.page(session, context.tenant, request, now=datetime.now(UTC))
         return schemas.WorklistResponse(studies=entries, total=total, limit=request.limit, offset=request.offset)
 
     def get_study(self, request: schemas.StudyRequest, context: Context) -> schemas.StudyResponse:
@@ -253,6 +237,7 @@ def _study_response(
             "already_present": already_present,
             "report": newest,
             "series": series_entries(session, row.tenant, images),
+            "drafted_from": row.drafted_from,
             "num_after_signing": sum(signed_at is not None and image.received_at > signed_at for image in images),
             **first.details,
         }

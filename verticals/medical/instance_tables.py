@@ -172,6 +172,7 @@ def series_entries(session: Session, tenant: str, images: Sequence[MedicalInstan
                 modality=row.modality,
                 body_part=row.body_part,
                 instances=[image.instance_id for image in own],
+                sop_instance_uids=[image.sop_instance_uid for image in own],
                 quality=Counter(image.quality_verdict for image in own),
             )
         )

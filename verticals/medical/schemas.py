@@ -18,6 +18,7 @@ NOTICE = "Research software, not a medical device"
 
 QualityVerdict = Literal["accept", "warn", "reject"]
 ReportState = Literal["PRELIMINARY", "EDITED", "FINAL", "AMENDED"]
+Urgency = Literal["done", "routine", "soon", "urgent", "critical"]  # the rule is in `urgency`
 Origin = Literal["upload", "network", "pydicom-test-data", "synthetic"]
 ExportFormat = Literal["sr", "seg", "gsps", "ko", "sc", "fhir", "pdf", "text", "all"]
 
@@ -67,8 +68,10 @@ class IngestRequest(_Request):
 
 
 class ListStudiesRequest(_Request):
-    """A page of the worklist, newest first."""
+    """A page of the worklist. By urgency: the most urgent first, and of equals the oldest."""
 
+    order: Literal["newest", "urgency"] = "newest"
+    reports: Literal["all", "open"] = Field("all", description='"open": those that are not signed yet.')
     limit: int = Field(50, ge=1, le=200)
     offset: int = Field(0, ge=0)
 
@@ -327,6 +330,7 @@ class SeriesEntry(BaseModel):
     modality: str
     body_part: str
     instances: list[str]  # ids, in order of Instance Number
+    sop_instance_uids: list[str] = []  # of the same, as the regions of evidence name them
     quality: dict[QualityVerdict, int]
 
 
@@ -344,6 +348,7 @@ class StudyResponse(_Answer):
     already_present: bool = False  # the same file was uploaded before: nothing was stored again
     study_date: str | None = None  # YYYYMMDD, moved by the patient's secret number of days
     series: list[SeriesEntry] = []
+    drafted_from: str | None = None  # id of the image that the draft was made from
     num_after_signing: int = 0
     quality: Quality
     deidentification: Deidentification
@@ -385,12 +390,14 @@ class WorklistEntry(BaseModel):
     received_at: datetime
     quality: QualityVerdict  # the worst of its images
     report_state: ReportState
+    urgency: Urgency
+    urgency_reason: str
     study_date: str | None = None
     num_instances: int = 1
 
 
 class WorklistResponse(_Answer):
-    """A page of the worklist, newest first; `total` counts all pages."""
+    """A page of the worklist in the order that was asked for; `total` counts all pages."""
 
     studies: list[WorklistEntry]
     total: int

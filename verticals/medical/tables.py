@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import secrets
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -18,7 +17,6 @@ from sqlalchemy import (
     String,
     UniqueConstraint,
     event,
-    func,
     select,
 )
 from sqlalchemy.exc import IntegrityError
@@ -27,9 +25,10 @@ from sqlalchemy.orm import Mapped, Session, mapped_column, sessionmaker
 from verticals.contract import Base, Conflict, NotFound, Time
 from verticals.medical import report as reports
 from verticals.medical.evidence import EvidenceGraph
-from verticals.medical.instance_tables import MedicalInstance, get_instance, read_dicom
+from verticals.medical.instance_tables import get_instance, read_dicom
 from verticals.medical.report import Report
 from verticals.medical.schemas import Addendum, FindingsStatus, Sections
+from verticals.medical.statement_tables import replace_statements
 
 MAX_PRIORS = 5  # that a draft names
 _Id = String(64)
@@ -209,6 +208,7 @@ def add_report(session: Session, tenant: str, report: Report) -> None:
     try:
         session.flush()
         session.merge(MedicalReportHead(**_head(row)))
+        replace_statements(session, tenant, report)
         session.flush()
     except IntegrityError:
         raise Conflict(
@@ -271,40 +271,3 @@ def _from_row(row: MedicalReportVersion) -> Report:
         addenda=tuple(Addendum.model_validate(a) for a in row.addenda),
         evidence=EvidenceGraph.model_validate(row.evidence),
     )
-
-
-@dataclass(frozen=True)
-class WorklistRow:
-    """One line of the worklist."""
-
-    study: MedicalStudy
-    report_id: str
-    report_state: str
-    num_instances: int
-
-
-def worklist(session: Session, tenant: str, *, limit: int, offset: int) -> tuple[list[WorklistRow], int]:
-    """One line a study, newest first, and how many there are in all."""
-    version = MedicalReportVersion
-    newest = (
-        select(version.study_id, func.max(version.version).label("version"))
-        .where(version.tenant == tenant)
-        .group_by(version.study_id)
-        .subquery()
-    )
-    images = (
-        select(func.count())
-        .where(MedicalInstance.tenant == tenant, MedicalInstance.study_id == MedicalStudy.study_id)
-        .scalar_subquery()
-    )
-    rows = session.execute(
-        select(MedicalStudy, version.report_id, version.state, images)
-        .join(version, version.study_id == MedicalStudy.study_id)
-        .join(newest, (newest.c.study_id == version.study_id) & (newest.c.version == version.version))
-        .where(MedicalStudy.tenant == tenant, version.tenant == tenant)
-        .order_by(MedicalStudy.received_at.desc(), MedicalStudy.study_id)
-        .limit(limit)
-        .offset(offset)
-    ).all()
-    total = session.execute(select(func.count()).where(MedicalStudy.tenant == tenant)).scalar_one()
-    return [WorklistRow(*row) for row in rows], total

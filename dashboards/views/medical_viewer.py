@@ -1,0 +1,190 @@
+"""The image: which frame, its windows, and where its findings lie. Ignores how it is drawn (components/viewer.js)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import streamlit as st
+
+from dashboards import parts
+from dashboards.components import component
+from dashboards.i18n import Labels
+from service.client import TriviumClient
+from verticals.medical.reading_schemas import PixelsRequest, PixelsResponse
+from verticals.medical.schemas import ImageFacts, ReportResponse, SeriesEntry, StudyResponse
+
+# Usual CT windows, (centre, width) in Hounsfield units.
+CT_WINDOWS = {
+    "soft": (40.0, 400.0),
+    "lung": (-600.0, 1500.0),
+    "mediastinum": (50.0, 350.0),
+    "bone": (400.0, 1800.0),
+    "brain": (40.0, 80.0),
+}
+_TEXTS = (
+    *("window", "pan", "measure", "fit", "clear", "boxes", "outlines", "mask", "names", "level", "width", "image"),
+    *("closer", "further", "loading", "heatmap_note"),
+)
+Place = tuple[str | None, int]  # (instance id; None: the one that the draft was made from, frame)
+
+
+def viewer(client: TriviumClient, labels: Labels, study: StudyResponse, *, side: str = "main") -> PixelsResponse | None:
+    """Draw the study's image with its controls; returns the frame that is shown."""
+    place = _place(labels, study, side=side)
+    frame = parts.ask(labels, lambda: _pixels(client, client.base_url, study.study_id, *place))
+    if frame is None:
+        return None
+    component("viewer")(
+        data=viewer_data(labels, study, frame, side=side),
+        key=f"medical.viewer.{side}.{study.study_id}",
+    )
+    return frame
+
+
+# --- which frame ----------------------------------------------------------------------------------------------------
+
+
+def places(series: SeriesEntry | None, image: ImageFacts) -> list[Place]:
+    """Every frame to scroll through: the images of a series, or the frames of the one image."""
+    if series is None or len(series.instances) <= 1:
+        only = series.instances[0] if series and series.instances else None
+        return [(only, frame) for frame in range(1, image.frames + 1)]
+    return [(instance, 1) for instance in series.instances]
+
+
+def place_of(study: StudyResponse, finding_id: str) -> tuple[int, int] | None:
+    """(series, place in it), both from 0, of the finding's first region; None: it has none in this study."""
+    regions = next((f.regions for f in study.report.evidence.findings if f.finding_id == finding_id), ())
+    for region in regions:
+        for i, series in enumerate(study.series):
+            if region.sop_instance_uid in series.sop_instance_uids:
+                is_stack = len(series.instances) > 1
+                return i, series.sop_instance_uids.index(region.sop_instance_uid) if is_stack else region.frame - 1
+    return None
+
+
+def keys(study_id: str, side: str) -> tuple[str, str]:
+    """Session keys of the chosen series and of the place in it."""
+    return f"medical.series.{side}.{study_id}", f"medical.place.{side}.{study_id}"
+
+
+def _place(labels: Labels, study: StudyResponse, *, side: str) -> Place:
+    series_key, place_key = keys(study.study_id, side)
+    holds = [i for i, series in enumerate(study.series) if study.drafted_from in series.instances]
+    st.session_state.setdefault(series_key, holds[0] if holds else 0)
+    chosen = 0
+    if len(study.series) > 1:
+        chosen = st.selectbox(
+            labels("medical.series"),
+            range(len(study.series)),
+            format_func=lambda i: _series_name(labels, study.series[i]),
+            key=series_key,
+        )
+    series = study.series[chosen] if study.series else None
+    known = places(series, study.image)
+    if len(known) == 1:
+        return known[0]
+    drafted = [i for i, (instance, _) in enumerate(known) if instance == study.drafted_from]
+    start = drafted[0] if drafted and series and len(series.instances) > 1 else len(known) // 2
+    st.session_state[place_key] = min(st.session_state.get(place_key, start + 1), len(known))
+    number = st.slider(labels("medical.frame"), 1, len(known), key=place_key)
+    return known[number - 1]
+
+
+def _series_name(labels: Labels, series: SeriesEntry) -> str:
+    number = "" if series.series_number is None else f"{series.series_number} · "
+    return f"{number}{series.modality} {series.body_part} · {labels('medical.num_images', count=len(series.instances))}"
+
+
+@st.cache_data(max_entries=24, show_spinner=False)
+def _pixels(
+    _client: TriviumClient, base_url: str, study_id: str, instance_id: str | None, frame: int
+) -> PixelsResponse:
+    """One frame; a stored image never changes, so it is asked for once. `base_url` is a part of the cache's key."""
+    request = PixelsRequest(study_id=study_id, instance_id=instance_id, frame=frame)
+    found: PixelsResponse = _client.call("medical", "pixels", request)
+    return found
+
+
+# --- what is drawn --------------------------------------------------------------------------------------------------
+
+
+def viewer_data(labels: Labels, study: StudyResponse, frame: PixelsResponse, *, side: str = "main") -> dict[str, Any]:
+    """All that components/viewer.js needs, as JSON has it."""
+    image = frame.image
+    margin = max((image.value_max - image.value_min) * 0.1, 0.5)
+    low, high = image.value_min - margin, image.value_max + margin
+    spacing = image.spacing_mm
+    return {
+        "view": f"{side}.{study.study_id}",
+        "frame_key": f"{frame.instance_id}.{frame.frame}",
+        "png": frame.png,
+        "heatmap": None,
+        "rows": frame.rows,
+        "columns": frame.columns,
+        "reduced_by": frame.reduced_by,
+        "low": frame.low,
+        "step": frame.step,
+        "is_inverted": frame.is_inverted,
+        "curve": frame.curve,
+        "units": "" if image.units == "unspecified" else image.units,
+        "presets": presets(labels, study.modality, image),
+        "range": {"center": [low, high], "width": [1.0, max(2 * (high - low), 2.0)]},
+        "caliper": {
+            "spacing_mm": list(spacing) if spacing else None,
+            "aspect": spacing[0] / spacing[1] if spacing else 1.0,
+            "note": labels("viewer.can_measure" if spacing else "viewer.cannot_measure")
+            + f" {labels.said(image.spacing_note)}",
+        },
+        "regions": regions(labels, study.report, frame),
+        "labels": {name: labels(f"viewer.{name}") for name in _TEXTS}
+        | {"reduced": labels("viewer.reduced", times=frame.reduced_by)},
+    }
+
+
+def presets(labels: Labels, modality: str, image: ImageFacts) -> list[dict[str, Any]]:
+    """Windows to choose from: the file's own first, then those of the modality."""
+    center, width = image.window_center, image.window_width
+    spread = image.value_max - image.value_min
+    windows = {"file": (center, width)}
+    if modality == "CT" and image.units == "HU":
+        windows |= CT_WINDOWS
+    else:
+        windows |= {
+            "hard": (center, max(width / 2, 1.0)),
+            "flat": (center, width * 2),
+            "full": ((image.value_min + image.value_max + 1) / 2, max(spread + 1, 1.0)),
+        }
+    return [
+        {
+            "name": name,
+            "label": labels(f"window.{name}"),
+            "center": middle,
+            "width": wide,
+            "is_curve": name == "file" and image.window_source == "voi-lut",
+        }
+        for name, (middle, wide) in windows.items()
+    ]
+
+
+def regions(labels: Labels, report: ReportResponse, frame: PixelsResponse) -> list[dict[str, Any]]:
+    """The regions of the evidence that lie in this frame."""
+    return [
+        {
+            "finding_id": finding.finding_id,
+            "label": f"{finding.finding_id} {place_name(labels, finding.kind, finding.side)}",
+            "shape": region.shape,
+            "points": [list(point) for point in region.points],
+            "presence": finding.presence,
+            "tone": "reader" if finding.model == "reader" else "model",
+        }
+        for finding in report.evidence.findings
+        for region in finding.regions
+        if (region.sop_instance_uid, region.frame) == (frame.sop_instance_uid, frame.frame)
+    ]
+
+
+def place_name(labels: Labels, kind: str, side: str | None) -> str:
+    """A finding's kind with its side."""
+    name = labels(f"kind.{kind}")
+    return f"{name}, {labels(f'side.{side}')}" if side else name

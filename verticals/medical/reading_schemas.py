@@ -1,0 +1,126 @@
+"""What a reading room asks beyond studies and reports: pixels, the prior, quality over time. Ignores storage."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from verticals.medical.schemas import NOTICE, ImageFacts
+
+MAX_SIDE = 2048  # pixels of a frame that is sent whole; a longer side is halved until it fits
+
+
+class _Request(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class _Answer(BaseModel):
+    notice: str = NOTICE
+
+
+class PixelsRequest(_Request):
+    """One frame with all its grey levels, for a viewer that sets window and level itself; `frame` counts from 1.
+
+    `instance_id` is one of the study's images; without it, the one that the draft was made from.
+    """
+
+    study_id: str = Field(max_length=64)
+    instance_id: str | None = Field(None, max_length=64)
+    frame: int = Field(1, ge=1)
+
+
+class PixelsResponse(_Answer):
+    """One frame as an RGB PNG: the value of a pixel is `low + step * (256 * red + green)`, in `units`.
+
+    `curve` is the file's own VOI LUT, if it has one: shades 0-255 at equal steps from `low` to `high`; without it the
+    window of `ImageFacts` is linear (PS3.3 C.11.2.1.2.1). MONOCHROME1 is inverted after the window: `is_inverted`.
+    """
+
+    study_id: str
+    instance_id: str
+    sop_instance_uid: str  # what the regions of evidence name
+    frame: int
+    image: ImageFacts  # of the whole object: its window, spacing and frames
+    rows: int  # of the stored frame
+    columns: int
+    reduced_by: int  # each sent pixel is the mean of so many by so many
+    low: float
+    high: float
+    step: float
+    is_inverted: bool
+    curve: list[int] | None
+    png: str  # base64
+
+
+class PriorRequest(_Request):
+    """The study to compare with one."""
+
+    study_id: str = Field(max_length=64)
+
+
+class PriorResponse(_Answer):
+    """The newest earlier study of the same patient and body part in this archive, or why there is none."""
+
+    study_id: str | None
+    modality: str | None = None
+    study_date: str | None = None  # YYYYMMDD, moved as `StudyResponse.study_date`
+    received_at: datetime | None = None
+    reason: str
+
+
+class WatchRequest(_Request):
+    """Quality, finding rates and overrides of the last `days`."""
+
+    days: int = Field(90, ge=7, le=730)
+
+
+Verdicts = dict[Literal["accept", "warn", "reject"], int]
+
+
+class QualityWeek(BaseModel):
+    """Studies received in the week from `start`, a Monday (UTC), by the verdict on their image."""
+
+    start: date
+    verdicts: Verdicts
+
+
+class Rate(BaseModel):
+    """A share with its 95 % score interval (Wilson 1927); null where there is nothing to count."""
+
+    count: int
+    total: int
+    share: float | None
+    low: float | None
+    high: float | None
+
+
+class KindRates(BaseModel):
+    """One kind of finding.
+
+    `found`: of the studies that a model read, those where it says present. `found_before`: the same in the period of
+    the same length before. `has_moved`: the two intervals do not overlap. `removed`: of the signed reports where the
+    model says present or uncertain, those that no longer state it so. `added`: of the signed reports of studies that
+    a model read and where it does not, those that do.
+    """
+
+    kind: str
+    found: Rate
+    found_before: Rate
+    has_moved: bool
+    removed: Rate
+    added: Rate
+
+
+class WatchResponse(_Answer):
+    """Quality and drift. `read_by_model` and `signed` count the studies of the period."""
+
+    days: int
+    studies: int
+    read_by_model: int
+    signed: int
+    weeks: list[QualityWeek]
+    kinds: list[KindRates]
+    removed: Rate  # over all kinds together
+    added: Rate
