@@ -25,7 +25,7 @@ from verticals.medical.ct.measure import measure
 from verticals.medical.ct.phantom import Phantom, make_phantom
 from verticals.medical.ct.training import MarkedScan, Observation, observe, train, tree_scorer
 
-TRAIN, TEST = range(60), range(10_000, 10_060)
+TRAIN, TEST = range(50), range(10_000, 10_050)
 KEPT = MODELS / "ct"
 SIZES_MM = ((3, 4), (4, 6), (6, 8), (8, 20.1))
 _SIZED = ("true_mm", "mm", "true_mm3", "mm3", "solid", "pleura")
@@ -70,7 +70,8 @@ def observations(seeds: Iterable[int]) -> list[Observation]:
 
 
 if __name__ == "__main__":
-    for s in [*TRAIN, *TEST]:
+    from itertools import zip_longest
+    for s in [x for p in zip(TRAIN, TEST) for x in p]:
         t = time.process_time()
         m = seen(s)
         print(s, round(time.process_time() - t, 1), flush=True)

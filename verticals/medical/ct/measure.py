@@ -8,6 +8,7 @@ a grid of 0.5 mm, without the vessels that run into it (opening).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,7 +51,7 @@ class Nodule:
     center_mm: tuple[float, float, float]
     axes: Axes
     volume_mm3: float
-    density: str
+    density: Literal["solid", "ground_glass"]
     corner: tuple[int, int, int]
     mask: Mask
 

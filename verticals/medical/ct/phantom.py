@@ -20,6 +20,7 @@ from verticals.medical.series import Volume
 
 Floats = NDArray[np.float64]
 Density = Literal["solid", "ground_glass"]
+Place = Literal["open", "vessel", "pleura"]
 
 MIN_MM, MAX_MM = 3.0, 20.0  # of nodules, mean diameter
 _LUNG, _TISSUE, _FAT, _BONE, _AIR = -860.0, 40.0, -100.0, 400.0, -1000.0
@@ -27,7 +28,9 @@ _FINE_MM = 1.0  # thickest slice that is drawn
 _TRUTH_MM = 0.25  # grid on which a nodule's true size is counted
 _BODY_MM = (0.0, 80.0, 112.0)  # half axes
 _LUNG_MM, _LUNG_X_MM = (62.0, 60.0, 40.0), 50.0  # half axes, and how far each lies from the middle
+_PLACES: tuple[Place, ...] = ("open", "vessel", "pleura")
 _HALF_HEIGHT_MM = 55.0
+_GREAT_MM = 2.2  # vessels of a larger radius have no nodule at them
 _KERNELS = {"soft": 0.8, "sharp": 0.45}  # standard deviation of the blur, mm
 
 
@@ -41,7 +44,7 @@ class TrueNodule:
 
     center_mm: tuple[float, float, float]
     density: Density
-    place: Literal["open", "vessel", "pleura"]
+    place: Place
     volume_mm3: float
     axes: Axes
 
@@ -78,7 +81,7 @@ def make_phantom(seed: int, *, num_nodules: int | None = None) -> Phantom:
     """A chest of 1 to 2.5 mm slices.
 
     Args:
-        num_nodules: None: 0 to 5, drawn.
+        num_nodules: None: 0 to 7, drawn.
     """
     draw = np.random.default_rng(seed)
     in_plane_mm = float(draw.uniform(0.85, 1.05))
@@ -95,7 +98,7 @@ def make_phantom(seed: int, *, num_nodules: int | None = None) -> Phantom:
     for start, end, radius in branches:
         _paint_tube(values, depth, grid, start, end, radius)
     _paint_sheets(values, depth, grid, draw)
-    count = int(draw.integers(0, 6)) if num_nodules is None else num_nodules
+    count = int(draw.integers(0, 8)) if num_nodules is None else num_nodules
     nodules: list[TrueNodule] = []
     for _ in range(count):
         nodules.append(_paint_nodule(values, grid, draw, branches, nodules))
@@ -202,10 +205,9 @@ def _paint_nodule(
     branches: Sequence[tuple[Floats, Floats, float]],
     others: Sequence[TrueNodule],
 ) -> TrueNodule:
-    place: Literal["open", "vessel", "pleura"] = draw.choice(["open", "vessel", "pleura"], p=(0.45, 0.25, 0.3))
-    density: Density = draw.choice(["solid", "ground_glass"], p=(0.7, 0.3))
+    density: Density = "solid" if draw.random() < 0.7 else "ground_glass"
     radius = float(np.exp(draw.uniform(np.log(MIN_MM), np.log(MAX_MM)))) / 2
-    center = _free_place(draw, place, radius, branches, others)
+    place, center = _free_place(draw, radius, branches, others)
     share_of = _shape(draw, center, radius)
     hu = float(draw.uniform(-20, 80) if density == "solid" else draw.uniform(-680, -480))
     cut, (z, y, x) = grid.box(center, 1.5 * radius + 2)
@@ -247,26 +249,35 @@ def _shape(draw: np.random.Generator, center: Floats, radius: float) -> Callable
 
 def _free_place(
     draw: np.random.Generator,
-    place: str,
     radius: float,
     branches: Sequence[tuple[Floats, Floats, float]],
     others: Sequence[TrueNodule],
-) -> Floats:
-    """A centre of its kind, off the great vessels and the other nodules, where the scan reaches."""
+) -> tuple[Place, Floats]:
+    """A kind of place and a centre, off the great vessels and the other nodules, where the scan reaches."""
+    great = [branch for branch in branches if branch[2] > _GREAT_MM]
     while True:
+        place = _PLACES[int(draw.choice(3, p=(0.4, 0.25, 0.35)))]
         center = _inside(draw, 1.0)
         if place == "vessel":
             start, end, thick = branches[int(draw.integers(len(branches)))]
             side = draw.normal(size=3)
             center = (start + end) / 2 + side / np.linalg.norm(side) * (thick + radius * 0.8)
+        elif place == "pleura":
+            center = _at_wall(center, draw.normal(size=3), draw.uniform(0.1, 0.5) * radius)
         depth = float(lung_depth(*center))
         wanted = (0.0, 0.6 * radius) if place == "pleura" else (radius + 1, np.inf)
-        far = all(np.linalg.norm(center[::-1] - other.center_mm) > radius + other.axes.long_mm + 4 for other in others)
-        clear = all(
-            thick < 2.2 or _distance(center, start, end) > radius + thick for start, end, thick in branches
-        )
-        if wanted[0] <= depth <= wanted[1] and far and clear and abs(center[0]) < _HALF_HEIGHT_MM - radius - 3:
-            return center
+        if not wanted[0] <= depth <= wanted[1] or abs(center[0]) > _HALF_HEIGHT_MM - radius - 3:
+            continue
+        if any(np.linalg.norm(center[::-1] - other.center_mm) < radius + other.axes.long_mm + 4 for other in others):
+            continue
+        if all(_distance(center, start, end) > radius + thick for start, end, thick in great):
+            return place, center
+
+
+def _at_wall(start: Floats, heading: Floats, depth_mm: float) -> Floats:
+    """Where a way from a place in the lung comes so near to its wall."""
+    way = start + np.arange(0, 130, 0.3)[:, None] * heading / np.linalg.norm(heading)
+    return np.asarray(way[int((lung_depth(*way.T) <= depth_mm).argmax())])
 
 
 def _inside(draw: np.random.Generator, depth_mm: float) -> Floats:
