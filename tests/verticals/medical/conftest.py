@@ -95,13 +95,25 @@ class Desk:
         return answer
 
 
+class EmptyRegistry:
+    """`verticals.contract.ModelRegistry` where nothing is registered: what is packaged serves."""
+
+    def load(self, name: str, version: str | None = None) -> None:
+        return None
+
+
 @pytest.fixture
 def desk(tmp_path: Path) -> Iterator[Desk]:
     engine = create_engine(f"sqlite:///{tmp_path / 'medical.db'}")
     Base.metadata.create_all(engine)
+<<<<<<< HEAD
     resources: Any = SimpleNamespace(
         sessions=sessionmaker(engine), data_dir=None, chat_model=None, max_study_bytes=2**30
     )
+=======
+    parts = {"sessions": sessionmaker(engine), "data_dir": None, "max_study_bytes": 2**30}
+    resources: Any = SimpleNamespace(**parts, registry=EmptyRegistry())
+>>>>>>> 5adc61b (Medical: chest CT operations, train-nodules, tests, benchmark (in progress))
     yield Desk(engine, Recorder(), build(resources, reader=SeesTextInStripes()), resources)
     engine.dispose()
 

@@ -7,6 +7,7 @@ pleura is a blob and the wall is none. Shapes: S scales, V voxels.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -25,7 +26,7 @@ SIGMAS_MM = tuple(0.8 * RATIO**k for k in range(7))
 DIAMETERS_MM = tuple(2 * (3 * a * b) ** 0.5 for a, b in pairwise(SIGMAS_MM))
 LEAST_RESPONSE_HU = 20.0
 MOST_BLOBS = 3000  # of a scan: those with the strongest answers
-MOST = 250  # candidates of a scan: those of the blobs that are most like balls
+MOST = 150  # candidates of a scan: those of the blobs that are most like balls
 LUNG_HU, _TOP_HU = -860.0, 100.0  # what is denser than soft tissue counts as soft tissue
 
 
@@ -73,27 +74,28 @@ def find_blobs(volume: Volume, closed: Mask) -> list[Candidate]:
         peaks = (answer_V == maximum_filter(answer_V, 3)) & inside & (answer_V > LEAST_RESPONSE_HU)
         found += [(float(answer_V[z, y, x]), scale, (int(z), int(y), int(x))) for z, y, x in np.argwhere(peaks)]
     found.sort(key=lambda each: (-each[0], each[1:]))
-    kept: list[Candidate] = []
+    kept: list[tuple[float, int, tuple[int, int, int]]] = []
     places_mm, reach_mm = np.zeros((MOST_BLOBS, 3)), np.zeros(MOST_BLOBS)
-    for response, scale, at in found:
-        place = np.array(at) * volume.spacing_mm
-        num = len(kept)
+    for each in found:
+        place, num = np.array(each[2]) * volume.spacing_mm, len(kept)
         # The same blob answers at several scales: the strongest answer speaks for its whole ball.
-        if (np.linalg.norm(places_mm[:num] - place, axis=1) < reach_mm[:num]).any():
+        if (((places_mm[:num] - place) ** 2).sum(axis=1) < reach_mm[:num] ** 2).any():
             continue
-        places_mm[num], reach_mm[num] = place, max(3.0, 0.5 * DIAMETERS_MM[scale])
-        kept.append(
-            Candidate(
-                index=(at[0] + box[0].start, at[1] + box[1].start, at[2] + box[2].start),
-                diameter_mm=DIAMETERS_MM[scale],
-                response_hu=response,
-                responses_hu=tuple(float(answer[at]) for answer in answers_SV),
-                roundness=_roundness(smooth_SV[scale], at, volume.spacing_mm),
-            )
-        )
+        places_mm[num], reach_mm[num] = place, max(3.0, 0.5 * DIAMETERS_MM[each[1]])
+        kept.append(each)
         if len(kept) == MOST_BLOBS:
             break
-    return kept
+    round_B = _roundness(smooth_SV, kept, volume.spacing_mm)
+    return [
+        Candidate(
+            index=(at[0] + box[0].start, at[1] + box[1].start, at[2] + box[2].start),
+            diameter_mm=DIAMETERS_MM[scale],
+            response_hu=response,
+            responses_hu=tuple(float(answer[at]) for answer in answers_SV),
+            roundness=float(roundness),
+        )
+        for (response, scale, at), roundness in zip(kept, round_B, strict=True)
+    ]
 
 
 def find_candidates(volume: Volume, closed: Mask) -> list[Candidate]:
@@ -114,22 +116,33 @@ def _smoothed(values: NDArray[np.float32], spacing_mm: tuple[float, float, float
     return made[1:]
 
 
-def _roundness(smooth: NDArray[np.float32], at: tuple[int, int, int], spacing_mm: tuple[float, float, float]) -> float:
-    """Least curvature through highest, of a place that is bright in every direction; else 0."""
-    near = [np.clip((i - 1, i, i + 1), 0, n - 1) for i, n in zip(at, smooth.shape, strict=True)]
-    block = smooth[np.ix_(*near)].astype(np.float64)
-    hessian = np.empty((3, 3))
+def _roundness(
+    smooth_SV: Sequence[NDArray[np.float32]],
+    blobs: Sequence[tuple[float, int, tuple[int, int, int]]],
+    spacing_mm: tuple[float, float, float],
+) -> Floats:
+    """Least curvature through highest, (B,), of places that are bright in every direction; else 0."""
+    if not blobs:
+        return np.zeros(0)
+    smooth_SV = np.stack(smooth_SV)
+    scale_B, at_B3 = np.array([blob[1] for blob in blobs]), np.array([blob[2] for blob in blobs])
+    near = [np.clip(at_B3[:, [a]] + (-1, 0, 1), 0, n - 1) for a, n in enumerate(smooth_SV.shape[1:])]
+    block_B333 = smooth_SV[
+        scale_B[:, None, None, None],
+        near[0][:, :, None, None],
+        near[1][:, None, :, None],
+        near[2][:, None, None, :],
+    ].astype(np.float64)
+    hessian_B33 = np.empty((len(blobs), 3, 3))
     for a in range(3):
-        for b in range(a, 3):
-            step = spacing_mm[a] * spacing_mm[b]
-            plane = np.moveaxis(block, (a, b), (0, 1))[..., 1] if a != b else np.moveaxis(block, a, 0)[:, 1, 1]
-            if a == b:
-                hessian[a, a] = (plane[0] - 2 * plane[1] + plane[2]) / step
-            else:
-                mixed = (plane[2, 2] - plane[0, 2] - plane[2, 0] + plane[0, 0]) / (4 * step)
-                hessian[a, b] = hessian[b, a] = mixed
-    low, _, high = np.linalg.eigvalsh(hessian)
-    return float(high / low) if high < 0 else 0.0
+        line_B3 = np.moveaxis(block_B333, a + 1, 1)[:, :, 1, 1]
+        hessian_B33[:, a, a] = (line_B3[:, 0] - 2 * line_B3[:, 1] + line_B3[:, 2]) / spacing_mm[a] ** 2
+        for b in range(a + 1, 3):
+            plane = np.moveaxis(block_B333, (a + 1, b + 1), (1, 2))[..., 1]
+            mixed = plane[:, 2, 2] - plane[:, 0, 2] - plane[:, 2, 0] + plane[:, 0, 0]
+            hessian_B33[:, a, b] = hessian_B33[:, b, a] = mixed / (4 * spacing_mm[a] * spacing_mm[b])
+    low, _, high = np.linalg.eigvalsh(hessian_B33).T
+    return np.where(high < 0, high / np.minimum(low, -1e-9), 0.0)
 
 
 def _box(mask: Mask, spacing_mm: tuple[float, float, float]) -> tuple[slice, slice, slice]:

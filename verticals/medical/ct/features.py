@@ -32,7 +32,7 @@ NAMES = (
 
 def features(volume: Volume, closed: Mask, found: Sequence[Candidate]) -> Floats:
     """(C, F), in the order of `NAMES`."""
-    from scipy.ndimage import distance_transform_edt, map_coordinates
+    from scipy.ndimage import map_coordinates
 
     spacing = np.array(volume.spacing_mm)
     values = within_lungs(volume, closed)
@@ -49,7 +49,7 @@ def features(volume: Volume, closed: Mask, found: Sequence[Candidate]) -> Floats
         places = places - low.reshape(3, 1, 1, 1)
         patch = map_coordinates(values[cut], places, order=1, mode="nearest")
         inside = map_coordinates(closed[cut].astype(np.float32), places, order=0, mode="constant") > 0.5
-        edge = float(distance_transform_edt(inside)[(REACH_MM,) * 3]) if not inside.all() else 2.0 * REACH_MM
+        edge = float(distance[~inside].min(initial=2.0 * REACH_MM))
         rows.append(_row(each, patch, inside, distance, grid, shells, edge))
     return np.array(rows, dtype=np.float64).reshape(len(found), len(NAMES))
 

@@ -26,10 +26,10 @@ MIN_MM, MAX_MM = 3.0, 20.0  # of nodules, mean diameter
 _LUNG, _TISSUE, _FAT, _BONE, _AIR = -860.0, 40.0, -100.0, 400.0, -1000.0
 _FINE_MM = 1.0  # thickest slice that is drawn
 _TRUTH_MM = 0.25  # grid on which a nodule's true size is counted
-_BODY_MM = (0.0, 80.0, 112.0)  # half axes
-_LUNG_MM, _LUNG_X_MM = (62.0, 60.0, 40.0), 50.0  # half axes, and how far each lies from the middle
+_BODY_MM = (0.0, 62.0, 88.0)  # half axes
+_LUNG_MM, _LUNG_X_MM = (47.0, 46.0, 32.0), 39.0  # half axes, and how far each lies from the middle
 _PLACES: tuple[Place, ...] = ("open", "vessel", "pleura")
-_HALF_HEIGHT_MM = 55.0
+_HALF_HEIGHT_MM = 42.0
 _GREAT_MM = 2.2  # vessels of a larger radius have no nodule at them
 _KERNELS = {"soft": 0.8, "sharp": 0.45}  # standard deviation of the blur, mm
 
@@ -90,8 +90,8 @@ def make_phantom(seed: int, *, num_nodules: int | None = None) -> Phantom:
     num_slices = int(2 * _HALF_HEIGHT_MM / gap_mm)
     grid = _Grid(
         z=((np.arange(num_slices * parts) + 0.5) * gap_mm / parts - _HALF_HEIGHT_MM).astype(np.float32),
-        y=np.arange(-88, 88, in_plane_mm, dtype=np.float32),
-        x=np.arange(-120, 120, in_plane_mm, dtype=np.float32),
+        y=np.arange(-68, 68, in_plane_mm, dtype=np.float32),
+        x=np.arange(-94, 94, in_plane_mm, dtype=np.float32),
     )
     values, depth = _chest(grid, draw)
     branches = [branch for side in (-1, 1) for branch in _vessels(side, draw)]
@@ -112,21 +112,21 @@ def lung_depth(z: Floats, y: Floats, x: Floats) -> Floats:
     """How deep a point lies within the nearer lung, mm, about; negative outside."""
     half = np.array(_LUNG_MM)
     share = np.sqrt((z / half[0]) ** 2 + (y / half[1]) ** 2 + ((np.abs(x) - _LUNG_X_MM) / half[2]) ** 2)
-    dome = -55 + 20 * (1 - (y / 60) ** 2 - ((np.abs(x) - _LUNG_X_MM) / 45) ** 2)
-    heart = np.sqrt(((z + 20) / 38) ** 2 + ((y + 18) / 32) ** 2 + ((x - 18) / 36) ** 2)
-    return np.minimum(np.minimum((1 - share) * half[2], z - dome), (heart - 1) * 34)
+    dome = -42 + 15 * (1 - (y / 46) ** 2 - ((np.abs(x) - _LUNG_X_MM) / 34) ** 2)
+    heart = np.sqrt(((z + 15) / 29) ** 2 + ((y + 14) / 25) ** 2 + ((x - 14) / 28) ** 2)
+    return np.minimum(np.minimum((1 - share) * half[2], z - dome), (heart - 1) * 26)
 
 
 def _chest(grid: _Grid, draw: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Everything but vessels, sheets and nodules; and `lung_depth` of each voxel."""
     z, y, x = grid.z[:, None, None], grid.y[None, :, None], grid.x[None, None, :]
     edge = (1 - np.sqrt((y / _BODY_MM[1]) ** 2 + (x / _BODY_MM[2]) ** 2)) * _BODY_MM[1]  # depth below the skin
-    plane = np.where(edge < 0, _AIR, np.where(edge < 6, _FAT, _TISSUE))
+    plane = np.where(edge < 0, _AIR, np.where(edge < 4, _FAT, _TISSUE))
     values = np.broadcast_to(plane, (len(grid.z), len(grid.y), len(grid.x))).astype(np.float32)
-    ribs = (np.abs((z + 0.35 * y) % 22 - 11) < 3.5) & (edge > 9) & (edge < 15)
+    ribs = (np.abs((z + 0.35 * y) % 22 - 11) < 3.5) & (edge > 6) & (edge < 10)
     values[ribs] = _BONE
-    values[np.broadcast_to(np.hypot(y - 55, x) < 13, values.shape)] = 250  # spine
-    values[np.broadcast_to((np.hypot(y - 12, x) < 8) & (z > 10), values.shape)] = _AIR  # windpipe
+    values[np.broadcast_to(np.hypot(y - 42, x) < 10, values.shape)] = 250  # spine
+    values[np.broadcast_to((np.hypot(y - 9, x) < 6) & (z > 8), values.shape)] = _AIR  # windpipe
     depth = lung_depth(z, y, x).astype(np.float32)
     share = np.clip(depth / _FINE_MM + 0.5, 0, 1)
     lung = _LUNG + draw.uniform(-25, 25) + 0.35 * y + _grain(values.shape, 6.0, 18.0, draw)
@@ -139,7 +139,7 @@ def _vessels(side: int, draw: np.random.Generator) -> list[tuple[Floats, Floats,
     waiting = []
     for _ in range(5):
         heading = np.array((draw.normal(0, 0.8), draw.normal(0, 0.8), side * draw.uniform(0.4, 1.0)))
-        waiting.append((np.array((draw.normal(0, 8), draw.normal(5, 8), side * 22.0)), heading, draw.uniform(2.5, 4)))
+        waiting.append((np.array((draw.normal(0, 6), draw.normal(4, 6), side * 17.0)), heading, draw.uniform(2.2, 3.5)))
     made = []
     while waiting:
         start, heading, radius = waiting.pop()
@@ -194,8 +194,8 @@ def _paint_sheets(
 
 def _blend(values: NDArray[np.float32], cut: tuple[slice, slice, slice], share: Floats, hu: float) -> None:
     """Mix in something denser than lung; what is denser already stays."""
-    mixed = _LUNG + share * (hu - _LUNG)
-    values[cut] = np.where(share > 0, np.maximum(values[cut], mixed), values[cut])
+    part, there = values[cut], share > 0
+    part[there] = np.maximum(part[there], _LUNG + share[there] * (hu - _LUNG))
 
 
 def _paint_nodule(
@@ -206,15 +206,18 @@ def _paint_nodule(
     others: Sequence[TrueNodule],
 ) -> TrueNodule:
     density: Density = "solid" if draw.random() < 0.7 else "ground_glass"
-    radius = float(np.exp(draw.uniform(np.log(MIN_MM), np.log(MAX_MM)))) / 2
-    place, center = _free_place(draw, radius, branches, others)
-    share_of = _shape(draw, center, radius)
+    while True:
+        radius = float(np.exp(draw.uniform(np.log(MIN_MM), np.log(MAX_MM)))) / 2
+        place, center = _free_place(draw, radius, branches, others)
+        share_of = _shape(draw, center, radius)
+        reach = np.arange(-1.5 * radius - 1, 1.5 * radius + 1, _TRUTH_MM)
+        z, y, x = (c + reach for c in center)
+        filled = share_of(z[:, None, None], y[None, :, None], x[None, None, :], 1e-6) > 0.5
+        if filled.any() and (axes := axial_axes(filled, (_TRUTH_MM, _TRUTH_MM))).mean_mm >= MIN_MM:
+            break  # else the wall leaves too little of it
     hu = float(draw.uniform(-20, 80) if density == "solid" else draw.uniform(-680, -480))
-    cut, (z, y, x) = grid.box(center, 1.5 * radius + 2)
-    _blend(values, cut, share_of(z, y, x, _FINE_MM), hu)
-    reach = np.arange(-1.5 * radius - 1, 1.5 * radius + 1, _TRUTH_MM)
-    z, y, x = (c + reach for c in center)
-    filled = share_of(z[:, None, None], y[None, :, None], x[None, None, :], 1e-6) > 0.5
+    cut, near = grid.box(center, 1.5 * radius + 2)
+    _blend(values, cut, share_of(*near, _FINE_MM), hu)
     at = np.argwhere(filled).mean(axis=0)
     middle = tuple(float(axis[0] + i * _TRUTH_MM) for axis, i in zip((x, y, z), at[::-1], strict=True))
     return TrueNodule(
@@ -222,7 +225,7 @@ def _paint_nodule(
         density=density,
         place=place,
         volume_mm3=float(filled.sum() * _TRUTH_MM**3),
-        axes=axial_axes(filled, (_TRUTH_MM, _TRUTH_MM)),
+        axes=axes,
     )
 
 
@@ -276,13 +279,13 @@ def _free_place(
 
 def _at_wall(start: Floats, heading: Floats, depth_mm: float) -> Floats:
     """Where a way from a place in the lung comes so near to its wall."""
-    way = start + np.arange(0, 130, 0.3)[:, None] * heading / np.linalg.norm(heading)
+    way = start + np.arange(0, 105, 0.3)[:, None] * heading / np.linalg.norm(heading)
     return np.asarray(way[int((lung_depth(*way.T) <= depth_mm).argmax())])
 
 
 def _inside(draw: np.random.Generator, depth_mm: float) -> Floats:
     while True:
-        center = draw.uniform((-50, -58, -92), (52, 58, 92))
+        center = draw.uniform((-40, -46, -72), (42, 46, 72))
         if lung_depth(*center) > depth_mm:
             return np.asarray(center)
 

@@ -9,15 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from verticals.medical.ct.candidates import Candidate, find_candidates
 from verticals.medical.ct.features import features
 from verticals.medical.ct.lungs import Lungs, find_lungs
 from verticals.medical.ct.measure import Nodule, measure
-from verticals.medical.ct.model import NoduleModel
 from verticals.medical.ct.outlines import outlines
 from verticals.medical.evidence import EvidenceGraph, Finding, Measurement, Region
 from verticals.medical.schemas import FindingsStatus
@@ -28,6 +28,16 @@ MAX_GAP_MM, MAX_PIXEL_MM = 2.5, 1.2  # what it was trained on
 LEAST_MM, MOST_MM = 3.0, 30.0  # larger is a mass (Hansell 2008, Radiology 246:697)
 MOST_SHOWN = 20
 _AXIAL = 0.99  # least cosine between the slices' normal and the body's axis
+
+
+class CandidateModel(Protocol):
+    """What ranks candidates: `ct.model.NoduleModel`."""
+
+    @property
+    def threshold(self) -> float: ...
+
+    def scores(self, features_CF: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Of each candidate, 0 to 1, (C,)."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +57,7 @@ class NoduleReader:
         card: Of the model; `validated_on` names patients' data with figures, or is not there.
     """
 
-    model: NoduleModel
+    model: CandidateModel
     name_and_version: str
     card: Mapping[str, Any]
 
