@@ -99,7 +99,11 @@ def _first(num_features: int, draw: torch.Generator) -> dict[str, Tensor]:
         return torch.randn(rows, columns, generator=draw) * columns**-0.5
 
     made = {"model.norm.weight": torch.ones(_DIM), "input.proj.weight": normal(_DIM, num_features)}
-    made |= {"input.proj.bias": torch.zeros(_DIM), "output.proj.weight": normal(1, _DIM), "output.proj.bias": torch.zeros(1)}
+    made |= {
+        "input.proj.bias": torch.zeros(_DIM),
+        "output.proj.weight": normal(1, _DIM),
+        "output.proj.bias": torch.zeros(1),
+    }
     for i in range(_LAYERS):
         layer = f"model.layers.{i}"
         made[f"{layer}.post_attention_layernorm.weight"] = torch.ones(_DIM)

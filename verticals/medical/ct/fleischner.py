@@ -152,5 +152,7 @@ def _notes(stated: FleischnerRequest, *, is_large: bool) -> list[str]:
     if stated.count == "single" and stated.density == "part_solid" and is_large:
         assert stated.solid_component_mm is not None
         if math.floor(stated.solid_component_mm + 0.5) >= 6:
-            return ["Persistent part-solid nodules with solid components >=6 mm should be considered highly suspicious."]
+            return [
+                "Persistent part-solid nodules with solid components >=6 mm should be considered highly suspicious."
+            ]
     return []

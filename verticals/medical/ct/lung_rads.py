@@ -79,7 +79,9 @@ def lung_rads(stated: LungRadsRequest) -> GuidelineAnswer:
     """
     _check(stated)
     if stated.exam in ("prior_pending", "incomplete"):
-        why = "Prior chest CT being located for comparison" if stated.exam == "prior_pending" else "Part or all of lungs"
+        why = (
+            "Prior chest CT being located for comparison" if stated.exam == "prior_pending" else "Part or all of lungs"
+        )
         return _answer(stated, ("0", why + ("" if stated.exam == "prior_pending" else " cannot be evaluated")))
     if asks := stated.missing(_QUESTIONS, "exam", "nodule"):
         return asking(SOURCE, asks)
@@ -187,7 +189,10 @@ def _existing(stated: LungRadsRequest) -> Row | str:
         category, months = _STEP[prior.category]
         if prior.months_before < months:
             return f"A category {prior.category} nodule is judged stable {months:g} months after, not before."
-        return category, f"Category {prior.category} nodule, stable or decreased in size at {months:g}-month follow-up CT"
+        return (
+            category,
+            f"Category {prior.category} nodule, stable or decreased in size at {months:g}-month follow-up CT",
+        )
     return f"A stable nodule of category {prior.category} has no row: it changes only once proven benign."
 
 

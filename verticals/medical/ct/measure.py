@@ -64,9 +64,7 @@ def axial_axes(mask: Mask, spacing_mm: tuple[float, float]) -> Axes:
         spacing_mm: Between rows, between columns.
     """
     plane = mask[int(mask.sum(axis=(1, 2)).argmax())]
-    edge = plane & ~(
-        np.roll(plane, 1, 0) & np.roll(plane, -1, 0) & np.roll(plane, 1, 1) & np.roll(plane, -1, 1)
-    )
+    edge = plane & ~(np.roll(plane, 1, 0) & np.roll(plane, -1, 0) & np.roll(plane, 1, 1) & np.roll(plane, -1, 1))
     points = np.argwhere(edge) * np.array(spacing_mm)
     angle = np.linspace(0, np.pi, 90, endpoint=False)
     along = points @ np.stack([np.sin(angle), np.cos(angle)])

@@ -61,7 +61,12 @@ def test_fleischner_solid_nodules_get_their_row(count: str, size_mm: float, risk
         ("ground_glass", "single", 6, "CT at 6-12 months to confirm persistence, then CT every 2 years until 5 years."),
         ("part_solid", "single", 5, "No routine follow-up."),
         ("ground_glass", "multiple", 5, "CT at 3-6 months. If stable, consider CT at 2 and 4 years."),
-        ("part_solid", "multiple", 6, "CT at 3-6 months. Subsequent management based on the most suspicious nodule(s)."),
+        (
+            "part_solid",
+            "multiple",
+            6,
+            "CT at 3-6 months. Subsequent management based on the most suspicious nodule(s).",
+        ),
     ],
 )
 def test_fleischner_subsolid_nodules_get_their_row(density: str, count: str, size_mm: float, advice: str) -> None:
