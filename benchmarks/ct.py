@@ -154,8 +154,8 @@ def run_ship() -> None:
         "measured_on": f"SYNTHETIC: {len(tested)} chests, seeds {TEST.start}-{TEST.stop - 1}; 95 % over chests",
         "use": "Research software, not a medical device.",
         "limits": "Research model, trained on synthetic phantoms only; not validated on patients. It has never seen a "
-        "real lung: no emphysema, fibrosis, consolidation, effusion, motion, contrast, metal or real airways. Solid and "
-        "ground-glass nodules of 3 to 20 mm; part-solid ones were never drawn. Its score is no probability. "
+        "real lung: no emphysema, fibrosis, consolidation, effusion, motion, contrast, metal or real airways. Solid "
+        "and ground-glass nodules of 3 to 20 mm; part-solid ones were never drawn. Its score is no probability. "
         "What it does not mark may be there.",
     }
     card["metrics"] |= {"cpm": [figure, low, high]}

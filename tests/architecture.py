@@ -39,7 +39,9 @@ THIRD_PARTY: Mapping[str, frozenset[str]] = {
         | {"onnx", "onnxruntime", "PIL", "rapidocr"}
     ),
     "verticals/medical": frozenset(
-        {"pydicom", "highdicom", "fhir", "PIL", "pynetdicom", "dicomweb_client", "rapidocr"} | {"scipy", "lightgbm"}
+        {"pydicom", "highdicom", "fhir", "PIL", "pynetdicom", "dicomweb_client", "rapidocr"}
+        | {"reportlab", "pdfplumber", "pdfminer"}
+        | {"torch", "safetensors", "scipy", "lightgbm"}
     ),
     "verticals/support": frozenset(
         {"langgraph", "jsonschema", "psycopg", "psycopg_pool"}

@@ -106,14 +106,9 @@ class EmptyRegistry:
 def desk(tmp_path: Path) -> Iterator[Desk]:
     engine = create_engine(f"sqlite:///{tmp_path / 'medical.db'}")
     Base.metadata.create_all(engine)
-<<<<<<< HEAD
     resources: Any = SimpleNamespace(
-        sessions=sessionmaker(engine), data_dir=None, chat_model=None, max_study_bytes=2**30
+        sessions=sessionmaker(engine), data_dir=None, chat_model=None, max_study_bytes=2**30, registry=EmptyRegistry()
     )
-=======
-    parts = {"sessions": sessionmaker(engine), "data_dir": None, "max_study_bytes": 2**30}
-    resources: Any = SimpleNamespace(**parts, registry=EmptyRegistry())
->>>>>>> 5adc61b (Medical: chest CT operations, train-nodules, tests, benchmark (in progress))
     yield Desk(engine, Recorder(), build(resources, reader=SeesTextInStripes()), resources)
     engine.dispose()
 

@@ -96,7 +96,9 @@ def fleischner(stated: FleischnerRequest) -> GuidelineAnswer:
         needed.append("solid_component_mm")
     if asks := stated.missing(_QUESTIONS, *needed):
         return asking(SOURCE, asks)
-    assert band is not None and stated.density is not None and stated.count is not None
+    assert band is not None
+    assert stated.density is not None
+    assert stated.count is not None
     if stated.density == "solid":
         assert stated.risk is not None
         advice = _SOLID[stated.count, band, stated.risk]

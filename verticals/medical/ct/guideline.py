@@ -1,4 +1,4 @@
-"""What the guideline calculators share: the answer, with the row of the source that it is from, or what they ask for."""
+"""What the guideline calculators share: the answer with the row of its source, or what they ask for."""
 
 from __future__ import annotations
 

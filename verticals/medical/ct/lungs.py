@@ -1,4 +1,4 @@
-"""The lungs of a chest CT as masks: threshold, components, closing. Nodules at the pleura stay inside. Finds nothing else.
+"""The lungs of a chest CT as masks: threshold, components, closing. Nodules at the pleura stay inside. Finds no lobes.
 
 Closing with a ball of 20 mm (rolling ball: Armato and Sensakovic 2004, Acad Radiol 11:1011) takes in what bulges into
 a lung from its wall; it is done for each lung alone, so that nothing between them is taken in, on a grid of 2 mm.

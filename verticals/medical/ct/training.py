@@ -171,7 +171,7 @@ def train(
             "cpm_held_out": [float(figure), float(low), float(high)],
             "cpm_blobs_alone": [float(blob), float(blob_low), float(blob_high)],
         },
-        "limits": "Never validated on patients. Solid and ground-glass nodules alone; what it does not mark may be there.",
+        "limits": "Never validated on patients. It learned of these scans alone; what it does not mark may be there.",
     }
     facts = {"threshold": froc.threshold_at(marks, SHOWN_RATE), "shown_rate": SHOWN_RATE, "features": list(NAMES)}
     return to_files(trees, facts), card

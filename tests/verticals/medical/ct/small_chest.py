@@ -1,4 +1,4 @@
-"""A chest of a few voxels: one air-filled box in tissue with balls and a tube. Costs a fraction of a real phantom's time."""
+"""A chest of a few voxels: one air-filled box in tissue with balls and a tube, as volume, as DICOM and as LUNA16."""
 
 from __future__ import annotations
 

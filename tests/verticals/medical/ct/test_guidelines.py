@@ -51,7 +51,8 @@ def test_fleischner_solid_nodules_get_their_row(count: str, size_mm: float, risk
     answer = by_fleischner(density="solid", count=count, mean_diameter_mm=size_mm, risk=risk)
 
     assert (answer.status, answer.advice) == ("answered", advice)
-    assert answer.row.startswith("A. Solid nodules") and "Table 1" in answer.source
+    assert answer.row.startswith("A. Solid nodules")
+    assert "Table 1" in answer.source
 
 
 @pytest.mark.parametrize(
@@ -93,7 +94,8 @@ def test_fleischner_takes_a_volume_instead_of_a_diameter(volume: float, band: st
 def test_fleischner_asks_for_everything_that_is_missing_and_assumes_nothing() -> None:
     answer = fleischner(FleischnerRequest(density="solid", mean_diameter_mm=7))
 
-    assert answer.status == "asks" and answer.advice == ""
+    assert answer.status == "asks"
+    assert answer.advice == ""
     assert [ask.field for ask in answer.asks] == [*ADULT, "count", "risk"]
 
 
@@ -110,7 +112,8 @@ def test_fleischner_asks_for_everything_that_is_missing_and_assumes_nothing() ->
 def test_fleischner_says_whom_it_is_not_for(stated: dict[str, Any], why: str) -> None:
     answer = by_fleischner(density="solid", count="single", mean_diameter_mm=7, risk="low", **stated)
 
-    assert answer.status == "does not apply" and why in answer.notes[0]
+    assert answer.status == "does not apply"
+    assert why in answer.notes[0]
 
 
 def test_contradicting_sizes_are_refused() -> None:
@@ -183,7 +186,8 @@ def test_lung_rads_compares_with_the_stated_prior(
 
     answer = by_lung_rads(exam="follow_up", change="existing", nodule="solid", mean_diameter_mm=now_mm, prior=prior)
 
-    assert answer.category == category and row in answer.row
+    assert answer.category == category
+    assert row in answer.row
 
 
 @pytest.mark.parametrize(
@@ -201,7 +205,8 @@ def test_lung_rads_says_where_its_table_is_silent(
 
     answer = by_lung_rads(exam="follow_up", change="existing", nodule="solid", mean_diameter_mm=now_mm, prior=prior)
 
-    assert (answer.status, answer.category) == ("no row", None) and why in answer.notes[0]
+    assert (answer.status, answer.category) == ("no row", None)
+    assert why in answer.notes[0]
 
 
 def test_a_prior_that_does_not_exist_is_never_compared_with() -> None:

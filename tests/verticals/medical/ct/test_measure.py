@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -49,7 +51,8 @@ def test_ground_glass_is_told_from_solid() -> None:
 
     found = measure(volume, np.ones(volume.values.shape, bool), np.array(volume.values.shape) / 2, 10.0)
 
-    assert found is not None and found.density == "ground_glass"
+    assert found is not None
+    assert found.density == "ground_glass"
 
 
 def test_nothing_is_measured_outside_the_lungs() -> None:
@@ -105,7 +108,7 @@ def filled(outline: tuple[Point, ...], shape: tuple[int, int]) -> np.ndarray[tup
     """Pixels whose centre is inside by the even-odd rule."""
     y, x = np.mgrid[: shape[0], : shape[1]] + 0.5
     inside = np.zeros(shape, bool)
-    for (x1, y1), (x2, y2) in zip(outline, outline[1:], strict=False):
+    for (x1, y1), (x2, y2) in itertools.pairwise(outline):
         if y1 != y2:
             crosses = (y >= min(y1, y2)) & (y < max(y1, y2))
             inside ^= crosses & (x < x1 + (y - y1) * (x2 - x1) / (y2 - y1))
@@ -122,7 +125,8 @@ def test_an_outline_filled_again_is_the_mask(seed: int) -> None:
     again = np.zeros_like(plane)
 
     for outline in outlines(plane):
-        assert outline[0] == outline[-1] and len(outline) >= 5
+        assert outline[0] == outline[-1]
+        assert len(outline) >= 5
         again |= filled(outline, plane.shape)
 
     assert not (plane & ~again).any()

@@ -43,7 +43,8 @@ def test_an_unvalidated_model_says_nothing_unless_it_is_asked() -> None:
 def test_asked_for_it_shows_uncertain_candidates_without_probability() -> None:
     status, found = READER.read(VOLUME, unvalidated=True)
 
-    assert status.reason.startswith(STATUS) and status.model == "fake@1"
+    assert status.reason.startswith(STATUS)
+    assert status.model == "fake@1"
     near = [min(np.linalg.norm(nodule[:3] - one.nodule.center_mm) for one in found) for nodule in NODULES]
     assert max(near) < 2
     for one in evidence(found).findings:
@@ -88,7 +89,8 @@ def test_the_packaged_model_is_small_not_validated_and_says_so() -> None:
     reader = nodule_reader(EmptyRegistry())  # type: ignore[arg-type]
 
     assert sum(path.stat().st_size for path in packaged().values()) < 1_000_000
-    assert isinstance(reader.model, NoduleModel) and not reader.is_validated
+    assert isinstance(reader.model, NoduleModel)
+    assert not reader.is_validated
     assert reader.name_and_version.startswith(f"{NAME}@packaged-")
     assert STATUS.lower() in reader.card["limits"].lower()
     assert str(reader.card["trained_on"]).startswith("SYNTHETIC")
@@ -110,7 +112,8 @@ def test_a_stored_series_shows_candidates_to_who_asks_and_its_report_stays_witho
     asked = desk.call("ct_nodules", study_id=study_id, unvalidated=True)
 
     assert (silent.status.status, silent.sizes, silent.validated) == ("no model available", [], False)
-    assert asked.status.status == "applied" and asked.status.reason.startswith(STATUS)
+    assert asked.status.status == "applied"
+    assert asked.status.reason.startswith(STATUS)
     assert [size.finding_id for size in asked.sizes] == [one.finding_id for one in asked.evidence.findings]
     study = desk.call("get_study", study_id=study_id)
     assert study.report.evidence.findings == ()
