@@ -55,11 +55,12 @@ class CtDesk:
                 raise InvalidInput("must be a series of the study", field="series_uid")
             datasets = [dcmread(io.BytesIO(read_dicom(image))) for image in chosen]
             source = hashlib.sha256("".join(sorted(image.dicom_sha256 for image in chosen)).encode()).hexdigest()
+        volume = assemble(datasets)
         reader = nodule_reader(self.registry)
-        status, found = reader.read(assemble(datasets), unvalidated=request.unvalidated)
+        status, found = reader.read(volume, unvalidated=request.unvalidated)
         outcome = {"status": status.status, "candidates": len(found), "unvalidated": request.unvalidated}
         context.record(
-            Decision("medical.ct-nodules", request.study_id, source, outcome, reader.name_and_version, POLICY)
+            Decision("medical.ct_nodules", request.study_id, source, outcome, reader.name_and_version, POLICY)
         )
         return schemas.NodulesResponse(
             study_id=request.study_id,

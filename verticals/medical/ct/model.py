@@ -16,7 +16,7 @@ from verticals.medical.ct.features import NAMES
 if TYPE_CHECKING:
     import lightgbm as lgb
 
-NAME = "medical.ct-nodules"
+NAME = "medical.ct_nodules"
 FOLDER = Path(__file__).parent
 TREES, FACTS, CARD = "trees.json", "facts.json", "card.json"
 

@@ -10,8 +10,9 @@ import pytest
 from tests.verticals.medical.ct.conftest import SEED
 from verticals.medical.ct.lungs import Lungs, find_lungs
 from verticals.medical.ct.measure import axial_axes, measure
-from verticals.medical.ct.outlines import Point, outlines
+from verticals.medical.ct.outlines import outlines
 from verticals.medical.ct.phantom import Phantom, lung_depth, make_phantom
+from verticals.medical.export.segmentation import fill
 from verticals.medical.series import Volume
 
 FINE_MM = 0.25
@@ -104,17 +105,6 @@ def test_the_same_seed_makes_the_same_chest(chest: Phantom) -> None:
     assert len({nodule.center_mm for nodule in chest.nodules}) == 5
 
 
-def filled(outline: tuple[Point, ...], shape: tuple[int, int]) -> np.ndarray[tuple[int, int], np.dtype[np.bool_]]:
-    """Pixels whose centre is inside by the even-odd rule."""
-    y, x = np.mgrid[: shape[0], : shape[1]] + 0.5
-    inside = np.zeros(shape, bool)
-    for (x1, y1), (x2, y2) in itertools.pairwise(outline):
-        if y1 != y2:
-            crosses = (y >= min(y1, y2)) & (y < max(y1, y2))
-            inside ^= crosses & (x < x1 + (y - y1) * (x2 - x1) / (y2 - y1))
-    return inside
-
-
 @pytest.mark.parametrize("seed", range(20))
 def test_an_outline_filled_again_is_the_mask(seed: int) -> None:
     from scipy.ndimage import binary_fill_holes, gaussian_filter
@@ -127,7 +117,7 @@ def test_an_outline_filled_again_is_the_mask(seed: int) -> None:
     for outline in outlines(plane):
         assert outline[0] == outline[-1]
         assert len(outline) >= 5
-        again |= filled(outline, plane.shape)
+        again |= fill(outline, *plane.shape)
 
     assert not (plane & ~again).any()
     assert not (again & ~binary_fill_holes(plane)).any()

@@ -15,6 +15,7 @@ from verticals.medical.ct.features import NAMES
 from verticals.medical.ct.model import NAME, NoduleModel, packaged
 from verticals.medical.ct.reader import STATUS, NoduleReader, evidence, regions
 from verticals.medical.ct.registered import nodule_reader
+from verticals.medical.export.segmentation import masks
 from verticals.medical.probes import to_bytes
 from verticals.medical.series import Volume, assemble
 
@@ -68,6 +69,21 @@ def test_sizes_sides_and_outlines_are_those_of_the_nodule() -> None:
         assert one.finding.regions == regions(VOLUME, one.nodule)
 
 
+def test_the_seg_export_fills_the_outlines_to_the_very_mask() -> None:
+    _, found = READER.read(VOLUME, unvalidated=True)
+    images = to_slices(VOLUME)
+    for image, (uid, _) in zip(images, VOLUME.slices, strict=True):
+        image.SOPInstanceUID = uid
+
+    filled = masks(evidence(found).findings, images)
+
+    for i, one in enumerate(found):
+        whole = np.zeros(VOLUME.values.shape, bool)
+        corner, mask = one.nodule.corner, one.nodule.mask
+        whole[tuple(slice(c, c + n) for c, n in zip(corner, mask.shape, strict=True))] = mask
+        assert np.array_equal(filled[..., i].astype(bool), whole)
+
+
 @pytest.mark.parametrize(
     ("changes", "why"),
     [
@@ -118,7 +134,7 @@ def test_a_stored_series_shows_candidates_to_who_asks_and_its_report_stays_witho
     study = desk.call("get_study", study_id=study_id)
     assert study.report.evidence.findings == ()
     last = desk.recorder.decisions[-1]
-    assert (last.kind, last.subject, last.outcome["unvalidated"]) == ("medical.ct-nodules", study_id, True)
+    assert (last.kind, last.subject, last.outcome["unvalidated"]) == ("medical.ct_nodules", study_id, True)
 
 
 def test_a_series_with_a_missing_slice_is_refused_and_so_are_strangers(desk: Desk) -> None:
