@@ -18,6 +18,7 @@ from verticals.medical import geometry, intake_handlers, reading_handlers, repor
 from verticals.medical.burned_in import RapidOcrReader, TextReader
 from verticals.medical.chest.handlers import FilmDesk
 from verticals.medical.chest.registered import chest_reader
+from verticals.medical.ct import handlers as ct_handlers
 from verticals.medical.export import files
 from verticals.medical.frames import frame_header
 from verticals.medical.instance_tables import get_instance, list_instances, read_dicom, series_entries
@@ -54,6 +55,7 @@ def build(resources: Resources, *, reader: TextReader | None = None) -> Mapping[
         **intake_handlers.handlers(intake),
         "attention": FilmDesk(resources.sessions, films).attention,
         **reading_handlers.handlers(resources.sessions),
+        **ct_handlers.handlers(resources),
     }
 
 
