@@ -223,6 +223,7 @@ VERTICAL = Vertical(
             "/studies/{study_id}/attention",
             method="GET",
         ),
+        Operation(
             "ct_nodules",
             NodulesRequest,
             NodulesResponse,
