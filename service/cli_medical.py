@@ -151,8 +151,10 @@ class _Parts:
 def _open(settings: Settings) -> Iterator[_Parts]:
     from service.audit import AuditLog
     from service.monitoring import configure_logging
+    from service.registry import FileRegistry
     from service.storage import make_sessions, migrate, open_database
     from verticals.medical.burned_in import RapidOcrReader
+    from verticals.medical.chest.registered import chest_reader
     from verticals.medical.intake import Intake
     from verticals.medical.part10 import prepare_pydicom
     from verticals.medical.receiving.queue import Queue
@@ -164,7 +166,9 @@ def _open(settings: Settings) -> Iterator[_Parts]:
     database = open_database(settings.sqlalchemy_url)
     sessions = make_sessions(database)
     try:
-        yield _Parts(Queue(Intake(sessions, RapidOcrReader(), settings.max_study_mb * 2**20, None)), AuditLog(sessions))
+        films = chest_reader(FileRegistry(settings.home / "registry"))
+        intake = Intake(sessions, RapidOcrReader(), settings.max_study_mb * 2**20, None, (films,))
+        yield _Parts(Queue(intake), AuditLog(sessions))
     finally:
         database.dispose()
 
