@@ -8,12 +8,14 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 
 from service.cli_admin import EXIT_FAILED, Tenant
+from service.progress import show_progress
 from service.settings import Settings, read_settings
 from verticals.contract import Context, InvalidInput
 
@@ -100,6 +102,38 @@ def send(study_uid: StudyUid, tenant: Tenant = "demo") -> None:
     Console().print(f"sent {newest.report_id}, version {newest.version}", highlight=False)
 
 
+@medical_app.command("train-nodules")
+def train_nodules(
+    folder: Annotated[
+        Path,
+        typer.Argument(metavar="DIR", help="As LUNA16: annotations.csv, candidates.csv, .mhd and .raw or .zraw below."),
+    ],
+    licence: Annotated[str, typer.Option(help="Of the scans: what the trained model may be used for.")],
+) -> None:
+    """Train the CT nodule model on marked scans, measure it on held-out ones, and bring it into force.
+
+    It stays a research model: its candidates are shown as unvalidated.
+    """
+    from service.registry import FileRegistry
+    from verticals.medical.ct.luna import open_luna
+    from verticals.medical.ct.model import NAME
+    from verticals.medical.ct.training import observe, train
+
+    scans = open_luna(folder)
+    with show_progress() as on_progress:
+        seen = []
+        for i, scan in enumerate(scans):
+            on_progress("Reading scans", i / len(scans.scans))
+            seen.append(observe(scan))
+        told = f"{len(seen)} scans, {sum(len(one.diameters_mm) for one in seen)} nodules, in the shape of LUNA16."
+        files, card = train(seen, on_progress, trained_on=told, licence=licence)
+    made = FileRegistry(read_settings().home / "registry").save(NAME, files, card)
+    print(f"{made.name}@{made.version}: {made.trained_on}")
+    for name, (value, low, high) in made.metrics.items():
+        print(f"{name}: {value:.3f} ({low:.3f} to {high:.3f})")
+    print(made.limits)
+
+
 @dataclass(frozen=True)
 class _Parts:
     """What receiving needs of the kit."""
@@ -117,8 +151,10 @@ class _Parts:
 def _open(settings: Settings) -> Iterator[_Parts]:
     from service.audit import AuditLog
     from service.monitoring import configure_logging
+    from service.registry import FileRegistry
     from service.storage import make_sessions, migrate, open_database
     from verticals.medical.burned_in import RapidOcrReader
+    from verticals.medical.chest.registered import chest_reader
     from verticals.medical.intake import Intake
     from verticals.medical.part10 import prepare_pydicom
     from verticals.medical.receiving.queue import Queue
@@ -130,7 +166,9 @@ def _open(settings: Settings) -> Iterator[_Parts]:
     database = open_database(settings.sqlalchemy_url)
     sessions = make_sessions(database)
     try:
-        yield _Parts(Queue(Intake(sessions, RapidOcrReader(), settings.max_study_mb * 2**20, None)), AuditLog(sessions))
+        films = chest_reader(FileRegistry(settings.home / "registry"))
+        intake = Intake(sessions, RapidOcrReader(), settings.max_study_mb * 2**20, None, (films,))
+        yield _Parts(Queue(intake), AuditLog(sessions))
     finally:
         database.dispose()
 

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import create_engine, text
 
+from tests.verticals.medical.ct.small_chest import small_chest, write_luna
+
 
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
@@ -159,3 +161,18 @@ def test_training_on_an_empty_folder_says_what_it_needs(home: Path, tmp_path: Pa
 
     assert done.returncode == 1
     assert "DIR: must be a folder with .parquet or .csv files" in done.stderr
+
+
+def test_nodules_are_trained_from_a_folder_in_the_shape_of_luna16(home: Path, tmp_path: Path) -> None:
+    folder = write_luna(tmp_path / "set", {f"1.2.{i}": small_chest(i) for i in range(5)})
+
+    done = trivium(home, "medical", "train-nodules", str(folder), "--licence", "none: synthetic")
+    empty = trivium(home, "medical", "train-nodules", str(tmp_path / "nothing"), "--licence", "none")
+
+    assert done.returncode == 0, done.stderr
+    assert "medical.ct_nodules@" in done.stdout
+    assert "cpm_held_out" in done.stdout
+    assert "Never validated on patients" in done.stdout
+    assert (home / "registry" / "medical.ct_nodules" / "active").is_file()
+    assert empty.returncode == 1
+    assert "DIR: must hold .mhd files" in empty.stderr

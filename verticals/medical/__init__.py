@@ -9,6 +9,11 @@ from collections.abc import Mapping, Sequence
 
 from verticals.contract import Artifact, Handler, Operation, Progress, Resources, Suite, Vertical
 from verticals.medical import intake_schemas, reading_schemas, schemas
+from verticals.medical.chest.schemas import AttentionRequest
+from verticals.medical.ct.fleischner import FleischnerRequest
+from verticals.medical.ct.guideline import GuidelineAnswer
+from verticals.medical.ct.lung_rads import LungRadsRequest
+from verticals.medical.ct.schemas import NodulesRequest, NodulesResponse
 
 
 def _build(resources: Resources) -> Mapping[str, Handler]:
@@ -38,6 +43,25 @@ _SECTIONS = {
 }
 
 _MASK = {"frame": None, "left": 0, "top": 0, "right": 200, "bottom": 40}
+
+_FLEISCHNER = {
+    "density": "solid",
+    "count": "single",
+    "mean_diameter_mm": 7.2,
+    "risk": "high",
+    "age_years": 61,
+    "known_cancer": False,
+    "immunosuppressed": False,
+    "screening": False,
+    "has_prior": False,
+}
+_LUNG_RADS = {
+    "exam": "baseline",
+    "nodule": "solid",
+    "mean_diameter_mm": 9.4,
+    "juxtapleural": False,
+    "suspicious_features": False,
+}
 
 VERTICAL = Vertical(
     name="medical",
@@ -190,6 +214,38 @@ VERTICAL = Vertical(
             "The report as DICOM SR, SEG, GSPS, key objects or capture, FHIR, PDF, text, or all in one ZIP",
             "/reports/{report_id}/export",
             method="GET",
+        ),
+        Operation(
+            "attention",
+            AttentionRequest,
+            Artifact,
+            "Where the model looked for opacities, over the film, as PNG",
+            "/studies/{study_id}/attention",
+            method="GET",
+        ),
+        Operation(
+            "ct_nodules",
+            NodulesRequest,
+            NodulesResponse,
+            "Nodule candidates of a chest CT with their sizes; none of a model that is not validated, unless asked for",
+            "/studies/{study_id}/nodules",
+            method="GET",
+        ),
+        Operation(
+            "fleischner",
+            FleischnerRequest,
+            GuidelineAnswer,
+            "Fleischner 2017 for a nodule found by chance, from stated inputs; asks for what is missing",
+            "/calculators/fleischner",
+            examples={"solid": _FLEISCHNER},
+        ),
+        Operation(
+            "lung_rads",
+            LungRadsRequest,
+            GuidelineAnswer,
+            "Lung-RADS v2022 for a screening CT, from stated inputs; asks for what is missing",
+            "/calculators/lung-rads",
+            examples={"baseline": _LUNG_RADS},
         ),
     ),
     build=_build,

@@ -1,16 +1,58 @@
-"""Which findings model reads a study: at present none, and it says so. Ignores how a model works."""
+"""Which findings model reads an image, and what it found; or the reason why none did. Ignores how a model works."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
+from pydicom.dataset import Dataset
 
 from verticals.medical.evidence import NO_EVIDENCE, EvidenceGraph
 from verticals.medical.schemas import FindingsStatus
 
 Array = np.ndarray[Any, np.dtype[Any]]
+
+
+@dataclass(frozen=True)
+class Image:
+    """One frame, ready to be read.
+
+    Attributes:
+        grey: (rows, columns), uint8, white highest, as `geometry.render` gives it.
+        header: De-identified.
+        frame: Counts from 1.
+    """
+
+    grey: Array
+    header: Dataset
+    frame: int = 1
+
+    @property
+    def modality(self) -> str:
+        """CT, MR, CR or DX."""
+        return str(self.header.Modality)
+
+    @property
+    def body_part(self) -> str:
+        """As the header says, or UNKNOWN."""
+        return str(self.header.get("BodyPartExamined", "")) or "UNKNOWN"
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a model says of one image.
+
+    Attributes:
+        graph: Empty where it refused.
+        refusal: Why it does not read this very image; "" where it does.
+        scope: Which kinds it says something of and which not, in a sentence.
+    """
+
+    graph: EvidenceGraph = NO_EVIDENCE
+    refusal: str = ""
+    scope: str = ""
 
 
 class FindingsModel(Protocol):
@@ -22,30 +64,27 @@ class FindingsModel(Protocol):
     def reads(self, modality: str, body_part: str) -> bool:
         """Whether the model was validated for such a study."""
 
-    def find(self, values: Array) -> EvidenceGraph:
-        """What is, is not or may be in `values`, (frames, rows, columns), in output units."""
+    def find(self, image: Image) -> Found:
+        """Findings, each with its probability, confidence set and region."""
 
 
-MODELS: tuple[FindingsModel, ...] = ()  # no validated model exists yet
-
-
-def apply(
-    values: Array, modality: str, body_part: str, models: Sequence[FindingsModel] = MODELS
-) -> tuple[FindingsStatus, EvidenceGraph]:
-    """The first model that reads such a study, and its evidence; or the reason why there is none.
+def apply(image: Image, models: Sequence[FindingsModel]) -> tuple[FindingsStatus, EvidenceGraph]:
+    """The first model that reads such a study, and what it found; or the reason why there is nothing.
 
     Returns:
         status: Names the model, or says "no model available" and why.
-        evidence: Empty when no model was applied, and also when a model says nothing.
+        graph: Empty when no model was applied.
     """
     for model in models:
-        if model.reads(modality, body_part):
+        if model.reads(image.modality, image.body_part):
+            found = model.find(image)
+            if found.refusal:
+                why = f"{model.name_and_version} does not read this image: {found.refusal}"
+                return FindingsStatus(status="no model available", reason=why), NO_EVIDENCE
             return (
-                FindingsStatus(
-                    status="applied", reason="Validated for this kind of study.", model=model.name_and_version
-                ),
-                model.find(values),
+                FindingsStatus(status="applied", reason=found.scope, model=model.name_and_version),
+                found.graph,
             )
-    region = "an unstated body part" if body_part == "UNKNOWN" else body_part
-    why = f"No validated findings model is installed for {modality} of {region}; the image was not interpreted."
+    region = "an unstated body part" if image.body_part == "UNKNOWN" else image.body_part
+    why = f"No validated findings model is installed for {image.modality} of {region}; the image was not interpreted."
     return FindingsStatus(status="no model available", reason=why), NO_EVIDENCE

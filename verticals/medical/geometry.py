@@ -185,10 +185,10 @@ def own_curve(dataset: Dataset, *, low: float, high: float, steps: int = 512) ->
     return [int(shade) for shade in np.rint(shades * 255)]
 
 
-def to_png(grey: Array) -> bytes:
-    """8-bit grey as PNG; the notice travels in its text chunk."""
+def to_png(shades: Array) -> bytes:
+    """8-bit grey, (rows, columns), or colour, (rows, columns, 3), as PNG; the notice travels in its text chunk."""
     told = PngInfo()
     told.add_text("Disclaimer", NOTICE)
     buffer = io.BytesIO()
-    PillowImage.fromarray(grey, mode=None).save(buffer, format="PNG", pnginfo=told)
+    PillowImage.fromarray(shades, mode=None).save(buffer, format="PNG", pnginfo=told)
     return buffer.getvalue()

@@ -16,6 +16,9 @@ from sqlalchemy.orm import Session, sessionmaker
 from verticals.contract import Artifact, Context, Decision, Handler, InvalidInput, Resources
 from verticals.medical import geometry, intake_handlers, reading_handlers, report, schemas, tables, worklist
 from verticals.medical.burned_in import RapidOcrReader, TextReader
+from verticals.medical.chest.handlers import FilmDesk
+from verticals.medical.chest.registered import chest_reader
+from verticals.medical.ct import handlers as ct_handlers
 from verticals.medical.export import files
 from verticals.medical.frames import frame_header
 from verticals.medical.instance_tables import get_instance, list_instances, read_dicom, series_entries
@@ -34,7 +37,9 @@ def build(resources: Resources, *, reader: TextReader | None = None) -> Mapping[
         reader: Finds text in pixels; by default OCR, opened at the first image.
     """
     prepare_pydicom()
-    intake = Intake(resources.sessions, reader or RapidOcrReader(), resources.max_study_bytes, resources.chat_model)
+    films = chest_reader(resources.registry)
+    text_reader = reader or RapidOcrReader()
+    intake = Intake(resources.sessions, text_reader, resources.max_study_bytes, resources.chat_model, (films,))
     desk = _Desk(resources.sessions, intake)
     return {
         "ingest_study": desk.ingest_study,
@@ -48,7 +53,9 @@ def build(resources: Resources, *, reader: TextReader | None = None) -> Mapping[
         "export_report": desk.export_report,
         "read_record": Records(resources.sessions).read_record,
         **intake_handlers.handlers(intake),
+        "attention": FilmDesk(resources.sessions, films).attention,
         **reading_handlers.handlers(resources.sessions),
+        **ct_handlers.handlers(resources),
     }
 
 

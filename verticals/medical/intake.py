@@ -20,9 +20,11 @@ from sqlalchemy.orm import Session, sessionmaker
 from verticals.contract import Conflict, Context, Decision, TooLarge
 from verticals.medical import burned_in, findings, geometry, ingest, language, quality, report, schemas, tables
 from verticals.medical.attributes import name, refuse
+from verticals.medical.chest.quality import defects_of
 from verticals.medical.confidentiality import METHOD
 from verticals.medical.deidentify import Pseudonyms, deidentify, to_file, without_meta
 from verticals.medical.evidence import EvidenceGraph
+from verticals.medical.frames import frame_header
 from verticals.medical.instance_tables import MedicalHeld, MedicalInstance, MedicalSeries, study_bytes
 from verticals.medical.report import Report
 
@@ -67,12 +69,14 @@ class Intake:
         reader: Finds text in pixels.
         max_study_bytes: Of one study's stored objects together.
         model: Words the drafts; None: templates do.
+        readers: Findings models, the first that reads an image first.
     """
 
     sessions: sessionmaker[Session]
     reader: burned_in.TextReader
     max_study_bytes: int
     model: language.Model | None
+    readers: tuple[findings.FindingsModel, ...] = ()
 
     def take(self, content: bytes, *, origin: schemas.Origin, context: Context, study_uid: str = "") -> Taken:
         """Store one Part 10 file, or say that it is there already, or hold it for a person.
@@ -116,11 +120,17 @@ class Intake:
         told = list(told)
         if facts.frames > 1:
             told.append(f"The file holds {facts.frames} frames; only the middle one was graded.")
+        middle = facts.frames // 2
+        grey = geometry.render(stored[middle], frame_header(clean, middle))
+        image = findings.Image(grey, clean, middle + 1)
         grade = quality.assess(
-            stored[facts.frames // 2], clean.Modality, inverted=facts.photometric == "MONOCHROME1", warnings=told
+            stored[middle],
+            clean.Modality,
+            inverted=facts.photometric == "MONOCHROME1",
+            warnings=told,
+            defects=defects_of(image),
         )
-        part = str(clean.get("BodyPartExamined", "")) or "UNKNOWN"
-        status, evidence = findings.apply(geometry.modality_values(stored, clean), clean.Modality, part)
+        status, evidence = findings.apply(image, self.readers)
         content = to_file(clean)
         details: dict[str, Any] = {
             "quality": grade.model_dump(),

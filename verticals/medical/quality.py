@@ -1,7 +1,11 @@
-"""Is the image good enough to read? Six measured checks with stated limits per modality. Ignores positioning."""
+"""Is the image good enough to read? Six measured checks with stated limits per modality, and learned defects.
+
+Defects are scored by a model of the modality, where there is one (`defects.py`).
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,6 +44,8 @@ _PROJECTION = {
     "sharpness": Limit(0.30, 0.15, _SHARP),
     "noise": Limit(0.05, 0.15, _NOISE),
 }
+# From .5 on, 2 % of good images would warn too, by defect; what was learned never rejects by itself.
+DEFECT = Limit(0.5, 1.01, "a score of {value:.2f} that the image is spoilt so")
 LIMITS: dict[str, dict[str, Limit]] = {
     "CR": _PROJECTION,
     "DX": _PROJECTION,
@@ -48,21 +54,32 @@ LIMITS: dict[str, dict[str, Limit]] = {
 }
 
 
-def assess(frame: Array, modality: str, *, inverted: bool = False, warnings: list[str] | None = None) -> Quality:
+def assess(
+    frame: Array,
+    modality: str,
+    *,
+    inverted: bool = False,
+    warnings: list[str] | None = None,
+    defects: Mapping[str, float] | None = None,
+) -> Quality:
     """Measure one frame of stored values, (rows, columns), padding included.
 
     Args:
         inverted: MONOCHROME1, where the lowest value is the brightest.
         warnings: Told by earlier steps; they make the verdict at least "warn".
+        defects: Score by defect, 0-1, of a model for such images.
     """
     measured = measure(-frame.astype(np.float64) if inverted else frame.astype(np.float64))
-    checks = [_judge(name, measured[name], limit) for name, limit in LIMITS[modality].items()]
+    learned = {f"{name} (learned)": value for name, value in (defects or {}).items()}
+    limits = LIMITS[modality] | dict.fromkeys(learned, DEFECT)
+    measured |= learned
+    checks = [_judge(name, measured[name], limit) for name, limit in limits.items()]
     told = [check.reason for check in checks if check.verdict != "accept"] + (warnings or [])
     order: tuple[QualityVerdict, ...] = ("reject", "warn", "accept")
     verdicts: list[QualityVerdict] = [c.verdict for c in checks] + (["warn"] if warnings else [])
     return Quality(
         verdict=min(verdicts, key=order.index),
-        score=min(score(c.value, LIMITS[modality][c.name]) for c in checks),
+        score=min(score(c.value, limits[c.name]) for c in checks),
         reasons=told,
         checks=checks,
     )

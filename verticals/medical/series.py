@@ -127,6 +127,8 @@ def _check_equal(slices: Sequence[_Slice]) -> None:
         for keyword, clause in exact:
             if value_of(each.header, keyword, clause) != value_of(first, keyword, clause):
                 refuse(keyword, "must be the same in every slice of a volume", clause, _shown(each.header, keyword))
+        if each.header.get("ConvolutionKernel") != first.get("ConvolutionKernel"):  # optional, so in all or in none
+            refuse("ConvolutionKernel", "must be the same in every slice of a volume", "PS3.3 C.8.2.1")
         for keyword, count, tolerance, clause in close:
             numbers = numbers_of(each.header, keyword, count, clause)
             if not np.allclose(numbers, numbers_of(first, keyword, count, clause), rtol=0, atol=tolerance):

@@ -6,6 +6,7 @@ Nothing here is a patient's. Pixels are phantoms; regions of random graphs lie o
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -150,6 +151,7 @@ def versions(graph: EvidenceGraph, seed: int = 0) -> list[Report]:
         evidence=graph,
     )
     minute, signer = timedelta(minutes=1), ("Dr. A. Reader", "王小明")[seed % 2]
-    changed = edited(draft, _SECTIONS, expected_version=1, now=start + minute)
+    # an edit keeps the evidence that its text states; here files are tested, so the text need not state the graph
+    changed = replace(edited(draft, _SECTIONS, expected_version=1, now=start + minute), evidence=graph)
     final = signed(changed, signer=signer, attest=True, expected_version=2, now=start + 2 * minute)
     return [draft, changed, final, amended(final, author="Dr. B. Later", text="Added: 无异常.", now=start + 3 * minute)]

@@ -95,12 +95,23 @@ class Desk:
         return answer
 
 
+class EmptyRegistry:
+    """`verticals.contract.ModelRegistry` where nothing is registered: what is packaged serves."""
+
+    def load(self, name: str, version: str | None = None) -> None:
+        return None
+
+
 @pytest.fixture
 def desk(tmp_path: Path) -> Iterator[Desk]:
     engine = create_engine(f"sqlite:///{tmp_path / 'medical.db'}")
     Base.metadata.create_all(engine)
     resources: Any = SimpleNamespace(
-        sessions=sessionmaker(engine), data_dir=None, chat_model=None, max_study_bytes=2**30
+        sessions=sessionmaker(engine),
+        data_dir=None,
+        chat_model=None,
+        max_study_bytes=2**30,
+        registry=EmptyRegistry(),
     )
     yield Desk(engine, Recorder(), build(resources, reader=SeesTextInStripes()), resources)
     engine.dispose()

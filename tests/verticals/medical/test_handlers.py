@@ -145,6 +145,7 @@ def test_another_tenant_sees_nothing(desk: Any, ct: bytes) -> None:
     calls: dict[str, dict[str, Any]] = {
         "get_study": {"study_id": study.study_id},
         "render": {"study_id": study.study_id},
+        "attention": {"study_id": study.study_id},
         "pixels": {"study_id": study.study_id},
         "prior": {"study_id": study.study_id},
         "get_report": {"report_id": study.report.report_id},

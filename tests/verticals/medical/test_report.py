@@ -12,7 +12,7 @@ from pydicom.dataset import Dataset
 
 from verticals.contract import Conflict, InvalidInput, Unavailable
 from verticals.medical import findings, language, report
-from verticals.medical.evidence import NO_EVIDENCE, EvidenceGraph, Finding
+from verticals.medical.evidence import EvidenceGraph, Finding
 from verticals.medical.probes import phantom, radiograph
 from verticals.medical.quality import assess
 from verticals.medical.report import BLANK, Report
@@ -21,7 +21,7 @@ from verticals.medical.schemas import Addendum, Sections
 NOW = datetime(2026, 1, 2, 3, 4, 5, 6, tzinfo=UTC)
 GOOD = assess(phantom(0, size=640), "CR")
 EFFUSION = Finding(finding_id="f1", kind="effusion", presence="present", model="m@1")
-STATUS, _ = findings.apply(phantom(0, size=64), "CR", "CHEST")
+STATUS, _ = findings.apply(findings.Image(phantom(0, size=64), radiograph(phantom(0, size=64))), [])
 
 
 def header(**changes: object) -> Dataset:
@@ -72,23 +72,6 @@ def test_a_rejected_image_is_called_not_diagnostic() -> None:
     sections = report.draft(header(), poor, STATUS)
 
     assert "should not be used for diagnosis" in sections.findings
-
-
-def test_a_registered_model_is_applied_and_named() -> None:
-    class Fake:
-        name_and_version = "fake 1"
-
-        def reads(self, modality: str, body_part: str) -> bool:
-            return (modality, body_part) == ("CR", "CHEST")
-
-        def find(self, values: object) -> EvidenceGraph:
-            return EvidenceGraph(findings=(EFFUSION,))
-
-    status, evidence = findings.apply(phantom(0, size=64), "CR", "CHEST", [Fake()])
-    none, nothing = findings.apply(phantom(0, size=64), "CT", "CHEST", [Fake()])
-
-    assert (status.status, status.model, evidence.findings) == ("applied", "fake 1", (EFFUSION,))
-    assert (none.status, none.model, nothing) == ("no model available", None, NO_EVIDENCE)
 
 
 def test_what_a_model_found_stands_under_its_structure_and_in_the_impression() -> None:

@@ -179,8 +179,8 @@ def read_all(
     for start in range(0, len(named) if model else 0, GROUP):
         mine = (_T.tenant == tenant, _T.customer.in_(named[start : start + GROUP]))
         rows = session.execute(select(*columns).where(*mine, _T.model_version == (model.version if model else "")))
-        for customer, source, *told, aspects in rows:
-            kept.setdefault(customer, {})[_source_of(source)] = Kept(*told, tuple(aspects))
+        for customer, source, bounded, evidence, as_of, aspects in rows:
+            kept.setdefault(customer, {})[_source_of(source)] = Kept(bounded, evidence, as_of, tuple(aspects))
     read = {c: read_sources(model, modes, kept.get(c, {}), is_simulated=is_synthetic(c)) for c in named}
     return [None if customer is None else read[customer] for customer in customers]
 

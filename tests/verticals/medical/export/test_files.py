@@ -118,4 +118,4 @@ def test_the_service_exports_a_stored_report_with_findings_and_records_the_file(
 
 def _stored_image(desk: Any) -> bytes:
     with desk.engine.connect() as connection:
-        return bytes(connection.exec_driver_sql("SELECT dicom FROM medical_studies").scalar_one())
+        return bytes(connection.exec_driver_sql("SELECT dicom FROM medical_instances").scalar_one())

@@ -1,0 +1,52 @@
+"""The operations of chest films beyond their report: the heatmap. Ignores how the tower reads."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+
+from pydicom import dcmread
+from pydicom.pixels import pixel_array
+from sqlalchemy.orm import Session, sessionmaker
+
+from verticals.contract import Artifact, Context, Unavailable
+from verticals.medical import geometry, tables
+from verticals.medical.chest.attention import overlay
+from verticals.medical.chest.model import LOCALISED
+from verticals.medical.chest.reader import ChestReader
+from verticals.medical.chest.schemas import AttentionRequest
+from verticals.medical.findings import Image
+from verticals.medical.frames import frame_header
+from verticals.medical.instance_tables import get_instance, read_dicom
+
+
+@dataclass(frozen=True)
+class FilmDesk:
+    """Shows what a reader looked at."""
+
+    sessions: sessionmaker[Session]
+    reader: ChestReader
+
+    def attention(self, request: AttentionRequest, context: Context) -> Artifact:
+        """The heatmap of opacities over the film.
+
+        Raises:
+            Unavailable: the film was not read, or opacities are not validated.
+        """
+        with self.sessions() as session:
+            study = tables.get_study(session, context.tenant, request.study_id)
+            dataset = dcmread(io.BytesIO(read_dicom(get_instance(session, context.tenant, study.drafted_from))))
+        middle = int(dataset.get("NumberOfFrames") or 1) // 2
+        stored = pixel_array(dataset, raw=True, index=middle)
+        image = Image(geometry.render(stored, frame_header(dataset, middle)), dataset, middle + 1)
+        is_read = self.reader.reads(image.modality, image.body_part)
+        why = self.reader.find(image).refusal if is_read else "it is no chest film."
+        if why or LOCALISED not in self.reader.told:
+            raise Unavailable(
+                f"no model available: {why or 'opacities have not passed validation.'}",
+                field="study_id",
+                value=request.study_id,
+                remedy="Read the film without a heatmap.",
+            )
+        shown = overlay(image.grey, self.reader.model.read(image.grey).attention)
+        return Artifact(geometry.to_png(shown), "image/png", f"{request.study_id}-attention.png")

@@ -1,0 +1,13 @@
+"""What is asked about a chest film beyond its report. Ignores models."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class AttentionRequest(BaseModel):
+    """Where the model looked for opacities in a study's film, as PNG over the film: no outline of anything."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    study_id: str = Field(max_length=64)
