@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from typing import Any
 
 import streamlit as st
@@ -9,7 +10,8 @@ import streamlit as st
 from dashboards import parts
 from dashboards.components import component
 from dashboards.i18n import Labels
-from service.client import TriviumClient
+from service.client import Artifact, TriviumClient
+from verticals.medical.chest.schemas import AttentionRequest
 from verticals.medical.reading_schemas import PixelsRequest, PixelsResponse
 from verticals.medical.schemas import ImageFacts, ReportResponse, SeriesEntry, StudyResponse
 
@@ -21,6 +23,7 @@ CT_WINDOWS = {
     "bone": (400.0, 1800.0),
     "brain": (40.0, 80.0),
 }
+FILMS = ("CR", "DX")  # the heatmap is of these
 _TEXTS = (
     *("window", "pan", "measure", "fit", "clear", "boxes", "outlines", "mask", "names", "level", "width", "image"),
     *("closer", "further", "loading", "heatmap_note"),
@@ -34,8 +37,9 @@ def viewer(client: TriviumClient, labels: Labels, study: StudyResponse, *, side:
     frame = parts.ask(labels, lambda: _pixels(client, client.base_url, study.study_id, *place))
     if frame is None:
         return None
+    heatmap = _heatmap(client, labels, study) if side == "main" else None
     component("viewer")(
-        data=viewer_data(labels, study, frame, side=side),
+        data=viewer_data(labels, study, frame, side=side, heatmap=heatmap),
         key=f"medical.viewer.{side}.{study.study_id}",
     )
     return frame
@@ -109,7 +113,9 @@ def _pixels(
 # --- what is drawn --------------------------------------------------------------------------------------------------
 
 
-def viewer_data(labels: Labels, study: StudyResponse, frame: PixelsResponse, *, side: str = "main") -> dict[str, Any]:
+def viewer_data(
+    labels: Labels, study: StudyResponse, frame: PixelsResponse, *, side: str = "main", heatmap: bytes | None = None
+) -> dict[str, Any]:
     """All that components/viewer.js needs, as JSON has it."""
     image = frame.image
     margin = max((image.value_max - image.value_min) * 0.1, 0.5)
@@ -119,7 +125,7 @@ def viewer_data(labels: Labels, study: StudyResponse, frame: PixelsResponse, *, 
         "view": f"{side}.{study.study_id}",
         "frame_key": f"{frame.instance_id}.{frame.frame}",
         "png": frame.png,
-        "heatmap": None,
+        "heatmap": base64.b64encode(heatmap).decode() if heatmap else None,
         "rows": frame.rows,
         "columns": frame.columns,
         "reduced_by": frame.reduced_by,
@@ -188,3 +194,22 @@ def place_name(labels: Labels, kind: str, side: str | None) -> str:
     """A finding's kind with its side."""
     name = labels(f"kind.{kind}")
     return f"{name}, {labels(f'side.{side}')}" if side else name
+
+
+# --- heatmap --------------------------------------------------------------------------------------------------------
+
+
+def _heatmap(client: TriviumClient, labels: Labels, study: StudyResponse) -> bytes | None:
+    """Where the model looked in a film, if one has read it and the reader asks for it."""
+    if study.modality not in FILMS or study.findings_status.status != "applied":
+        return None
+    if not st.toggle(labels("viewer.heatmap"), key=f"medical.heatmap.{study.study_id}"):
+        return None
+    waiting = labels("viewer.loading")
+    return parts.ask(labels, lambda: _attention(client, client.base_url, study.study_id), waiting=waiting)
+
+
+@st.cache_data(max_entries=8, show_spinner=False)
+def _attention(_client: TriviumClient, base_url: str, study_id: str) -> bytes:
+    found: Artifact = _client.call("medical", "attention", AttentionRequest(study_id=study_id))
+    return found.content

@@ -8,7 +8,8 @@ import streamlit as st
 from dashboards import parts
 from dashboards.i18n import Labels
 from service.client import TriviumClient, UploadedFile
-from verticals.medical.schemas import IngestRequest, ListStudiesRequest, WorklistEntry, WorklistResponse
+from verticals.medical.reading_schemas import WorklistEntry, WorklistResponse
+from verticals.medical.schemas import IngestRequest, ListStudiesRequest
 
 ROWS = 25  # of one page: the service sorts and counts, however many there are
 SHOWN_ROWS = 7  # more are scrolled to

@@ -237,14 +237,14 @@ class _Store:
         self.studies = {study.study_id: study, **self.studies}
         return study
 
-    def worklist(self, request: s.ListStudiesRequest) -> s.WorklistResponse:
+    def worklist(self, request: s.ListStudiesRequest) -> r.WorklistResponse:
         wanted = [study for study in self.studies.values() if request.reports == "all" or not study.report.signed_at]
         entries = [_entry(study) for study in wanted]
         if request.order == "urgency":
             names = ("critical", "urgent", "soon", "routine", "done")
             entries.sort(key=lambda entry: (names.index(entry.urgency), entry.received_at))
         page = entries[request.offset : request.offset + request.limit]
-        return s.WorklistResponse(studies=page, total=len(entries), limit=request.limit, offset=request.offset)
+        return r.WorklistResponse(studies=page, total=len(entries), limit=request.limit, offset=request.offset)
 
     def pixels(self, request: r.PixelsRequest) -> r.PixelsResponse:
         study = self.study(request.study_id)
@@ -269,11 +269,11 @@ class _Store:
         return r.PriorResponse(study_id=None, reason="No earlier study of this patient and body part is stored here.")
 
 
-def _entry(study: s.StudyResponse) -> s.WorklistEntry:
+def _entry(study: s.StudyResponse) -> r.WorklistEntry:
     report = study.report
     stated = [Stated(f.kind, f.presence, is_by_model=True) for f in report.evidence.findings if f.presence != "absent"]
     urgency, reason = judge(report.state, study.quality.verdict, stated, received_at=study.received_at, now=NOW)
-    return s.WorklistEntry(
+    return r.WorklistEntry(
         study_id=study.study_id,
         report_id=report.report_id,
         origin=study.origin,
@@ -346,6 +346,7 @@ def handlers(*, filled: bool) -> Mapping[str, Handler]:
         "render": plain(_png),
         "pixels": plain(store.pixels),
         "prior": plain(store.prior),
+        "attention": plain(lambda request: _png(s.RenderRequest(study_id=request.study_id))),
         "watch": plain(lambda request: _watch(request, filled=filled)),
         "get_report": plain(lambda request: store.report(request.report_id)),
         "edit_report": plain(store.edit),

@@ -148,6 +148,14 @@ def test_a_finding_is_looked_up_in_the_series_that_shows_it(api: Api) -> None:
     assert place_of(study, "f9") is None
 
 
+def test_a_heatmap_is_offered_only_for_a_film_that_a_model_read(api: Api) -> None:
+    for study_id in ("s-1", "s-4"):  # a film that no model read, a CT that one did
+        assert "Heatmap" not in [one.label for one in _open_unread(api, study_id).toggle]
+
+    shown = viewer_data(EN, _study(api, "s-4"), _frame(api, "s-4"), heatmap=b"png")
+    assert shown["heatmap"] == "cG5n"
+
+
 # --- text ------------------------------------------------------------------------------------------------------------
 
 

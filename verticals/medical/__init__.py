@@ -126,7 +126,7 @@ VERTICAL = Vertical(
         Operation(
             "list_studies",
             schemas.ListStudiesRequest,
-            schemas.WorklistResponse,
+            reading_schemas.WorklistResponse,
             "The worklist, newest first or by urgency with its reason",
             "/studies",
             method="GET",

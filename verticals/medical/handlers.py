@@ -14,7 +14,16 @@ from pydicom.pixels import pixel_array
 from sqlalchemy.orm import Session, sessionmaker
 
 from verticals.contract import Artifact, Context, Decision, Handler, InvalidInput, Resources
-from verticals.medical import geometry, intake_handlers, reading_handlers, report, schemas, tables, worklist
+from verticals.medical import (
+    geometry,
+    intake_handlers,
+    reading_handlers,
+    reading_schemas,
+    report,
+    schemas,
+    tables,
+    worklist,
+)
 from verticals.medical.burned_in import RapidOcrReader, TextReader
 from verticals.medical.chest.handlers import FilmDesk
 from verticals.medical.chest.registered import chest_reader
@@ -84,11 +93,13 @@ class _Desk:
             study = tables.get_study(session, context.tenant, taken.study_id)
             return _study_response(session, study, already_present=taken.status == "already present")
 
-    def list_studies(self, request: schemas.ListStudiesRequest, context: Context) -> schemas.WorklistResponse:
+    def list_studies(self, request: schemas.ListStudiesRequest, context: Context) -> reading_schemas.WorklistResponse:
         """A page of the tenant's worklist."""
         with self.sessions() as session:
             entries, total = worklist.page(session, context.tenant, request, now=datetime.now(UTC))
-        return schemas.WorklistResponse(studies=entries, total=total, limit=request.limit, offset=request.offset)
+        return reading_schemas.WorklistResponse(
+            studies=entries, total=total, limit=request.limit, offset=request.offset
+        )
 
     def get_study(self, request: schemas.StudyRequest, context: Context) -> schemas.StudyResponse:
         """One study of the tenant."""

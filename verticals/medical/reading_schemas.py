@@ -1,4 +1,4 @@
-"""What a reading room asks beyond studies and reports: pixels, the prior, quality over time. Ignores storage."""
+"""What a reading room asks and is told: worklist, pixels, the prior, quality over time. Ignores storage."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from verticals.medical.schemas import NOTICE, ImageFacts
+from verticals.medical.schemas import NOTICE, ImageFacts, Origin, QualityVerdict, ReportState, Urgency
 
 MAX_SIDE = 2048  # pixels of a frame that is sent whole; a longer side is halved until it fits
 
@@ -18,6 +18,32 @@ class _Request(BaseModel):
 
 class _Answer(BaseModel):
     notice: str = NOTICE
+
+
+class WorklistEntry(BaseModel):
+    """One line of the worklist."""
+
+    study_id: str
+    report_id: str
+    origin: Origin
+    modality: str
+    body_part: str
+    received_at: datetime
+    quality: QualityVerdict  # the worst of its images
+    report_state: ReportState
+    urgency: Urgency
+    urgency_reason: str
+    study_date: str | None = None
+    num_instances: int = 1
+
+
+class WorklistResponse(_Answer):
+    """A page of the worklist in the order that was asked for; `total` counts all pages."""
+
+    studies: list[WorklistEntry]
+    total: int
+    limit: int
+    offset: int
 
 
 class PixelsRequest(_Request):

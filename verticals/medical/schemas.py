@@ -377,29 +377,3 @@ class RecordResponse(_Answer):
     problems: list[RecordFact]
     medicines: list[RecordFact]
     indication: str
-
-
-class WorklistEntry(BaseModel):
-    """One line of the worklist."""
-
-    study_id: str
-    report_id: str
-    origin: Origin
-    modality: str
-    body_part: str
-    received_at: datetime
-    quality: QualityVerdict  # the worst of its images
-    report_state: ReportState
-    urgency: Urgency
-    urgency_reason: str
-    study_date: str | None = None
-    num_instances: int = 1
-
-
-class WorklistResponse(_Answer):
-    """A page of the worklist in the order that was asked for; `total` counts all pages."""
-
-    studies: list[WorklistEntry]
-    total: int
-    limit: int
-    offset: int

@@ -9,7 +9,7 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, Select, func, select
 from sqlalchemy.orm import Session
 
-from verticals.medical import schemas
+from verticals.medical import reading_schemas, schemas
 from verticals.medical.instance_tables import MedicalInstance
 from verticals.medical.statement_tables import MedicalStatement
 from verticals.medical.tables import MedicalReportHead, MedicalReportVersion, MedicalStudy
@@ -18,7 +18,7 @@ from verticals.medical.urgency import SIGNED, Stated, finding_level_sql, judge, 
 
 def page(
     session: Session, tenant: str, request: schemas.ListStudiesRequest, *, now: datetime
-) -> tuple[list[schemas.WorklistEntry], int]:
+) -> tuple[list[reading_schemas.WorklistEntry], int]:
     """The lines of one page, and how many there are in all."""
     study, version = MedicalStudy, MedicalReportVersion
     lines = _lines(tenant)
@@ -40,7 +40,9 @@ def page(
             received_at=row["received_at"],
             now=now,
         )
-        entries.append(schemas.WorklistEntry.model_validate({**row, "urgency": urgency, "urgency_reason": reason}))
+        entries.append(
+            reading_schemas.WorklistEntry.model_validate({**row, "urgency": urgency, "urgency_reason": reason})
+        )
     return entries, total
 
 
