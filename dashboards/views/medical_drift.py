@@ -12,9 +12,10 @@ from dashboards import parts
 from dashboards.i18n import Labels
 from service.client import TriviumClient
 from verticals.medical.reading_schemas import KindRates, Rate, WatchRequest, WatchResponse
+from verticals.medical.schemas import QualityVerdict
 
 _DAYS = (30, 90, 365)
-_VERDICTS = ("accept", "warn", "reject")
+_VERDICTS: tuple[QualityVerdict, ...] = ("accept", "warn", "reject")
 
 
 def drift(client: TriviumClient, labels: Labels) -> None:

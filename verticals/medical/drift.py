@@ -82,7 +82,7 @@ def _verdicts(session: Session, tenant: str, start: datetime) -> list[QualityWee
     return [QualityWeek(start=monday, verdicts=dict(weeks[monday])) for monday in sorted(weeks)]
 
 
-def _studies(tenant: str, start: datetime, end: datetime) -> Select[tuple[str]]:
+def _studies(tenant: str, start: datetime, end: datetime) -> Select[Any]:
     """Ids of the studies received in a period, joined with their reports' newest versions."""
     study, head, version = MedicalStudy, MedicalReportHead, MedicalReportVersion
     return (
@@ -94,14 +94,15 @@ def _studies(tenant: str, start: datetime, end: datetime) -> Select[tuple[str]]:
 
 
 def _is_read() -> ColumnElement[bool]:
-    return MedicalReportVersion.findings_status["status"].as_string() == "applied"
+    status: ColumnElement[str] = MedicalReportVersion.findings_status["status"].as_string()
+    return status == "applied"
 
 
 def _is_signed() -> ColumnElement[bool]:
     return MedicalReportVersion.state.in_(SIGNED)
 
 
-def _count(session: Session, studies: Select[tuple[str]]) -> int:
+def _count(session: Session, studies: Select[Any]) -> int:
     return int(session.execute(select(func.count()).select_from(studies.subquery())).scalar_one())
 
 
