@@ -122,6 +122,7 @@ def _exports(client: TriviumClient, labels: Labels, report: ReportResponse) -> N
         formats(report),
         format_func=lambda one: labels(f"export.{one}"),
         key=f"export.{report.report_id}.{report.version}",
+        wrap=True,
     )
     if kind is None:
         return
