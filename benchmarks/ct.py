@@ -102,8 +102,8 @@ def run_froc() -> None:
         ]
         show(f"trees, {name}", parts)
     for name, others in (("blobs", [one.blob_marks for one in tested]), ("experts", made["core's experts"])):
-        value, low, high = _difference(ours, others)
-        print(f"trees less {name}: CPM {value:+.3f} [{low:+.3f}, {high:+.3f}]")
+        gain, least, most = _difference(ours, others)
+        print(f"trees less {name}: CPM {gain:+.3f} [{least:+.3f}, {most:+.3f}]")
     held = np.concatenate([marks.hit_scores > -np.inf for marks in ours])
     print(f"a candidate lies in {held.mean():.3f} of the nodules: no ranking can find more")
 

@@ -9,9 +9,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from sqlalchemy import create_engine, text
 
 from tests.verticals.medical.ct.small_chest import small_chest, write_luna
-from sqlalchemy import create_engine, text
 
 
 @pytest.fixture
