@@ -5,6 +5,7 @@ Shapes: C candidates, F features, D width.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -97,7 +98,7 @@ def _config() -> ModelConfig:
 def _first(num_features: int, draw: torch.Generator) -> dict[str, Tensor]:
     def normal(rows: int, columns: int) -> Tensor:
         drawn: Tensor = torch.randn(rows, columns, generator=draw)
-        return drawn * columns**-0.5
+        return drawn / math.sqrt(columns)
 
     made = {"model.norm.weight": torch.ones(_DIM), "input.proj.weight": normal(_DIM, num_features)}
     made |= {
