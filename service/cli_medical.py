@@ -15,6 +15,7 @@ import typer
 from rich.console import Console
 
 from service.cli_admin import EXIT_FAILED, Tenant
+from service.cli_fundus import fundus_app
 from service.progress import show_progress
 from service.settings import Settings, read_settings
 from verticals.contract import Context, InvalidInput
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from verticals.medical.receiving.queue import Queue
 
 medical_app = typer.Typer(help="Imaging studies. Research software, not a medical device.", no_args_is_help=True)
+medical_app.add_typer(fundus_app)
 StudyUid = Annotated[str, typer.Argument(help="Study Instance UID, as the PACS knows it.")]
 
 
