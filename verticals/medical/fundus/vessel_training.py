@@ -35,8 +35,7 @@ _PARAMETERS = {
 }
 _FIRST = {**_PARAMETERS, "num_leaves": 31, "learning_rate": 0.15}, 60
 _SECOND = {**_PARAMETERS, "num_leaves": 47, "learning_rate": 0.08}, 220
-# The Dice of single trees over DRIVE's photographs is highest from .35 to .40.
-THRESHOLD = 0.36
+THRESHOLD = 0.40  # chosen by hand, after a look at ten photographs of DRIVE
 FOLDS = 4
 LEAST_PHOTOGRAPHS = 8
 DRAWS = 2000
