@@ -5,6 +5,7 @@ Shapes: C candidates, F features, D width.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -44,7 +45,7 @@ def expert_scorer(scans: Sequence[Observation]) -> Scorer:
         noisy_CF = x_CF[batch] + 0.05 * torch.randn(len(batch), x_CF.shape[1], generator=draw)
         loss = F.binary_cross_entropy_with_logits(_logits(made, noisy_CF), labels[batch])
         optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         schedule.step()
 
@@ -96,7 +97,8 @@ def _config() -> ModelConfig:
 
 def _first(num_features: int, draw: torch.Generator) -> dict[str, Tensor]:
     def normal(rows: int, columns: int) -> Tensor:
-        return torch.randn(rows, columns, generator=draw) * columns**-0.5
+        drawn: Tensor = torch.randn(rows, columns, generator=draw)
+        return drawn / math.sqrt(columns)
 
     made = {"model.norm.weight": torch.ones(_DIM), "input.proj.weight": normal(_DIM, num_features)}
     made |= {

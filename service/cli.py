@@ -203,7 +203,8 @@ def score(
 
 @app.command()
 def report(
-    file: Annotated[Path, typer.Argument(help="A DICOM file.")],
+    file: Annotated[Path, typer.Argument(help="A DICOM file, or a fundus photograph as JPEG or PNG.")],
+    laterality: Annotated[str | None, typer.Option(help="L or R: the photographed eye, which a picture needs.")] = None,
     export: Annotated[
         str | None, typer.Option(help="sr, fhir, pdf, text or another format of the API instead of the study as JSON.")
     ] = None,
@@ -213,7 +214,9 @@ def report(
     """Draft an imaging report from a DICOM file. Research software, not a medical device."""
     upload = _read(file)
     with open_kit() as kit:
-        ingest = kit.operation("medical", "ingest_study").request.model_validate({"file": upload})
+        ingest = kit.operation("medical", "ingest_study").request.model_validate(
+            {"file": upload, "laterality": laterality}
+        )
         study = _invoke(kit, "medical", "ingest_study", ingest, tenant=tenant)
         if export is None:
             _answer(study, out)

@@ -15,6 +15,7 @@ import typer
 from rich.console import Console
 
 from service.cli_admin import EXIT_FAILED, Tenant
+from service.cli_fundus import fundus_app
 from service.progress import show_progress
 from service.settings import Settings, read_settings
 from verticals.contract import Context, InvalidInput
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from verticals.medical.receiving.queue import Queue
 
 medical_app = typer.Typer(help="Imaging studies. Research software, not a medical device.", no_args_is_help=True)
+medical_app.add_typer(fundus_app)
 StudyUid = Annotated[str, typer.Argument(help="Study Instance UID, as the PACS knows it.")]
 
 
@@ -155,6 +157,7 @@ def _open(settings: Settings) -> Iterator[_Parts]:
     from service.storage import make_sessions, migrate, open_database
     from verticals.medical.burned_in import RapidOcrReader
     from verticals.medical.chest.registered import chest_reader
+    from verticals.medical.fundus.registered import fundus_reader
     from verticals.medical.intake import Intake
     from verticals.medical.part10 import prepare_pydicom
     from verticals.medical.receiving.queue import Queue
@@ -166,8 +169,9 @@ def _open(settings: Settings) -> Iterator[_Parts]:
     database = open_database(settings.sqlalchemy_url)
     sessions = make_sessions(database)
     try:
-        films = chest_reader(FileRegistry(settings.home / "registry"))
-        intake = Intake(sessions, RapidOcrReader(), settings.max_study_mb * 2**20, None, (films,))
+        registry = FileRegistry(settings.home / "registry")
+        readers = chest_reader(registry), fundus_reader(registry)
+        intake = Intake(sessions, RapidOcrReader(), settings.max_study_mb * 2**20, None, readers)
         yield _Parts(Queue(intake), AuditLog(sessions))
     finally:
         database.dispose()

@@ -41,7 +41,7 @@ THIRD_PARTY: Mapping[str, frozenset[str]] = {
     "verticals/medical": frozenset(
         {"pydicom", "highdicom", "fhir", "PIL", "pynetdicom", "dicomweb_client", "rapidocr"}
         | {"reportlab", "pdfplumber", "pdfminer"}
-        | {"torch", "safetensors", "scipy", "lightgbm"}
+        | {"torch", "safetensors", "scipy", "sklearn", "lightgbm"}
     ),
     "verticals/support": frozenset(
         {"langgraph", "jsonschema", "psycopg", "psycopg_pool"}

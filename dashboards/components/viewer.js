@@ -63,6 +63,7 @@ function slider(parent, name, [low, high], value) {
 function build(data, view, root) {
   root.replaceChildren();
   const presets = make(root, "div", "row");
+  presets.hidden = data.is_colour;
   const page = { presets: data.presets.map((one) => [one, button(presets, one.label, false)]) };
   const tools = make(root, "div", "row");
   page.tools = ["window", "pan", "measure"].map((name) => {
@@ -83,6 +84,7 @@ function build(data, view, root) {
   page.canvas.setAttribute("aria-label", data.labels.image);
   page.status = make(stage, "div", "status");
   const slides = make(root, "div", "row slides");
+  slides.hidden = data.is_colour;
   page.center = slider(slides, data.labels.level, data.range.center, view.center);
   page.width = slider(slides, data.labels.width, data.range.width, view.width);
   make(root, "div", "note", data.caliper.note);
@@ -133,6 +135,10 @@ function shadeOf(code, data, view) {
 function shade(state) {
   const { data, view, frame } = state;
   if (!frame) return;
+  if (data.is_colour) {
+    draw(state); // windows are for grey (PS3.3 C.11.2)
+    return;
+  }
   const table = new Uint32Array(65536);
   for (let code = 0; code < 65536; code++) {
     const grey = shadeOf(code, data, view);
@@ -398,7 +404,8 @@ function say(state, point) {
     const [column, row] = point.map(Math.floor);
     if (column >= 0 && row >= 0 && column < data.columns && row < data.rows) {
       const i = Math.floor(row / data.reduced_by) * frame.canvas.width + Math.floor(column / data.reduced_by);
-      parts.push(`(${column + 1}, ${row + 1}) ${round(data.low + data.step * frame.codes[i])} ${data.units}`);
+      const value = data.is_colour ? "" : ` ${round(data.low + data.step * frame.codes[i])} ${data.units}`;
+      parts.push(`(${column + 1}, ${row + 1})${value}`);
     }
   }
   page.status.textContent = parts.join("   ");

@@ -132,6 +132,7 @@ def viewer_data(
         "low": frame.low,
         "step": frame.step,
         "is_inverted": frame.is_inverted,
+        "is_colour": frame.is_colour,
         "curve": frame.curve,
         "units": "" if image.units == "unspecified" else image.units,
         "presets": presets(labels, study.modality, image),

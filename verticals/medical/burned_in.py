@@ -16,6 +16,7 @@ from typing import Any, Protocol
 import numpy as np
 from pydicom.dataset import Dataset
 
+from verticals.medical.colour import is_colour
 from verticals.medical.frames import frame_header
 from verticals.medical.geometry import render
 from verticals.medical.schemas import TextPlace
@@ -124,6 +125,10 @@ def declaration(dataset: Dataset) -> str:
 
 def _views(stored_HW: Array, header: Dataset) -> Iterator[Array]:
     """The frame as 8-bit grey: over the whole range of its values, where drawn text stands out, and as it is shown."""
+    if is_colour(header):  # letters of any colour are lighter or darker than the retina in some channel
+        yield stored_HW.max(-1)
+        yield stored_HW.min(-1)
+        return
     low, high = float(stored_HW.min()), float(stored_HW.max())
     if high == low:
         return

@@ -55,7 +55,8 @@ NUMBERS = _words(
     ImagingFrequency InStackPositionNumber InstanceNumber InversionTime KVP LUTData LUTDescriptor LargestImagePixelValue
     LossyImageCompressionRatio MagneticFieldStrength NumberOfAverages NumberOfFrames PercentPhaseFieldOfView
     PercentSampling PixelAspectRatio PixelBandwidth PixelData PixelIntensityRelationshipSign PixelPaddingRangeLimit
-    PixelPaddingValue PixelRepresentation PixelSpacing ReconstructionDiameter RepetitionTime RescaleIntercept
+    PixelPaddingValue PixelRepresentation PixelSpacing PlanarConfiguration
+    ReconstructionDiameter RepetitionTime RescaleIntercept
     RescaleSlope Rows SamplesPerPixel SeriesNumber SliceLocation SliceThickness SmallestImagePixelValue
     SpacingBetweenSlices TableHeight TemporalPositionIndex WindowCenter WindowWidth XRayTubeCurrent
     """
@@ -82,9 +83,9 @@ VOCABULARY: dict[str, frozenset[str]] = {
     # from PS3.16 Annex L
     "BodyPartExamined": _words(
         """
-        ABDOMEN ANKLE ARM BRAIN BREAST CHEST CLAVICLE COCCYX CSPINE ELBOW EXTREMITY FEMUR FINGER FOOT FOREARM HAND HEAD
-        HEART HIP HUMERUS JAW KNEE LEG LIVER LSPINE NECK ORBIT PELVIS RIB SACRUM SCAPULA SHOULDER SINUS SKULL SPINE
-        SSPINE STERNUM THIGH TOE TSPINE WRIST
+        ABDOMEN ANKLE ARM BRAIN BREAST CHEST CLAVICLE COCCYX CSPINE ELBOW EXTREMITY EYE FEMUR FINGER FOOT FOREARM HAND
+        HEAD HEART HIP HUMERUS JAW KNEE LEG LIVER LSPINE NECK ORBIT PELVIS RETINA RIB SACRUM SCAPULA SHOULDER SINUS
+        SKULL SPINE SSPINE STERNUM THIGH TOE TSPINE WRIST
         """
     ),
     "BurnedInAnnotation": _words("NO YES"),
@@ -95,11 +96,11 @@ VOCABULARY: dict[str, frozenset[str]] = {
     "LossyImageCompression": _words("00 01"),
     "LossyImageCompressionMethod": _words("ISO_10918_1 ISO_14495_1 ISO_15444_1"),
     "MRAcquisitionType": _words("2D 3D"),
-    "Modality": _words("CR CT DX MR"),
+    "Modality": _words("CR CT DX MR OP"),
     "ModalityLUTType": _words("HGML HU OD PCT US"),
     "PatientOrientation": frozenset(_ORIENTATIONS),
     "PatientPosition": _words("FFDL FFDR FFP FFS HFDL HFDR HFP HFS"),
-    "PhotometricInterpretation": _words("MONOCHROME1 MONOCHROME2"),
+    "PhotometricInterpretation": _words("MONOCHROME1 MONOCHROME2 RGB"),
     "PixelIntensityRelationship": _words("DISP LIN LOG"),
     "PresentationIntentType": frozenset(("FOR PRESENTATION", "FOR PROCESSING")),
     "PresentationLUTShape": _words("IDENTITY INVERSE"),

@@ -23,15 +23,17 @@ class Image:
         grey: (rows, columns), uint8, white highest, as `geometry.render` gives it.
         header: De-identified.
         frame: Counts from 1.
+        colour: (rows, columns, 3), uint8, RGB; None: the image has none.
     """
 
     grey: Array
     header: Dataset
     frame: int = 1
+    colour: Array | None = None
 
     @property
     def modality(self) -> str:
-        """CT, MR, CR or DX."""
+        """CT, MR, CR, DX or OP."""
         return str(self.header.Modality)
 
     @property

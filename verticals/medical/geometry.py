@@ -13,6 +13,7 @@ from pydicom.dataset import Dataset
 from pydicom.pixels import apply_modality_lut, apply_voi, apply_windowing
 
 from verticals.contract import InvalidInput
+from verticals.medical.colour import is_colour
 from verticals.medical.frames import frame_header, is_enhanced
 from verticals.medical.schemas import NOTICE, ImageFacts
 
@@ -145,7 +146,11 @@ def render(stored: Array, dataset: Dataset, *, window: tuple[float, float] | Non
     Args:
         dataset: The frame's header: of an enhanced object, `frames.frame_header`.
         window: Center and width in output units, applied linearly; None for the file's own VOI.
+    Returns:
+        A colour image as it is, (rows, columns, 3): windows are for grey (PS3.3 C.11.2).
     """
+    if is_colour(dataset):
+        return stored
     values = modality_values(stored, dataset)
     if window is None and dataset.get("VOILUTSequence"):
         shades = apply_voi(np.rint(values).astype(np.int64), dataset) / (

@@ -30,6 +30,7 @@ from verticals.medical.chest.registered import chest_reader
 from verticals.medical.ct import handlers as ct_handlers
 from verticals.medical.export import files
 from verticals.medical.frames import frame_header
+from verticals.medical.fundus.registered import fundus_reader
 from verticals.medical.instance_tables import get_instance, list_instances, read_dicom, series_entries
 from verticals.medical.intake import POLICY, Intake
 from verticals.medical.linking import linked
@@ -48,7 +49,8 @@ def build(resources: Resources, *, reader: TextReader | None = None) -> Mapping[
     prepare_pydicom()
     films = chest_reader(resources.registry)
     text_reader = reader or RapidOcrReader()
-    intake = Intake(resources.sessions, text_reader, resources.max_study_bytes, resources.chat_model, (films,))
+    readers = films, fundus_reader(resources.registry)
+    intake = Intake(resources.sessions, text_reader, resources.max_study_bytes, resources.chat_model, readers)
     desk = _Desk(resources.sessions, intake)
     return {
         "ingest_study": desk.ingest_study,
@@ -81,7 +83,9 @@ class _Desk:
         The same bytes again change nothing (`already_present`); other bytes under the same SOP Instance UID are
         refused, since DICOM forbids two different objects with one UID (PS3.5 9).
         """
-        taken = self.intake.take(request.file.content, origin=request.origin, context=context)
+        taken = self.intake.take(
+            request.file.content, origin=request.origin, context=context, laterality=request.laterality
+        )
         if taken.study_id is None:
             raise InvalidInput(
                 "the pixels may hold text that identifies the patient; a person must look (PS3.15 E.1.1)",

@@ -1,8 +1,8 @@
 """Read one DICOM file, or refuse it with the tag and the rule. Ignores every attribute it does not need.
 
-Reads CT, MR, CR and DX images, CT and MR also enhanced (PS3.3 A.3, A.38, A.4, A.36, A.2, A.26), in every transfer
-syntax that the installed decoders read. The result holds native pixels, so that nothing hides in a compressed stream,
-in the preamble, in unused bits or behind the pixel data.
+Reads CT, MR, CR, DX and OP images, CT and MR also enhanced (PS3.3 A.3, A.38, A.4, A.36, A.2, A.26, A.41), in every
+transfer syntax that the installed decoders read. The result holds native pixels, so that nothing hides in a compressed
+stream, in the preamble, in unused bits or behind the pixel data.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from pydicom.uid import (
 )
 
 from verticals.contract import TooLarge, UnsupportedMedia
+from verticals.medical import colour
 from verticals.medical.attributes import name, numbers_of, refuse, value_of
 from verticals.medical.frames import PER_FRAME, frame_header, is_enhanced
 from verticals.medical.part10 import UID_PATTERN, parse
@@ -46,6 +47,7 @@ SOP_CLASSES = {
     "1.2.840.10008.5.1.4.1.1.1": "CR",
     "1.2.840.10008.5.1.4.1.1.1.1": "DX",  # for presentation
     "1.2.840.10008.5.1.4.1.1.1.1.1": "DX",  # for processing
+    colour.SOP_CLASS: colour.MODALITY,
 }
 _CAN_LOSE = (JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless, JPEG2000, HTJ2K)
 # SOF markers of ISO/IEC 10918-1 B.1.1.3 and ISO/IEC 14495-1 C.1.1
@@ -56,7 +58,7 @@ _UIDS = {"SOPInstanceUID": "PS3.3 C.12.1", "StudyInstanceUID": "PS3.3 C.7.2.1", 
 _INTEGERS: tuple[tuple[str, range | tuple[int, ...], str], ...] = (
     ("Rows", range(1, 2**16), "PS3.3 C.7.6.3.1"),
     ("Columns", range(1, 2**16), "PS3.3 C.7.6.3.1"),
-    ("SamplesPerPixel", (1,), "PS3.3 C.8.2.1, C.8.3.1"),
+    ("SamplesPerPixel", (1, 3), "PS3.3 C.7.6.3.1"),
     ("BitsAllocated", (8, 16), "PS3.5 8.1.1"),
     ("BitsStored", range(1, 17), "PS3.5 8.1.1"),
     ("HighBit", range(16), "PS3.5 8.1.1"),
@@ -79,7 +81,9 @@ class Received:
 
     dataset: Dataset
     modality: str
-    stored: np.ndarray[Any, np.dtype[Any]]  # (frames, rows, columns), uint8, int8, uint16 or int16
+    stored: np.ndarray[
+        Any, np.dtype[Any]
+    ]  # (frames, rows, columns), uint8, int8, uint16 or int16; colour: (..., 3), RGB
     warnings: list[str]
 
 
@@ -120,10 +124,14 @@ def _check_pixels(dataset: Dataset) -> None:
         refuse("BitsStored", "must not exceed Bits Allocated", "PS3.5 8.1.1", dataset.BitsStored)
     if dataset.HighBit != dataset.BitsStored - 1:
         refuse("HighBit", "must be one less than Bits Stored", "PS3.5 8.1.1", dataset.HighBit)
-    if value_of(dataset, "PhotometricInterpretation", "PS3.3 C.7.6.3.1.2") not in ("MONOCHROME1", "MONOCHROME2"):
+    photometric = value_of(dataset, "PhotometricInterpretation", "PS3.3 C.7.6.3.1.2")
+    if colour.is_colour(dataset):
+        if wrong := colour.fault(dataset):
+            refuse(*wrong)
+    elif photometric not in ("MONOCHROME1", "MONOCHROME2"):
         refuse("PhotometricInterpretation", "must be MONOCHROME1 or MONOCHROME2", "PS3.3 C.7.6.3.1.2")
     frames = _frames(dataset)
-    expected = frames * dataset.Rows * dataset.Columns * dataset.BitsAllocated // 8
+    expected = frames * dataset.Rows * dataset.Columns * dataset.SamplesPerPixel * dataset.BitsAllocated // 8
     if expected > MAX_PIXEL_BYTES:
         raise TooLarge(
             f"Rows x Columns x frames must be at most {MAX_PIXEL_BYTES} bytes", field=name("Rows"), value=expected
@@ -133,7 +141,10 @@ def _check_pixels(dataset: Dataset) -> None:
         refuse("PixelData", "must be OB or OW", "PS3.5 8.2", type(data).__name__)
     if dataset.file_meta.TransferSyntaxUID.is_encapsulated:
         _check_compressed(dataset, data)
-    elif len(data) != expected + expected % 2:
+        return
+    if colour.is_colour(dataset):
+        expected = colour.native_bytes(dataset, frames)
+    if len(data) != expected + expected % 2:
         refuse("PixelData", f"must hold {expected} bytes, as Rows, Columns and bits say", "PS3.5 8.1.1", len(data))
 
 
@@ -214,6 +225,10 @@ def _orthonormal(cosines: list[float]) -> bool:
 
 def _decode(dataset: Dataset) -> np.ndarray[Any, np.dtype[Any]]:
     """The stored values, (frames, rows, columns); bits above Bits Stored, once used for overlays, are cleared."""
+    if colour.is_colour(dataset):
+        if (rgb := colour.decode(dataset)) is None:
+            refuse("PixelData", "must be decodable in its transfer syntax", "PS3.5 8.2, A")
+        return rgb
     try:
         stored = decode(dataset, raw=True)
     except Exception:  # noqa: BLE001 - every decoder has its own errors
@@ -234,6 +249,8 @@ def _make_native(dataset: Dataset, stored: np.ndarray[Any, np.dtype[Any]]) -> li
         raise UnsupportedMedia(
             "lookup tables are not read from big-endian files", field="TransferSyntaxUID (0002,0010)"
         )
+    if colour.is_colour(dataset):
+        colour.make_rgb(dataset)
     kind = ("i" if dataset.PixelRepresentation else "u") + str(dataset.BitsAllocated // 8)
     data = stored.astype(f"<{kind}").tobytes()
     dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian

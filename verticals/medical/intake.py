@@ -18,13 +18,16 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, sessionmaker
 
 from verticals.contract import Conflict, Context, Decision, TooLarge
-from verticals.medical import burned_in, findings, geometry, ingest, language, quality, report, schemas, tables
+from verticals.medical import burned_in, colour, findings, geometry, ingest, language, quality, report, schemas, tables
 from verticals.medical.attributes import name, refuse
 from verticals.medical.chest.quality import defects_of
 from verticals.medical.confidentiality import METHOD
 from verticals.medical.deidentify import Pseudonyms, deidentify, to_file, without_meta
 from verticals.medical.evidence import EvidenceGraph
 from verticals.medical.frames import frame_header
+from verticals.medical.fundus.photograph import to_dicom
+from verticals.medical.fundus.quality import grade_photograph
+from verticals.medical.fundus.side import Laterality, tell_eye
 from verticals.medical.instance_tables import MedicalHeld, MedicalInstance, MedicalSeries, study_bytes
 from verticals.medical.report import Report
 
@@ -78,10 +81,19 @@ class Intake:
     model: language.Model | None
     readers: tuple[findings.FindingsModel, ...] = ()
 
-    def take(self, content: bytes, *, origin: schemas.Origin, context: Context, study_uid: str = "") -> Taken:
-        """Store one Part 10 file, or say that it is there already, or hold it for a person.
+    def take(
+        self,
+        content: bytes,
+        *,
+        origin: schemas.Origin,
+        context: Context,
+        study_uid: str = "",
+        laterality: Laterality | None = None,
+    ) -> Taken:
+        """Store one Part 10 file or photograph, or say that it is there already, or hold it for a person.
 
         Args:
+            laterality: The photographed eye, where a person has told it.
             study_uid: As sent, of the study that the object must be of; "" for any.
         Raises:
             Conflict: another object has its UID (PS3.5 9), its study another patient, its series another study; or a
@@ -89,7 +101,8 @@ class Intake:
             TooLarge: its study would be larger than the setting allows.
             TriviumError: as `ingest.read` says.
         """
-        received = ingest.read(content)
+        received = ingest.read(to_dicom(content, laterality))
+        tell_eye(received.dataset, laterality)
         sent = str(received.dataset.SOPClassUID), str(received.dataset.SOPInstanceUID)
         if study_uid and received.dataset.StudyInstanceUID != study_uid:
             refuse("StudyInstanceUID", "must be the study that the objects are stored to", "PS3.18 10.5.1")
@@ -121,15 +134,8 @@ class Intake:
         if facts.frames > 1:
             told.append(f"The file holds {facts.frames} frames; only the middle one was graded.")
         middle = facts.frames // 2
-        grey = geometry.render(stored[middle], frame_header(clean, middle))
-        image = findings.Image(grey, clean, middle + 1)
-        grade = quality.assess(
-            stored[middle],
-            clean.Modality,
-            inverted=facts.photometric == "MONOCHROME1",
-            warnings=told,
-            defects=defects_of(image),
-        )
+        image = _shown(stored[middle], clean, middle)
+        grade = _graded(stored[middle], image, told)
         status, evidence = findings.apply(image, self.readers)
         content = to_file(clean)
         details: dict[str, Any] = {
@@ -272,6 +278,21 @@ def _held(clean: Dataset, account: schemas.Deidentification, found: burned_in.Se
         dicom_sha256=hashlib.sha256(content).hexdigest(),
         received_at=datetime.now(UTC),
     )
+
+
+def _graded(stored: geometry.Array, image: findings.Image, told: list[str]) -> schemas.Quality:
+    if image.colour is not None:
+        return grade_photograph(image.colour, warnings=told)
+    inverted = image.header.PhotometricInterpretation == "MONOCHROME1"
+    return quality.assess(stored, image.modality, inverted=inverted, warnings=told, defects=defects_of(image))
+
+
+def _shown(stored: geometry.Array, clean: Dataset, index: int) -> findings.Image:
+    """A frame, from 0, as a findings model sees it; of a photograph the green channel is its grey."""
+    shades = geometry.render(stored, frame_header(clean, index))
+    if colour.is_colour(clean):
+        return findings.Image(shades[..., 1], clean, index + 1, colour=shades)
+    return findings.Image(shades, clean, index + 1)
 
 
 def _whole(dataset: Dataset, keyword: str) -> int | None:

@@ -18,6 +18,7 @@ from verticals.contract import Artifact, Conflict, Context, Decision, Handler, I
 from verticals.medical import archives, geometry
 from verticals.medical import intake_schemas as schemas
 from verticals.medical.burned_in import masked
+from verticals.medical.colour import is_colour
 from verticals.medical.deidentify import declare_pixels_clean
 from verticals.medical.frames import frame_header
 from verticals.medical.instance_tables import MedicalHeld, MedicalRefusal, get_held, read_dicom
@@ -136,7 +137,8 @@ def _objects(files: list[UploadedFile]) -> Iterator[bytes | TriviumError]:
 
 def _frames(dataset: Dataset) -> geometry.Array:
     shape = int(dataset.get("NumberOfFrames") or 1), int(dataset.Rows), int(dataset.Columns)
-    return np.asarray(pixel_array(dataset, raw=True)).reshape(shape)
+    samples = (3,) if is_colour(dataset) else ()
+    return np.asarray(pixel_array(dataset, raw=True)).reshape(*shape, *samples)
 
 
 def _waiting(session: Session, tenant: str, held_id: str) -> MedicalHeld:

@@ -51,6 +51,7 @@ LIMITS: dict[str, dict[str, Limit]] = {
     "DX": _PROJECTION,
     "CT": _PROJECTION | {"size": Limit(256, 64, _SIZE), "blank": Limit(0.70, 0.95, _BLANK)},
     "MR": _PROJECTION | {"size": Limit(128, 48, _SIZE), "blank": Limit(0.70, 0.95, _BLANK)},
+    "OP": _PROJECTION,  # grey ones, such as angiograms; those in colour have limits of their own
 }
 
 
@@ -73,13 +74,17 @@ def assess(
     learned = {f"{name} (learned)": value for name, value in (defects or {}).items()}
     limits = LIMITS[modality] | dict.fromkeys(learned, DEFECT)
     measured |= learned
-    checks = [_judge(name, measured[name], limit) for name, limit in limits.items()]
+    return summary([judge(name, measured[name], limit) for name, limit in limits.items()], warnings)
+
+
+def summary(checks: list[QualityCheck], warnings: list[str] | None = None) -> Quality:
+    """The worst verdict of the checks, and its reasons."""
     told = [check.reason for check in checks if check.verdict != "accept"] + (warnings or [])
     order: tuple[QualityVerdict, ...] = ("reject", "warn", "accept")
     verdicts: list[QualityVerdict] = [c.verdict for c in checks] + (["warn"] if warnings else [])
     return Quality(
         verdict=min(verdicts, key=order.index),
-        score=min(score(c.value, limits[c.name]) for c in checks),
+        score=min(score(c.value, Limit(c.warn_at, c.reject_at, "")) for c in checks),
         reasons=told,
         checks=checks,
     )
@@ -136,7 +141,8 @@ def noise_sigma(image: Array) -> float:
     return float(np.median(np.abs(laplacian)) / 0.6745 / 6)
 
 
-def _judge(name: str, value: float, limit: Limit) -> QualityCheck:
+def judge(name: str, value: float, limit: Limit) -> QualityCheck:
+    """A measured value beside its limit, and the sentence that says so."""
     sign = 1 if limit.higher_is_better else -1
     verdict: QualityVerdict = "accept"
     if sign * value <= sign * limit.reject_at:

@@ -59,9 +59,11 @@ class ReadingRoom:
             raise InvalidInput(f"must be at most {facts.frames}", field="frame", value=request.frame)
         dataset = dcmread(io.BytesIO(content))
         header = frame_header(dataset, request.frame - 1)
-        values = geometry.modality_values(pixel_array(dataset, raw=True, index=request.frame - 1), header)
+        stored = pixel_array(dataset, raw=True, index=request.frame - 1)
+        colour = facts.photometric == "RGB"
+        values = geometry.render(stored, header) if colour else geometry.modality_values(stored, header)
         sent, reduced_by = reduced(values, most=MAX_SIDE)
-        packed, low, step = pack(sent)
+        packed, low, step = (sent.astype(np.uint8), 0.0, 1.0) if colour else pack(sent)
         return PixelsResponse(
             study_id=request.study_id,
             instance_id=row.instance_id,
@@ -74,6 +76,7 @@ class ReadingRoom:
             low=low,
             high=low + step * 65535,
             step=step,
+            is_colour=colour,
             is_inverted=facts.photometric == "MONOCHROME1",
             curve=geometry.own_curve(header, low=low, high=low + step * 65535, steps=4096),
             png=base64.b64encode(_png(packed)).decode(),
@@ -122,16 +125,16 @@ def _is_before(one: tables.MedicalStudy) -> ColumnElement[bool]:
 
 
 def reduced(values: Array, *, most: int) -> tuple[Array, int]:
-    """`values`, (rows, columns), as means of n x n pixels, and the n that makes both sides at most `most`.
+    """`values`, (rows, columns) or with colours behind, as means of n x n pixels, and the n that makes both sides at most `most`.
 
     An edge that does not fill a block repeats its last pixels.
     """
-    n = -(-max(values.shape) // most)
+    n = -(-max(values.shape[:2]) // most)
     if n == 1:
         return values, 1
-    rows, columns = (-side % n for side in values.shape)
-    padded = np.pad(values, ((0, rows), (0, columns)), mode="edge")
-    blocks = padded.reshape(padded.shape[0] // n, n, padded.shape[1] // n, n)
+    rows, columns = (-side % n for side in values.shape[:2])
+    padded = np.pad(values, ((0, rows), (0, columns), *[(0, 0)] * (values.ndim - 2)), mode="edge")
+    blocks = padded.reshape(padded.shape[0] // n, n, padded.shape[1] // n, n, *values.shape[2:])
     return np.asarray(blocks.mean(axis=(1, 3))), n
 
 

@@ -76,6 +76,7 @@ class PixelsResponse(_Answer):
     high: float
     step: float
     is_inverted: bool
+    is_colour: bool = False  # the PNG is the picture itself, to be shown as it is
     curve: list[int] | None
     png: str  # base64
 

@@ -52,6 +52,7 @@ _TEMPLATES: dict[str, tuple[str, ...]] = {
         "Vessels and nodes",
         "Bones",
     ),
+    "EYE": ("Optic disc", "Macula", "Retinal vessels", "Retina"),
     "SPINE": ("Alignment", "Vertebral bodies", "Discs and canal", "Soft tissues"),
 }
 # Where a sentence of the draft stands, by the usual site of what it names; others stand above the template.
@@ -61,7 +62,16 @@ _STRUCTURES = {
     "heart": "Heart and great vessels",
     "mediastinum": "Mediastinum and hila",
 }
-_ALIASES = {"BRAIN": "HEAD", "SKULL": "HEAD", "CSPINE": "SPINE", "TSPINE": "SPINE", "LSPINE": "SPINE", "RIB": "CHEST"}
+_NAMES = {"CT": "Computed tomography", "MR": "Magnetic resonance imaging", "OP": "Ophthalmic photograph"}
+_ALIASES = {
+    "RETINA": "EYE",
+    "BRAIN": "HEAD",
+    "SKULL": "HEAD",
+    "CSPINE": "SPINE",
+    "TSPINE": "SPINE",
+    "LSPINE": "SPINE",
+    "RIB": "CHEST",
+}
 
 
 @dataclass(frozen=True)
@@ -151,7 +161,7 @@ def _remarkable(said: Draft) -> list[str]:
 
 
 def _examination(header: Dataset, part: str) -> str:
-    name = {"CT": "Computed tomography", "MR": "Magnetic resonance imaging"}.get(header.Modality, "Radiograph")
+    name = _NAMES.get(header.Modality, "Radiograph")
     region = "body part not stated in the file" if part == "UNKNOWN" else part.lower()
     view = f", {header.ViewPosition} view" if header.get("ViewPosition") else ""
     side = {"L": ", left", "R": ", right", "B": ", both sides"}.get(

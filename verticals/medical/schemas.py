@@ -61,10 +61,14 @@ class _Answer(BaseModel):
 
 
 class IngestRequest(_Request):
-    """One DICOM Part 10 file. `origin` labels data that is not a patient's, wherever the study appears."""
+    """One DICOM Part 10 file, or a fundus photograph as JPEG or PNG, which needs `laterality`: the photographed eye.
+
+    `origin` labels data that is not a patient's, wherever it appears. `laterality` may not contradict a DICOM header.
+    """
 
     file: UploadedFile
     origin: Origin = "upload"
+    laterality: Literal["L", "R"] | None = None
 
 
 class ListStudiesRequest(_Request):
@@ -219,7 +223,7 @@ class ImageFacts(BaseModel):
     frames: int
     spacing_mm: tuple[float, float] | None  # (between rows, between columns); null: do not measure on this image
     spacing_note: str  # where the spacing comes from, or why there is none
-    photometric: Literal["MONOCHROME1", "MONOCHROME2"]
+    photometric: Literal["MONOCHROME1", "MONOCHROME2", "RGB"]
     bits_stored: int
     units: str  # of values after the modality LUT: "HU" for CT, else "unspecified"
     value_min: float

@@ -95,6 +95,35 @@ KINDS: dict[str, Kind] = {
     "cotton_wool_spot": Kind(
         "cotton-wool spot", "棉絮斑", _own("cotton-wool-spot", "Cotton-wool spot"), ("retina",), _FUNDUS
     ),
+    "dr": Kind("diabetic retinopathy", "糖尿病视网膜病变", _own("dr", "Diabetic retinopathy"), ("retina",), _FUNDUS),
+    "dr_mild": Kind(
+        "mild nonproliferative diabetic retinopathy",
+        "轻度非增殖性糖尿病视网膜病变",
+        _own("dr-mild", "Mild nonproliferative diabetic retinopathy"),
+        ("retina",),
+        _FUNDUS,
+    ),
+    "dr_moderate": Kind(
+        "moderate nonproliferative diabetic retinopathy",
+        "中度非增殖性糖尿病视网膜病变",
+        _own("dr-moderate", "Moderate nonproliferative diabetic retinopathy"),
+        ("retina",),
+        _FUNDUS,
+    ),
+    "dr_severe": Kind(
+        "severe nonproliferative diabetic retinopathy",
+        "重度非增殖性糖尿病视网膜病变",
+        _own("dr-severe", "Severe nonproliferative diabetic retinopathy"),
+        ("retina",),
+        _FUNDUS,
+    ),
+    "dr_proliferative": Kind(
+        "proliferative diabetic retinopathy",
+        "增殖性糖尿病视网膜病变",
+        _own("dr-proliferative", "Proliferative diabetic retinopathy"),
+        ("retina",),
+        _FUNDUS,
+    ),
 }
 
 

@@ -120,7 +120,7 @@ def test_an_amount_beyond_the_sample_must_come_down(models: Models) -> None:
 
 def test_nothing_is_recorded(handlers: Mapping[str, Handler], context: Context, recorder: Any) -> None:
     fields = {k: v for k, v in body().items() if k != "application_id"}
-    handlers["explain"](schemas.Application.model_validate(fields), context)
+    handlers["explain"](serving_schemas.ExplainRequest.model_validate(fields), context)
     handlers["counterfactual"](serving_schemas.CounterfactualRequest.model_validate(fields), context)
 
     assert recorder.calls == 0

@@ -35,7 +35,7 @@ def test_prohibited_attributes_are_not_even_asked_for() -> None:
     asked = set(schemas.ScoreRequest.model_fields)
 
     assert asked.isdisjoint({"personal_status_sex", "foreign_worker", "telephone"})
-    assert asked == {f.name for f in FEATURES} | {"age_years", "application_id"}
+    assert asked == {f.name for f in FEATURES} | {"age_years", "application_id", "customer"}
 
 
 def test_the_form_offers_exactly_the_categories_that_were_seen() -> None:

@@ -17,6 +17,7 @@ from verticals.contract import Resources
 from verticals.finance import VERTICAL
 from verticals.finance.data import load_german
 from verticals.finance.fit import fit_scorecard
+from verticals.finance.fraud.model import FRAUD
 from verticals.finance.histories.model import SEQUENCE
 from verticals.finance.scoring import CHALLENGER, MOE, SCORECARD, Models
 from verticals.finance.sources.model import NAME
@@ -67,6 +68,6 @@ def test_the_demo_goes_on_where_it_was_interrupted_and_then_does_nothing(
     VERTICAL.demo(resources, lambda what, share: steps.append(share))
     VERTICAL.demo(resources, lambda what, share: steps.append(share))
 
-    assert interrupted.saves == [SEQUENCE, CHALLENGER, NAME]
+    assert interrupted.saves == [SEQUENCE, CHALLENGER, FRAUD, NAME]
     assert steps
     assert all(0 <= s <= 1 for s in steps)

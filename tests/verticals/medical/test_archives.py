@@ -44,6 +44,7 @@ def test_an_archives_files_come_in_order_without_folders_and_directories_of_medi
         (made(b"abc")[:-30], InvalidInput, "must be a complete ZIP archive"),
         (b"PK\3\4" + bytes(400), InvalidInput, "must be a complete ZIP archive"),
     ],
+    ids=["bomb", "too many files", "cut off", "no directory"],  # an archive holds the time, so it is no name
 )
 def test_an_archive_that_breaks_a_rule_is_refused_whole(content: bytes, error: Any, rule: str) -> None:
     with pytest.raises(error, match=rf"archive: {rule}"):

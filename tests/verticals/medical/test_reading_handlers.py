@@ -66,6 +66,13 @@ def test_a_large_image_is_sent_as_means_of_blocks() -> None:
     assert small[0, 0] == np.mean([0, 1, 6, 7])
 
 
+def test_a_colour_image_is_reduced_colour_by_colour() -> None:
+    small, n = reduced(np.stack([np.full((4, 6), c) for c in (1.0, 2.0, 3.0)], axis=-1), most=3)
+
+    assert (small.shape, n) == ((2, 3, 3), 2)
+    assert small[0, 0].tolist() == [1.0, 2.0, 3.0]
+
+
 def _study(desk: Any, seed: int, *, part: str, patient: str, date: str = "") -> Any:
     film = radiograph(phantom(seed), uid=f"1.2.3.{seed}")
     film.StudyDate = date

@@ -2,7 +2,8 @@
 
 The scale-normalised Laplacian (Lindeberg 1998, doi:10.1023/A:1008045108935) is taken as a difference of Gaussians
 (Lowe 2004), in millimetres, whatever the spacing. What is outside the lungs is painted as lung, so that a nodule at the
-pleura is a blob and the wall is none. Shapes: S scales, V voxels.
+pleura is a blob and the wall is none; what is denser than ground glass counts as ground glass, so that faint nodules
+rank with solid ones. Shapes: S scales, V voxels.
 """
 
 from __future__ import annotations
@@ -26,8 +27,8 @@ SIGMAS_MM = tuple(0.8 * RATIO**k for k in range(7))
 DIAMETERS_MM = tuple(2 * (3 * a * b) ** 0.5 for a, b in pairwise(SIGMAS_MM))
 LEAST_RESPONSE_HU = 20.0
 MOST_BLOBS = 3000  # of a scan: those with the strongest answers
-MOST = 150  # candidates of a scan: those of the blobs that are most like balls
-LUNG_HU, _TOP_HU = -860.0, 100.0  # what is denser than soft tissue counts as soft tissue
+MOST = 300  # candidates of a scan: those of the blobs that are most like balls
+LUNG_HU, TISSUE_HU, GLASS_HU = -860.0, 100.0, -500.0
 
 
 @dataclass(frozen=True)
@@ -54,20 +55,20 @@ class Candidate:
         return self.response_hu * self.roundness
 
 
-def within_lungs(volume: Volume, closed: Mask) -> NDArray[np.float32]:
-    """The values, no denser than soft tissue, and lung wherever no lung is."""
-    return np.where(closed, np.minimum(volume.values, _TOP_HU), np.float32(LUNG_HU)).astype(np.float32)
+def within_lungs(volume: Volume, closed: Mask, top_hu: float = TISSUE_HU) -> NDArray[np.float32]:
+    """The values, no denser than `top_hu`, and lung wherever no lung is."""
+    return np.where(closed, np.minimum(volume.values, top_hu), np.float32(LUNG_HU)).astype(np.float32)
 
 
-def find_blobs(volume: Volume, closed: Mask) -> list[Candidate]:
-    """The strongest blobs in the lungs, strongest first; none twice. This alone is the baseline."""
+def find_blobs(volume: Volume, closed: Mask, top_hu: float = GLASS_HU) -> list[Candidate]:
+    """The strongest blobs in the lungs, strongest first; none twice. With `TISSUE_HU` this alone is the baseline."""
     from scipy.ndimage import maximum_filter
 
     if not closed.any():
         return []
     box = _box(closed, volume.spacing_mm)
     inside = closed[box]
-    smooth_SV = _smoothed(within_lungs(volume, closed)[box], volume.spacing_mm)
+    smooth_SV = _smoothed(within_lungs(volume, closed, top_hu)[box], volume.spacing_mm)
     answers_SV = [one - next_one for one, next_one in pairwise(smooth_SV)]
     found: list[tuple[float, int, tuple[int, int, int]]] = []
     for scale, answer_V in enumerate(answers_SV):
@@ -124,10 +125,10 @@ def _roundness(
     """Least curvature through highest, (B,), of places that are bright in every direction; else 0."""
     if not blobs:
         return np.zeros(0)
-    smooth_SV = np.stack(smooth_SV)
+    stacked_SV = np.stack(smooth_SV)
     scale_B, at_B3 = np.array([blob[1] for blob in blobs]), np.array([blob[2] for blob in blobs])
-    near = [np.clip(at_B3[:, [a]] + (-1, 0, 1), 0, n - 1) for a, n in enumerate(smooth_SV.shape[1:])]
-    block_B333 = smooth_SV[
+    near = [np.clip(at_B3[:, [a]] + (-1, 0, 1), 0, n - 1) for a, n in enumerate(stacked_SV.shape[1:])]
+    block_B333 = stacked_SV[
         scale_B[:, None, None, None],
         near[0][:, :, None, None],
         near[1][:, None, :, None],

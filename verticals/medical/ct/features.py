@@ -12,7 +12,8 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from verticals.medical.ct.candidates import DIAMETERS_MM, LUNG_HU, Candidate, Mask, within_lungs
+from verticals.medical.ct.candidates import DIAMETERS_MM, LUNG_HU, Candidate, within_lungs
+from verticals.medical.ct.lungs import Mask
 from verticals.medical.series import Volume
 
 Floats = NDArray[np.float64]

@@ -50,9 +50,13 @@ def is_hit(marks_mm: Floats, centers_mm: Floats, diameters_mm: Floats) -> NDArra
 
 def threshold_at(scans: Sequence[ScanMarks], rate: float) -> float:
     """The lowest score above which there are at most `rate` false positives per scan."""
+    return float(_thresholds(scans, (rate,))[0])
+
+
+def _thresholds(scans: Sequence[ScanMarks], rates: Sequence[float]) -> Floats:
     wrong = np.sort(np.concatenate([scan.false_scores for scan in scans]))[::-1]
-    allowed = int(rate * len(scans))
-    return float(wrong[allowed]) if allowed < len(wrong) else _MISSED
+    allowed = [int(rate * len(scans)) for rate in rates]
+    return np.array([wrong[i] if i < len(wrong) else _MISSED for i in allowed])
 
 
 def sensitivities(scans: Sequence[ScanMarks]) -> Floats:
@@ -60,7 +64,7 @@ def sensitivities(scans: Sequence[ScanMarks]) -> Floats:
     best = np.concatenate([scan.hit_scores for scan in scans])
     if not best.size:
         return np.full(len(RATES), np.nan)
-    return np.array([np.mean(best > threshold_at(scans, rate)) for rate in RATES])
+    return np.asarray((best[:, None] > _thresholds(scans, RATES)).mean(axis=0))
 
 
 def cpm(scans: Sequence[ScanMarks]) -> float:

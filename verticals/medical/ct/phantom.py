@@ -114,7 +114,7 @@ def lung_depth(z: Floats, y: Floats, x: Floats) -> Floats:
     share = np.sqrt((z / half[0]) ** 2 + (y / half[1]) ** 2 + ((np.abs(x) - _LUNG_X_MM) / half[2]) ** 2)
     dome = -42 + 15 * (1 - (y / 46) ** 2 - ((np.abs(x) - _LUNG_X_MM) / 34) ** 2)
     heart = np.sqrt(((z + 15) / 29) ** 2 + ((y + 14) / 25) ** 2 + ((x - 14) / 28) ** 2)
-    return np.minimum(np.minimum((1 - share) * half[2], z - dome), (heart - 1) * 26)
+    return np.asarray(np.minimum(np.minimum((1 - share) * half[2], z - dome), (heart - 1) * 26))
 
 
 def _chest(grid: _Grid, draw: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -322,7 +322,7 @@ def _scan(
     slices = blurred.reshape(-1, parts, *values.shape[1:]).mean(axis=1)
     noise = gaussian_filter(draw.standard_normal(slices.shape, dtype=np.float32), (0, *sigma[1:]), truncate=3.0)
     slices += noise * (noise_hu / float(noise.std()))
-    return np.clip(np.rint(slices), -1024, 3071).astype(np.float32)
+    return np.asarray(np.clip(np.rint(slices), -1024, 3071), dtype=np.float32)
 
 
 def _volume(values: NDArray[np.float32], grid: _Grid, gap_mm: float, in_plane_mm: float, seed: int) -> Volume:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from verticals.contract import InvalidInput, Progress
 from verticals.medical.ct import froc
-from verticals.medical.ct.candidates import MOST, find_blobs
+from verticals.medical.ct.candidates import MOST, TISSUE_HU, find_blobs
 from verticals.medical.ct.features import NAMES, features
 from verticals.medical.ct.lungs import find_lungs
 from verticals.medical.series import Volume
@@ -78,7 +78,8 @@ class Observation:
     @property
     def labels(self) -> Floats:
         """1 where a candidate hits a nodule, (C,)."""
-        return froc.is_hit(self.places_mm, self.centers_mm, self.diameters_mm).any(axis=1).astype(np.float64)
+        hits = froc.is_hit(self.places_mm, self.centers_mm, self.diameters_mm)
+        return np.asarray(hits.any(axis=1), dtype=np.float64)
 
     def marks(self, scores: Floats) -> froc.ScanMarks:
         """The candidates with these scores against the truth."""
@@ -94,12 +95,13 @@ def observe(scan: MarkedScan) -> Observation:
     """Candidates of a scan and what is measured around them; none where no lung is found."""
     lungs = find_lungs(scan.volume)
     blobs = [] if lungs is None else find_blobs(scan.volume, lungs.closed)
+    alone = [] if lungs is None else find_blobs(scan.volume, lungs.closed, TISSUE_HU)
     found = sorted(blobs, key=lambda blob: (-blob.dot_hu, blob.index))[:MOST]
     return Observation(
         features_CF=np.zeros((0, len(NAMES))) if lungs is None else features(scan.volume, lungs.closed, found),
         places_mm=to_patient(scan.volume, [each.index for each in found]),
-        blobs_mm=to_patient(scan.volume, [each.index for each in blobs]),
-        responses_B=np.array([each.response_hu for each in blobs]),
+        blobs_mm=to_patient(scan.volume, [each.index for each in alone]),
+        responses_B=np.array([each.response_hu for each in alone]),
         centers_mm=np.asarray(scan.centers_mm, dtype=np.float64).reshape(-1, 3),
         diameters_mm=np.asarray(scan.diameters_mm, dtype=np.float64),
     )
@@ -124,7 +126,13 @@ def fit_trees(scans: Sequence[Observation]) -> lgb.Booster:
 def tree_scorer(scans: Sequence[Observation]) -> Scorer:
     """Trees as a function."""
     trees = fit_trees(scans)
-    return lambda rows: np.asarray(trees.predict(rows, num_threads=1)) if len(rows) else np.zeros(0)
+
+    def score(features_CF: Floats) -> Floats:
+        if not len(features_CF):
+            return np.zeros(0)
+        return np.asarray(trees.predict(features_CF, num_threads=1), dtype=np.float64)
+
+    return score
 
 
 def held_out(

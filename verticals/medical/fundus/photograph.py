@@ -1,0 +1,82 @@
+"""A fundus photograph as JPEG or PNG, wrapped into an Ophthalmic Photography object; only with its side.
+
+The same picture of the same eye gives the same object, so that sending it twice stores it once. Nobody's name is in it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from datetime import UTC, datetime
+
+import numpy as np
+from PIL import Image
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.uid import UID, ExplicitVRLittleEndian
+
+from verticals.contract import InvalidInput, TooLarge
+from verticals.medical.colour import MODALITY, SOP_CLASS
+
+MAX_PIXELS = 20 * 2**20  # three bytes each, within what an object may hold
+_STARTS = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n")
+
+
+def is_picture(content: bytes) -> bool:
+    """Whether a file begins as JPEG or PNG does."""
+    return content.startswith(_STARTS)
+
+
+def to_dicom(content: bytes, laterality: str | None) -> bytes:
+    """A DICOM Part 10 file of the picture; what is no JPEG or PNG is given back as it is.
+
+    Raises:
+        InvalidInput: without laterality, or the picture is damaged or not in colour.
+        TooLarge: over `MAX_PIXELS`.
+    """
+    if not is_picture(content):
+        return content
+    if laterality is None:
+        raise InvalidInput(
+            "must be L or R: a picture does not say which eye it shows",
+            field="laterality",
+            remedy="Send the photographed eye as laterality.",
+        )
+    rgb = _pixels(content)
+    kept = _object(rgb, laterality, hashlib.sha256(laterality.encode() + content).digest())
+    if content.startswith(_STARTS[0]):
+        kept.LossyImageCompression, kept.LossyImageCompressionMethod = "01", "ISO_10918_1"
+    made = io.BytesIO()
+    kept.save_as(made, enforce_file_format=True)
+    return made.getvalue()
+
+
+def _pixels(content: bytes) -> np.ndarray[tuple[int, int, int], np.dtype[np.uint8]]:
+    try:
+        with Image.open(io.BytesIO(content), formats=("JPEG", "PNG")) as picture:
+            if picture.width * picture.height > MAX_PIXELS:
+                raise TooLarge(f"must have at most {MAX_PIXELS} pixels", field="file")
+            if picture.mode != "RGB":
+                raise InvalidInput("must be in colour, 8 bits a channel, without transparency", field="file")
+            return np.array(picture)
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+        raise InvalidInput("must be a whole JPEG or PNG picture", field="file") from None
+
+
+def _object(rgb: np.ndarray[tuple[int, int, int], np.dtype[np.uint8]], laterality: str, digest: bytes) -> Dataset:
+    made = Dataset()
+    made.file_meta = FileMetaDataset()
+    made.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    uids = [UID(f"2.25.{int.from_bytes(hashlib.sha256(digest + bytes([n])).digest()[:16])}") for n in range(3)]
+    made.SOPClassUID, made.SOPInstanceUID = SOP_CLASS, uids[0]
+    made.file_meta.MediaStorageSOPClassUID, made.file_meta.MediaStorageSOPInstanceUID = SOP_CLASS, uids[0]
+    made.StudyInstanceUID, made.SeriesInstanceUID, made.Modality = uids[1], uids[2], MODALITY
+    made.PatientID, made.PatientName = f"PHOTOGRAPH-{digest.hex()[:16]}", ""  # one's own: no prior is made up
+    made.ImageType = ["ORIGINAL", "PRIMARY"]
+    made.BodyPartExamined, made.ImageLaterality, made.InstanceNumber = "EYE", laterality, 1
+    made.ContentDate, made.ContentTime = datetime.now(UTC).strftime("%Y%m%d"), "000000"
+    made.NumberOfFrames, (made.Rows, made.Columns) = 1, rgb.shape[:2]
+    made.SamplesPerPixel, made.PhotometricInterpretation, made.PlanarConfiguration = 3, "RGB", 0
+    made.BitsAllocated, made.BitsStored, made.HighBit, made.PixelRepresentation = 8, 8, 7, 0
+    data = rgb.tobytes()
+    made.PixelData = data + b"\0" * (len(data) % 2)
+    return made
