@@ -125,7 +125,7 @@ def _is_before(one: tables.MedicalStudy) -> ColumnElement[bool]:
 
 
 def reduced(values: Array, *, most: int) -> tuple[Array, int]:
-    """`values`, (rows, columns) or with colours behind, as means of n x n pixels, and the n that brings sides to `most`.
+    """`values`, (rows, columns) or with colours behind, as means of n x n pixels; n brings both sides to `most`.
 
     An edge that does not fill a block repeats its last pixels.
     """
