@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from verticals.contract import Artifact, Handler, Operation, Progress, Resources, Suite, Vertical
-from verticals.medical import intake_schemas, reading_schemas, schemas
+from verticals.medical import intake_schemas, reading_schemas, record_schemas, schemas
 from verticals.medical.chest.schemas import AttentionRequest
 from verticals.medical.ct.fleischner import FleischnerRequest
 from verticals.medical.ct.guideline import GuidelineAnswer
@@ -201,8 +201,8 @@ VERTICAL = Vertical(
         ),
         Operation(
             "read_record",
-            schemas.RecordRequest,
-            schemas.RecordResponse,
+            record_schemas.RecordRequest,
+            record_schemas.RecordResponse,
             "Problems and medicines in the record of a study's patient, for the indication",
             "/studies/{study_id}/record",
             examples={"text": {"patient_id": "P-17", "record": "Known asthma, on salbutamol. No fever. ?pneumonia."}},

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy.orm import Session, sessionmaker
 
 from verticals.contract import Context, Decision, InvalidInput, Unavailable
-from verticals.medical import schemas, tables
+from verticals.medical import record_schemas, tables
 from verticals.medical.deidentify import Pseudonyms
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ class Records:
 
     sessions: sessionmaker[Session]
 
-    def read_record(self, request: schemas.RecordRequest, context: Context) -> schemas.RecordResponse:
+    def read_record(self, request: record_schemas.RecordRequest, context: Context) -> record_schemas.RecordResponse:
         """Problems and medicines of the study's own patient."""
         from verticals.medical.text.record import indication, read_record
 
@@ -49,8 +49,8 @@ class Records:
             model = str(self._tagger.card["version"]) if "_tagger" in vars(self) else "no entity model"
             context.record(Decision("medical.record", request.study_id, sha256, outcome, model), session=session)
             session.commit()
-        told = [schemas.RecordFact.model_validate({**vars(fact), "codes": fact.codes}) for fact in facts]
-        return schemas.RecordResponse(
+        told = [record_schemas.RecordFact.model_validate({**vars(fact), "codes": fact.codes}) for fact in facts]
+        return record_schemas.RecordResponse(
             problems=[fact for fact in told if fact.kind == "problem"],
             medicines=[fact for fact in told if fact.kind == "medicine"],
             indication=indication(facts),

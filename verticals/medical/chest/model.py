@@ -27,7 +27,7 @@ from verticals.medical.uncertainty import Answer, Calibration, Gate
 from verticals.medical.vision.pictures import Frame, Grey, to_picture
 from verticals.medical.vision.tower import Tower, TowerSize
 
-NAME = "medical.chest-film"
+NAME = "medical.chest_film"
 FOLDER = Path(__file__).parent
 WEIGHTS, CARD = "film.safetensors", "card.json"
 LOCALISED = "opacity"  # the kind that the lesion map shows
