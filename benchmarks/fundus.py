@@ -53,6 +53,10 @@ def medical_data() -> Path:
     return Path(os.environ["TRIVIUM_DATA"]) / "medical"
 
 
+def _silently(what: str, share: float | None = None) -> None:
+    """No progress is told."""
+
+
 def vessels() -> None:
     """Dice on DRIVE, four folds of five photographs: trees, line filter, Frangi; thresholds are of the other folds."""
     folder = medical_data() / "drive" / "training"
@@ -64,7 +68,7 @@ def vessels() -> None:
         pairs.append(vessel_training.read_pair(open_photograph(path), mask, path.name))
         filters["line filter"].append(lineness(retina)[retina.inside])
         filters["Frangi"].append(frangi(retina)[retina.inside])
-    _, card = vessel_training.train_vessels(pairs, lambda _text, _share=None: None)
+    _, card = vessel_training.train_vessels(pairs, _silently)
     print(f"  trees: Dice {told(card['metrics']['Dice'])}")
     for name, responses in filters.items():
         scores = np.zeros(len(pairs))
@@ -179,7 +183,7 @@ def lesions() -> None:
             told_at = []
             for rate in FALSE_POSITIVES:
                 at = min(int(rate * len(paths)), len(mine) - 1)
-                scores = rows.groupby("photograph")["score"].apply(lambda s, limit=mine[at]: float(np.mean(s > limit)))
+                scores = (rows["score"] > mine[at]).groupby(rows["photograph"]).mean()
                 told_at.append(f"{rate:g}: {told(vessel_training.mean_interval(scores.to_numpy()))}")
             print(
                 f"  {kind} {width} px, n {len(rows)}: sensitivity at false positives a photograph {'; '.join(told_at)}"
@@ -233,7 +237,7 @@ def grading() -> None:
     from sklearn.model_selection import StratifiedGroupKFold
 
     folder = medical_data() / "eyepacs1098-graded"
-    graded = training.read_folder(folder, LineFilter(), lambda _text, _share=None: None)
+    graded = training.read_folder(folder, LineFilter(), _silently)
     given = np.zeros(len(graded.grade_N), np.int64)
     splitter = StratifiedGroupKFold(5, shuffle=True, random_state=0)
     for rows, held in splitter.split(graded.features_NF, graded.grade_N, graded.patient_N):

@@ -72,7 +72,7 @@ def vessel_tree(draw: Draw, disc: tuple[float, float], away: int) -> Floats:
         for width in (4.5, 3.5, 3.0):
             _grow(draw, depth, disc, up * np.pi / 2 + draw.normal(0, 0.25), -away * up * 0.006, width)
         _grow(draw, depth, disc, up * np.pi / 2 + away * up * -0.6, away * up * 0.006, 3.0)
-    return np.clip(ndimage.gaussian_filter(depth, 0.6), 0, 1)
+    return np.asarray(np.clip(ndimage.gaussian_filter(depth, 0.6), 0, 1))
 
 
 def _grow(draw: Draw, depth: Floats, start: tuple[float, float], angle: float, bend: float, width: float) -> None:

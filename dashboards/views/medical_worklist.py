@@ -47,7 +47,8 @@ def worklist(client: TriviumClient, labels: Labels) -> str | None:
     title.subheader(labels("medical.worklist", total=page.total), anchor=False, width="content")
     if not page.studies:
         parts.empty(labels("medical.no_studies"), labels("medical.no_studies_hint"))
-        return st.session_state.get(STUDY)
+        kept: str | None = st.session_state.get(STUDY)
+        return kept
     _table(labels, page)
     _pages(labels, page)
     return _opened(page)

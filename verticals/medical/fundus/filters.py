@@ -62,7 +62,7 @@ def pixel_features(retina: Retina) -> NDArray[np.float32]:
 
 
 def _rim(inside: Mask) -> Floats:
-    return np.minimum(ndimage.distance_transform_edt(inside), 40.0)
+    return np.asarray(np.minimum(ndimage.distance_transform_edt(inside), 40.0))
 
 
 @cache

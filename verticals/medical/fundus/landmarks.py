@@ -76,7 +76,7 @@ def disc_score(retina: Retina) -> Floats:
 
 def _standard(image: Floats, core: Mask) -> Floats:
     values = image[core]
-    return np.clip((image - values.mean()) / (values.std() + 1e-9), -3, 5)
+    return np.asarray(np.clip((image - values.mean()) / (values.std() + 1e-9), -3, 5))
 
 
 def _fovea(retina: Retina, disc: Place, eye: Eye) -> Place | None:

@@ -126,7 +126,7 @@ def _off_disc(retina: Retina, landmarks: Landmarks | None) -> Mask:
     if landmarks is None:
         return np.ones(retina.inside.shape, bool)
     y, x = np.mgrid[: retina.inside.shape[0], : retina.inside.shape[1]] + 0.5
-    return np.hypot(x - landmarks.disc[0], y - landmarks.disc[1]) > _DISC_REACH * DISC_RADIUS
+    return np.asarray(np.hypot(x - landmarks.disc[0], y - landmarks.disc[1]) > _DISC_REACH * DISC_RADIUS)
 
 
 def _spots(image: Floats, where: Mask, least_score: float) -> Sequence[tuple[int, int, float, float]]:

@@ -73,10 +73,10 @@ def _sharpness(green: Floats, inside: Mask, noise: float) -> float:
     worst = 1.0
     for image, mask in ((green, inside), (green.T, inside.T)):
         near, far = (
-            np.mean((image[:, lag:] - image[:, :-lag])[mask[:, lag:] & mask[:, :-lag]] ** 2) - 2 * noise**2
+            float(np.mean((image[:, lag:] - image[:, :-lag])[mask[:, lag:] & mask[:, :-lag]] ** 2)) - 2 * noise**2
             for lag in (1, 3)
         )
-        worst = min(worst, float(np.sqrt(max(near, 0) / max(far, 1e-9))))
+        worst = min(worst, float(np.sqrt(max(near, 0.0) / max(far, 1e-9))))
     return worst
 
 
