@@ -7,9 +7,11 @@ import json
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import httpx
@@ -244,7 +246,9 @@ def serve(home: str, port: int, key: Any) -> None:
 
 
 @pytest.mark.slow
-def test_every_acknowledged_decision_survives_kill_9(home: Path) -> None:
+def test_every_acknowledged_decision_survives_kill_9(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # a spawned process runs its parent's main file again; a page's test may have left its own script there
+    monkeypatch.setitem(sys.modules, "__main__", ModuleType("__main__"))
     acknowledged: set[str] = set()
     for attempt in range(3):
         context = multiprocessing.get_context("spawn")

@@ -18,7 +18,9 @@ OPERATIONS = [
 
 
 def takes_a_file(operation: Operation) -> bool:
-    return any(field.annotation is UploadedFile for field in operation.request.model_fields.values())
+    return any(
+        field.annotation in (UploadedFile, list[UploadedFile]) for field in operation.request.model_fields.values()
+    )
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)

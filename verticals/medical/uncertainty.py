@@ -72,14 +72,21 @@ class Calibration:
 
 
 def fit_logistic(logits_N: Floats, labels_N: Floats) -> tuple[float, float]:
-    """Slope and offset with the least log loss, by Newton's method; a slight ridge keeps separable data finite."""
+    """Slope and offset with the least log loss (Newton, steps halved); a slight ridge keeps separable data finite."""
     x_N2 = np.stack((logits_N, np.ones(len(logits_N))), 1).astype(float)
     ridge = np.eye(2) * 1e-3
     beta = np.array([1.0, 0.0])
+
+    def loss(beta_2: Floats) -> float:
+        z_N, away_2 = x_N2 @ beta_2, beta_2 - [1, 0]
+        return float(np.sum(np.logaddexp(0, z_N) - labels_N * z_N) + away_2 @ ridge @ away_2 / 2)
+
     for _ in range(_NEWTON_STEPS):
         prob_N = _sigmoid(x_N2 @ beta)
         slope_2 = x_N2.T @ (prob_N - labels_N) + ridge @ (beta - [1, 0])
         step = np.linalg.solve(x_N2.T * (prob_N * (1 - prob_N)) @ x_N2 + ridge, slope_2)
+        while np.abs(step).max() >= 1e-9 and loss(beta - step) > loss(beta):
+            step = step / 2  # far from the optimum a whole step may overshoot
         beta = beta - step
         if np.abs(step).max() < 1e-9:
             break

@@ -17,7 +17,7 @@ from pydicom.dataset import Dataset
 
 from verticals.medical.schemas import NOTICE
 
-TEXT = 'Effusion <5 mm & "haze"; 无异常, 2.3\u00a0cm \\ left.\nSecond line.'
+TEXT = 'Swelling <5 mm & "haze"; 无异常, 2.3\u00a0cm \\ left.\nSecond line.'
 
 
 def states(desk: Any, content: bytes) -> dict[str, Any]:
