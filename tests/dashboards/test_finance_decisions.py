@@ -9,8 +9,8 @@ from tests.dashboards.conftest import Api, field, open_page, press, run, texts
 from verticals.finance.manual.reasons import REASONS
 
 
-def test_the_newest_application_is_shown_with_what_holds(api: Api) -> None:
-    page = open_page("finance", api, tab="decisions")
+def test_the_newest_application_is_shown_with_what_holds(own_api: Api) -> None:
+    page = open_page("finance", own_api, tab="decisions")
 
     assert "app-0119" in texts(page)
     assert "The policy decided" in texts(page)

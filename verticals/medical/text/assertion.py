@@ -41,7 +41,7 @@ _CUES = {
 _SCOPE_ENDS = (
     r"but|however|although|though|except(?: for)?|aside from|apart from|other than|otherwise|which|;|:| - |"
     r"\bthere (?:is|are)|as well as|while|yet|still|"
-    r"(?<=, )(?:stable|mild|moderate|small|chronic|unchanged|calcified|there)"
+    r"(?<=, )(?:stable|(?:mild|moderate)(?! nonprolif)|small|chronic|unchanged|calcified|there)"
 )
 # A cause is not denied with its effect, but doubted with it: "may be due to atelectasis".
 _DENIAL_ENDS = r"secondary to|due to|because|with(?! (?:no|out))(?= )"
