@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from threading import Lock
 from typing import Any
@@ -57,10 +56,17 @@ class CardDesk:
         checked = s.check_rows(request.transactions, s.CardTransaction, now=datetime.now(UTC))
         rows = [one.row() for _, one in checked.good]
 
-        found = self._store(context, rows, lambda session, new: _score(session, context, model, new))
+        bad, new = self._store(context, rows, lambda session, new: _score(session, context, model, new))
+        ids = [row["transaction_id"] for row in rows]
+        with self._sessions() as session:
+            stored, cases = _find(session, context.tenant, ids), _cases(session, context.tenant, ids)
         return s.ScoreCardsResponse(
-            items=[found.item(row["transaction_id"]) for i, row in enumerate(rows) if i not in found.bad],
-            errors=_errors(checked, found.bad),
+            items=[
+                _item(stored[name], cases.get(name), known=name not in new)
+                for i, name in enumerate(ids)
+                if i not in bad
+            ],
+            errors=_errors(checked, bad),
             threshold=model.threshold,
             false_positives=model.false_positives,
             model_version=model.version,
@@ -72,13 +78,10 @@ class CardDesk:
         checked = s.check_rows(request.transactions, s.PastCardTransaction, now=datetime.now(UTC))
         rows = [one.row() for _, one in checked.good]
         same = {"tenant": context.tenant, "received_at": datetime.now(UTC)}
-        found = self._store(
+        bad, new = self._store(
             context, rows, lambda session, new: session.execute(insert(Card), [row | same for row in new])
         )
-        kept = len(found.new)
-        return s.KeepCardsResponse(
-            kept=kept, known=len(rows) - kept - len(found.bad), errors=_errors(checked, found.bad)
-        )
+        return s.KeepCardsResponse(kept=len(new), known=len(rows) - len(new) - len(bad), errors=_errors(checked, bad))
 
     def label(self, request: s.LabelCardsRequest, context: Context) -> s.LabelCardsResponse:
         """Keep what became known, with an audit entry. It counts in features seven days after the transaction."""
@@ -123,8 +126,14 @@ class CardDesk:
                 raise Unavailable("no fraud model is registered", field=FRAUD, remedy=remedy)
             return self._kept
 
-    def _store(self, context: Context, rows: Rows, keep: Callable[[Session, Rows], object]) -> _Stored:
-        """Let `keep` store what is new, in one transaction; what is stored then."""
+    def _store(
+        self, context: Context, rows: Rows, keep: Callable[[Session, Rows], object]
+    ) -> tuple[set[int], set[str]]:
+        """Let `keep` store what is new, in one transaction.
+
+        Returns:
+            (bad, new): places of rows that are known with another content; ids that were new.
+        """
         ids = [row["transaction_id"] for row in rows]
         for _ in range(ATTEMPTS):
             try:
@@ -134,33 +143,10 @@ class CardDesk:
                     new = {row["transaction_id"]: row for row in rows if row["transaction_id"] not in before}
                     if new:
                         keep(session, list(new.values()))
-                with self._sessions() as session:
-                    now, cases = _find(session, context.tenant, ids), _cases(session, context.tenant, ids)
-                    return _Stored(rows=now, cases=cases, bad=bad, new=set(new))
+                return bad, set(new)
             except IntegrityError:  # another request was first with one of them, or with its case: look again
                 continue
         raise Conflict("are being stored by other requests", field="transactions", remedy="Send them again.")
-
-
-@dataclass(frozen=True)
-class _Stored:
-    """Rows and case ids by transaction; places of rows that are known with another content; ids that were new."""
-
-    rows: Mapping[str, Card]
-    cases: Mapping[str, str]
-    bad: set[int]
-    new: set[str]
-
-    def item(self, name: str) -> s.CardScore:
-        row = self.rows[name]
-        return s.CardScore(
-            transaction_id=name,
-            score=row.score,
-            flagged=bool(row.flagged),
-            case_id=self.cases.get(name),
-            known=name not in self.new,
-            model_version=row.model_version,
-        )
 
 
 def _score(session: Session, context: Context, model: FraudModel, new: Rows) -> None:
@@ -229,6 +215,17 @@ def _cases(session: Session, tenant: str, ids: Sequence[str]) -> dict[str, str]:
 
 def _differs(stored: Card | None, row: Mapping[str, Any]) -> bool:
     return stored is not None and any(getattr(stored, name) != row[name] for name in _CONTENT)
+
+
+def _item(row: Card, case_id: str | None, *, known: bool) -> s.CardScore:
+    return s.CardScore(
+        transaction_id=row.transaction_id,
+        score=row.score,
+        flagged=bool(row.flagged),
+        case_id=case_id,
+        known=known,
+        model_version=row.model_version,
+    )
 
 
 def _errors(checked: s.Checked, bad: set[int]) -> list[s.RowError]:
