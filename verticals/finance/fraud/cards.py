@@ -152,21 +152,20 @@ class CardDesk:
 def _score(session: Session, context: Context, model: FraudModel, new: Rows) -> None:
     table, is_new = with_history(session, context.tenant, new)
     features = all_features(to_transactions(table))[is_new]
-    ids, scores = table["transaction_id"][is_new].tolist(), model.predict(features)
+    scores = model.predict(features)
     flagged = scores > model.threshold
+    inputs = features.to_csv(index=False, header=False, float_format="%.17g", lineterminator="\n").splitlines()
+    ids = table["transaction_id"][is_new].tolist()
+    scored = list(zip(ids, scores.tolist(), flagged.tolist(), inputs, strict=True))
     by_id = {row["transaction_id"]: row for row in new}
     same = {"tenant": context.tenant, "model_version": model.version, "received_at": datetime.now(UTC)}
     session.execute(
         insert(Card),
-        [
-            by_id[name] | same | {"score": score, "flagged": above, "fraud": None}
-            for name, score, above in zip(ids, scores.tolist(), flagged.tolist(), strict=True)
-        ],
+        [by_id[name] | same | {"score": score, "flagged": above, "fraud": None} for name, score, above, _ in scored],
     )
-    suspected = {name: score for name, score, above in zip(ids, scores.tolist(), flagged, strict=True) if above}
+    suspected = {name: score for name, score, above, _ in scored if above}
     if suspected:
         _open(session, context.tenant, model, suspected, features[flagged])
-    inputs = features.to_csv(index=False, header=False, float_format="%.17g", lineterminator="\n").splitlines()
     decisions = [
         Decision(
             kind="finance.card",
@@ -175,7 +174,7 @@ def _score(session: Session, context: Context, model: FraudModel, new: Rows) -> 
             outcome={"score": score, "flagged": above, "threshold": model.threshold},
             model_version=model.version,
         )
-        for name, score, above, told in zip(ids, scores.tolist(), flagged.tolist(), inputs, strict=True)
+        for name, score, above, told in scored
     ]
     context.record(*decisions, session=session)
 

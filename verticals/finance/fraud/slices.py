@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
-from sqlalchemy import Select, and_, case, func, select
+from sqlalchemy import Select, case, func, select
 from sqlalchemy.orm import Session
 
 from retrieval.catalog import batches
@@ -29,15 +29,12 @@ def with_history(session: Session, tenant: str, new: Sequence[dict[str, Any]]) -
         new: Columns of `_COLUMNS` without `fraud`; none of them is stored.
     """
     first, last = min(row["at_s"] for row in new), max(row["at_s"] for row in new)
-    stored: dict[str, tuple[Any, ...]] = {}
-    for customers in batches(sorted({row["customer"] for row in new})):
-        for row in session.execute(_of_customers(tenant, customers, first, last)):
-            stored[row[0]] = tuple(row)
-    for terminals in batches(sorted({row["terminal"] for row in new})):
-        since = (Card.at_s > first - TERMINAL_S, Card.at_s <= last)
-        mine = select(*_COLUMNS).where(Card.tenant == tenant, Card.terminal.in_(terminals), *since)
-        for row in session.execute(mine):
-            stored[row[0]] = tuple(row)
+    customers, terminals = (batches(sorted({row[name] for row in new})) for name in ("customer", "terminal"))
+    queries = [
+        *(_of_customers(tenant, part, first, last) for part in customers),
+        *(_of_terminals(tenant, part, first, last) for part in terminals),
+    ]
+    stored = {row[0]: tuple(row) for query in queries for row in session.execute(query)}
     names = [column.key for column in _COLUMNS]
     before = pd.DataFrame(list(stored.values()), columns=names)
     table = pd.concat([before, pd.DataFrame(new).reindex(columns=names)], ignore_index=True)
@@ -59,6 +56,12 @@ def _of_customers(tenant: str, customers: Sequence[str], first: int, last: int) 
     since = func.coalesce(far_back.c.from_s, reach) - USUAL_S
     return (
         select(*_COLUMNS)
-        .outerjoin(far_back, and_(far_back.c.customer == Card.customer))
+        .outerjoin(far_back, far_back.c.customer == Card.customer)
         .where(*mine, Card.at_s >= since, Card.at_s <= last)
     )
+
+
+def _of_terminals(tenant: str, terminals: Sequence[str], first: int, last: int) -> Select[*tuple[Any, ...]]:
+    """Rows of terminals as far back as a feature at `first` looks."""
+    since = (Card.at_s > first - TERMINAL_S, Card.at_s <= last)
+    return select(*_COLUMNS).where(Card.tenant == tenant, Card.terminal.in_(terminals), *since)
