@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from decimal import Decimal
 from typing import Annotated, Any
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
-from verticals.finance.histories.events import Reference
+from verticals.finance.histories.events import EARLIEST, Reference
 
 MAX_ROWS = 1000  # of a request
 MAX_AMOUNT = Decimal("100000.00")  # so that sums of squares fit 64 bits
-EARLIEST = datetime(1990, 1, 1, tzinfo=UTC)
 
 
 class _Strict(BaseModel):

@@ -32,10 +32,10 @@ from verticals.finance.histories.store import EventStore
 from verticals.finance.scoring import Models, load_models, plain
 from verticals.finance.simulator import SYNTHETIC_NOTE, is_synthetic
 from verticals.finance.sources.fit import Recipe, SourceInput, fit_sources
-from verticals.finance.sources.inputs import DOCUMENT, Array, history_names, view_at_last_event
+from verticals.finance.sources.inputs import DOCUMENT, Array, history_names, text_names, view_at_last_event
 from verticals.finance.sources.model import NAME, to_files
 from verticals.finance.sources.names import Source
-from verticals.finance.sources.store import SourceStore
+from verticals.finance.sources.store import SourceStore, stored_numbers
 from verticals.finance.sources.tables import FinanceEvidence
 from verticals.finance.sources.training import gain, term_columns
 
@@ -119,13 +119,13 @@ class Files:
                 its = (e.customer == row.customer, e.filed_at <= _end_of(row.date))
                 query = select(e.numbers).where(*mine, *its).order_by(e.filed_at.desc()).limit(1)
                 numbers = session.scalar(query)
-                kept.append(None if numbers is None else np.frombuffer(numbers, "<f8"))
+                kept.append(None if numbers is None else stored_numbers(numbers))
         num = next((len(x_D) for x_D in kept if x_D is not None), 0)
         if not num:
             return None
         nothing = np.full(num, np.nan)
         x_ND = np.stack([nothing if x_D is None else x_D for x_D in kept])
-        return SourceInput(reads, names or tuple(f"vector_{i}" for i in range(num)), x_ND)
+        return SourceInput(reads, names or text_names(num), x_ND)
 
 
 def register_outcomes(

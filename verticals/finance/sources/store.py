@@ -13,9 +13,10 @@ from datetime import UTC, datetime
 from threading import Lock
 
 import numpy as np
-from sqlalchemy import Exists, delete, exists, func, select, update
-from sqlalchemy.orm import Session, sessionmaker
+from sqlalchemy import Exists, and_, delete, exists, func, select, update
+from sqlalchemy.orm import InstrumentedAttribute, Session, sessionmaker
 
+from retrieval.catalog import batches
 from verticals.contract import Context, Decision, ModelRegistry
 from verticals.finance.documents.mismatch import RULES
 from verticals.finance.histories.embeddings import EmbeddingStore, vector_of
@@ -27,8 +28,6 @@ from verticals.finance.sources.model import SourceHead, SourceModel, load_source
 from verticals.finance.sources.names import SOURCES, Mode, Source
 from verticals.finance.sources.reading import Kept, Reading, read_sources
 from verticals.finance.sources.tables import FinanceEvidence, FinanceSourceTerm
-
-GROUP = 500  # customers of one query: engines limit how many values it may hold
 
 _T = FinanceSourceTerm
 
@@ -95,10 +94,12 @@ class SourceStore:
         model, made = self.model(), 0
         if model is None:
             return 0
+        head = self._head_of_histories(model)
+        if head is None:
+            return 0
         for customer in customers:
             row = self._embeddings.newest(tenant, customer, datetime.now(UTC))
-            head = self._head_of_histories(model)
-            if row is None or head is None:
+            if row is None:
                 continue
             as_of = datetime.fromtimestamp(row.as_of_s, UTC)
             view = self._events.features(tenant, customer, as_of=as_of)
@@ -126,10 +127,9 @@ class SourceStore:
         sequence = self._embeddings.model()
         if sequence is not None:
             v = FinanceEmbedding
-            has_term = _has_term(model, v, "history")
-            query = select(v.tenant, v.customer).where(v.model_version == sequence.version, ~has_term).distinct()
+            query = select(v.tenant, v.customer).where(v.model_version == sequence.version).distinct()
             with self._sessions() as session:
-                missing = session.execute(query).all()
+                missing = session.execute(query.where(~_has_term(model, v, "history"))).all()
             for tenant, customer in missing:
                 made += self.refresh_histories(tenant, [customer])
         e = FinanceEvidence
@@ -140,14 +140,8 @@ class SourceStore:
                 .subquery()
             )
             same = (e.tenant == newest.c.tenant, e.customer == newest.c.customer, e.source == newest.c.source)
-            has_term = exists().where(
-                _T.tenant == e.tenant,
-                _T.customer == e.customer,
-                _T.source == e.source,
-                _T.model_version == model.version,
-            )
-            query_rows = select(e).join(newest, (e.filed_at == newest.c.at) & same[0] & same[1] & same[2])
-            for row in session.scalars(query_rows.where(~has_term)).all():
+            rows = select(e).join(newest, and_(e.filed_at == newest.c.at, *same))
+            for row in session.scalars(rows.where(~_has_term(model, e, e.source))).all():
                 made += _keep_evidence(session, model, row)
         return made
 
@@ -172,22 +166,29 @@ def read_all(
     model: SourceModel | None,
     modes: Mapping[Source, Mode],
 ) -> list[Reading | None]:
-    """What a score reads of each customer as of now; None where none was named. One indexed read for `GROUP`."""
+    """What a score reads of each customer as of now; None where none was named. One indexed read a batch."""
     named = list(dict.fromkeys(customer for customer in customers if customer is not None))
-    kept: dict[str, dict[Source, Kept]] = {}
-    columns = (_T.customer, _T.source, _T.bounded, _T.evidence, _T.as_of, _T.aspects)
-    for start in range(0, len(named) if model else 0, GROUP):
-        mine = (_T.tenant == tenant, _T.customer.in_(named[start : start + GROUP]))
-        rows = session.execute(select(*columns).where(*mine, _T.model_version == (model.version if model else "")))
-        for customer, source, bounded, evidence, as_of, aspects in rows:
-            kept.setdefault(customer, {})[_source_of(source)] = Kept(bounded, evidence, as_of, tuple(aspects))
+    kept = {} if model is None else _kept_terms(session, tenant, named, model.version)
     read = {c: read_sources(model, modes, kept.get(c, {}), is_simulated=is_synthetic(c)) for c in named}
     return [None if customer is None else read[customer] for customer in customers]
 
 
-def numbers_of_row(row: FinanceEvidence) -> Array:
+def _kept_terms(
+    session: Session, tenant: str, customers: Sequence[str], model_version: str
+) -> dict[str, dict[Source, Kept]]:
+    """Terms by customer; one without any is left out."""
+    kept: dict[str, dict[Source, Kept]] = {}
+    columns = (_T.customer, _T.source, _T.bounded, _T.evidence, _T.as_of, _T.aspects)
+    for part in batches(customers):
+        mine = (_T.tenant == tenant, _T.customer.in_(part), _T.model_version == model_version)
+        for customer, source, bounded, evidence, as_of, aspects in session.execute(select(*columns).where(*mine)):
+            kept.setdefault(customer, {})[_source_of(source)] = Kept(bounded, evidence, as_of, tuple(aspects))
+    return kept
+
+
+def stored_numbers(content: bytes) -> Array:
     """The numbers of a piece of evidence, (D,)."""
-    return np.frombuffer(row.numbers, "<f8")
+    return np.frombuffer(content, "<f8")
 
 
 def _keep_evidence(session: Session, model: SourceModel, row: FinanceEvidence) -> int:
@@ -196,7 +197,7 @@ def _keep_evidence(session: Session, model: SourceModel, row: FinanceEvidence) -
     head = model.head(source, row.reads)
     if head is None:
         return 0
-    x_D = numbers_of_row(row)
+    x_D = stored_numbers(row.numbers)
     aspects = tuple(row.aspects) or head.aspects(x_D)
     kept = Kept(head.bounded(x_D), row.evidence, row.filed_at, aspects)
     session.merge(_term_row(model, row.tenant, row.customer, source, kept))
@@ -221,7 +222,11 @@ def _term_row(model: SourceModel, tenant: str, customer: str, source: Source, ke
     )
 
 
-def _has_term(model: SourceModel, rows: type[FinanceEmbedding], source: Source) -> Exists:
+def _has_term(
+    model: SourceModel,
+    rows: type[FinanceEmbedding] | type[FinanceEvidence],
+    source: Source | InstrumentedAttribute[str],
+) -> Exists:
     return exists().where(
         _T.tenant == rows.tenant,
         _T.customer == rows.customer,
