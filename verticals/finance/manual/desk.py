@@ -120,12 +120,12 @@ class OverrideDesk:
                 raise _unknown(request.application_id)
             made = _overrides(session, context.tenant, [row.id for row in rows])
         scorings = [_scored(row, [one for one in made if one.scoring_id == row.id]) for row in rows]
-        held = [one for one in scorings[0].overrides if one.state == "in_force"]
+        held = _newest_of([one for one in made if one.scoring_id == rows[0].id], "in_force")
         return schemas.ApplicationRecord(
             application_id=request.application_id,
             scorings=scorings,
-            decision=held[-1].decision if held else scorings[0].decision,
-            decided_by=held[-1].decided_by if held else None,
+            decision=held.decision if held else rows[0].decision,
+            decided_by=held.decided_by if held else None,
         )
 
     def proposed(self, request: schemas.ProposedRequest, context: Context) -> schemas.ProposedPage:
@@ -172,18 +172,23 @@ def _unknown(application_id: str) -> NotFound:
     )
 
 
+def _newest_of(made: Sequence[FinanceOverride], *states: schemas.ManualState) -> FinanceOverride | None:
+    """The last one in such a state."""
+    return next((one for one in reversed(made) if one.state in states), None)
+
+
 def _refuse_the_same(
     scoring: FinanceDecision, made: Sequence[FinanceOverride], request: schemas.OverrideRequest
 ) -> None:
-    if any(one.state == "proposed" for one in made):
+    if _newest_of(made, "proposed"):
         raise Conflict(
             "another decision waits for a second person",
             field="application_id",
             value=request.application_id,
             remedy="Have it confirmed or rejected first.",
         )
-    held = [one for one in made if one.state == "in_force"]
-    if (held[-1].decision if held else scoring.decision) == request.decision:
+    held = _newest_of(made, "in_force")
+    if (held.decision if held else scoring.decision) == request.decision:
         raise Conflict("is decided so already", field="decision", value=request.decision)
 
 
@@ -217,7 +222,7 @@ def _override(row: FinanceOverride) -> schemas.ManualOverride:
 
 
 def _scored(row: FinanceDecision, made: Sequence[FinanceOverride]) -> schemas.ScoredItem:
-    item = decision_item(row, next((one for one in reversed(made) if one.state != "rejected"), None))
+    item = decision_item(row, _newest_of(made, "in_force", "proposed"))
     return schemas.ScoredItem(**item.model_dump(), overrides=[_override(one) for one in made])
 
 
