@@ -24,6 +24,7 @@ from verticals.finance.exports.sql import TABLE, export_sql
 from verticals.finance.scaling import prob_default
 from verticals.finance.scorecard import Scorecard
 from verticals.finance.scoring import MOE, SCORECARD
+from verticals.finance.shipped import REGISTERED
 from verticals.finance.validate import auc_difference
 from verticals.finance.validation.calibration import traffic_light
 
@@ -135,7 +136,8 @@ def promote(registry: ModelRegistry, context: Context, evidence: Evidence, *, re
         raise Conflict("; ".join(evidence.refused), field="promotion", value=evidence.contender)
     if (champion.name, contender.name) != (evidence.champion, evidence.contender):
         raise Conflict("the models changed since the evidence was made", field="promotion", remedy="Look again.")
-    _switch(registry, context, "promote", reason, policy_version, {"auc_gain": list(evidence.auc_gain)})
+    outcome = {"step": "promote", "reason": reason, "auc_gain": list(evidence.auc_gain)}
+    _switch(registry, context, champion, contender, outcome=outcome, policy_version=policy_version)
 
 
 def roll_back(
@@ -155,40 +157,41 @@ def roll_back(
     """
     if last is None or last["outcome"]["step"] != "promote":
         raise Conflict("no promotion is in force", field="promotion", remedy="`trivium finance promote` makes one.")
-    if _candidate(registry, SCORECARD).card.version != last["outcome"]["champion"]:
+    champion = _candidate(registry, SCORECARD)
+    if champion.card.version != last["outcome"]["champion"]:
         raise Conflict(
             "another model has come into force since the promotion",
             field="promotion",
             value=last["outcome"]["champion"],
             remedy="Promote what is to serve.",
         )
-    _switch(registry, context, "roll back", reason, policy_version, {})
+    outcome = {"step": "roll back", "reason": reason}
+    _switch(registry, context, champion, _candidate(registry, MOE), outcome=outcome, policy_version=policy_version)
 
 
 def _switch(
     registry: ModelRegistry,
     context: Context,
-    step: str,
-    reason: str,
+    champion: Candidate,
+    contender: Candidate,
+    *,
+    outcome: Mapping[str, Any],
     policy_version: str,
-    more: Mapping[str, Any],
 ) -> None:
-    champion, contender = _candidate(registry, SCORECARD), _candidate(registry, MOE)
     versions = {"champion": contender.card.version, "previous": champion.card.version}
     context.record(
         Decision(
             kind=KIND,
             subject=SCORECARD,
             input_sha256=contender.card.sha256,
-            outcome={"step": step, **versions, "reason": reason, **more},
+            outcome={**outcome, **versions},
             model_version=f"{SCORECARD}@{contender.card.version}",
             policy_version=policy_version,
         )
     )
     for name, taken in ((SCORECARD, contender), (MOE, champion)):
         content = {file_name: path.read_bytes() for file_name, path in taken.files.items()}
-        kept = ("trained_on", "licence", "recipe", "metrics", "limits")
-        registry.save(name, content, {field: getattr(taken.card, field) for field in kept})
+        registry.save(name, content, {field: getattr(taken.card, field) for field in REGISTERED})
 
 
 def _candidate(registry: ModelRegistry, name: str) -> Candidate:
