@@ -126,8 +126,13 @@ def resolve(draft: PolicyDraft, scaling: Scaling) -> schemas.Policy:
             value=f"{found.approve_at}, {found.decline_below}",
             remedy="Lower cost_review, or set the cut-offs.",
         )
-    found = found.model_copy(update={"sources": draft.sources})
-    return found.model_copy(update={"overrides": draft.overrides, "four_eyes": sorted(set(draft.four_eyes))})
+    return found.model_copy(
+        update={
+            "overrides": draft.overrides,
+            "four_eyes": sorted(set(draft.four_eyes)),
+            "sources": draft.sources,
+        }
+    )
 
 
 def decide(

@@ -68,8 +68,7 @@ class DocumentDesk:
             context.record(decision)
         else:
             evidence = self._keep(context, request.customer, found.features, decision)
-        answer = _respond(subject, reading, found, sha256=sha256, version=version)
-        return answer.model_copy(update={"evidence": evidence})
+        return _respond(subject, reading, found, evidence=evidence, sha256=sha256, version=version)
 
 
 def input_sha256(request: schemas.DocumentRequest) -> str:
@@ -87,7 +86,7 @@ def _outcome(reading: Reading, found: Examination) -> dict[str, object]:
 
 
 def _respond(
-    subject: str, reading: Reading, found: Examination, *, sha256: str, version: str
+    subject: str, reading: Reading, found: Examination, *, evidence: str | None, sha256: str, version: str
 ) -> schemas.DocumentResponse:
     zone = reading.mrz
     return schemas.DocumentResponse(
@@ -104,7 +103,7 @@ def _respond(
             for name, value in found.features.items()
         ],
         findings=[schemas.DocumentFinding(**asdict(finding)) for finding in found.findings],
-        evidence=None,
+        evidence=evidence,
         input_sha256=sha256,
         reader_version=version,
     )

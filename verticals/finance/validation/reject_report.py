@@ -116,9 +116,9 @@ def read_decided(file: UploadedFile, *, prudence: float) -> tuple[Through, int]:
 
 def _refuse_few(data: Through) -> None:
     bads = int(data.default_A.sum())
-    counts = {"accepted bads": bads, "accepted goods": len(data.default_A) - bads}
     for what, count, least in (
-        *((what, count, MIN_OF_CLASS) for what, count in counts.items()),
+        ("accepted bads", bads, MIN_OF_CLASS),
+        ("accepted goods", len(data.default_A) - bads, MIN_OF_CLASS),
         ("declined applicants", len(data.rejected_RD), MIN_REJECTED),
     ):
         if count < least:
