@@ -16,11 +16,9 @@ import argparse
 import hashlib
 import json
 import sys
-import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -33,7 +31,7 @@ from verticals.finance.histories import training as sequence_training
 from verticals.finance.histories.aggregates import aggregate_logits
 from verticals.finance.histories.model import ENCODER, SEQUENCE, SequenceModel, encoder_id, from_files
 from verticals.finance.scaling import prob_default
-from verticals.finance.shipped import CARD, SHIPPED, folder_of, shipped_files
+from verticals.finance.shipped import CARD, SHIPPED, folder_of
 from verticals.finance.simulator.bank import simulate
 from verticals.finance.sources import training
 from verticals.finance.sources.fit import Recipe, fit_sources
@@ -58,11 +56,7 @@ QUICK = Size(train=300, test=300)
 
 def shipped_sequence() -> SequenceModel:
     """The shipped encoder, as the registry would give it."""
-    with tempfile.TemporaryDirectory() as folder:
-        paths = {name: Path(folder) / name for name in SHIPPED[SEQUENCE]}
-        for name, content in shipped_files(SEQUENCE).items():
-            paths[name].write_bytes(content)
-        return from_files(SEQUENCE, paths)
+    return from_files(SEQUENCE, {file: folder_of(SEQUENCE) / file for file in SHIPPED[SEQUENCE]})
 
 
 def evaluate(size: Size) -> tuple[dict[str, Array], Array, Array]:
@@ -157,7 +151,8 @@ def _write(name: str, files: Mapping[str, bytes], card: Mapping[str, Any], *, se
 
 
 def _progress(what: str, share: float) -> None:
-    _note(f"{what} {share:.0%}") if share in (0.0, 0.7) else None
+    if share in (0.0, 0.7):
+        _note(f"{what} {share:.0%}")
 
 
 def _note(what: str) -> None:
