@@ -45,6 +45,7 @@ class Scored:
     challenger: NDArray[np.float64] | None
     moe: NDArray[np.float64] | None
     readings: list[Reading | None]  # of the customers' sources
+    term_GS: NDArray[np.float64]  # what each of them adds
 
 
 def score_checked(models: Models, checked: Checked, *, make_id: Callable[[int], str], read: Read) -> Scored:
@@ -91,10 +92,11 @@ def score_checked(models: Models, checked: Checked, *, make_id: Callable[[int], 
         points=points,
         prob_default=prob_default(logit_G),
         decisions=_decide(models, points, *_masks(models, categories, numbers)),
-        reasons=_reasons(models, scores.contributions, categories, numbers, readings),
+        reasons=_reasons(models, scores.contributions, categories, numbers, readings, term_GS),
         challenger=_challenge(models, categories, numbers) if len(rows) else None,
         moe=_moe(models, categories, numbers) if len(rows) else None,
         readings=readings,
+        term_GS=term_GS,
     )
 
 
@@ -111,7 +113,6 @@ def result_columns(models: Models, scored: Scored, errors: NDArray[np.object_]) 
 
     same = {"model_version": models.version, "policy_version": models.policy.version}
     nothing = pa.nulls(len(scored.rows), pa.float64())
-    term_GS = _terms(scored.readings)
     return {
         "application_id": spread(scored.ids, pa.string()),
         "points": spread(scored.points, pa.int64()),
@@ -121,7 +122,7 @@ def result_columns(models: Models, scored: Scored, errors: NDArray[np.object_]) 
         **{f"reason_{i}": spread(texts, pa.string()) for i, texts in enumerate(scored.reasons, start=1)},
         "challenger_prob_default": spread(nothing if scored.challenger is None else scored.challenger, pa.float64()),
         "moe_prob_default": spread(nothing if scored.moe is None else scored.moe, pa.float64()),
-        **{name: spread(term_GS[:, i], pa.float64()) for i, name in enumerate(TERM_COLUMNS)},
+        **{name: spread(scored.term_GS[:, i], pa.float64()) for i, name in enumerate(TERM_COLUMNS)},
         **{name: spread(pa.repeat(text, len(scored.rows)), pa.string()) for name, text in same.items()},
         "error": pa.array([text or None for text in errors], pa.string()),
     }
@@ -192,6 +193,7 @@ def _reasons(
     categories: Mapping[str, Ints],
     numbers: Mapping[str, Ints],
     readings: Sequence[Reading | None],
+    term_GS: NDArray[np.float64],
 ) -> list[pa.Array]:
     """The principal reasons' codes and texts, largest loss first: `reasons.principal_reasons` for many."""
     words: list[str] = []
@@ -206,7 +208,7 @@ def _reasons(
         words += [f"{PROFILE.texts[f.name][0]} {reason_text(f.name, value)}" for value in values]
     if any(reading is not None and reading.used for reading in readings):
         factor = models.scorecard.scaling.factor
-        contribution_GF = np.concatenate([contribution_GF, -factor * _terms(readings)], axis=1)
+        contribution_GF = np.concatenate([contribution_GF, -factor * term_GS], axis=1)
         word_GF = np.concatenate([word_GF, _source_words(readings, factor, words)], axis=1)
     order_GF = np.argsort(contribution_GF, axis=1, kind="stable")[:, : PROFILE.max_reasons]
     is_none_GF = np.take_along_axis(contribution_GF, order_GF, axis=1) > -PROFILE.min_points
