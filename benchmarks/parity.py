@@ -39,14 +39,12 @@ from verticals.finance.exports.card_json import export_json
 from verticals.finance.exports.onnx_graph import export_scorecard, score_onnx
 from verticals.finance.exports.sql import export_sql
 from verticals.finance.frames import columns_of
-from verticals.finance.histories.embeddings import EmbeddingStore
-from verticals.finance.histories.store import EventStore
 from verticals.finance.scoring import Models
 from verticals.finance.shipped import register_shipped
 from verticals.finance.sources.inputs import DOCUMENT
 from verticals.finance.sources.names import TERM_COLUMNS
 from verticals.finance.sources.schemas import SourcesRequest
-from verticals.finance.sources.store import SourceStore
+from verticals.finance.sources.store import open_stores
 
 NUM_CUSTOMERS = 20
 GROUP = 500  # requests that the API's handler gets together
@@ -213,8 +211,7 @@ def with_customers(
     """Half of the rows with a simulated customer, of whom a random document check is filed."""
     rng = np.random.default_rng(seed)
     customers = [f"sim-{seed}-{i:06}" for i in range(NUM_CUSTOMERS)]
-    events = EventStore(sessions)
-    store = SourceStore(sessions, registry, events, EmbeddingStore(sessions, events, registry))
+    store = open_stores(sessions, registry).sources
     with sessions.begin() as session:
         for customer in customers:
             store.file(session, tenant, customer, "document", rng.uniform(size=len(DOCUMENT)), reads=RULES)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from threading import Lock
 from typing import get_args
 
@@ -33,9 +32,8 @@ from verticals.finance.explain import explain
 from verticals.finance.exports import EXPORTS
 from verticals.finance.fraud.cards import CardDesk
 from verticals.finance.fraud.cases import CaseDesk
-from verticals.finance.histories.embeddings import EmbeddingStore, InBackground
+from verticals.finance.histories.embeddings import InBackground
 from verticals.finance.histories.handlers import HistoryDesk
-from verticals.finance.histories.store import EventStore
 from verticals.finance.manual.desk import OverrideDesk, decision_item, held_overrides
 from verticals.finance.policies import PolicyBook
 from verticals.finance.policy import decide
@@ -45,7 +43,7 @@ from verticals.finance.records import keep_chunk, keep_decisions
 from verticals.finance.scoring import Models, load_models, new_id, scale_of
 from verticals.finance.sources.handlers import SourceDesk
 from verticals.finance.sources.reading import Reading
-from verticals.finance.sources.store import SourceStore, read_all
+from verticals.finance.sources.store import open_stores, read_all
 from verticals.finance.strategy_handlers import StrategyDesk
 from verticals.finance.tables import FinanceDecision
 from verticals.finance.validation.handlers import ValidationDesk
@@ -56,11 +54,9 @@ BIN_POINTS = 10  # width of a bar of the distribution
 def build(resources: Resources) -> Mapping[str, Handler]:
     """Operation name -> handler."""
     finance = Finance(resources.registry, resources.sessions)
-    events = EventStore(resources.sessions)
-    embeddings = EmbeddingStore(resources.sessions, events, resources.registry)
-    sources = SourceStore(resources.sessions, resources.registry, events, embeddings)
-    background = InBackground(partial(embeddings.refresh, sources.refresh_histories))
-    histories = HistoryDesk(resources.sessions, events, embeddings, sources.erase, background.wake)
+    stores = open_stores(resources.sessions, resources.registry)
+    sources, wake = stores.sources, InBackground(stores.refresh).wake
+    histories = HistoryDesk(resources.sessions, stores.events, stores.embeddings, sources.erase, wake)
     desk = SourceDesk(resources.sessions, finance, sources, lambda: resources.retriever.embedder)
     cases, cards = CaseDesk(resources.sessions), CardDesk(resources.sessions, resources.registry)
     portfolio, policies = Portfolio(finance.serving, resources.sessions), finance.policies
@@ -112,11 +108,9 @@ def build(resources: Resources) -> Mapping[str, Handler]:
 
 def recover(resources: Resources) -> int:
     """Make the vectors and terms that a stopped process or a new model left due; how many."""
-    events = EventStore(resources.sessions)
-    embeddings = EmbeddingStore(resources.sessions, events, resources.registry)
-    sources = SourceStore(resources.sessions, resources.registry, events, embeddings)
-    embeddings.mark_missing()
-    return embeddings.refresh(sources.refresh_histories) + sources.make_missing()
+    stores = open_stores(resources.sessions, resources.registry)
+    stores.embeddings.mark_missing()
+    return stores.refresh() + stores.sources.make_missing()
 
 
 class Finance:

@@ -7,27 +7,23 @@ from decimal import Decimal
 import pandas as pd
 
 from verticals.contract import Progress, Resources
-from verticals.finance.histories.embeddings import EmbeddingStore
 from verticals.finance.histories.events import Event
-from verticals.finance.histories.store import EventStore
 from verticals.finance.simulator.bank import simulate
-from verticals.finance.sources.store import SourceStore
+from verticals.finance.sources.store import open_stores
 
 TENANT, NUM_CUSTOMERS, SEED = "demo", 24, 7
 
 
 def demo_histories(resources: Resources, progress: Progress) -> None:
     """Safe to run again and to interrupt: events that are known are left, vectors are made where they are due."""
-    events = EventStore(resources.sessions)
-    _, total = events.page(TENANT, _last_customer(), limit=1, offset=0)
+    stores = open_stores(resources.sessions, resources.registry)
+    _, total = stores.events.page(TENANT, _last_customer(), limit=1, offset=0)
     if not total:
         progress("finance: simulated customers", 0.9)
         bank = simulate(NUM_CUSTOMERS, seed=SEED)
         for customer, rows in bank.events.groupby("customer", sort=True):
-            events.append(TENANT, str(customer), simulated_events(rows))
-    embeddings = EmbeddingStore(resources.sessions, events, resources.registry)
-    sources = SourceStore(resources.sessions, resources.registry, events, embeddings)
-    embeddings.refresh(sources.refresh_histories)
+            stores.events.append(TENANT, str(customer), simulated_events(rows))
+    stores.refresh()
 
 
 def simulated_events(rows: pd.DataFrame) -> list[Event]:

@@ -8,12 +8,10 @@ from sqlalchemy import select
 from verticals.contract import Progress, Resources
 from verticals.finance.documents.mismatch import RULES
 from verticals.finance.histories.demo import NUM_CUSTOMERS, SEED, TENANT
-from verticals.finance.histories.embeddings import EmbeddingStore
-from verticals.finance.histories.store import EventStore
 from verticals.finance.simulator.bank import simulate
 from verticals.finance.sources.handlers import strongest_sentence
 from verticals.finance.sources.inputs import DOCUMENT
-from verticals.finance.sources.store import SourceStore
+from verticals.finance.sources.store import open_stores
 from verticals.finance.sources.tables import FinanceEvidence
 
 WITHOUT_TEXT, WITHOUT_DOCUMENT = 4, 5  # every so many customers lack one, so that a missing source can be seen
@@ -26,9 +24,7 @@ def demo_sources(resources: Resources, progress: Progress) -> None:
             return
     progress("finance: texts and documents of simulated customers", 0.95)
     bank, embedder = simulate(NUM_CUSTOMERS, seed=SEED), resources.retriever.embedder
-    events = EventStore(resources.sessions)
-    embeddings = EmbeddingStore(resources.sessions, events, resources.registry)
-    store = SourceStore(resources.sessions, resources.registry, events, embeddings)
+    store = open_stores(resources.sessions, resources.registry).sources
     vector_ND = embedder.embed(bank.texts).astype(np.float64)
     with resources.sessions.begin() as session:
         for i, customer in enumerate(bank.customers.index):

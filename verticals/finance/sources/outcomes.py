@@ -24,7 +24,6 @@ from verticals.contract import InvalidInput, ModelCard, ModelRegistry
 from verticals.finance import schemas
 from verticals.finance.batch_checks import explain
 from verticals.finance.documents.mismatch import RULES
-from verticals.finance.histories.embeddings import EmbeddingStore
 from verticals.finance.histories.encoder import read_histories
 from verticals.finance.histories.events import Reference
 from verticals.finance.histories.model import SequenceModel, load_sequence
@@ -35,7 +34,7 @@ from verticals.finance.sources.fit import Recipe, SourceInput, fit_sources
 from verticals.finance.sources.inputs import DOCUMENT, Array, history_names, text_names, view_at_last_event
 from verticals.finance.sources.model import NAME, to_files
 from verticals.finance.sources.names import Source
-from verticals.finance.sources.store import SourceStore, stored_numbers
+from verticals.finance.sources.store import open_stores, stored_numbers
 from verticals.finance.sources.tables import FinanceEvidence
 from verticals.finance.sources.training import gain, term_columns
 
@@ -136,8 +135,7 @@ def register_outcomes(
     files = Files(sessions, tenant, sequence=load_sequence(registry), embedder_name=embedder_name)
     made, about = train_outcomes(load_models(registry), rows, files)
     card = registry.save(NAME, made, about)
-    events = EventStore(sessions)
-    SourceStore(sessions, registry, events, EmbeddingStore(sessions, events, registry)).make_missing()
+    open_stores(sessions, registry).sources.make_missing()
     return card
 
 

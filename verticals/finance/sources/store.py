@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from threading import Lock
+from typing import NamedTuple
 
 import numpy as np
 from sqlalchemy import Exists, and_, delete, exists, func, select, update
@@ -156,6 +157,25 @@ class SourceStore:
     def _head_of_histories(self, model: SourceModel) -> SourceHead | None:
         sequence = self._embeddings.model()
         return None if sequence is None else model.head("history", sequence.encoder_id)
+
+
+class Stores(NamedTuple):
+    """What is kept of customers beside their applications."""
+
+    events: EventStore
+    embeddings: EmbeddingStore
+    sources: SourceStore
+
+    def refresh(self) -> int:
+        """Make every vector that is due, and the term that reads it; how many vectors."""
+        return self.embeddings.refresh(self.sources.refresh_histories)
+
+
+def open_stores(sessions: sessionmaker[Session], registry: ModelRegistry) -> Stores:
+    """The three over one database and one registry."""
+    events = EventStore(sessions)
+    embeddings = EmbeddingStore(sessions, events, registry)
+    return Stores(events, embeddings, SourceStore(sessions, registry, events, embeddings))
 
 
 def read_all(
