@@ -20,6 +20,7 @@ from service.auth import Caller
 from service.cli_admin import EXIT_FAILED, Tenant, audit_app, doctor_app, keys_app
 from service.cli_finance import finance_app
 from service.cli_medical import medical_app
+from service.cli_parts import require_file
 from service.cli_quantize import quantize_app
 from service.progress import show_progress
 from service.settings import Settings, read_settings
@@ -96,8 +97,7 @@ def _write(content: bytes | str, out: Path | None) -> None:
 
 
 def _read(file: Path) -> UploadedFile:
-    if not file.is_file():
-        raise NotFound("must be a file that can be read", field="FILE", value=str(file))
+    require_file(file)
     return UploadedFile(filename=file.name, content=file.read_bytes())
 
 

@@ -11,7 +11,7 @@ import typer
 
 from service.cli_admin import EXIT_FAILED, Tenant
 from service.cli_fraud import fraud_app
-from service.cli_parts import open_parts
+from service.cli_parts import open_parts, require_file
 from service.cli_promotion import promotion_app
 from service.progress import show_progress
 from service.settings import read_settings
@@ -52,8 +52,7 @@ def batch(
     from verticals.finance.handlers import Finance
     from verticals.finance.schemas import BatchRequest
 
-    if not file.is_file():
-        raise NotFound("must be a file that can be read", field="FILE", value=str(file))
+    require_file(file)
     if out.exists() and out.samefile(file):
         raise InvalidInput("must be another file than FILE", field="--out", value=str(out))
     part = out.with_name(out.name + ".part")
@@ -82,8 +81,7 @@ def replay_decision(
     from verticals.finance.replay import replay
     from verticals.finance.schemas import ScoreRequest
 
-    if not file.is_file():
-        raise NotFound("must be a file that can be read", field="FILE", value=str(file))
+    require_file(file)
     application = ScoreRequest.model_validate_json(file.read_bytes())
     exact = True
     with open_parts() as parts:
@@ -114,8 +112,7 @@ def train_sources(
     from service.wiring import open_embedder
     from verticals.finance.sources.outcomes import register_outcomes
 
-    if not file.is_file():
-        raise NotFound("must be a file that can be read", field="FILE", value=str(file))
+    require_file(file)
     with open_parts() as parts:
         embedder = open_embedder(read_settings()).name
         card = register_outcomes(parts.registry, parts.sessions, tenant, file.read_bytes(), embedder_name=embedder)

@@ -12,10 +12,10 @@ from typing import Annotated, Any
 import typer
 
 from service.cli_admin import EXIT_FAILED, Tenant
-from service.cli_parts import open_parts
+from service.cli_parts import open_parts, print_card, require_file
 from service.progress import show_progress
 from service.settings import read_settings
-from verticals.contract import InvalidInput, NotFound
+from verticals.contract import InvalidInput
 
 SHOWN_ERRORS = 20
 fraud_app = typer.Typer()
@@ -55,10 +55,7 @@ def train_fraud_model(
             false_positives=false_positives,
         )
     made = FileRegistry(read_settings().home / "registry").save(FRAUD, files, card)
-    print(f"{made.name}@{made.version}: {made.trained_on}")
-    for name, (value, low, high) in made.metrics.items():
-        print(f"{name}: {value:.4f} ({low:.4f} to {high:.4f})")
-    print(made.limits)
+    print_card(made, digits=4)
     print("A server that runs takes it at its next start.")
 
 
@@ -74,8 +71,7 @@ def score_card_file(
     from verticals.finance.fraud import card_schemas as s
     from verticals.finance.fraud.cards import CardDesk
 
-    if not file.is_file():
-        raise NotFound("must be a file that can be read", field="FILE", value=str(file))
+    require_file(file)
     counts: Counter[str] = Counter()
     with open_parts() as parts:
         desk, context = CardDesk(parts.sessions, parts.registry), parts.context(tenant)

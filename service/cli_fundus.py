@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from service.cli_parts import print_card
 from service.progress import show_progress
 from service.settings import read_settings
 from verticals.contract import ModelCard
@@ -55,8 +56,5 @@ def train_vessel_model(
 
 
 def _tell(card: ModelCard) -> None:
-    print(f"{card.name}@{card.version}: {card.trained_on}")
-    for name, (value, low, high) in card.metrics.items():
-        print(f"{name}: {value:.3f} ({low:.3f} to {high:.3f})")
-    print(card.limits)
+    print_card(card, digits=3)
     print("A server that runs takes it at its next start.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -16,12 +16,12 @@ from rich.console import Console
 
 from service.cli_admin import EXIT_FAILED, Tenant
 from service.cli_fundus import fundus_app
+from service.cli_parts import open_parts, print_card
 from service.progress import show_progress
 from service.settings import Settings, read_settings
 from verticals.contract import Context, InvalidInput
 
 if TYPE_CHECKING:
-    from service.audit import AuditLog
     from verticals.medical.intake_schemas import IngestFilesResponse
     from verticals.medical.receiving.pacs import Pacs
     from verticals.medical.receiving.queue import Queue
@@ -130,10 +130,7 @@ def train_nodules(
         told = f"{len(seen)} scans, {sum(len(one.diameters_mm) for one in seen)} nodules, in the shape of LUNA16."
         files, card = train(seen, on_progress, trained_on=told, licence=licence)
     made = FileRegistry(read_settings().home / "registry").save(NAME, files, card)
-    print(f"{made.name}@{made.version}: {made.trained_on}")
-    for name, (value, low, high) in made.metrics.items():
-        print(f"{name}: {value:.3f} ({low:.3f} to {high:.3f})")
-    print(made.limits)
+    print_card(made, digits=3)
 
 
 @dataclass(frozen=True)
@@ -141,20 +138,12 @@ class _Parts:
     """What receiving needs of the kit."""
 
     queue: Queue
-    audit: AuditLog
-
-    def context(self, tenant: str) -> Context:
-        """The receiver acts for the tenant."""
-        who = {"tenant": tenant, "actor": "receiver", "request_id": "receiver"}
-        return Context(**who, record=partial(self.audit.record, who=who))
+    context: Callable[[str], Context]  # the receiver acts for the tenant
 
 
 @contextmanager
 def _open(settings: Settings) -> Iterator[_Parts]:
-    from service.audit import AuditLog
     from service.monitoring import configure_logging
-    from service.registry import FileRegistry
-    from service.storage import make_sessions, migrate, open_database
     from verticals.medical.burned_in import RapidOcrReader
     from verticals.medical.chest.registered import chest_reader
     from verticals.medical.fundus.registered import fundus_reader
@@ -165,16 +154,10 @@ def _open(settings: Settings) -> Iterator[_Parts]:
     configure_logging(settings.log_level, json=settings.log_json)
     prepare_pydicom()
     settings.home.mkdir(parents=True, exist_ok=True)
-    migrate(settings.sqlalchemy_url)
-    database = open_database(settings.sqlalchemy_url)
-    sessions = make_sessions(database)
-    try:
-        registry = FileRegistry(settings.home / "registry")
-        readers = chest_reader(registry), fundus_reader(registry)
-        intake = Intake(sessions, RapidOcrReader(), settings.max_study_mb * 2**20, None, readers)
-        yield _Parts(Queue(intake), AuditLog(sessions))
-    finally:
-        database.dispose()
+    with open_parts(settings) as parts:
+        readers = chest_reader(parts.registry), fundus_reader(parts.registry)
+        intake = Intake(parts.sessions, RapidOcrReader(), settings.max_study_mb * 2**20, None, readers)
+        yield _Parts(Queue(intake), partial(parts.context, actor="receiver"))
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""What commands that need no language model share: registry, database, audit trail. Ignores what they do with it."""
+"""What commands share: files that must be there, trained models told, the parts that need no language model."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from service.settings import read_settings
-from verticals.contract import Context
+from service.settings import Settings, read_settings
+from verticals.contract import Context, ModelCard, NotFound
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session, sessionmaker
@@ -26,20 +27,20 @@ class Parts:
     sessions: sessionmaker[Session]
     audit: AuditLog
 
-    def context(self, tenant: str) -> Context:
-        """The operator at the command line."""
-        who = {"tenant": tenant, "actor": "cli", "request_id": "cli"}
+    def context(self, tenant: str, *, actor: str = "cli") -> Context:
+        """The operator at the command line, or who else acts for the tenant."""
+        who = {"tenant": tenant, "actor": actor, "request_id": actor}
         return Context(**who, record=partial(self.audit.record, who=who))
 
 
 @contextmanager
-def open_parts() -> Iterator[Parts]:
+def open_parts(settings: Settings | None = None) -> Iterator[Parts]:
     """The parts over the settings' database and registry; the schema is brought up to date."""
     from service.audit import AuditLog
     from service.registry import FileRegistry
     from service.storage import make_sessions, migrate, open_database
 
-    settings = read_settings()
+    settings = settings or read_settings()
     migrate(settings.sqlalchemy_url)
     database = open_database(settings.sqlalchemy_url)
     sessions = make_sessions(database)
@@ -47,3 +48,17 @@ def open_parts() -> Iterator[Parts]:
         yield Parts(FileRegistry(settings.home / "registry"), sessions, AuditLog(sessions))
     finally:
         database.dispose()
+
+
+def require_file(file: Path, *, field: str = "FILE") -> None:
+    """Raises NotFound: there is no such file."""
+    if not file.is_file():
+        raise NotFound("must be a file that can be read", field=field, value=str(file))
+
+
+def print_card(card: ModelCard, *, digits: int) -> None:
+    """What was trained, each figure with its interval, and the limits."""
+    print(f"{card.name}@{card.version}: {card.trained_on}")
+    for name, (value, low, high) in card.metrics.items():
+        print(f"{name}: {value:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})")
+    print(card.limits)

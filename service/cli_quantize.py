@@ -13,8 +13,9 @@ import typer
 from rich.console import Console
 from rich.markup import escape as plain
 
+from service.cli_parts import require_file
 from service.progress import show_progress
-from verticals.contract import InvalidInput, NotFound
+from verticals.contract import InvalidInput
 
 if TYPE_CHECKING:
     from core_model.tokenizer import Tokenizer
@@ -98,8 +99,7 @@ def shipped_texts(tokenizer: Tokenizer) -> list[str]:
 
 
 def _read_text(path: Path, *, field: str) -> str:
-    if not path.is_file():
-        raise NotFound("must be a file that can be read", field=field, value=str(path))
+    require_file(path, field=field)
     return path.read_text(encoding="utf-8")
 
 
