@@ -29,7 +29,7 @@ from verticals.medical.chest.handlers import FilmDesk
 from verticals.medical.chest.registered import chest_reader
 from verticals.medical.ct import handlers as ct_handlers
 from verticals.medical.export import files
-from verticals.medical.frames import frame_header
+from verticals.medical.frames import frame_header, num_frames
 from verticals.medical.fundus.registered import fundus_reader
 from verticals.medical.instance_tables import get_instance, list_instances, read_dicom, series_entries
 from verticals.medical.intake import POLICY, Intake
@@ -115,7 +115,7 @@ class _Desk:
         if (request.window_center is None) != (request.window_width is None):
             raise InvalidInput("window_center and window_width must be given together", field="window_center")
         dataset = self._dicom(context.tenant, request.study_id, request.instance_id)
-        frames = int(dataset.get("NumberOfFrames") or 1)
+        frames = num_frames(dataset)
         if request.frame > frames:
             raise InvalidInput(f"must be at most {frames}", field="frame", value=request.frame)
         window = None

@@ -20,7 +20,7 @@ from verticals.medical import intake_schemas as schemas
 from verticals.medical.burned_in import masked
 from verticals.medical.colour import is_colour
 from verticals.medical.deidentify import declare_pixels_clean
-from verticals.medical.frames import frame_header
+from verticals.medical.frames import frame_header, num_frames
 from verticals.medical.instance_tables import MedicalHeld, MedicalRefusal, get_held, read_dicom
 from verticals.medical.intake import POLICY, Intake
 from verticals.medical.receiving.queue import Queue
@@ -84,7 +84,7 @@ class _IntakeDesk:
         with self.intake.sessions() as session:
             held = _waiting(session, context.tenant, request.held_id)
             dataset = dcmread(io.BytesIO(read_dicom(held)))
-            frames = int(dataset.get("NumberOfFrames") or 1)
+            frames = num_frames(dataset)
             if request.frame > frames:
                 raise InvalidInput(f"must be at most {frames}", field="frame", value=request.frame)
             stored = pixel_array(dataset, raw=True, index=request.frame - 1)
@@ -136,7 +136,7 @@ def _objects(files: list[UploadedFile]) -> Iterator[bytes | TriviumError]:
 
 
 def _frames(dataset: Dataset) -> geometry.Array:
-    shape = int(dataset.get("NumberOfFrames") or 1), int(dataset.Rows), int(dataset.Columns)
+    shape = num_frames(dataset), int(dataset.Rows), int(dataset.Columns)
     samples = (3,) if is_colour(dataset) else ()
     return np.asarray(pixel_array(dataset, raw=True)).reshape(*shape, *samples)
 

@@ -17,6 +17,7 @@ from pydicom.dataset import Dataset
 
 from verticals.contract import Conflict, InvalidInput, Unavailable
 from verticals.medical.evidence import NO_EVIDENCE, EvidenceGraph
+from verticals.medical.frames import num_frames
 from verticals.medical.language import NOTHING_SAID, Draft
 from verticals.medical.schemas import NOTICE, Addendum, FindingsStatus, Quality, ReportState, Sections
 from verticals.medical.verify import as_edited
@@ -183,7 +184,7 @@ def _technique(header: Dataset) -> str:
         ("FlipAngle", "flip angle {:g} degrees"),
     )
     said = [text.format(float(header[k].value)) for k, text in facts if isinstance(header.get(k), int | float)]
-    frames = int(header.get("NumberOfFrames") or 1)
+    frames = num_frames(header)
     said.append(f"{frames} frame{'s' if frames > 1 else ''} of {header.Rows} x {header.Columns} pixels")
     return f"One {header.Modality} image object was read; from its header: {', '.join(said)}."
 

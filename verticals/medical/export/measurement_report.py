@@ -41,7 +41,8 @@ from verticals.medical.export.codes import (
     UNITS,
     split_model,
 )
-from verticals.medical.export.objects import find, frames, tracking_uid
+from verticals.medical.export.objects import find, tracking_uid
+from verticals.medical.frames import num_frames
 from verticals.medical.report import Report
 from verticals.medical.vocabulary import KINDS, SITES, Code
 
@@ -113,7 +114,7 @@ def _evaluations(finding: Finding) -> list[QualitativeEvaluation]:
 
 def _region(region: Region, image: Dataset) -> ImageRegion:
     """An SCOORD on its image, and on its frame where the image has several (PS3.3 C.18.6)."""
-    numbers = [region.frame] if frames(image) > 1 else None
+    numbers = [region.frame] if num_frames(image) > 1 else None
     return ImageRegion(
         graphic_type=region.shape.upper(),
         graphic_data=np.array(region.points),

@@ -27,7 +27,8 @@ from pydicom.pixels import pixel_array
 from verticals.medical import geometry
 from verticals.medical.evidence import Finding, Region
 from verticals.medical.export.key_frames import alike
-from verticals.medical.export.objects import beside, equipment, frames, identity, take_over, to_bytes, tracking_uid
+from verticals.medical.export.objects import beside, equipment, identity, take_over, to_bytes, tracking_uid
+from verticals.medical.frames import num_frames
 from verticals.medical.report import Report
 from verticals.medical.schemas import NOTICE
 from verticals.medical.vocabulary import KINDS
@@ -95,7 +96,7 @@ def _annotations(report: Report, image: Dataset) -> list[GraphicAnnotation]:
         GraphicAnnotation(
             referenced_images=[image],
             graphic_layer=_LAYER,
-            referenced_frame_number=frame if frames(image) > 1 else None,
+            referenced_frame_number=frame if num_frames(image) > 1 else None,
             graphic_objects=[_graphic(f, r, report) for f, r in found if r.frame == frame],
             text_objects=[
                 *(_words(f, r, report) for f, r in found if r.frame == frame),
