@@ -10,7 +10,6 @@ from datetime import UTC, datetime
 
 from pydicom import dcmread
 from pydicom.dataset import Dataset
-from pydicom.pixels import pixel_array
 from sqlalchemy.orm import Session, sessionmaker
 
 from verticals.contract import Artifact, Context, Decision, Handler, InvalidInput, Resources
@@ -29,7 +28,6 @@ from verticals.medical.chest.handlers import FilmDesk
 from verticals.medical.chest.registered import chest_reader
 from verticals.medical.ct import handlers as ct_handlers
 from verticals.medical.export import files
-from verticals.medical.frames import frame_header, num_frames
 from verticals.medical.fundus.registered import fundus_reader
 from verticals.medical.instance_tables import get_instance, list_instances, read_dicom, series_entries
 from verticals.medical.intake import POLICY, Intake
@@ -115,14 +113,10 @@ class _Desk:
         if (request.window_center is None) != (request.window_width is None):
             raise InvalidInput("window_center and window_width must be given together", field="window_center")
         dataset = self._dicom(context.tenant, request.study_id, request.instance_id)
-        frames = num_frames(dataset)
-        if request.frame > frames:
-            raise InvalidInput(f"must be at most {frames}", field="frame", value=request.frame)
+        stored, header = geometry.stored_frame(dataset, request.frame)
         window = None
         if request.window_center is not None and request.window_width is not None:
             window = (request.window_center, request.window_width)
-        stored = pixel_array(dataset, raw=True, index=request.frame - 1)
-        header = frame_header(dataset, request.frame - 1)
         png = geometry.to_png(geometry.render(stored, header, window=window))
         return Artifact(png, "image/png", f"{request.study_id}-{request.frame}.png")
 

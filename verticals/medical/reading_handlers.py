@@ -12,14 +12,12 @@ from typing import Any
 import numpy as np
 from PIL import Image
 from pydicom import dcmread
-from pydicom.pixels import pixel_array
 from sqlalchemy import ColumnElement, and_, or_, select
 from sqlalchemy.orm import Session, sessionmaker
 
 from verticals.contract import Context, Handler, InvalidInput
 from verticals.medical import geometry, tables
 from verticals.medical.drift import watch
-from verticals.medical.frames import frame_header
 from verticals.medical.instance_tables import get_instance, read_dicom
 from verticals.medical.reading_schemas import (
     MAX_SIDE,
@@ -55,11 +53,8 @@ class ReadingRoom:
             if row.study_id != study.study_id:
                 raise InvalidInput("must be an image of the study", field="instance_id", value=request.instance_id)
             content, facts = read_dicom(row), ImageFacts.model_validate(row.details["image"])
-        if request.frame > facts.frames:
-            raise InvalidInput(f"must be at most {facts.frames}", field="frame", value=request.frame)
         dataset = dcmread(io.BytesIO(content))
-        header = frame_header(dataset, request.frame - 1)
-        stored = pixel_array(dataset, raw=True, index=request.frame - 1)
+        stored, header = geometry.stored_frame(dataset, request.frame)
         colour = facts.photometric == "RGB"
         values = geometry.render(stored, header) if colour else geometry.modality_values(stored, header)
         sent, reduced_by = reduced(values, most=MAX_SIDE)
