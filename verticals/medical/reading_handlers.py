@@ -15,10 +15,10 @@ from pydicom import dcmread
 from sqlalchemy import ColumnElement, and_, or_, select
 from sqlalchemy.orm import Session, sessionmaker
 
-from verticals.contract import Context, Handler, InvalidInput
+from verticals.contract import Context, Handler
 from verticals.medical import geometry, tables
 from verticals.medical.drift import watch
-from verticals.medical.instance_tables import get_instance, read_dicom
+from verticals.medical.instance_tables import read_dicom
 from verticals.medical.reading_schemas import (
     MAX_SIDE,
     PixelsRequest,
@@ -48,10 +48,7 @@ class ReadingRoom:
     def pixels(self, request: PixelsRequest, context: Context) -> PixelsResponse:
         """One frame in 16 bits."""
         with self.sessions() as session:
-            study = tables.get_study(session, context.tenant, request.study_id)
-            row = get_instance(session, context.tenant, request.instance_id or study.drafted_from)
-            if row.study_id != study.study_id:
-                raise InvalidInput("must be an image of the study", field="instance_id", value=request.instance_id)
+            row = tables.get_image(session, context.tenant, request.study_id, request.instance_id)
             content, facts = read_dicom(row), ImageFacts.model_validate(row.details["image"])
         dataset = dcmread(io.BytesIO(content))
         stored, header = geometry.stored_frame(dataset, request.frame)
