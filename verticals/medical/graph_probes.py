@@ -11,15 +11,14 @@ from typing import Any
 import numpy as np
 from pydicom.dataset import Dataset
 
-from verticals.medical.evidence import EvidenceGraph, Finding
+from verticals.medical.evidence import READER, UNITS, EvidenceGraph, Finding
 from verticals.medical.frames import num_frames
 from verticals.medical.vocabulary import KINDS, SITES
 
 PRESENCES = ("present", "absent", "uncertain")
 SIDES = ("left", "right", "both")
 SETS = ((), ("present",), ("absent",), ("present", "absent"))
-MODELS = ("phantom-detector@1.2", "phantom-classifier@0.3.1", "reader")
-UNITS = {"diameter": "mm", "area": "mm2", "volume": "mm3"}
+MODELS = ("phantom-detector@1.2", "phantom-classifier@0.3.1", READER)
 
 
 def random_graph(

@@ -11,14 +11,13 @@ from collections.abc import Iterator, Sequence
 
 from pydantic import ValidationError
 
-from verticals.medical.evidence import EvidenceGraph, Finding, Measurement
+from verticals.medical.evidence import READER, UNITS, EvidenceGraph, Finding, Measurement
 from verticals.medical.linking import agrees, matched, rounds_to, stated
 from verticals.medical.schemas import Fault, FaultKind, Section, Sections
 from verticals.medical.text.reader import SIZE, Mention
 from verticals.medical.text.sentences import Sentence
 from verticals.medical.vocabulary import KINDS, SITES
 
-READER = "reader"  # the model of what a person adds
 _PRIOR = re.compile(
     r"\b(?:unchanged|stable|increas\w+|decreas\w+|worsen\w*|improv\w+|enlarging|grown|growing|shrunk|smaller|larger|"
     r"progress\w+|regress\w+|interval|compar\w+|prior|previous\w*|earlier|again|since|persist\w+|resol\w+|new|newly|"
@@ -134,7 +133,6 @@ def _of_reader(mention: Mention, finding_id: str) -> Finding | None:
     usual = KINDS[mention.concept].sites[0]
     site = mention.site if mention.site in KINDS[mention.concept].sites else usual
     sizes = {(s.name, s.value): s for s in mention.sizes} if mention.presence != "absent" else {}
-    units = {"diameter": "mm", "area": "mm2", "volume": "mm3"}
     try:
         return Finding(
             finding_id=finding_id,
@@ -143,7 +141,7 @@ def _of_reader(mention: Mention, finding_id: str) -> Finding | None:
             site=site,
             side=mention.side if SITES[site].is_paired else None,
             measurements=tuple(
-                Measurement.model_validate({"name": s.name, "value": s.value, "unit": units[s.name]})
+                Measurement.model_validate({"name": s.name, "value": s.value, "unit": UNITS[s.name]})
                 for s in sizes.values()
             ),
             model=READER,

@@ -28,7 +28,7 @@ from highdicom.sr import (
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 
-from verticals.medical.evidence import Finding, Region
+from verticals.medical.evidence import READER, Finding, Region
 from verticals.medical.export.codes import (
     CONFIDENCE_SET,
     NO_UNIT,
@@ -36,7 +36,6 @@ from verticals.medical.export.codes import (
     PRESENCE_OF,
     PROBABILITY,
     QUANTITIES,
-    READER,
     SIDES,
     UNITS,
     split_model,

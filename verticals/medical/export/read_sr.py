@@ -7,14 +7,13 @@ from collections.abc import Sequence
 import numpy as np
 from pydicom.dataset import Dataset
 
-from verticals.medical.evidence import EvidenceGraph, Finding, Region
+from verticals.medical.evidence import READER, EvidenceGraph, Finding, Region
 from verticals.medical.export.codes import (
     CONFIDENCE_SET,
     PRESENCE,
     PRESENCE_OF,
     PROBABILITY,
     QUANTITIES,
-    READER,
     SIDES,
     UNITS,
     join_model,

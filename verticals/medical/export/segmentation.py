@@ -13,8 +13,8 @@ from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 from pydicom.uid import ComputedRadiographyImageStorage
 
-from verticals.medical.evidence import Finding, Region
-from verticals.medical.export.codes import READER, SIDES, split_model
+from verticals.medical.evidence import READER, Finding, Region
+from verticals.medical.export.codes import SIDES, split_model
 from verticals.medical.export.key_frames import alike
 from verticals.medical.export.measurement_report import concept
 from verticals.medical.export.objects import beside, equipment, identity, take_over, to_bytes, tracking_uid
