@@ -114,6 +114,10 @@ class EvidenceGraph(_Frozen):
             raise ValueError("findings: two have the same finding_id")
         return self
 
+    def without_regions(self) -> EvidenceGraph:
+        """What every exported format can say: FHIR R4B and a page of text have no place for outlines."""
+        return EvidenceGraph(findings=tuple(f.model_copy(update={"regions": ()}) for f in self.findings))
+
     def __getitem__(self, finding_id: str) -> Finding:
         for finding in self.findings:
             if finding.finding_id == finding_id:
