@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -11,7 +11,7 @@ from pydicom import dcmread
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from verticals.contract import Artifact, Conflict, Context, Decision, Handler, InvalidInput, TriviumError, UploadedFile
+from verticals.contract import Artifact, Conflict, Context, Decision, Handler, InvalidInput
 from verticals.medical import archives, geometry
 from verticals.medical import intake_schemas as schemas
 from verticals.medical.burned_in import masked
@@ -45,7 +45,7 @@ class _IntakeDesk:
         """Every object of every file, each in its own transaction."""
         queue = Queue(self.intake)
         return queue.take_all(
-            _objects(request.files),
+            archives.objects_of(request.files),
             source=request.source,
             origin=request.origin,
             context=context,
@@ -115,15 +115,6 @@ class _IntakeDesk:
             session.commit()
             held = get_held(session, context.tenant, request.held_id)
             return schemas.HeldObject.model_validate(held, from_attributes=True)
-
-
-def _objects(files: list[UploadedFile]) -> Iterator[bytes | TriviumError]:
-    """The objects of every file; an archive that is refused is one bad object among the others."""
-    for file in files:
-        try:
-            yield from archives.objects(file)
-        except TriviumError as error:
-            yield error
 
 
 def _waiting(session: Session, tenant: str, held_id: str) -> MedicalHeld:
