@@ -30,32 +30,17 @@ _NO_PRIOR = re.compile(
 _DOUBT = re.compile(r"\b(?:possible|suspected|may)\b", re.IGNORECASE)
 _DENIAL = re.compile(r"\b(?:no|not)\b", re.IGNORECASE)
 _TOKEN = re.compile(r"[^\W_]+(?:[-'][^\W_]+)*")
-_SMALL_WORDS = frozenset(
-    (
-        *(
-            "a",
-            "an",
-            "the",
-            "in",
-            "on",
-            "of",
-            "with",
-            "and",
-            "or",
-            "no",
-            "not",
-            "is",
-            "are",
-            "be",
-            "may",
-            "there",
-            "seen",
-        ),
-        *("possible", "suspected", "both", "bilateral", "left", "right", "side", "sides", "eye", "eyes"),
-        *("measuring", "diameter", "volume", "area", "pneumothoraces"),
-        *("clear", "size", "normal"),
-    )
-)
+_SMALL_WORDS = """
+    a an the in on of with and or no not is are be may there seen possible suspected both bilateral left right side
+    sides eye eyes measuring diameter volume area pneumothoraces clear size normal
+"""
+# All that a draft may hold beside numbers: the vocabulary's words, in the plural too, and few small ones.
+_KNOWN_WORDS = frozenset(_SMALL_WORDS.split()) | {
+    form
+    for name in (*(kind.english for kind in KINDS.values()), *(site.english for site in SITES.values()))
+    for word in _TOKEN.findall(name.lower())
+    for form in (word, f"{word}s", f"{word[:-1]}ies")
+}
 
 
 def faults(sections: Sections, evidence: EvidenceGraph, *, has_prior: bool) -> list[Fault]:
@@ -200,13 +185,7 @@ def _idle_cues(sentence: str, mentions: Sequence[Mention]) -> Iterator[tuple[Fau
 
 
 def _unknown_words(sentence: str) -> list[str]:
-    known = _SMALL_WORDS | {
-        form
-        for name in (*(kind.english for kind in KINDS.values()), *(site.english for site in SITES.values()))
-        for word in _TOKEN.findall(name.lower())
-        for form in (word, f"{word}s", f"{word[:-1]}ies")
-    }
-    return [word for word in _TOKEN.findall(SIZE.sub(" ", sentence).lower()) if word not in known]
+    return [word for word in _TOKEN.findall(SIZE.sub(" ", sentence).lower()) if word not in _KNOWN_WORDS]
 
 
 def _fault(section: Section, sentence: Sentence, kind: FaultKind, reason: str) -> Fault:
