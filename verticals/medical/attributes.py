@@ -23,6 +23,11 @@ def refuse(keyword: str, rule: str, clause: str, value: object = None) -> NoRetu
     raise InvalidInput(f"{rule} ({clause})", field=name(keyword), value=value) from None
 
 
+def body_part(dataset: Dataset) -> str:
+    """Body Part Examined, or "UNKNOWN" where the header does not say."""
+    return str(dataset.get("BodyPartExamined", "")) or "UNKNOWN"
+
+
 def value_of(dataset: Dataset, keyword: str, clause: str) -> Any:
     """The decoded value of a required attribute.
 

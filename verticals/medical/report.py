@@ -16,6 +16,7 @@ from typing import Any
 from pydicom.dataset import Dataset
 
 from verticals.contract import Conflict, InvalidInput, Unavailable
+from verticals.medical.attributes import body_part
 from verticals.medical.evidence import NO_EVIDENCE, EvidenceGraph
 from verticals.medical.frames import num_frames
 from verticals.medical.language import NOTHING_SAID, Draft
@@ -133,7 +134,7 @@ def draft(
         said: What the language step made of a findings model's evidence; nothing when none was applied.
         priors: Ids of stored studies of the same patient. They are named, never compared with.
     """
-    part = str(header.get("BodyPartExamined", "")) or "UNKNOWN"
+    part = body_part(header)
     lines = [f"Image quality: {quality.verdict}." + "".join(f" {reason}" for reason in quality.reasons)]
     if quality.verdict == "reject":
         lines.append("The image does not meet the limits for reading and should not be used for diagnosis.")
