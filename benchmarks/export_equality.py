@@ -16,7 +16,7 @@ import numpy as np
 
 from verticals.bootstrap import wilson_interval
 from verticals.medical.export.files import FORMATS
-from verticals.medical.export.readback import differences, read_findings, without_regions
+from verticals.medical.export.readback import differences, read_findings
 from verticals.medical.graph_probes import changes, random_graph
 from verticals.medical.part10 import prepare_pydicom
 from verticals.medical.study_probes import STATES, report_with, study
@@ -38,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         graph, state = random_graph(seed, images=images), STATES[seed % 4]
         report = report_with(graph, state, seed)
         files = {form: FORMATS[form].write(report, images)[0] for form in FORMS}
-        stated = all(read_findings(content, form) == without_regions(graph) for form, content in files.items())
+        stated = all(read_findings(content, form) == graph.without_regions() for form, content in files.items())
         equal = stated and not differences(files)
         possible = [(what, other) for what, other in changes(graph) if other.findings]
         what, other = possible[rng.integers(len(possible))]

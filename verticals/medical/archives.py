@@ -7,7 +7,7 @@ and since a directory may lie, no entry is unpacked beyond the size that a file 
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import PurePosixPath
 
 from verticals.contract import InvalidInput, TooLarge, TriviumError, UnsupportedMedia, UploadedFile
@@ -19,6 +19,15 @@ MAX_RATIO = 200  # an image of zeros packs a thousand times, a radiograph three
 _ZIP = b"PK\x03\x04"
 _FIELD = "archive"
 _SKIPPED = ("DICOMDIR", "__MACOSX", ".DS_Store", "Thumbs.db")  # directories of media and file managers
+
+
+def objects_of(uploads: Iterable[UploadedFile]) -> Iterator[bytes | TriviumError]:
+    """The objects of every upload; an archive that is refused is one bad object among the others."""
+    for upload in uploads:
+        try:
+            yield from objects(upload)
+        except TriviumError as error:
+            yield error
 
 
 def objects(upload: UploadedFile) -> Iterator[bytes | TriviumError]:

@@ -23,6 +23,19 @@ def refuse(keyword: str, rule: str, clause: str, value: object = None) -> NoRetu
     raise InvalidInput(f"{rule} ({clause})", field=name(keyword), value=value) from None
 
 
+def body_part(dataset: Dataset) -> str:
+    """Body Part Examined, or "UNKNOWN" where the header does not say."""
+    return str(dataset.get("BodyPartExamined", "")) or "UNKNOWN"
+
+
+def text_of(dataset: Dataset, keyword: str) -> str:
+    """The value as text, or "" where it is absent or cannot be decoded."""
+    try:
+        return str(dataset.get(keyword) or "").strip()
+    except Exception:  # noqa: BLE001 - pydicom raises many kinds on malformed values; absent is the safe reading
+        return ""
+
+
 def value_of(dataset: Dataset, keyword: str, clause: str) -> Any:
     """The decoded value of a required attribute.
 

@@ -16,6 +16,7 @@ from typing import Any, Protocol
 import numpy as np
 from pydicom.dataset import Dataset
 
+from verticals.medical.attributes import text_of
 from verticals.medical.colour import is_colour
 from verticals.medical.frames import frame_header
 from verticals.medical.geometry import render
@@ -116,10 +117,7 @@ def search(stored: Array, dataset: Dataset, reader: TextReader) -> Search:
 
 def declaration(dataset: Dataset) -> str:
     """What Burned In Annotation says: "YES", "NO", or "" and anything else for nothing."""
-    try:
-        said = str(dataset.get("BurnedInAnnotation") or "").strip().upper()
-    except Exception:  # noqa: BLE001 - a malformed value says nothing
-        return ""
+    said = text_of(dataset, "BurnedInAnnotation").upper()
     return "YES" if "YES" in said else said
 
 

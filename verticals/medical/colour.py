@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.pixels import pixel_array
 
+from verticals.medical.frames import num_frames
+
 SOP_CLASS = "1.2.840.10008.5.1.4.1.1.77.1.5.1"
 MODALITY = "OP"
 PHOTOMETRIC = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT")  # PS3.3 C.8.17.4.1.3
@@ -45,7 +47,7 @@ def decode(dataset: Dataset) -> NDArray[Any] | None:
         made = np.asarray(pixel_array(dataset))
     except Exception:  # noqa: BLE001 - every decoder has its own errors
         return None
-    shape = (int(dataset.get("NumberOfFrames") or 1), int(dataset.Rows), int(dataset.Columns), 3)
+    shape = (num_frames(dataset), int(dataset.Rows), int(dataset.Columns), 3)
     return made.reshape(shape).astype(np.uint8, copy=False) if made.size == math.prod(shape) else None
 
 

@@ -20,6 +20,7 @@ from pydicom.sequence import Sequence
 from pydicom.uid import ExplicitVRLittleEndian, UID_dictionary
 
 from verticals.medical import confidentiality as table
+from verticals.medical.attributes import text_of
 from verticals.medical.schemas import Deidentification, DeidentifiedAttribute
 
 _DATE = re.compile(r"^\d{8}$", re.ASCII)
@@ -73,7 +74,7 @@ def deidentify(dataset: Dataset, pseudonyms: Pseudonyms) -> tuple[Dataset, Deide
     Args:
         dataset: As read by `ingest.read`; not changed.
     """
-    identity = _text(dataset, "PatientID"), str(dataset.StudyInstanceUID)
+    identity = text_of(dataset, "PatientID"), str(dataset.StudyInstanceUID)
     rewrite = _Rewrite(pseudonyms, pseudonyms.days(*identity))
     clean = _keep(dataset, rewrite, within="")
     for keyword in table.EMPTIED:
@@ -85,14 +86,6 @@ def deidentify(dataset: Dataset, pseudonyms: Pseudonyms) -> tuple[Dataset, Deide
     _count(rewrite.counts, table.PSEUDONYM, "D")
     _declare(clean)
     return clean, _account(rewrite.counts, kept=len(clean))
-
-
-def _text(dataset: Dataset, keyword: str) -> str:
-    """The value as text, or "" where it is absent or cannot be decoded."""
-    try:
-        return str(dataset.get(keyword) or "").strip()
-    except Exception:  # noqa: BLE001 - pydicom raises many kinds on malformed values; absent is the safe reading
-        return ""
 
 
 def _count(counts: Counter[tuple[str, str, str]], keyword: str, action: str) -> None:
@@ -131,11 +124,11 @@ def _kept_value(dataset: Dataset, keyword: str, rewrite: _Rewrite, *, within: st
     if keyword in table.SEQUENCES.get(within, ()):
         return _items(dataset, keyword, rewrite)
     if keyword in table.UIDS:
-        return rewrite.pseudonyms.uid(uid) if (uid := _text(dataset, keyword)) else None
+        return rewrite.pseudonyms.uid(uid) if (uid := text_of(dataset, keyword)) else None
     if keyword in table.STANDARD_UIDS:
-        return uid if (uid := _text(dataset, keyword)) in UID_dictionary else None
+        return uid if (uid := text_of(dataset, keyword)) in UID_dictionary else None
     if keyword in table.DATES:
-        return _moved(_text(dataset, keyword), rewrite.days)
+        return _moved(text_of(dataset, keyword), rewrite.days)
     if keyword in table.NUMBERS:
         return _number(dataset, keyword)
     vocabulary = table.VOCABULARY.get(keyword)
@@ -175,7 +168,7 @@ def _number(dataset: Dataset, keyword: str) -> Any:
 
 
 def _coded(dataset: Dataset, keyword: str, vocabulary: frozenset[str]) -> list[str] | None:
-    text = _text(dataset, keyword)
+    text = text_of(dataset, keyword)
     value = dataset[keyword].value if text else ""
     values = [value] if isinstance(value, str) else [str(v) for v in value]
     if keyword == "ImageType":

@@ -12,6 +12,9 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from verticals.medical.vocabulary import KINDS, SITES
 
+READER = "reader"  # the model of what a person adds
+UNITS: dict[str, Literal["mm", "mm2", "mm3"]] = {"diameter": "mm", "area": "mm2", "volume": "mm3"}  # of measurements
+
 Side = Literal["left", "right", "both"]
 Presence = Literal["present", "absent", "uncertain"]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -57,9 +60,8 @@ class Measurement(_Frozen):
 
     @model_validator(mode="after")
     def _unit_fits(self) -> Self:
-        unit = {"diameter": "mm", "area": "mm2", "volume": "mm3"}[self.name]
-        if self.unit != unit:
-            raise ValueError(f"unit: {self.name} is in {unit}")
+        if self.unit != UNITS[self.name]:
+            raise ValueError(f"unit: {self.name} is in {UNITS[self.name]}")
         return self
 
 
@@ -73,7 +75,7 @@ class Finding(_Frozen):
         side: None: not told, or a site that has none.
         prob: Calibrated probability that it is present; None: no model with a validated probability said so.
         confidence_set: What the class-conditional conformal set at 90 % holds: one is an answer, both are a doubt.
-        model: Name and version of what said so; "reader" for what a person adds.
+        model: Name and version of what said so; `READER` for what a person adds.
     """
 
     finding_id: str = Field(pattern=r"^f[1-9][0-9]{0,3}$")
@@ -111,6 +113,10 @@ class EvidenceGraph(_Frozen):
         if len(set(ids)) < len(ids):
             raise ValueError("findings: two have the same finding_id")
         return self
+
+    def without_regions(self) -> EvidenceGraph:
+        """What every exported format can say: FHIR R4B and a page of text have no place for outlines."""
+        return EvidenceGraph(findings=tuple(f.model_copy(update={"regions": ()}) for f in self.findings))
 
     def __getitem__(self, finding_id: str) -> Finding:
         for finding in self.findings:

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 from pydicom.dataset import Dataset
 
+from verticals.medical.attributes import body_part
 from verticals.medical.evidence import NO_EVIDENCE, EvidenceGraph
 from verticals.medical.schemas import FindingsStatus
 
@@ -39,7 +40,7 @@ class Image:
     @property
     def body_part(self) -> str:
         """As the header says, or UNKNOWN."""
-        return str(self.header.get("BodyPartExamined", "")) or "UNKNOWN"
+        return body_part(self.header)
 
 
 @dataclass(frozen=True)

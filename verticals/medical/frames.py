@@ -26,6 +26,11 @@ def is_enhanced(dataset: Dataset) -> bool:
     return PER_FRAME in dataset or SHARED in dataset
 
 
+def num_frames(dataset: Dataset) -> int:
+    """How many frames the object has; one where it does not say."""
+    return int(dataset.get("NumberOfFrames") or 1)
+
+
 def frame_header(dataset: Dataset, index: int) -> Dataset:
     """Attributes of frame `index` (from 0) at the top level: of an object without functional groups, the object itself.
 

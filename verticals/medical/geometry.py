@@ -10,11 +10,11 @@ import numpy as np
 from PIL import Image as PillowImage
 from PIL.PngImagePlugin import PngInfo
 from pydicom.dataset import Dataset
-from pydicom.pixels import apply_modality_lut, apply_voi, apply_windowing
+from pydicom.pixels import apply_modality_lut, apply_voi, apply_windowing, pixel_array
 
 from verticals.contract import InvalidInput
 from verticals.medical.colour import is_colour
-from verticals.medical.frames import frame_header, is_enhanced
+from verticals.medical.frames import frame_header, is_enhanced, num_frames
 from verticals.medical.schemas import NOTICE, ImageFacts
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -29,6 +29,24 @@ class Window:
     center: float
     width: float
     source: Literal["header", "voi-lut", "full-range"]
+
+
+def stored_frames(dataset: Dataset) -> Array:
+    """The stored values of every frame, (frames, rows, columns); of a colour image (..., 3)."""
+    samples = (3,) if is_colour(dataset) else ()
+    shape = (num_frames(dataset), int(dataset.Rows), int(dataset.Columns), *samples)
+    return np.asarray(pixel_array(dataset, raw=True)).reshape(shape)
+
+
+def stored_frame(dataset: Dataset, frame: int) -> tuple[Array, Dataset]:
+    """The stored values of one frame, from 1, and the header that is its own.
+
+    Raises:
+        InvalidInput: the object has fewer frames.
+    """
+    if frame > num_frames(dataset):
+        raise InvalidInput(f"must be at most {num_frames(dataset)}", field="frame", value=frame)
+    return pixel_array(dataset, raw=True, index=frame - 1), frame_header(dataset, frame - 1)
 
 
 def modality_values(stored: Array, dataset: Dataset) -> Array:

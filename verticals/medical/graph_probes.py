@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 from pydicom.dataset import Dataset
 
-from verticals.medical.evidence import EvidenceGraph, Finding
+from verticals.medical.evidence import READER, UNITS, EvidenceGraph, Finding
+from verticals.medical.frames import num_frames
 from verticals.medical.vocabulary import KINDS, SITES
 
 PRESENCES = ("present", "absent", "uncertain")
 SIDES = ("left", "right", "both")
 SETS = ((), ("present",), ("absent",), ("present", "absent"))
-MODELS = ("phantom-detector@1.2", "phantom-classifier@0.3.1", "reader")
-UNITS = {"diameter": "mm", "area": "mm2", "volume": "mm3"}
+MODELS = ("phantom-detector@1.2", "phantom-classifier@0.3.1", READER)
 
 
 def random_graph(
@@ -73,7 +73,7 @@ def _measurements(rng: np.random.Generator) -> list[dict[str, Any]]:
 
 def _regions(images: Sequence[Dataset], rng: np.random.Generator) -> list[dict[str, Any]]:
     """None, one, or two on neighbouring images or frames."""
-    places = [(image, frame + 1) for image in images for frame in range(int(image.get("NumberOfFrames") or 1))]
+    places = [(image, frame + 1) for image in images for frame in range(num_frames(image))]
     start, count = int(rng.integers(len(places))), int(rng.integers(3))
     return [_region(image, frame, rng) for image, frame in places[start : start + count]]
 

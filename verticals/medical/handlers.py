@@ -10,7 +10,6 @@ from datetime import UTC, datetime
 
 from pydicom import dcmread
 from pydicom.dataset import Dataset
-from pydicom.pixels import pixel_array
 from sqlalchemy.orm import Session, sessionmaker
 
 from verticals.contract import Artifact, Context, Decision, Handler, InvalidInput, Resources
@@ -29,9 +28,8 @@ from verticals.medical.chest.handlers import FilmDesk
 from verticals.medical.chest.registered import chest_reader
 from verticals.medical.ct import handlers as ct_handlers
 from verticals.medical.export import files
-from verticals.medical.frames import frame_header
 from verticals.medical.fundus.registered import fundus_reader
-from verticals.medical.instance_tables import get_instance, list_instances, read_dicom, series_entries
+from verticals.medical.instance_tables import list_instances, read_dicom, series_entries
 from verticals.medical.intake import POLICY, Intake
 from verticals.medical.linking import linked
 from verticals.medical.part10 import prepare_pydicom
@@ -114,15 +112,13 @@ class _Desk:
         """One frame as PNG."""
         if (request.window_center is None) != (request.window_width is None):
             raise InvalidInput("window_center and window_width must be given together", field="window_center")
-        dataset = self._dicom(context.tenant, request.study_id, request.instance_id)
-        frames = int(dataset.get("NumberOfFrames") or 1)
-        if request.frame > frames:
-            raise InvalidInput(f"must be at most {frames}", field="frame", value=request.frame)
+        with self.sessions() as session:
+            image = tables.get_image(session, context.tenant, request.study_id, request.instance_id)
+            dataset = dcmread(io.BytesIO(read_dicom(image)))
+        stored, header = geometry.stored_frame(dataset, request.frame)
         window = None
         if request.window_center is not None and request.window_width is not None:
             window = (request.window_center, request.window_width)
-        stored = pixel_array(dataset, raw=True, index=request.frame - 1)
-        header = frame_header(dataset, request.frame - 1)
         png = geometry.to_png(geometry.render(stored, header, window=window))
         return Artifact(png, "image/png", f"{request.study_id}-{request.frame}.png")
 
@@ -179,15 +175,6 @@ class _Desk:
             )
             session.commit()
             return made
-
-    def _dicom(self, tenant: str, study_id: str, instance_id: str | None) -> Dataset:
-        """The image, or without an id the one that the draft was made from."""
-        with self.sessions() as session:
-            study = tables.get_study(session, tenant, study_id)
-            row = get_instance(session, tenant, instance_id or study.drafted_from)
-            if row.study_id != study_id:
-                raise InvalidInput("must be an image of the study", field="instance_id", value=instance_id)
-            return dcmread(io.BytesIO(read_dicom(row)))
 
 
 def _images(session: Session, study: tables.MedicalStudy, newest: Report) -> list[Dataset]:

@@ -34,6 +34,8 @@ from verticals.medical.attributes import name, numbers_of, refuse, value_of
 from verticals.medical.frames import PER_FRAME, frame_header, is_enhanced
 from verticals.medical.part10 import UID_PATTERN, parse
 
+Array = np.ndarray[Any, np.dtype[Any]]
+
 MAX_PIXEL_BYTES = 64 * 2**20  # after decompression
 MAX_RLE_BYTES = 8 * 2**20  # a run of two bytes may become 128, and the decoder has no limit of its own
 
@@ -81,9 +83,7 @@ class Received:
 
     dataset: Dataset
     modality: str
-    stored: np.ndarray[
-        Any, np.dtype[Any]
-    ]  # (frames, rows, columns), uint8, int8, uint16 or int16; colour: (..., 3), RGB
+    stored: Array  # (frames, rows, columns), uint8, int8, uint16 or int16; colour: (..., 3), RGB
     warnings: list[str]
 
 
@@ -223,7 +223,7 @@ def _orthonormal(cosines: list[float]) -> bool:
     return bool(abs(row @ row - 1) < 1e-2 and abs(column @ column - 1) < 1e-2 and abs(row @ column) < 1e-2)
 
 
-def _decode(dataset: Dataset) -> np.ndarray[Any, np.dtype[Any]]:
+def _decode(dataset: Dataset) -> Array:
     """The stored values, (frames, rows, columns); bits above Bits Stored, once used for overlays, are cleared."""
     if colour.is_colour(dataset):
         if (rgb := colour.decode(dataset)) is None:
@@ -239,7 +239,7 @@ def _decode(dataset: Dataset) -> np.ndarray[Any, np.dtype[Any]]:
     return np.asarray(stored).reshape(shape)
 
 
-def _make_native(dataset: Dataset, stored: np.ndarray[Any, np.dtype[Any]]) -> list[str]:
+def _make_native(dataset: Dataset, stored: Array) -> list[str]:
     """Replace the pixel data by its decoded values, little-endian; returns what a reader should be told."""
     told = []
     syntax = dataset.file_meta.TransferSyntaxUID

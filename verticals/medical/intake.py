@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from verticals.contract import Conflict, Context, Decision, TooLarge
 from verticals.medical import burned_in, colour, findings, geometry, ingest, language, quality, report, schemas, tables
-from verticals.medical.attributes import name, refuse
+from verticals.medical.attributes import body_part, name, refuse
 from verticals.medical.chest.quality import defects_of
 from verticals.medical.confidentiality import METHOD
 from verticals.medical.deidentify import Pseudonyms, deidentify, to_file, without_meta
@@ -58,10 +58,6 @@ class Prepared:
     evidence: EvidenceGraph
     said: language.Draft
     grade: schemas.Quality
-
-    @property
-    def body_part(self) -> str:
-        return str(self.header.get("BodyPartExamined", "")) or "UNKNOWN"
 
 
 @dataclass(frozen=True)
@@ -320,7 +316,7 @@ def _new_study(session: Session, ready: Prepared) -> tuple[tables.MedicalStudy, 
         study_date=header.StudyDate or "",
         origin=row.origin,
         modality=header.Modality,
-        body_part=ready.body_part,
+        body_part=body_part(header),
         quality_verdict=ready.grade.verdict,
         drafted_from=row.instance_id,
         received_at=row.received_at,
@@ -353,7 +349,7 @@ def _join_series(session: Session, study: tables.MedicalStudy, ready: Prepared) 
                 series_uid=ready.row.series_uid,
                 study_id=study.study_id,
                 modality=header.Modality,
-                body_part=ready.body_part,
+                body_part=body_part(header),
                 series_number=_whole(header, "SeriesNumber"),
             )
         )

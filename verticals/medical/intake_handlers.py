@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-import numpy as np
 from pydicom import dcmread
-from pydicom.dataset import Dataset
-from pydicom.pixels import pixel_array
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from verticals.contract import Artifact, Conflict, Context, Decision, Handler, InvalidInput, TriviumError, UploadedFile
+from verticals.contract import Artifact, Conflict, Context, Decision, Handler, InvalidInput
 from verticals.medical import archives, geometry
 from verticals.medical import intake_schemas as schemas
 from verticals.medical.burned_in import masked
-from verticals.medical.colour import is_colour
 from verticals.medical.deidentify import declare_pixels_clean
-from verticals.medical.frames import frame_header
 from verticals.medical.instance_tables import MedicalHeld, MedicalRefusal, get_held, read_dicom
 from verticals.medical.intake import POLICY, Intake
 from verticals.medical.receiving.queue import Queue
@@ -50,7 +45,7 @@ class _IntakeDesk:
         """Every object of every file, each in its own transaction."""
         queue = Queue(self.intake)
         return queue.take_all(
-            _objects(request.files),
+            archives.objects_of(request.files),
             source=request.source,
             origin=request.origin,
             context=context,
@@ -84,11 +79,7 @@ class _IntakeDesk:
         with self.intake.sessions() as session:
             held = _waiting(session, context.tenant, request.held_id)
             dataset = dcmread(io.BytesIO(read_dicom(held)))
-            frames = int(dataset.get("NumberOfFrames") or 1)
-            if request.frame > frames:
-                raise InvalidInput(f"must be at most {frames}", field="frame", value=request.frame)
-            stored = pixel_array(dataset, raw=True, index=request.frame - 1)
-            png = geometry.to_png(geometry.render(stored, frame_header(dataset, request.frame - 1)))
+            png = geometry.to_png(geometry.render(*geometry.stored_frame(dataset, request.frame)))
             _record(session, context, "medical.show_held", held, {"frame": request.frame})
             session.commit()
         return Artifact(png, "image/png", f"{request.held_id}-{request.frame}.png")
@@ -104,7 +95,7 @@ class _IntakeDesk:
         done = f"A person looked at every frame and masked {len(request.masks)} region(s)."
         account.warnings.append(done)
         declare_pixels_clean(dataset)
-        stored = masked(_frames(dataset), request.masks)
+        stored = masked(geometry.stored_frames(dataset), request.masks)
         data = stored.tobytes()
         dataset.PixelData = data + b"\0" * (len(data) % 2)
         ready = self.intake.prepare(stored, dataset, account, told=told)
@@ -124,21 +115,6 @@ class _IntakeDesk:
             session.commit()
             held = get_held(session, context.tenant, request.held_id)
             return schemas.HeldObject.model_validate(held, from_attributes=True)
-
-
-def _objects(files: list[UploadedFile]) -> Iterator[bytes | TriviumError]:
-    """The objects of every file; an archive that is refused is one bad object among the others."""
-    for file in files:
-        try:
-            yield from archives.objects(file)
-        except TriviumError as error:
-            yield error
-
-
-def _frames(dataset: Dataset) -> geometry.Array:
-    shape = int(dataset.get("NumberOfFrames") or 1), int(dataset.Rows), int(dataset.Columns)
-    samples = (3,) if is_colour(dataset) else ()
-    return np.asarray(pixel_array(dataset, raw=True)).reshape(*shape, *samples)
 
 
 def _waiting(session: Session, tenant: str, held_id: str) -> MedicalHeld:

@@ -5,25 +5,17 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from verticals.contract import UploadedFile
-from verticals.medical.schemas import NOTICE, Origin, Person, TextPlace
+from verticals.medical.schemas import Answer, Origin, Person, Request, TextPlace
 
 Source = Literal["upload", "c-store", "stow", "folder", "pacs"]
 HeldState = Literal["held", "released", "masked", "discarded"]
 MAX_MASKS = 100
 
 
-class _Request(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-
-class _Answer(BaseModel):
-    notice: str = NOTICE
-
-
-class IngestFilesRequest(_Request):
+class IngestFilesRequest(Request):
     """DICOM Part 10 files, and ZIP archives of them. Each object stands for itself: a bad one is refused alone."""
 
     files: list[UploadedFile] = Field(min_length=1)
@@ -32,14 +24,14 @@ class IngestFilesRequest(_Request):
     study_uid: str = Field("", max_length=64)  # as sent, of the study that every object must be of; empty: of any
 
 
-class PageRequest(_Request):
+class PageRequest(Request):
     """A page, newest first."""
 
     limit: int = Field(50, ge=1, le=200)
     offset: int = Field(0, ge=0)
 
 
-class HeldRequest(_Request):
+class HeldRequest(Request):
     """One held object by its id."""
 
     held_id: str = Field(max_length=64)
@@ -81,7 +73,7 @@ class ObjectOutcome(BaseModel):
     sop_instance_uid: str = ""
 
 
-class IngestFilesResponse(_Answer):
+class IngestFilesResponse(Answer):
     """Every object's outcome, and the studies that changed."""
 
     objects: list[ObjectOutcome]
@@ -101,7 +93,7 @@ class Refusal(BaseModel):
     received_at: datetime
 
 
-class RefusalsResponse(_Answer):
+class RefusalsResponse(Answer):
     """A page, newest first; `total` counts all pages."""
 
     refusals: list[Refusal]
@@ -122,7 +114,7 @@ class HeldObject(BaseModel):
     decided_at: datetime | None
 
 
-class HeldResponse(_Answer):
+class HeldResponse(Answer):
     """A page, newest first; `total` counts all pages."""
 
     objects: list[HeldObject]

@@ -71,6 +71,14 @@ def parse(content: bytes) -> FileDataset:
         ) from None
 
 
+def is_readable(syntax: UID) -> bool:
+    """Whether an installed decoder reads the transfer syntax."""
+    try:
+        return bool(get_decoder(syntax).is_available)
+    except NotImplementedError:
+        return False
+
+
 def _transfer_syntax(content: bytes) -> tuple[UID, int]:
     """The syntax and where the file meta information ends, read alone: the rest may be deflated, whatever its size."""
     meta_bytes = io.BytesIO(content[132 : 132 + _MAX_META_BYTES])
@@ -83,11 +91,7 @@ def _transfer_syntax(content: bytes) -> tuple[UID, int]:
         raise InvalidInput("is required (PS3.10 7.1)", field=_SYNTAX) from None
     except Exception:  # noqa: BLE001
         raise InvalidInput("the file meta information must be well-formed (PS3.10 7.1)", field=_SYNTAX) from None
-    try:
-        readable = get_decoder(uid).is_available
-    except NotImplementedError:
-        readable = False
-    if not readable:
+    if not is_readable(uid):
         known = uid.name if uid.is_transfer_syntax else "unknown"
         raise UnsupportedMedia(
             "must be one that the installed decoders read (PS3.5 A)",

@@ -12,15 +12,13 @@ from typing import Any
 import numpy as np
 from PIL import Image
 from pydicom import dcmread
-from pydicom.pixels import pixel_array
 from sqlalchemy import ColumnElement, and_, or_, select
 from sqlalchemy.orm import Session, sessionmaker
 
-from verticals.contract import Context, Handler, InvalidInput
+from verticals.contract import Context, Handler
 from verticals.medical import geometry, tables
 from verticals.medical.drift import watch
-from verticals.medical.frames import frame_header
-from verticals.medical.instance_tables import get_instance, read_dicom
+from verticals.medical.instance_tables import read_dicom
 from verticals.medical.reading_schemas import (
     MAX_SIDE,
     PixelsRequest,
@@ -50,16 +48,10 @@ class ReadingRoom:
     def pixels(self, request: PixelsRequest, context: Context) -> PixelsResponse:
         """One frame in 16 bits."""
         with self.sessions() as session:
-            study = tables.get_study(session, context.tenant, request.study_id)
-            row = get_instance(session, context.tenant, request.instance_id or study.drafted_from)
-            if row.study_id != study.study_id:
-                raise InvalidInput("must be an image of the study", field="instance_id", value=request.instance_id)
+            row = tables.get_image(session, context.tenant, request.study_id, request.instance_id)
             content, facts = read_dicom(row), ImageFacts.model_validate(row.details["image"])
-        if request.frame > facts.frames:
-            raise InvalidInput(f"must be at most {facts.frames}", field="frame", value=request.frame)
         dataset = dcmread(io.BytesIO(content))
-        header = frame_header(dataset, request.frame - 1)
-        stored = pixel_array(dataset, raw=True, index=request.frame - 1)
+        stored, header = geometry.stored_frame(dataset, request.frame)
         colour = facts.photometric == "RGB"
         values = geometry.render(stored, header) if colour else geometry.modality_values(stored, header)
         sent, reduced_by = reduced(values, most=MAX_SIDE)

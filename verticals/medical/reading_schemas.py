@@ -3,21 +3,12 @@
 from __future__ import annotations
 
 from datetime import date, datetime
-from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
-from verticals.medical.schemas import NOTICE, ImageFacts, Origin, QualityVerdict, ReportState, Urgency
+from verticals.medical.schemas import Answer, ImageFacts, Origin, QualityVerdict, ReportState, Request, Urgency
 
 MAX_SIDE = 2048  # pixels of a frame that is sent whole; a longer side is halved until it fits
-
-
-class _Request(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-
-class _Answer(BaseModel):
-    notice: str = NOTICE
 
 
 class WorklistEntry(BaseModel):
@@ -37,7 +28,7 @@ class WorklistEntry(BaseModel):
     num_instances: int = 1
 
 
-class WorklistResponse(_Answer):
+class WorklistResponse(Answer):
     """A page of the worklist in the order that was asked for; `total` counts all pages."""
 
     studies: list[WorklistEntry]
@@ -46,7 +37,7 @@ class WorklistResponse(_Answer):
     offset: int
 
 
-class PixelsRequest(_Request):
+class PixelsRequest(Request):
     """One frame with all its grey levels, for a viewer that sets window and level itself; `frame` counts from 1.
 
     `instance_id` is one of the study's images; without it, the one that the draft was made from.
@@ -57,7 +48,7 @@ class PixelsRequest(_Request):
     frame: int = Field(1, ge=1)
 
 
-class PixelsResponse(_Answer):
+class PixelsResponse(Answer):
     """One frame as an RGB PNG: the value of a pixel is `low + step * (256 * red + green)`, in `units`.
 
     `curve` is the file's own VOI LUT, if it has one: shades 0-255 at equal steps from `low` to `high`; without it the
@@ -81,13 +72,13 @@ class PixelsResponse(_Answer):
     png: str  # base64
 
 
-class PriorRequest(_Request):
+class PriorRequest(Request):
     """The study to compare with one."""
 
     study_id: str = Field(max_length=64)
 
 
-class PriorResponse(_Answer):
+class PriorResponse(Answer):
     """The newest earlier study of the same patient and body part in this archive, or why there is none."""
 
     study_id: str | None
@@ -97,20 +88,17 @@ class PriorResponse(_Answer):
     reason: str
 
 
-class WatchRequest(_Request):
+class WatchRequest(Request):
     """Quality, finding rates and overrides of the last `days`."""
 
     days: int = Field(90, ge=7, le=730)
-
-
-Verdicts = dict[Literal["accept", "warn", "reject"], int]
 
 
 class QualityWeek(BaseModel):
     """Studies received in the week from `start`, a Monday (UTC), by the verdict on their image."""
 
     start: date
-    verdicts: Verdicts
+    verdicts: dict[QualityVerdict, int]
 
 
 class Rate(BaseModel):
@@ -140,7 +128,7 @@ class KindRates(BaseModel):
     added: Rate
 
 
-class WatchResponse(_Answer):
+class WatchResponse(Answer):
     """Quality and drift. `read_by_model` and `signed` count the studies of the period."""
 
     days: int

@@ -49,7 +49,7 @@ class Records:
             model = str(self._tagger.card["version"]) if "_tagger" in vars(self) else "no entity model"
             context.record(Decision("medical.record", request.study_id, sha256, outcome, model), session=session)
             session.commit()
-        told = [record_schemas.RecordFact.model_validate({**vars(fact), "codes": fact.codes}) for fact in facts]
+        told = [record_schemas.RecordFact.model_validate(fact, from_attributes=True) for fact in facts]
         return record_schemas.RecordResponse(
             problems=[fact for fact in told if fact.kind == "problem"],
             medicines=[fact for fact in told if fact.kind == "medicine"],

@@ -7,19 +7,17 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
-from verticals.medical.schemas import NOTICE
+from verticals.medical.schemas import Answer, Request
 from verticals.medical.vocabulary import Code
 
 
-class RecordRequest(BaseModel):
+class RecordRequest(Request):
     """A patient's record, plain text or a FHIR R4 Bundle as JSON, to be read for the indication; none of it is kept.
 
     `patient_id` is the Patient ID (0010,0020) that the study's file had; a record of another patient is refused.
     """
-
-    model_config = ConfigDict(extra="forbid")
 
     study_id: str = Field(max_length=64)
     patient_id: str = Field(min_length=1, max_length=64)
@@ -40,10 +38,9 @@ class RecordFact(BaseModel):
     codes: tuple[Code, ...] = ()
 
 
-class RecordResponse(BaseModel):
+class RecordResponse(Answer):
     """What a record says, and a paragraph for the report that a person may take over; it is stored nowhere."""
 
-    notice: str = NOTICE
     problems: list[RecordFact]
     medicines: list[RecordFact]
     indication: str

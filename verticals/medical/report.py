@@ -16,7 +16,9 @@ from typing import Any
 from pydicom.dataset import Dataset
 
 from verticals.contract import Conflict, InvalidInput, Unavailable
+from verticals.medical.attributes import body_part
 from verticals.medical.evidence import NO_EVIDENCE, EvidenceGraph
+from verticals.medical.frames import num_frames
 from verticals.medical.language import NOTHING_SAID, Draft
 from verticals.medical.schemas import NOTICE, Addendum, FindingsStatus, Quality, ReportState, Sections
 from verticals.medical.verify import as_edited
@@ -132,7 +134,7 @@ def draft(
         said: What the language step made of a findings model's evidence; nothing when none was applied.
         priors: Ids of stored studies of the same patient. They are named, never compared with.
     """
-    part = str(header.get("BodyPartExamined", "")) or "UNKNOWN"
+    part = body_part(header)
     lines = [f"Image quality: {quality.verdict}." + "".join(f" {reason}" for reason in quality.reasons)]
     if quality.verdict == "reject":
         lines.append("The image does not meet the limits for reading and should not be used for diagnosis.")
@@ -183,7 +185,7 @@ def _technique(header: Dataset) -> str:
         ("FlipAngle", "flip angle {:g} degrees"),
     )
     said = [text.format(float(header[k].value)) for k, text in facts if isinstance(header.get(k), int | float)]
-    frames = int(header.get("NumberOfFrames") or 1)
+    frames = num_frames(header)
     said.append(f"{frames} frame{'s' if frames > 1 else ''} of {header.Rows} x {header.Columns} pixels")
     return f"One {header.Modality} image object was read; from its header: {', '.join(said)}."
 

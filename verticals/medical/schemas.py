@@ -45,14 +45,14 @@ Text = Annotated[str, Field(max_length=MAX_SECTION_CHARS), AfterValidator(_print
 Person = Annotated[str, Field(min_length=2, max_length=64), AfterValidator(_person)]
 
 
-class _Request(BaseModel):
-    """Unknown fields fail."""
+class Request(BaseModel):
+    """What is asked: unknown fields fail."""
 
     model_config = ConfigDict(extra="forbid")
 
 
-class _Answer(BaseModel):
-    """Every answer carries the notice."""
+class Answer(BaseModel):
+    """What is answered; every answer carries the notice."""
 
     notice: str = NOTICE
 
@@ -60,7 +60,7 @@ class _Answer(BaseModel):
 # --- requests ---------------------------------------------------------------------------------------------------------
 
 
-class IngestRequest(_Request):
+class IngestRequest(Request):
     """One DICOM Part 10 file, or a fundus photograph as JPEG or PNG, which needs `laterality`: the photographed eye.
 
     `origin` labels data that is not a patient's, wherever it appears. `laterality` may not contradict a DICOM header.
@@ -71,7 +71,7 @@ class IngestRequest(_Request):
     laterality: Literal["L", "R"] | None = None
 
 
-class ListStudiesRequest(_Request):
+class ListStudiesRequest(Request):
     """A page of the worklist. By urgency: the most urgent first, and of equals the oldest."""
 
     order: Literal["newest", "urgency"] = "newest"
@@ -80,13 +80,13 @@ class ListStudiesRequest(_Request):
     offset: int = Field(0, ge=0)
 
 
-class StudyRequest(_Request):
+class StudyRequest(Request):
     """One study by its id."""
 
     study_id: str = Field(max_length=64)
 
 
-class RenderRequest(_Request):
+class RenderRequest(Request):
     """One frame as 8-bit PNG. Without a window, the file's own VOI LUT, or else the full range of its values.
 
     `window_center` and `window_width` go together, in the units of `ImageFacts.units` (Hounsfield for CT);
@@ -101,7 +101,7 @@ class RenderRequest(_Request):
     frame: int = Field(1, ge=1)
 
 
-class ReportRequest(_Request):
+class ReportRequest(Request):
     """One report by its id; its newest version."""
 
     report_id: str = Field(max_length=64)
@@ -119,7 +119,7 @@ class Sections(BaseModel):
     impression: Text
 
 
-class EditReportRequest(_Request):
+class EditReportRequest(Request):
     """Replaces the sections of an unsigned report, if it is still at `expected_version` (else 409)."""
 
     report_id: str = Field(max_length=64)
@@ -127,7 +127,7 @@ class EditReportRequest(_Request):
     expected_version: int = Field(ge=1)
 
 
-class SignReportRequest(_Request):
+class SignReportRequest(Request):
     """Signs the version that the signer has read. `attest` must be true: "I have reviewed the images and this text"."""
 
     report_id: str = Field(max_length=64)
@@ -136,7 +136,7 @@ class SignReportRequest(_Request):
     expected_version: int = Field(ge=1)
 
 
-class AddendumRequest(_Request):
+class AddendumRequest(Request):
     """Adds text to a signed report; the signed text stays as it is."""
 
     report_id: str = Field(max_length=64)
@@ -144,7 +144,7 @@ class AddendumRequest(_Request):
     text: Text = Field(min_length=1)
 
 
-class ExportReportRequest(_Request):
+class ExportReportRequest(Request):
     """The newest version as a file; all state the same findings.
 
     DICOM: SR ("sr"), and where findings have regions segmentation ("seg"), presentation state ("gsps"), key objects
@@ -295,7 +295,7 @@ class Fault(BaseModel):
     reason: str
 
 
-class ReportResponse(_Answer):
+class ReportResponse(Answer):
     """The newest version of a report. `content_sha256` covers text, state, signature and the version before it."""
 
     report_id: str
@@ -327,7 +327,7 @@ class SeriesEntry(BaseModel):
     quality: dict[QualityVerdict, int]
 
 
-class StudyResponse(_Answer):
+class StudyResponse(Answer):
     """One study: its series, and of the image that the draft was made from what was read and changed; and its report.
 
     `num_after_signing` counts images that came after the report was signed: it says nothing about them.

@@ -18,7 +18,7 @@ from pydicom.pixels import pixel_array
 
 from verticals.contract import TooLarge
 from verticals.medical.attributes import name, numbers_of, refuse, value_of
-from verticals.medical.frames import PER_FRAME, frame_header, is_enhanced
+from verticals.medical.frames import PER_FRAME, frame_header, is_enhanced, num_frames
 from verticals.medical.geometry import modality_values
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -97,7 +97,7 @@ def _slices(image: Dataset) -> list[_Slice]:
         refuse("Modality", "must be CT or MR to make a volume", "PS3.3 C.7.3.1.1.1")
     if "LOCALIZER" in (image.get("ImageType") or []):
         refuse("ImageType", "must not be a localizer", "PS3.3 C.8.2.1.1.1", "LOCALIZER")
-    frames = int(image.get("NumberOfFrames") or 1)
+    frames = num_frames(image)
     if frames > 1 and not is_enhanced(image):
         refuse(PER_FRAME, "is required in a multi-frame volume: each frame has its own place", "PS3.3 C.7.6.16", frames)
     found = []

@@ -10,22 +10,14 @@ import secrets
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import (
-    JSON,
-    CheckConstraint,
-    LargeBinary,
-    String,
-    UniqueConstraint,
-    event,
-    select,
-)
+from sqlalchemy import JSON, CheckConstraint, LargeBinary, String, UniqueConstraint, event, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped, Session, mapped_column, sessionmaker
 
-from verticals.contract import Base, Conflict, NotFound, Time
+from verticals.contract import Base, Conflict, InvalidInput, NotFound, Time
 from verticals.medical import report as reports
 from verticals.medical.evidence import EvidenceGraph
-from verticals.medical.instance_tables import get_instance, read_dicom
+from verticals.medical.instance_tables import MedicalInstance, get_instance
 from verticals.medical.report import Report
 from verticals.medical.schemas import Addendum, FindingsStatus, Sections
 from verticals.medical.statement_tables import replace_statements
@@ -152,23 +144,26 @@ def find_study(session: Session, tenant: str, study_uid: str) -> MedicalStudy:
     return found
 
 
-def get_pixels(session: Session, study: MedicalStudy) -> bytes:
-    """The stored DICOM object that the study's draft was made from.
+def get_image(session: Session, tenant: str, study_id: str, instance_id: str | None) -> MedicalInstance:
+    """One image of the tenant's study; without an id, the one that the draft was made from.
 
     Raises:
-        Unavailable: it does not match its hash.
+        NotFound: there is no such study or image for this tenant.
+        InvalidInput: the image is another study's.
     """
-    return read_dicom(get_instance(session, study.tenant, study.drafted_from))
+    study = get_study(session, tenant, study_id)
+    row = get_instance(session, tenant, instance_id or study.drafted_from)
+    if row.study_id != study_id:
+        raise InvalidInput("must be an image of the study", field="instance_id", value=instance_id)
+    return row
 
 
-def earlier_studies(
-    session: Session, tenant: str, patient: str, *, before: datetime, limit: int = MAX_PRIORS
-) -> list[str]:
-    """Ids of the patient's studies that were received before, the newest examination first."""
+def earlier_studies(session: Session, tenant: str, patient: str, *, before: datetime) -> list[str]:
+    """Ids of at most `MAX_PRIORS` of the patient's studies received before, the newest examination first."""
     study = MedicalStudy
     mine = select(study.study_id).where(study.tenant == tenant, study.patient == patient, study.received_at < before)
     newest = mine.order_by(study.study_date.desc(), study.received_at.desc())
-    return list(session.execute(newest.limit(limit)).scalars())
+    return list(session.execute(newest.limit(MAX_PRIORS)).scalars())
 
 
 def get_report(session: Session, tenant: str, *, report_id: str | None = None, study_id: str | None = None) -> Report:

@@ -11,14 +11,13 @@ from collections.abc import Iterator, Sequence
 
 from pydantic import ValidationError
 
-from verticals.medical.evidence import EvidenceGraph, Finding, Measurement
+from verticals.medical.evidence import READER, UNITS, EvidenceGraph, Finding, Measurement
 from verticals.medical.linking import agrees, matched, rounds_to, stated
 from verticals.medical.schemas import Fault, FaultKind, Section, Sections
 from verticals.medical.text.reader import SIZE, Mention
 from verticals.medical.text.sentences import Sentence
 from verticals.medical.vocabulary import KINDS, SITES
 
-READER = "reader"  # the model of what a person adds
 _PRIOR = re.compile(
     r"\b(?:unchanged|stable|increas\w+|decreas\w+|worsen\w*|improv\w+|enlarging|grown|growing|shrunk|smaller|larger|"
     r"progress\w+|regress\w+|interval|compar\w+|prior|previous\w*|earlier|again|since|persist\w+|resol\w+|new|newly|"
@@ -31,32 +30,17 @@ _NO_PRIOR = re.compile(
 _DOUBT = re.compile(r"\b(?:possible|suspected|may)\b", re.IGNORECASE)
 _DENIAL = re.compile(r"\b(?:no|not)\b", re.IGNORECASE)
 _TOKEN = re.compile(r"[^\W_]+(?:[-'][^\W_]+)*")
-_SMALL_WORDS = frozenset(
-    (
-        *(
-            "a",
-            "an",
-            "the",
-            "in",
-            "on",
-            "of",
-            "with",
-            "and",
-            "or",
-            "no",
-            "not",
-            "is",
-            "are",
-            "be",
-            "may",
-            "there",
-            "seen",
-        ),
-        *("possible", "suspected", "both", "bilateral", "left", "right", "side", "sides", "eye", "eyes"),
-        *("measuring", "diameter", "volume", "area", "pneumothoraces"),
-        *("clear", "size", "normal"),
-    )
-)
+_SMALL_WORDS = """
+    a an the in on of with and or no not is are be may there seen possible suspected both bilateral left right side
+    sides eye eyes measuring diameter volume area pneumothoraces clear size normal
+"""
+# All that a draft may hold beside numbers: the vocabulary's words, in the plural too, and few small ones.
+_KNOWN_WORDS = frozenset(_SMALL_WORDS.split()) | {
+    form
+    for name in (*(kind.english for kind in KINDS.values()), *(site.english for site in SITES.values()))
+    for word in _TOKEN.findall(name.lower())
+    for form in (word, f"{word}s", f"{word[:-1]}ies")
+}
 
 
 def faults(sections: Sections, evidence: EvidenceGraph, *, has_prior: bool) -> list[Fault]:
@@ -134,7 +118,6 @@ def _of_reader(mention: Mention, finding_id: str) -> Finding | None:
     usual = KINDS[mention.concept].sites[0]
     site = mention.site if mention.site in KINDS[mention.concept].sites else usual
     sizes = {(s.name, s.value): s for s in mention.sizes} if mention.presence != "absent" else {}
-    units = {"diameter": "mm", "area": "mm2", "volume": "mm3"}
     try:
         return Finding(
             finding_id=finding_id,
@@ -143,7 +126,7 @@ def _of_reader(mention: Mention, finding_id: str) -> Finding | None:
             site=site,
             side=mention.side if SITES[site].is_paired else None,
             measurements=tuple(
-                Measurement.model_validate({"name": s.name, "value": s.value, "unit": units[s.name]})
+                Measurement.model_validate({"name": s.name, "value": s.value, "unit": UNITS[s.name]})
                 for s in sizes.values()
             ),
             model=READER,
@@ -202,13 +185,7 @@ def _idle_cues(sentence: str, mentions: Sequence[Mention]) -> Iterator[tuple[Fau
 
 
 def _unknown_words(sentence: str) -> list[str]:
-    known = _SMALL_WORDS | {
-        form
-        for name in (*(kind.english for kind in KINDS.values()), *(site.english for site in SITES.values()))
-        for word in _TOKEN.findall(name.lower())
-        for form in (word, f"{word}s", f"{word[:-1]}ies")
-    }
-    return [word for word in _TOKEN.findall(SIZE.sub(" ", sentence).lower()) if word not in known]
+    return [word for word in _TOKEN.findall(SIZE.sub(" ", sentence).lower()) if word not in _KNOWN_WORDS]
 
 
 def _fault(section: Section, sentence: Sentence, kind: FaultKind, reason: str) -> Fault:

@@ -126,6 +126,8 @@ KINDS: dict[str, Kind] = {
     ),
 }
 
+UNCOUNTED = ("atelectasis", "edema", "cardiomegaly")  # kinds whose names have no plural: one name is for all there is
+
 
 def codes_of(kind: str) -> tuple[Code, ...]:
     """The code of a key of `KINDS`, and RadLex's beside it where we have one."""

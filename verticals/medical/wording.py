@@ -11,9 +11,8 @@ from decimal import Decimal
 from itertools import groupby
 
 from verticals.medical.evidence import EvidenceGraph, Finding, Measurement, Side
-from verticals.medical.vocabulary import KINDS, SITES
+from verticals.medical.vocabulary import KINDS, SITES, UNCOUNTED
 
-_UNCOUNTED = ("atelectasis", "pulmonary edema", "cardiomegaly")
 _PLURALS = {"pneumothorax": "pneumothoraces"}
 _SIZES = {
     "diameter": ("measuring {} in diameter", "mm"),
@@ -114,13 +113,13 @@ def _site_order(finding: Finding) -> int:
 
 def _noun(kind: str, *, many: bool = False) -> str:
     noun = KINDS[kind].english
-    if not many or noun in _UNCOUNTED:
+    if not many or kind in UNCOUNTED:
         return noun
     return _PLURALS.get(noun) or (f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s")
 
 
 def _article(noun: str, kind: str, *, many: bool) -> str:
-    if many or KINDS[kind].english in _UNCOUNTED:
+    if many or kind in UNCOUNTED:
         return ""
     return "an " if noun[0] in "aeiou" else "a "
 

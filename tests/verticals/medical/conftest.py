@@ -18,7 +18,9 @@ from verticals.contract import Base, Context, Decision, UploadedFile
 from verticals.medical import VERTICAL, schemas, tables  # noqa: F401 - tables declares what create_all makes
 from verticals.medical.geometry import Array
 from verticals.medical.handlers import build
+from verticals.medical.intake import Intake
 from verticals.medical.probes import pydicom_file
+from verticals.medical.receiving.queue import Queue
 
 
 @dataclass
@@ -70,6 +72,11 @@ class Desk:
         assert isinstance(answer, schemas.StudyResponse)
         return answer
 
+    def stored_image(self) -> bytes:
+        """The one object that is stored."""
+        with self.engine.connect() as connection:
+            return bytes(connection.exec_driver_sql("SELECT dicom FROM medical_instances").scalar_one())
+
     def as_tenant(self, tenant: str) -> Desk:
         return Desk(self.engine, self.recorder, self.handlers, self.resources, tenant)
 
@@ -115,6 +122,12 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
     )
     yield Desk(engine, Recorder(), build(resources, reader=SeesTextInStripes()), resources)
     engine.dispose()
+
+
+@pytest.fixture
+def queue(desk: Desk) -> Queue:
+    """Where the desk's objects arrive from elsewhere."""
+    return Queue(Intake(desk.resources.sessions, SeesTextInStripes(), desk.resources.max_study_bytes, None))
 
 
 @pytest.fixture

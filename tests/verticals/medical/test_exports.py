@@ -83,7 +83,7 @@ def test_the_flags_of_sr_and_the_status_of_fhir_follow_the_state(desk: Any, mr: 
 
 def test_sr_lies_in_the_study_of_its_image_and_names_it_as_evidence(desk: Any, ct: bytes) -> None:
     sr = dcmread(io.BytesIO(states(desk, ct)["FINAL"]["sr"]))
-    image = dcmread(io.BytesIO(stored(desk)))
+    image = dcmread(io.BytesIO(desk.stored_image()))
 
     evidence = sr.CurrentRequestedProcedureEvidenceSequence[0]
     assert sr.StudyInstanceUID == evidence.StudyInstanceUID == image.StudyInstanceUID
@@ -93,11 +93,6 @@ def test_sr_lies_in_the_study_of_its_image_and_names_it_as_evidence(desk: Any, c
     assert (sr.Modality, sr.PatientID, str(sr.PatientName)) == ("SR", image.PatientID, "")
     assert sr.ContentTemplateSequence[0].TemplateIdentifier == "2000"
     assert sr.SeriesDescription == NOTICE
-
-
-def stored(desk: Any) -> bytes:
-    with desk.engine.connect() as connection:
-        return bytes(connection.exec_driver_sql("SELECT dicom FROM medical_instances").scalar_one())
 
 
 def test_fhir_is_valid_and_its_references_resolve(desk: Any, ct: bytes) -> None:

@@ -42,7 +42,7 @@ def send(desk: Any, *contents: bytes) -> Any:
     return desk.call("ingest_files", files=[UploadedFile(filename="x", content=each) for each in contents])
 
 
-def archive(*contents: bytes, **how: Any) -> bytes:
+def archive(*contents: bytes) -> bytes:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as made:
         for number, content in enumerate(contents):

@@ -18,8 +18,7 @@ from tests.verticals.medical.slices import ct_series, enhanced_ct
 from tests.verticals.medical.syntaxes import ALL, encoded
 from verticals.contract import InvalidInput, NotFound
 from verticals.medical import tables
-from verticals.medical.deidentify import Pseudonyms
-from verticals.medical.intake import Intake
+from verticals.medical.deidentify import Pseudonyms, without_meta
 from verticals.medical.probes import phantom, pydicom_file, radiograph, to_bytes
 from verticals.medical.receiving.pacs import Pacs, connect
 from verticals.medical.receiving.queue import Queue
@@ -28,15 +27,10 @@ pytestmark = pytest.mark.slow
 BOUNDARY = "a-line-that-is-in-no-image"
 
 
-def body(content: bytes) -> bytes:
-    """The data set without preamble and file meta information, which every store writes anew."""
-    return content[144 + int.from_bytes(content[140:144], "little") :]
-
-
 def inflated(content: bytes) -> bytes:
     """The data set; of a deflated one what it inflates to, since how well it is packed is each program's own."""
     packed = dcmread(io.BytesIO(content)).file_meta.TransferSyntaxUID == DeflatedExplicitVRLittleEndian
-    return zlib.decompressobj(-zlib.MAX_WBITS).decompress(body(content)) if packed else body(content)
+    return zlib.decompressobj(-zlib.MAX_WBITS).decompress(without_meta(content)) if packed else without_meta(content)
 
 
 def c_store(orthanc: Orthanc, path: Path, uid: str) -> int:
@@ -107,7 +101,7 @@ def test_what_we_store_goes_in_and_comes_out_as_it_is(orthanc: Orthanc, desk: An
 
     stow(orthanc, made)
 
-    assert body(wado(orthanc, made)) == body(made)
+    assert without_meta(wado(orthanc, made)) == without_meta(made)
 
 
 # --- our client ------------------------------------------------------------------------------------------------------
@@ -116,13 +110,6 @@ def test_what_we_store_goes_in_and_comes_out_as_it_is(orthanc: Orthanc, desk: An
 @pytest.fixture
 def pacs(orthanc: Orthanc) -> Pacs:
     return connect(orthanc.dicomweb_url, user="", password="")
-
-
-@pytest.fixture
-def queue(desk: Any) -> Queue:
-    from tests.verticals.medical.conftest import SeesTextInStripes
-
-    return Queue(Intake(desk.resources.sessions, SeesTextInStripes(), desk.resources.max_study_bytes, None))
 
 
 def film(uid: str, day: str, *, patient: str = "P-4711", modality: str = "CR") -> bytes:

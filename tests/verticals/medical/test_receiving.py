@@ -23,20 +23,12 @@ from sqlalchemy import func, select
 from tests.verticals.medical.slices import ct_series, ct_slice
 from verticals.contract import Context, InvalidInput, Unavailable
 from verticals.medical.instance_tables import MedicalInstance
-from verticals.medical.intake import Intake
 from verticals.medical.probes import pydicom_file, to_bytes
 from verticals.medical.receiving import scp
 from verticals.medical.receiving.folder import Folder
 from verticals.medical.receiving.queue import Queue
 
 TITLES = scp.Titles({"RADIOLOGY": "hospital", "CLINIC": "clinic"}, frozenset({("CT1", "hospital"), ("CT2", "clinic")}))
-
-
-@pytest.fixture
-def queue(desk: Any) -> Queue:
-    from tests.verticals.medical.conftest import SeesTextInStripes
-
-    return Queue(Intake(desk.resources.sessions, SeesTextInStripes(), desk.resources.max_study_bytes, None))
 
 
 @pytest.fixture

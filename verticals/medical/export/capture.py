@@ -14,11 +14,11 @@ from verticals.medical.export.objects import (
     MODEL_NAME,
     beside,
     find,
-    frames,
     identity,
     take_over,
     to_bytes,
 )
+from verticals.medical.frames import num_frames
 from verticals.medical.report import Report
 from verticals.medical.schemas import NOTICE
 
@@ -55,7 +55,7 @@ def _capture(report: Report, image: Dataset, frame: int, number: int) -> SCImage
 def _source(image: Dataset, frame: int) -> Dataset:
     source = Dataset()
     source.ReferencedSOPClassUID, source.ReferencedSOPInstanceUID = image.SOPClassUID, image.SOPInstanceUID
-    if frames(image) > 1:
+    if num_frames(image) > 1:
         source.ReferencedFrameNumber = frame
     source.PurposeOfReferenceCodeSequence = [_SOURCE]
     return source

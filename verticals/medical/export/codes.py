@@ -30,7 +30,6 @@ PRESENCE_OF = Code("DCM", "121052", "Presence of property")
 PROBABILITY = Code(PRIVATE_SCHEME, "probability", "Calibrated probability of presence")
 CONFIDENCE_SET = Code(PRIVATE_SCHEME, "confidence-set", "In the conformal set at 90 %")
 
-READER = "reader"
 NO_VERSION = "not stated"
 
 

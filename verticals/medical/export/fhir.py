@@ -16,7 +16,7 @@ from fhir.resources.R4B.bundle import Bundle
 from pydicom.dataset import Dataset
 
 from verticals.medical.export.fhir_finding import concept, finding_resources, status, urn
-from verticals.medical.export.objects import frames
+from verticals.medical.frames import num_frames
 from verticals.medical.report import Block, Report, as_text, blocks
 from verticals.medical.schemas import NOTICE
 
@@ -138,7 +138,7 @@ def _series(images: Sequence[Dataset]) -> dict[str, Any]:
 
 def _instance(image: Dataset) -> dict[str, Any]:
     sop_class = {"system": "urn:ietf:rfc:3986", "code": f"urn:oid:{image.SOPClassUID}"}
-    said = {"title": f"{frames(image)} frames"} if frames(image) > 1 else {}
+    said = {"title": f"{num_frames(image)} frames"} if num_frames(image) > 1 else {}
     return {"uid": image.SOPInstanceUID, "sopClass": sop_class, **said}
 
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 import uuid
 from typing import Any
 
-from verticals.medical.evidence import Finding
+from verticals.medical.evidence import READER, Finding
 from verticals.medical.export.codes import (
     CONFIDENCE_SET,
     NO_UNIT,
     PRESENCE,
     PROBABILITY,
     QUANTITIES,
-    READER,
     SIDES,
     UNITS,
     split_model,

@@ -67,7 +67,7 @@ def _shades(image: Dataset, frame: int) -> Array:
     """The frame as 8-bit RGB through its own look-up tables."""
     if image.SamplesPerPixel == 3:
         return np.asarray(pixel_array(image, index=frame - 1))
-    grey = geometry.render(pixel_array(image, raw=True, index=frame - 1), image)
+    grey = geometry.render(*geometry.stored_frame(image, frame))
     return np.repeat(grey[..., None], 3, axis=2)
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from highdicom.ko import KeyObjectSelection, KeyObjectSelectionDocument
-from highdicom.sr import DeviceObserverIdentifyingAttributes, ObserverContext
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 
 from verticals.medical.export.key_frames import key_frames
-from verticals.medical.export.objects import MANUFACTURER, MODEL_NAME, beside, find, identity, to_bytes, uid
+from verticals.medical.export.objects import MANUFACTURER, MODEL_NAME, beside, find, identity, to_bytes
+from verticals.medical.export.sr import observing_device
 from verticals.medical.report import Report
 from verticals.medical.schemas import NOTICE
 
@@ -21,11 +21,10 @@ def to_dicom(report: Report, images: Sequence[Dataset]) -> list[bytes]:
     if not names:
         return []
     key_images = [beside(find(images, name)) for name in names]
-    device = DeviceObserverIdentifyingAttributes(uid=uid("device", "medical"), name=MANUFACTURER, model_name=NOTICE)
     selection = KeyObjectSelection(
         document_title=codes.cid7010.OfInterest,
         referenced_objects=key_images,
-        observer_device_context=ObserverContext(codes.DCM.Device, device),
+        observer_device_context=observing_device(),
         description=f"Images with findings of report {report.report_id}, version {report.version}. {NOTICE}.",
     )
     document = KeyObjectSelectionDocument(

@@ -28,7 +28,7 @@ from highdicom.sr import (
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 
-from verticals.medical.evidence import Finding, Region
+from verticals.medical.evidence import READER, Finding, Region
 from verticals.medical.export.codes import (
     CONFIDENCE_SET,
     NO_UNIT,
@@ -36,12 +36,12 @@ from verticals.medical.export.codes import (
     PRESENCE_OF,
     PROBABILITY,
     QUANTITIES,
-    READER,
     SIDES,
     UNITS,
     split_model,
 )
-from verticals.medical.export.objects import find, frames, tracking_uid
+from verticals.medical.export.objects import find, tracking_uid
+from verticals.medical.frames import num_frames
 from verticals.medical.report import Report
 from verticals.medical.vocabulary import KINDS, SITES, Code
 
@@ -113,7 +113,7 @@ def _evaluations(finding: Finding) -> list[QualitativeEvaluation]:
 
 def _region(region: Region, image: Dataset) -> ImageRegion:
     """An SCOORD on its image, and on its frame where the image has several (PS3.3 C.18.6)."""
-    numbers = [region.frame] if frames(image) > 1 else None
+    numbers = [region.frame] if num_frames(image) > 1 else None
     return ImageRegion(
         graphic_type=region.shape.upper(),
         graphic_data=np.array(region.points),

@@ -96,11 +96,6 @@ def find(images: Sequence[Dataset], sop_instance_uid: str) -> Dataset:
     )
 
 
-def frames(image: Dataset) -> int:
-    """How many frames it has."""
-    return int(image.get("NumberOfFrames") or 1)
-
-
 def take_over(document: Dataset, image: Dataset, *keywords: str) -> None:
     """Set type 2C attributes to the image's values; empty where its file does not say."""
     for keyword in keywords:

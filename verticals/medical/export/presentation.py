@@ -22,12 +22,12 @@ from highdicom.pr import (
     TextObject,
 )
 from pydicom.dataset import Dataset
-from pydicom.pixels import pixel_array
 
 from verticals.medical import geometry
 from verticals.medical.evidence import Finding, Region
 from verticals.medical.export.key_frames import alike
-from verticals.medical.export.objects import beside, equipment, frames, identity, take_over, to_bytes, tracking_uid
+from verticals.medical.export.objects import beside, equipment, identity, take_over, to_bytes, tracking_uid
+from verticals.medical.frames import frame_header, num_frames
 from verticals.medical.report import Report
 from verticals.medical.schemas import NOTICE
 from verticals.medical.vocabulary import KINDS
@@ -81,8 +81,9 @@ def _windows(images: Sequence[Dataset]) -> list[SoftcopyVOILUTTransformation] | 
 
 
 def _window(image: Dataset) -> SoftcopyVOILUTTransformation:
-    stored = pixel_array(image, raw=True)
-    window = geometry.default_window(geometry.modality_values(stored, image), stored, image)
+    stored = geometry.stored_frames(image)
+    header = frame_header(image, len(stored) // 2)  # one window for all its frames, as in `geometry.measure`
+    window = geometry.default_window(geometry.modality_values(stored, image), stored, header)
     return SoftcopyVOILUTTransformation(
         window_center=window.center, window_width=window.width, referenced_images=ReferencedImageSequence([image])
     )
@@ -95,7 +96,7 @@ def _annotations(report: Report, image: Dataset) -> list[GraphicAnnotation]:
         GraphicAnnotation(
             referenced_images=[image],
             graphic_layer=_LAYER,
-            referenced_frame_number=frame if frames(image) > 1 else None,
+            referenced_frame_number=frame if num_frames(image) > 1 else None,
             graphic_objects=[_graphic(f, r, report) for f, r in found if r.frame == frame],
             text_objects=[
                 *(_words(f, r, report) for f, r in found if r.frame == frame),

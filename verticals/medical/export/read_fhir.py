@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from verticals.medical.evidence import EvidenceGraph, Finding
+from verticals.medical.evidence import READER, EvidenceGraph, Finding
 from verticals.medical.export.codes import (
     CONFIDENCE_SET,
     NO_UNIT,
     PRESENCE,
     PROBABILITY,
     QUANTITIES,
-    READER,
     SIDES,
     UNITS,
     join_model,

@@ -29,7 +29,7 @@ def read_findings(content: bytes) -> EvidenceGraph:
     graph = EvidenceGraph.model_validate(json.loads(attached)["evidence"])
     if _table(text) != _packed("".join(cell for row in rows(graph) for cell in row)):
         raise ValueError("table: does not say what the attachment says")
-    return EvidenceGraph(findings=tuple(f.model_copy(update={"regions": ()}) for f in graph.findings))
+    return graph.without_regions()
 
 
 def _attachment(document: Any) -> bytes:

@@ -7,14 +7,13 @@ from collections.abc import Sequence
 import numpy as np
 from pydicom.dataset import Dataset
 
-from verticals.medical.evidence import EvidenceGraph, Finding, Region
+from verticals.medical.evidence import READER, EvidenceGraph, Finding, Region
 from verticals.medical.export.codes import (
     CONFIDENCE_SET,
     PRESENCE,
     PRESENCE_OF,
     PROBABILITY,
     QUANTITIES,
-    READER,
     SIDES,
     UNITS,
     join_model,
@@ -45,16 +44,21 @@ def read_findings(document: Dataset) -> EvidenceGraph:
     Raises:
         ValueError, KeyError, AttributeError: a code or structure that `measurement_report` does not write.
     """
-    found = [item for item in document.ContentSequence if _name(item) == _IMAGING_MEASUREMENTS]
-    groups = [group for container in found for group in container.ContentSequence]
-    return EvidenceGraph(findings=tuple(_read(group.ContentSequence) for group in groups))
+    return EvidenceGraph(findings=tuple(_read(group) for group in _groups(document)))
 
 
 def read_regions(document: Dataset) -> dict[str, list[Region]]:
     """Finding id -> the regions that an SR document draws; coordinates are of single precision there."""
+    return {
+        _one(group, _TRACKING).TextValue: [_drawn(item) for item in group if item.ValueType == "SCOORD"]
+        for group in _groups(document)
+    }
+
+
+def _groups(document: Dataset) -> list[Sequence[Dataset]]:
+    """The items of each measurement group."""
     found = [item for item in document.ContentSequence if _name(item) == _IMAGING_MEASUREMENTS]
-    groups = [group.ContentSequence for container in found for group in container.ContentSequence]
-    return {_one(group, _TRACKING).TextValue: [_drawn(i) for i in group if i.ValueType == "SCOORD"] for group in groups}
+    return [group.ContentSequence for container in found for group in container.ContentSequence]
 
 
 def _name(item: Dataset) -> _Key:

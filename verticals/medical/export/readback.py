@@ -18,11 +18,6 @@ _READERS: Mapping[str, Callable[[bytes], EvidenceGraph]] = {
 }
 
 
-def without_regions(graph: EvidenceGraph) -> EvidenceGraph:
-    """What every format can say: FHIR R4B and a page of text have no place for outlines."""
-    return EvidenceGraph(findings=tuple(f.model_copy(update={"regions": ()}) for f in graph.findings))
-
-
 def read_findings(content: bytes, form: str) -> EvidenceGraph:
     """The findings that a file states: kind, presence, site, side, measurements, probability, doubt, model.
 

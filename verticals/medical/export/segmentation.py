@@ -13,11 +13,12 @@ from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 from pydicom.uid import ComputedRadiographyImageStorage
 
-from verticals.medical.evidence import Finding, Region
-from verticals.medical.export.codes import READER, SIDES, split_model
+from verticals.medical.evidence import READER, Finding, Region
+from verticals.medical.export.codes import SIDES, split_model
 from verticals.medical.export.key_frames import alike
 from verticals.medical.export.measurement_report import concept
-from verticals.medical.export.objects import beside, equipment, frames, identity, take_over, to_bytes, tracking_uid
+from verticals.medical.export.objects import beside, equipment, identity, take_over, to_bytes, tracking_uid
+from verticals.medical.frames import num_frames
 from verticals.medical.report import Report
 from verticals.medical.schemas import NOTICE
 from verticals.medical.vocabulary import KINDS, SITES
@@ -42,7 +43,7 @@ def to_dicom(report: Report, images: Sequence[Dataset]) -> list[bytes]:
 def _apart(image: Dataset) -> Sequence[int | None]:
     """The frames that need a SEG of their own; None: all together."""
     is_plain = "NumberOfFrames" in image and "SharedFunctionalGroupsSequence" not in image
-    return range(1, frames(image) + 1) if is_plain else [None]
+    return range(1, num_frames(image) + 1) if is_plain else [None]
 
 
 def _outlines(findings: Sequence[Finding], image: Dataset, frame: int | None) -> list[Region]:
@@ -90,7 +91,7 @@ def _refer_to(document: Dataset, image: Dataset, frame: int) -> None:
     def name(item: Dataset, element: Any) -> None:
         if element.keyword == "ReferencedSOPInstanceUID" and element.value == image.SOPInstanceUID:
             item.ReferencedSOPClassUID = image.SOPClassUID
-            if frames(image) > 1:
+            if num_frames(image) > 1:
                 item.ReferencedFrameNumber = frame
 
     document.walk(name)
@@ -99,7 +100,7 @@ def _refer_to(document: Dataset, image: Dataset, frame: int) -> None:
 def masks(findings: Sequence[Finding], images: Sequence[Dataset], frame: int | None = None) -> Array:
     """Filled outlines, uint8, (images, or frames of the one image, or that frame; rows; columns; findings)."""
     first = images[0]
-    planes = 1 if frame is not None else max(len(images), frames(first))
+    planes = 1 if frame is not None else max(len(images), num_frames(first))
     filled = np.zeros((planes, first.Rows, first.Columns, len(findings)), dtype=np.uint8)
     for place, image in enumerate(images):
         for i, finding in enumerate(findings):

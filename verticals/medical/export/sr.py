@@ -95,10 +95,15 @@ def _measured(report: Report, images: Sequence[Dataset]) -> ContainerContentItem
     return root
 
 
+def observing_device() -> ObserverContext:
+    """The software."""
+    device = DeviceObserverIdentifyingAttributes(uid=uid("device", "medical"), name=MANUFACTURER, model_name=NOTICE)
+    return ObserverContext(codes.DCM.Device, device)
+
+
 def observers(report: Report) -> list[ContentItem]:
     """TID 1001: the software, and the signer once there is one."""
-    device = DeviceObserverIdentifyingAttributes(uid=uid("device", "medical"), name=MANUFACTURER, model_name=NOTICE)
-    items = list(ObserverContext(codes.DCM.Device, device))
+    items = list(observing_device())
     if report.signer:
         items += ObserverContext(codes.DCM.Person, PersonObserverIdentifyingAttributes(name=_person(report.signer)))
     return items

@@ -72,8 +72,8 @@ class Folder:
     def _take(self, path: Path) -> IngestFilesResponse:
         try:
             with path.open("rb") as file:
-                upload = OpenFile.over(file, filename="file")
-                answer = self.queue.take_all(_objects(upload), source="folder", origin="network", context=self.context)
+                objects = archives.objects_of([OpenFile.over(file, filename="file")])
+                answer = self.queue.take_all(objects, source="folder", origin="network", context=self.context)
         except BaseException:
             path.rename(_free(self.path / path.name))
             raise
@@ -83,13 +83,6 @@ class Folder:
             target.with_name(target.name + ".reason.txt").write_text("".join(reasons), encoding="utf-8")
         path.rename(target)
         return answer
-
-
-def _objects(upload: OpenFile) -> Iterator[bytes | TriviumError]:
-    try:
-        yield from archives.objects(upload)
-    except TriviumError as error:
-        yield error
 
 
 def _free(path: Path) -> Path:

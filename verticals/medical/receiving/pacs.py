@@ -94,8 +94,10 @@ class Pacs:
             InvalidInput: the result is of another study.
             Unavailable: the PACS refuses it.
         """
-        header = self._header(study_uid)
-        known = [study_uid, *(str(uid) for uid in self._uids(study_uid))]
+        instances = self._instances(study_uid)
+        _, series_uid, sop_uid = instances[0]
+        header = self._header(study_uid, series_uid, sop_uid)
+        known = [study_uid, *(uid for _, *uids in instances for uid in uids)]
         if "FrameOfReferenceUID" in header:
             known.append(str(header.FrameOfReferenceUID))
         dataset = dcmread(io.BytesIO(result))
@@ -134,14 +136,7 @@ class Pacs:
         found = self._ask("search_for_instances", study_instance_uid=study_uid)
         return [(str(_first(i, "00080016")), str(_first(i, "0020000E")), str(_first(i, "00080018"))) for i in found]
 
-    def _uids(self, study_uid: str) -> Iterator[str]:
-        for _sop_class, series_uid, sop_uid in self._instances(study_uid):
-            yield series_uid
-            yield sop_uid
-
-    def _header(self, study_uid: str) -> Dataset:
-        """The header of one of the study's objects."""
-        _, series_uid, sop_uid = self._instances(study_uid)[0]
+    def _header(self, study_uid: str, series_uid: str, sop_uid: str) -> Dataset:
         answer = self._ask(
             "retrieve_instance_metadata",
             study_instance_uid=study_uid,

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from pydicom.dataset import Dataset
-from pydicom.pixels import get_decoder
 from pydicom.uid import AllTransferSyntaxes
 from pynetdicom import AE, evt
 from pynetdicom.sop_class import Verification
@@ -21,7 +20,7 @@ from pynetdicom.sop_class import Verification
 from verticals.contract import ContextOf, InvalidInput, TriviumError, Unavailable
 from verticals.medical.ingest import SOP_CLASSES
 from verticals.medical.intake_schemas import ObjectOutcome
-from verticals.medical.part10 import MAX_FILE_BYTES
+from verticals.medical.part10 import MAX_FILE_BYTES, is_readable
 from verticals.medical.receiving.queue import Queue
 
 MAX_ASSOCIATIONS = 16
@@ -79,7 +78,7 @@ class Receiver:
         logging.getLogger("pynetdicom").setLevel(logging.CRITICAL)  # it logs what it receives
         entity = AE()
         entity.maximum_associations = MAX_ASSOCIATIONS
-        syntaxes = [uid for uid in AllTransferSyntaxes if _is_readable(uid)]
+        syntaxes = [uid for uid in AllTransferSyntaxes if is_readable(uid)]
         for sop_class in SOP_CLASSES:
             entity.add_supported_context(sop_class, syntaxes)
         entity.add_supported_context(Verification)
@@ -124,13 +123,6 @@ def _failure(outcome: ObjectOutcome) -> Any:
     answer.Status = STATUSES.get(outcome.http_status, 0xC000)
     answer.ErrorComment = (outcome.reason or "")[:64].encode("ascii", "replace").decode()
     return answer
-
-
-def _is_readable(uid: Any) -> bool:
-    try:
-        return bool(get_decoder(uid).is_available)
-    except NotImplementedError:
-        return False
 
 
 def _limit(event: Any) -> None:

@@ -101,7 +101,7 @@ def test_the_service_exports_a_stored_report_with_findings_and_records_the_file(
     first = desk.ingest(ct).report
     with desk.resources.sessions() as session:
         stored = get_report(session, desk.tenant, report_id=first.report_id)
-        image = dcmread(io.BytesIO(_stored_image(desk)))
+        image = dcmread(io.BytesIO(desk.stored_image()))
         graph = report_on([image], "FINAL", 0).evidence
         later = edited(stored, stored.sections, expected_version=1, now=stored.created_at)
         add_report(session, desk.tenant, replace(later, evidence=graph))
@@ -114,8 +114,3 @@ def test_the_service_exports_a_stored_report_with_findings_and_records_the_file(
         assert outcome["file_sha256"] == hashlib.sha256(made.content).hexdigest()
         assert (outcome["format"], outcome["version"]) == (form, 2)
         assert made.filename.startswith(f"{first.report_id}-v2")
-
-
-def _stored_image(desk: Any) -> bytes:
-    with desk.engine.connect() as connection:
-        return bytes(connection.exec_driver_sql("SELECT dicom FROM medical_instances").scalar_one())

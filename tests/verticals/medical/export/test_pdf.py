@@ -10,7 +10,6 @@ import pytest
 from verticals.medical.evidence import NO_EVIDENCE, EvidenceGraph
 from verticals.medical.export.pdf import to_pdf
 from verticals.medical.export.read_pdf import read_findings
-from verticals.medical.export.readback import without_regions
 from verticals.medical.graph_probes import random_graph
 from verticals.medical.schemas import NOTICE
 from verticals.medical.study_probes import report_on, report_with, study
@@ -56,7 +55,7 @@ def test_a_table_over_several_pages_is_read_back_whole() -> None:
 
     with pdfplumber.open(io.BytesIO(content)) as pdf:
         assert len(pdf.pages) > 2
-    assert read_findings(content) == without_regions(graph)
+    assert read_findings(content) == graph.without_regions()
 
 
 def test_a_report_without_findings_has_no_table_and_states_none() -> None:

@@ -17,7 +17,7 @@ from benchmarks import export_equality
 from verticals.medical.evidence import EvidenceGraph
 from verticals.medical.export.files import FORMATS
 from verticals.medical.export.read_sr import read_regions
-from verticals.medical.export.readback import differences, read_findings, without_regions
+from verticals.medical.export.readback import differences, read_findings
 from verticals.medical.graph_probes import changes, random_graph
 from verticals.medical.study_probes import KINDS_OF_STUDY, STATES, report_on, report_with, study
 
@@ -41,7 +41,7 @@ def test_all_three_state_the_findings_of_the_graph(kind: str) -> None:
     files = {form: FORMATS[form].write(report, images)[0] for form in FORMS}
 
     for form, content in files.items():
-        assert read_findings(content, form) == without_regions(report.evidence), form
+        assert read_findings(content, form) == report.evidence.without_regions(), form
     assert differences(files) == []
 
 

@@ -159,6 +159,16 @@ def test_a_monochrome1_film_is_shown_inverted(seed: int, shape: str) -> None:
     assert state.SoftcopyVOILUTSequence[0].WindowWidth > 1  # the film has none of its own
 
 
+@pytest.mark.parametrize("kind", ["CT", "MR"])
+def test_frames_of_one_object_keep_the_window_that_their_groups_state(kind: str) -> None:
+    slices, images = study(kind, 0), study(f"{kind}, frames", 0)
+
+    (content,) = presentation.to_dicom(report_of([box(images[0], 5, 5, 20, 20, frame=2)]), images)
+
+    (window,) = read(content).SoftcopyVOILUTSequence
+    assert (window.WindowCenter, window.WindowWidth) == (slices[0].WindowCenter, slices[0].WindowWidth)
+
+
 def test_a_photograph_gets_a_colour_state_with_a_profile() -> None:
     images = study("OP", 0)
 
@@ -208,3 +218,15 @@ def test_a_capture_has_the_region_burned_in_and_says_so(kind: str) -> None:
     assert made.SourceImageSequence[0].ReferencedSOPInstanceUID == images[0].SOPInstanceUID
     assert changed[:, 1].min() == pytest.approx(30 * step, abs=2 * step)
     assert changed[:, 0].max() == pytest.approx(60 * step, abs=2 * step)
+
+
+@pytest.mark.parametrize("kind", ["CT", "MR"])
+def test_a_frame_of_several_is_drawn_as_the_image_of_one_frame_that_it_was(kind: str) -> None:
+    slices, (volume,) = study(kind, 0), study(f"{kind}, frames", 0)
+    places = [
+        list(frame.PlanePositionSequence[0].ImagePositionPatient) for frame in volume.PerFrameFunctionalGroupsSequence
+    ]
+
+    for image in slices:
+        frame = places.index(list(image.ImagePositionPatient)) + 1
+        assert np.array_equal(drawn(volume, frame, []), drawn(image, 1, []))
