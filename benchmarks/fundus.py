@@ -17,6 +17,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from PIL import Image
 
+from benchmarks.films_data import medical_data
 from benchmarks.films_figures import auc
 from benchmarks.fundus_spoilt import SPOIL, spoil
 from benchmarks.retinas import Painted, paint
@@ -40,19 +41,6 @@ WIDTHS = {
     "cotton_wool_spot": (18, 24),
 }
 FALSE_POSITIVES = (1.0, 5.0, 10.0)  # a photograph
-
-
-def medical_data() -> Path:
-    """The folder of medical development data.
-
-    Raises:
-        SystemExit: TRIVIUM_DATA is not set.
-    """
-    import os
-
-    if "TRIVIUM_DATA" not in os.environ:
-        raise SystemExit("TRIVIUM_DATA: must name the folder of development data.")
-    return Path(os.environ["TRIVIUM_DATA"]) / "medical"
 
 
 def _silently(what: str, share: float | None = None) -> None:
