@@ -37,7 +37,7 @@ def worklist(client: TriviumClient, labels: Labels) -> str | None:
                 _upload(client, labels)
     request = ListStudiesRequest(
         limit=ROWS,
-        offset=ROWS * (int(st.session_state.get(PAGE, 1)) - 1),
+        offset=parts.offset(PAGE, ROWS),
         order=order,
         reports="all" if is_all else "open",
     )
@@ -53,9 +53,7 @@ def worklist(client: TriviumClient, labels: Labels) -> str | None:
         kept: str | None = st.session_state.get(STUDY)
         return kept
     _table(labels, page)
-    pages = -(-page.total // ROWS)
-    if pages > 1:
-        st.pagination(pages, key=PAGE)
+    parts.pager(page.total, key=PAGE, size=ROWS)
     return _opened(page)
 
 
