@@ -10,7 +10,6 @@ were chosen on the first fold of another split, seed 101. Ignores the product's 
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 import time
 from pathlib import Path
@@ -21,6 +20,7 @@ from sklearn.model_selection import RepeatedStratifiedKFold
 
 from benchmarks.credit import SEED, corrected_t, table
 from benchmarks.credit_entrants import lightgbm, moe, xgboost
+from benchmarks.setting import data_folder
 from verticals.finance import metrics
 from verticals.finance.moe.bins import infer_fields
 from verticals.finance.moe.sequence import SequenceRecipe, fit_with_sequence
@@ -82,9 +82,7 @@ def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=3)
     args = parser.parse_args(argv)
-    if "TRIVIUM_DATA" not in os.environ:
-        raise SystemExit("TRIVIUM_DATA: must name the folder that holds finance/taiwan_default. Set it and run again.")
-    frame, default = load(Path(os.environ["TRIVIUM_DATA"]))
+    frame, default = load(data_folder("finance/taiwan_default"))
     entrants: dict[str, Predictor] = {
         SEQUENCE: with_sequence,
         COLUMNS: moe(num_members=2),

@@ -12,7 +12,6 @@ first and last word are right. Intervals: bootstrap over sentences, 95 %.
 from __future__ import annotations
 
 import argparse
-import os
 import random
 import time
 from collections.abc import Sequence
@@ -22,6 +21,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from benchmarks.setting import data_folder
 from verticals.bootstrap import bootstrap_interval
 from verticals.medical.text.entities import KINDS, EntityTagger, spans_of
 from verticals.medical.text.training import Tagged, read_bc5cdr, train
@@ -32,9 +32,7 @@ Span = tuple[str, int, int]
 def main() -> None:
     """Train if asked; measure and print."""
     args = _arguments()
-    if "TRIVIUM_DATA" not in os.environ:
-        raise SystemExit("TRIVIUM_DATA: must name the folder that holds medical/bc5cdr_ner. Set it and run again.")
-    data_dir = Path(os.environ["TRIVIUM_DATA"])
+    data_dir = data_folder("medical/bc5cdr_ner")
     torch.set_num_threads(1)
     learned, measured = read_bc5cdr(data_dir, "train"), read_bc5cdr(data_dir, args.split)
     print(f"# BC5CDR {args.split}: {len(measured.words)} sentences, trained on train ({len(learned.words)})")

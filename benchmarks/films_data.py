@@ -7,7 +7,6 @@ NIH's labels were mined from reports; where radiologists of the RSNA challenge r
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,6 +17,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from PIL import Image
 
+from benchmarks.setting import data_folder
 from verticals.medical.vision.pictures import to_picture
 
 KINDS = ("opacity", "effusion", "cardiomegaly", "abnormality")
@@ -101,14 +101,8 @@ def lesion_map(boxes: tuple[Box, ...] | None, cells: int) -> NDArray[np.float32]
 
 
 def medical_data() -> Path:
-    """The folder of medical development data.
-
-    Raises:
-        SystemExit: TRIVIUM_DATA is not set.
-    """
-    if "TRIVIUM_DATA" not in os.environ:
-        raise SystemExit("TRIVIUM_DATA: must name the folder of development data.")
-    return Path(os.environ["TRIVIUM_DATA"]) / "medical"
+    """The folder of medical development data."""
+    return data_folder("medical") / "medical"
 
 
 def read_grey(path: Path) -> NDArray[np.uint8]:

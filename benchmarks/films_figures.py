@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.films_data import Films, Floats
+from verticals.bootstrap import grouped_interval
 from verticals.medical.uncertainty import Calibration, calibration_error
 
 DRAWS = 400
@@ -39,21 +40,9 @@ def auc_of(films: Films, y_N: Floats, score_N: Floats) -> Callable[[Rows], float
     return lambda rows: auc_within(y_N[rows], score_N[rows], films.set_N[rows])
 
 
-def grouped_interval(statistic: Callable[[Rows], float], group_N: Rows, draws: int = DRAWS) -> tuple[float, float]:
-    """The 95 % percentile interval of a statistic of rows, patients drawn whole (Davison and Hinkley 1997, 2.4)."""
-    _, group_N = np.unique(group_N, return_inverse=True)
-    order = np.argsort(group_N, kind="stable")
-    members = np.split(order, np.cumsum(np.bincount(group_N))[:-1])
-    rng = np.random.default_rng(0)
-    drawn = (np.concatenate([members[g] for g in rng.integers(0, len(members), len(members))]) for _ in range(draws))
-    values = [value for value in map(statistic, drawn) if not np.isnan(value)]
-    low, high = np.percentile(values, [2.5, 97.5])
-    return float(low), float(high)
-
-
 def with_interval(statistic: Callable[[Rows], float], group_N: Rows) -> tuple[float, float, float]:
-    """The statistic of all rows, and its interval."""
-    return (statistic(np.arange(len(group_N))), *grouped_interval(statistic, group_N))
+    """The statistic of all rows, and its 95 % interval, patients drawn whole."""
+    return (statistic(np.arange(len(group_N))), *grouped_interval(statistic, group_N, DRAWS))
 
 
 def told(figure: tuple[float, float, float], digits: int = 3) -> str:

@@ -10,7 +10,6 @@ together.
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from pathlib import Path
@@ -19,6 +18,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from benchmarks.setting import data_folder
 from verticals.finance.fraud.features import Transactions, published_features, velocity_features
 from verticals.finance.fraud.figures import DRAWS, Floats, Metric, over_terminals, weighted_auc, weighted_recall
 from verticals.finance.fraud.model import fit_trees
@@ -51,9 +51,7 @@ def interval(metric: Metric, fraud: Floats, scores: list[Floats], terminal: NDAr
 
 def main() -> None:
     """Print one Markdown table."""
-    if "TRIVIUM_DATA" not in os.environ:
-        sys.exit("TRIVIUM_DATA: must name the folder of development data. Set it and run again.")
-    transactions, scenario = load(Path(os.environ["TRIVIUM_DATA"]))
+    transactions, scenario = load(data_folder("finance/card_fraud_simulated"))
     at = pd.to_datetime(transactions.at_s, unit="s")
     train, test = (at >= TRAIN_FROM) & (at < TRAIN_TO), at >= TEST_FROM
     published = published_features(transactions)

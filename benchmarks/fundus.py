@@ -17,8 +17,11 @@ import pandas as pd
 from numpy.typing import NDArray
 from PIL import Image
 
+from benchmarks.films_data import medical_data
+from benchmarks.films_figures import auc
 from benchmarks.fundus_spoilt import SPOIL, spoil
 from benchmarks.retinas import Painted, paint
+from verticals.bootstrap import grouped_interval
 from verticals.medical.fundus import training, vessel_training
 from verticals.medical.fundus.filters import curvatures, lineness
 from verticals.medical.fundus.landmarks import Landmarks, find_landmarks
@@ -38,19 +41,6 @@ WIDTHS = {
     "cotton_wool_spot": (18, 24),
 }
 FALSE_POSITIVES = (1.0, 5.0, 10.0)  # a photograph
-
-
-def medical_data() -> Path:
-    """The folder of medical development data.
-
-    Raises:
-        SystemExit: TRIVIUM_DATA is not set.
-    """
-    import os
-
-    if "TRIVIUM_DATA" not in os.environ:
-        raise SystemExit("TRIVIUM_DATA: must name the folder of development data.")
-    return Path(os.environ["TRIVIUM_DATA"]) / "medical"
 
 
 def _silently(what: str, share: float | None = None) -> None:
@@ -253,18 +243,11 @@ def _referable(true_N: NDArray[np.int64], given_N: NDArray[np.int64]) -> float:
     return float((given_N[true_N >= 2] >= 2).mean()) if (true_N >= 2).any() else 0.0
 
 
-def auc_interval(bad_N: Mask, score_N: Floats, group_N: NDArray[np.int64], draws: int = 1000) -> list[float]:
+def auc_interval(bad_N: Mask, score_N: Floats, group_N: NDArray[np.int64]) -> list[float]:
     """AUC and its 95 % interval, low and high, by drawing photographs."""
-    from sklearn.metrics import roc_auc_score
-
-    draw, members = np.random.default_rng(0), [np.flatnonzero(group_N == g) for g in np.unique(group_N)]
-    values = []
-    for _ in range(draws):
-        rows = np.concatenate([members[g] for g in draw.integers(0, len(members), len(members))])
-        if 0 < bad_N[rows].sum() < len(rows):
-            values.append(roc_auc_score(bad_N[rows], score_N[rows]))
-    low, high = np.quantile(values, (0.025, 0.975))
-    return [float(roc_auc_score(bad_N, score_N)), float(low), float(high)]
+    bad_N = bad_N.astype(float)
+    interval = grouped_interval(lambda rows: auc(bad_N[rows], score_N[rows]), group_N)
+    return [auc(bad_N, score_N), *interval]
 
 
 def share_interval(right_N: Mask, group_N: NDArray[np.str_]) -> list[float]:

@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import argparse
 import csv
-import os
 import random
 import re
 from collections import Counter
@@ -30,7 +29,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.setting import MODELS, THREADS
+from benchmarks.setting import MODELS, THREADS, data_folder
 from verticals.bootstrap import bootstrap_interval, wilson_interval
 from verticals.medical import language
 from verticals.medical.draft_probes import FAULTS, draw_graph, with_fault
@@ -70,9 +69,7 @@ _ZONES = {
 def main() -> None:
     """Measure and print."""
     args = _arguments()
-    if "TRIVIUM_DATA" not in os.environ:
-        raise SystemExit("TRIVIUM_DATA: must name the folder that holds medical/openi-reports. Set it and run again.")
-    path = Path(os.environ["TRIVIUM_DATA"]) / "medical/openi-reports/indiana_reports_dev.csv"
+    path = data_folder("medical/openi-reports") / "medical/openi-reports/indiana_reports_dev.csv"
     with path.open(encoding="utf-8", newline="") as file:
         rows = [row for row in csv.DictReader(file) if row["findings"] or row["impression"]]
     odd, even = ([row for row in rows if int(row["uid"]) % 2 == rest] for rest in (1, 0))

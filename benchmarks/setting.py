@@ -1,4 +1,4 @@
-"""What benchmarks share: where models are kept, how many threads are usual, and the machine for the head of a table."""
+"""What benchmarks share: where data and models are, how many threads are usual, and the machine for a table's head."""
 
 from __future__ import annotations
 
@@ -11,6 +11,17 @@ import torch
 
 MODELS = Path(tempfile.gettempdir()) / "trivium-benchmark-models"
 THREADS = max(1, (os.cpu_count() or 1) - 1)  # as the engine's default
+
+
+def data_folder(part: str) -> Path:
+    """The folder of development data, which shall hold `part`.
+
+    Raises:
+        SystemExit: TRIVIUM_DATA is not set.
+    """
+    if "TRIVIUM_DATA" not in os.environ:
+        raise SystemExit(f"TRIVIUM_DATA: must name the folder that holds {part}. Set it and run again.")
+    return Path(os.environ["TRIVIUM_DATA"])
 
 
 def machine() -> str:

@@ -112,6 +112,18 @@ def empty(text: str, hint: str) -> None:
         st.space("small")
 
 
+def offset(key: str, size: int) -> int:
+    """How many rows lie before the page of `size` rows that `pager` let the reader choose."""
+    return size * (int(st.session_state.get(key, 1)) - 1)
+
+
+def pager(total: int, *, key: str, size: int) -> None:
+    """The pages of `total` rows to choose from, if there are several; the session keeps which under `key`, from 1."""
+    pages = -(-total // size)
+    if pages > 1:
+        st.pagination(pages, key=key)
+
+
 def banner(text: str) -> None:
     """A standing notice that a reader must not miss."""
     st.html(f'<div class="banner" role="note">{escape(text)}</div>')

@@ -1,4 +1,4 @@
-"""95 % intervals: percentile bootstrap for any statistic of rows, Wilson for a rate. Ignores clusters and pairs."""
+"""95 % intervals: percentile bootstrap of a statistic of rows, alone or in groups; Wilson of a rate. Ignores pairs."""
 
 from __future__ import annotations
 
@@ -37,11 +37,32 @@ def bootstrap_interval(
     if draws < 1:
         raise ValueError(f"draws: must be at least 1 (got {draws}).")
     rng = np.random.default_rng(seed)
-    stats = np.array([float(statistic(rows[rng.integers(0, len(rows), len(rows))])) for _ in range(draws)])
-    stats = stats[~np.isnan(stats)]
-    if len(stats) == 0:
+    return _middle([float(statistic(rows[rng.integers(0, len(rows), len(rows))])) for _ in range(draws)])
+
+
+def grouped_interval(
+    statistic: Callable[[NDArray[np.int64]], float], groups: ArrayLike, draws: int = 1000, seed: int = 0
+) -> tuple[float, float]:
+    """As `bootstrap_interval` where rows of one group depend on each other: whole groups are drawn.
+
+    After Davison and Hinkley 1997, section 2.4.
+
+    Args:
+        statistic: Maps the places of resampled rows to one number; NaN is left out.
+        groups: Whose each row is, (n,).
+    """
+    _, group_N = np.unique(np.asarray(groups), return_inverse=True)
+    members = np.split(np.argsort(group_N, kind="stable"), np.cumsum(np.bincount(group_N))[:-1])
+    rng = np.random.default_rng(seed)
+    drawn = (np.concatenate([members[g] for g in rng.integers(0, len(members), len(members))]) for _ in range(draws))
+    return _middle([statistic(rows) for rows in drawn])
+
+
+def _middle(values: list[float]) -> tuple[float, float]:
+    known = np.array(values)[~np.isnan(values)]
+    if len(known) == 0:
         return float("nan"), float("nan")
-    low, high = np.percentile(stats, [2.5, 97.5])
+    low, high = np.percentile(known, [2.5, 97.5])
     return float(low), float(high)
 
 

@@ -35,8 +35,7 @@ def cases_tab(client: TriviumClient, labels: Labels) -> None:
         key="cases.state",
         label_visibility="collapsed",
     )
-    offset = PAGE * (int(st.session_state.get("cases.page", 1)) - 1)
-    request = CasesRequest(state=state or "open", limit=PAGE, offset=offset)
+    request = CasesRequest(state=state or "open", limit=PAGE, offset=parts.offset("cases.page", PAGE))
     found: CasePage | None = parts.ask(labels, lambda: client.call("finance", "cases", request))
     if found is None:
         return
@@ -70,9 +69,7 @@ def _queue(labels: Labels, found: CasePage) -> Case:
         column_config={labels("cases.score"): score},
         key=f"cases.table.{found.offset}.{found.items[0].state}",
     )
-    pages = -(-found.total // PAGE)
-    if pages > 1:
-        st.pagination(pages, key="cases.page")
+    parts.pager(found.total, key="cases.page", size=PAGE)
     st.caption(labels("cases.shown", total=found.total))
     row = next(iter(picked["selection"]["rows"]), 0)
     return found.items[min(row, len(found.items) - 1)]

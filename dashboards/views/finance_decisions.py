@@ -33,8 +33,7 @@ TABLE_ROWS = 15  # more are scrolled to
 
 def decisions_tab(client: TriviumClient, labels: Labels) -> None:
     """The list a page at a time on the left, newest first; on the right the record of one application."""
-    page = int(st.session_state.get("finance.page", 1))
-    request = DecisionsRequest(limit=PAGE, offset=PAGE * (page - 1))
+    request = DecisionsRequest(limit=PAGE, offset=parts.offset("finance.page", PAGE))
     found: DecisionPage | None = parts.ask(labels, lambda: client.call("finance", "decisions", request))
     if found is None:
         return
@@ -75,9 +74,7 @@ def _list(labels: Labels, found: DecisionPage) -> str:
         selection_mode="single-row",
         key=f"decisions.table.{found.offset}.{labels.language}",
     )
-    pages = -(-found.total // PAGE)
-    if pages > 1:
-        st.pagination(pages, key="finance.page")
+    parts.pager(found.total, key="finance.page", size=PAGE)
     row = next(iter(picked["selection"]["rows"]), 0)
     return found.items[min(row, len(found.items) - 1)].application_id
 

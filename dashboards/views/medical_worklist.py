@@ -37,20 +37,23 @@ def worklist(client: TriviumClient, labels: Labels) -> str | None:
                 _upload(client, labels)
     request = ListStudiesRequest(
         limit=ROWS,
-        offset=st.session_state.get(PAGE, 0) * ROWS,
+        offset=parts.offset(PAGE, ROWS),
         order=order,
         reports="all" if is_all else "open",
     )
     page = parts.ask(labels, lambda: client.call("medical", "list_studies", request))
     if page is None:
         return None
+    if page.total and not page.studies:  # the last studies of the last page were signed
+        _first_page()
+        st.rerun()
     title.subheader(labels("medical.worklist", total=page.total), anchor=False, width="content")
     if not page.studies:
         parts.empty(labels("medical.no_studies"), labels("medical.no_studies_hint"))
         kept: str | None = st.session_state.get(STUDY)
         return kept
     _table(labels, page)
-    _pages(labels, page)
+    parts.pager(page.total, key=PAGE, size=ROWS)
     return _opened(page)
 
 
@@ -67,7 +70,7 @@ def next_open(client: TriviumClient, study_id: str) -> str | None:
 
 
 def _first_page() -> None:
-    st.session_state[PAGE] = 0
+    st.session_state[PAGE] = 1
 
 
 def _table(labels: Labels, page: WorklistResponse) -> None:
@@ -110,21 +113,6 @@ def _row(labels: Labels, entry: WorklistEntry) -> dict[str, object]:
         labels("medical.report"): labels(f"report.{entry.report_state}"),
         labels("medical.origin"): labels(f"origin.{entry.origin}"),
     }
-
-
-def _pages(labels: Labels, page: WorklistResponse) -> None:
-    last = max(page.total - 1, 0) // ROWS
-    if last == 0:
-        return
-    now = page.offset // ROWS
-
-    def turn(by: int) -> None:
-        st.session_state[PAGE] = min(max(now + by, 0), last)
-
-    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        st.button(labels("medical.page_before"), disabled=now == 0, on_click=turn, args=(-1,))
-        st.caption(labels("medical.page", page=now + 1, pages=last + 1), width="content")
-        st.button(labels("medical.page_after"), disabled=now >= last, on_click=turn, args=(1,))
 
 
 def _upload(client: TriviumClient, labels: Labels) -> None:

@@ -10,7 +10,7 @@ from dashboards.i18n import Labels
 from dashboards.views.medical_report import formats
 from dashboards.views.medical_text import linked_data
 from dashboards.views.medical_viewer import place_of, places, presets, viewer_data
-from service.client import TriviumClient
+from service.client import TriviumClient, UploadedFile
 from tests.dashboards.conftest import Api, field, open_page, press, run, texts
 from verticals.medical import schemas as s
 from verticals.medical.evidence import EvidenceGraph
@@ -62,6 +62,26 @@ def test_the_order_can_be_the_newest_first(api: Api) -> None:
     rows = run(page).dataframe[0].value
 
     assert list(rows["Received (UTC)"]) == sorted(rows["Received (UTC)"], reverse=True)
+
+
+def test_the_worklist_is_paged_by_the_service(own_api: Api) -> None:
+    client = TriviumClient(own_api.url, own_api.key)
+    for i in range(22):
+        upload = UploadedFile(filename=f"{i}.dcm", content=b"\0" * 128 + b"DICM", media_type="application/dicom")
+        client.call("medical", "ingest_study", s.IngestRequest(file=upload, origin="upload"))
+
+    page = open_page("medical", own_api)
+    first = len(page.dataframe[0].value)
+    page.pagination[0].set_value(2)
+
+    assert (first, len(run(page).dataframe[0].value)) == (25, 1)
+
+
+def test_a_page_that_is_no_longer_there_gives_way_to_the_first(api: Api) -> None:
+    page = open_page("medical", api)
+    page.session_state["medical.page"] = 9  # its last study was signed
+
+    assert len(run(page).dataframe[0].value) == 4
 
 
 def test_a_study_shows_notice_origin_and_that_no_model_was_applied(api: Api) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import bootstrap
 
-from verticals.bootstrap import bootstrap_interval, wilson_interval
+from verticals.bootstrap import bootstrap_interval, grouped_interval, wilson_interval
 
 
 def test_the_interval_of_a_mean_is_scipys_percentile_interval() -> None:
@@ -34,6 +34,23 @@ def test_draws_without_a_value_are_left_out() -> None:
 
     assert (low, high) == (0.5, 0.5)
     assert np.isnan(bootstrap_interval([1.0], lambda r: float("nan"))).all()
+
+
+def test_rows_that_are_groups_of_their_own_have_the_interval_of_rows() -> None:
+    values = np.random.default_rng(1).normal(5, 2, 200)
+
+    assert grouped_interval(lambda rows: float(values[rows].mean()), range(200), 500) == bootstrap_interval(
+        values, draws=500
+    )
+
+
+def test_rows_of_a_group_are_drawn_together() -> None:
+    groups = np.array(["b", "a", "b", "a", "c"])
+
+    def torn(rows: np.ndarray) -> float:
+        return float(len(set(np.bincount(rows, minlength=5)[groups == "b"])) > 1)
+
+    assert grouped_interval(torn, groups, 200) == (0.0, 0.0)
 
 
 @pytest.mark.parametrize(("values", "draws", "rule"), [([], 9, "at least one row"), ([1.0], 0, "draws")])

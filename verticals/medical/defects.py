@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from verticals.medical.quality import blur, noise_sigma
+from verticals.medical.uncertainty import sigmoid
 from verticals.medical.vision.pictures import Grey
 
 Floats = NDArray[np.float64]
@@ -49,8 +50,8 @@ class DefectModel:
     def scores(self, grey: Grey) -> dict[str, float]:
         """By defect, 0-1: how marked it is; 2 % of good images, held out, came above .5."""
         measures_M = (expand(measures(grey)) - self.mean_M) / self.scale_M
-        logits = {name: float(measures_M @ weight_M) + self.bias[name] for name, weight_M in self.weight.items()}
-        return {name: float(1 / (1 + np.exp(-np.clip(logit, -60, 60)))) for name, logit in logits.items()}
+        logits = {name: measures_M @ weight_M + self.bias[name] for name, weight_M in self.weight.items()}
+        return {name: float(sigmoid(logit)) for name, logit in logits.items()}
 
     def to_json(self) -> str:
         """As `load` reads it."""

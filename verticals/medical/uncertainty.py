@@ -46,7 +46,7 @@ class Calibration:
         if not 0 < labels_N.mean() < 1:
             raise ValueError("labels: both classes are needed to calibrate. Add films with and without the finding.")
         slope, offset = fit_logistic(logits_N, labels_N)
-        prob_N = _sigmoid(slope * logits_N + offset)
+        prob_N = sigmoid(slope * logits_N + offset)
         return cls(
             slope=slope,
             offset=offset,
@@ -56,7 +56,7 @@ class Calibration:
 
     def prob(self, logits: Floats) -> Floats:
         """Probability of presence, 0-1."""
-        return _sigmoid(self.slope * np.asarray(logits) + self.offset)
+        return sigmoid(self.slope * np.asarray(logits) + self.offset)
 
     def confidence_set(self, prob: float) -> tuple[Answer, ...]:
         """Each answer that cannot be ruled out: of films with that truth, 90 % have it in their set.
@@ -82,7 +82,7 @@ def fit_logistic(logits_N: Floats, labels_N: Floats) -> tuple[float, float]:
         return float(np.sum(np.logaddexp(0, z_N) - labels_N * z_N) + away_2 @ ridge @ away_2 / 2)
 
     for _ in range(_NEWTON_STEPS):
-        prob_N = _sigmoid(x_N2 @ beta)
+        prob_N = sigmoid(x_N2 @ beta)
         slope_2 = x_N2.T @ (prob_N - labels_N) + ridge @ (beta - [1, 0])
         step = np.linalg.solve(x_N2.T * (prob_N * (1 - prob_N)) @ x_N2 + ridge, slope_2)
         while np.abs(step).max() >= 1e-9 and loss(beta - step) > loss(beta):
@@ -156,5 +156,6 @@ def _distance(features_ND: Floats, mean_D: Floats, whitening_DD: Floats) -> Floa
     return np.asarray(np.sqrt((((features_ND - mean_D) @ whitening_DD) ** 2).mean(-1)))
 
 
-def _sigmoid(x: Floats) -> Floats:
+def sigmoid(x: Floats) -> Floats:
+    """Probability of a logit, without overflow."""
     return 1 / (1 + np.exp(-np.clip(x, -60, 60)))

@@ -40,13 +40,15 @@ class FilmDesk:
         stored = pixel_array(dataset, raw=True, index=middle)
         image = Image(geometry.render(stored, frame_header(dataset, middle)), dataset, middle + 1)
         is_read = self.reader.reads(image.modality, image.body_part)
-        why = self.reader.find(image).refusal if is_read else "it is no chest film."
-        if why or LOCALISED not in self.reader.told:
+        seen = self.reader.look(image) if is_read else "it is no chest film."
+        if not isinstance(seen, str) and LOCALISED not in self.reader.told:
+            seen = "opacities have not passed validation."
+        if isinstance(seen, str):
             raise Unavailable(
-                f"no model available: {why or 'opacities have not passed validation.'}",
+                f"no model available: {seen}",
                 field="study_id",
                 value=request.study_id,
                 remedy="Read the film without a heatmap.",
             )
-        shown = overlay(image.grey, self.reader.model.read(image.grey).attention)
+        shown = overlay(image.grey, seen.attention)
         return Artifact(geometry.to_png(shown), "image/png", f"{request.study_id}-attention.png")

@@ -104,7 +104,7 @@ class ChestModel:
         Tower(self.tower.size, Weights(parameters, precision="int8", packed=packed))
         q_KF, scale_K = quantize_int8([torch.from_numpy(self.heads.evidence_KF)])
         packed |= {"heads.evidence": q_KF, "heads.scale": scale_K}
-        arrays = {f"heads.{name}": getattr(self.heads, f"{name}") for name in _SMALL}
+        arrays = {f"heads.{name}": getattr(self.heads, name) for name in _SMALL}
         arrays |= {"gate.mean_D": self.gate.mean_D, "gate.whitening_DD": self.gate.whitening_DD}
         packed |= {name: torch.from_numpy(np.ascontiguousarray(array)).float() for name, array in arrays.items()}
         card = {

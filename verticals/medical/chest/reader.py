@@ -69,20 +69,25 @@ class ChestReader:
 
     def find(self, image: Image) -> Found:
         """What validated kinds there are, are not, or may be."""
-        if why := header_refusal(image.header):
-            return Found(refusal=why)
-        reading, told = self.model.read(image.grey), self.told
-        if reading.strangeness > 1:
-            return Found(
-                refusal=f"out of distribution: it lies {reading.strangeness:.2f} times as far from the films that the "
-                "model learned from as its limit allows."
-            )
+        reading, told = self.look(image), self.told
+        if isinstance(reading, str):
+            return Found(refusal=reading)
         untold = [KINDS[kind].english for kind in self.model.kinds if kind not in told]
-        if not told:
-            return Found(refusal="none of its findings has passed validation.")
         names = ", ".join(KINDS[kind].english for kind in told)
         scope = f"Looked for: {names}; for nothing else." + (f" Not validated: {', '.join(untold)}." if untold else "")
         return Found(EvidenceGraph(findings=tuple(self._findings(image, reading, told))), scope=scope)
+
+    def look(self, image: Image) -> FilmReading | str:
+        """What the model makes of the film; or why it does not read it."""
+        if why := header_refusal(image.header):
+            return why
+        reading = self.model.read(image.grey)
+        if reading.strangeness > 1:
+            return (
+                f"out of distribution: it lies {reading.strangeness:.2f} times as far from the films that the model "
+                "learned from as its limit allows."
+            )
+        return reading if self.told else "none of its findings has passed validation."
 
     def _findings(self, image: Image, reading: FilmReading, told: list[str]) -> list[Finding]:
         made: list[Finding] = []

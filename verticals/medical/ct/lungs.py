@@ -80,7 +80,6 @@ def _closed(mask: Mask, spacing_mm: list[float]) -> Mask:
     if not mask.any():
         return mask
     room = [int(np.ceil(CLOSING_MM / s)) + 1 for s in spacing_mm]
-    wide = np.pad(mask, [(r, r) for r in room])
     # Beyond the first and the last slice the lung goes on: nothing is known there, and nothing may be eaten from there.
     wide = np.pad(mask, [(room[0], room[0]), (0, 0), (0, 0)], mode="edge")
     wide = np.pad(wide, [(0, 0), (room[1], room[1]), (room[2], room[2])])

@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 
 from verticals.contract import InvalidInput, Progress
 from verticals.medical.ct import froc
-from verticals.medical.ct.candidates import MOST, TISSUE_HU, find_blobs
+from verticals.medical.ct.candidates import TISSUE_HU, find_blobs, find_candidates
 from verticals.medical.ct.features import NAMES, features
 from verticals.medical.ct.lungs import find_lungs
+from verticals.medical.ct.model import NoduleModel, to_files
 from verticals.medical.series import Volume
 
 if TYPE_CHECKING:
@@ -94,9 +95,8 @@ class Observation:
 def observe(scan: MarkedScan) -> Observation:
     """Candidates of a scan and what is measured around them; none where no lung is found."""
     lungs = find_lungs(scan.volume)
-    blobs = [] if lungs is None else find_blobs(scan.volume, lungs.closed)
+    found = [] if lungs is None else find_candidates(scan.volume, lungs.closed)
     alone = [] if lungs is None else find_blobs(scan.volume, lungs.closed, TISSUE_HU)
-    found = sorted(blobs, key=lambda blob: (-blob.dot_hu, blob.index))[:MOST]
     return Observation(
         features_CF=np.zeros((0, len(NAMES))) if lungs is None else features(scan.volume, lungs.closed, found),
         places_mm=to_patient(scan.volume, [each.index for each in found]),
@@ -125,14 +125,7 @@ def fit_trees(scans: Sequence[Observation]) -> lgb.Booster:
 
 def tree_scorer(scans: Sequence[Observation]) -> Scorer:
     """Trees as a function."""
-    trees = fit_trees(scans)
-
-    def score(features_CF: Floats) -> Floats:
-        if not len(features_CF):
-            return np.zeros(0)
-        return np.asarray(trees.predict(features_CF, num_threads=1), dtype=np.float64)
-
-    return score
+    return NoduleModel(fit_trees(scans), threshold=-np.inf).scores
 
 
 def held_out(
@@ -155,8 +148,6 @@ def train(
     Raises:
         InvalidInput: fewer than `LEAST_NODULES` nodules were hit by a candidate, or fewer scans than folds.
     """
-    from verticals.medical.ct.model import to_files
-
     hit = int(sum(scan.labels.sum() > 0 for scan in scans))
     num_nodules = sum(len(scan.diameters_mm) for scan in scans)
     if len(scans) < FOLDS or hit < FOLDS or num_nodules < LEAST_NODULES:

@@ -18,6 +18,7 @@ import numpy as np
 from verticals.medical.fundus.filters import curvatures
 from verticals.medical.fundus.lesions import KINDS, Candidate
 from verticals.medical.fundus.picture import Floats, Mask, Retina, blurred
+from verticals.medical.uncertainty import sigmoid
 
 NAME = "medical.fundus-grade"
 FILE = "grade.json"
@@ -77,7 +78,7 @@ class GradingHead:
     def at_least(self, features_XF: Floats) -> Floats:
         """Probability of at least grade 1 to 4, along the last dimension, never rising."""
         logits = ((features_XF - self.mean_F) / self.scale_F) @ self.weight_KF.T + self.bias_K
-        return np.asarray(np.minimum.accumulate(1 / (1 + np.exp(-np.clip(logits, -60, 60))), axis=-1))
+        return np.asarray(np.minimum.accumulate(sigmoid(logits), axis=-1))
 
     def probabilities(self, features_F: Floats) -> Floats:
         """Of grades 0 to 4, (5,); they sum to 1."""

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from verticals.bootstrap import grouped_interval
 from verticals.contract import InvalidInput, NotFound, Progress
 from verticals.medical.fundus.grading import GRADES, LEAST_KAPPA, GradingHead, features
 from verticals.medical.fundus.landmarks import find_landmarks
@@ -184,15 +185,8 @@ def with_interval(
     *, draws: int = DRAWS,
 ) -> list[float]:  # fmt: skip
     """Value and 95 % interval, low and high, by drawing patients with replacement."""
-    draw = np.random.default_rng(SEED)
-    _, group_N = np.unique(np.asarray(patient_N), return_inverse=True)
-    rows_of = [np.flatnonzero(group_N == g) for g in range(group_N.max() + 1)]
-    values = []
-    for _ in range(draws):
-        rows = np.concatenate([rows_of[g] for g in draw.integers(0, len(rows_of), len(rows_of))])
-        values.append(metric(true_N[rows], given_N[rows]))
-    low, high = np.quantile(values, (0.025, 0.975))
-    return [metric(true_N, given_N), float(low), float(high)]
+    interval = grouped_interval(lambda rows: metric(true_N[rows], given_N[rows]), patient_N, draws, SEED)
+    return [metric(true_N, given_N), *interval]
 
 
 def _held_out(graded: Graded) -> NDArray[np.bool_]:
