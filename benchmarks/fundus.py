@@ -245,9 +245,9 @@ def _referable(true_N: NDArray[np.int64], given_N: NDArray[np.int64]) -> float:
 
 def auc_interval(bad_N: Mask, score_N: Floats, group_N: NDArray[np.int64]) -> list[float]:
     """AUC and its 95 % interval, low and high, by drawing photographs."""
-    bad_N = bad_N.astype(float)
-    interval = grouped_interval(lambda rows: auc(bad_N[rows], score_N[rows]), group_N)
-    return [auc(bad_N, score_N), *interval]
+    label_N = bad_N.astype(np.float64)
+    interval = grouped_interval(lambda rows: auc(label_N[rows], score_N[rows]), group_N)
+    return [auc(label_N, score_N), *interval]
 
 
 def share_interval(right_N: Mask, group_N: NDArray[np.str_]) -> list[float]:
