@@ -12,10 +12,10 @@ from verticals.medical.vocabulary import KINDS, SITES
 MODEL = "synthetic@1"
 _MAX_FINDINGS = 6
 _OUTSIDE = (
-    "Rib fracture.",
-    "Mass in the right lung.",
-    "Calcified granuloma.",
-    "Hiatal hernia.",
+    "Pericardial effusion.",
+    "Malignancy in the right lung.",
+    "Free air.",
+    "Umbilical hernia.",
     "Pacemaker.",
     "Drusen.",
 )

@@ -23,6 +23,7 @@ from verticals.medical.language import NOTHING_SAID, Draft
 from verticals.medical.schemas import NOTICE, Addendum, FindingsStatus, Quality, ReportState, Sections
 from verticals.medical.verify import as_edited
 from verticals.medical.vocabulary import KINDS
+from verticals.medical.wording import impression, is_of_the_whole
 
 BLANK = "[to be completed by the radiologist]"
 _BLANK = re.compile(r"\[\s*to be completed[^\]]*\]", re.IGNORECASE)
@@ -62,7 +63,10 @@ _STRUCTURES = {
     "lung": "Lungs",
     "pleura": "Pleura",
     "heart": "Heart and great vessels",
+    "aorta": "Heart and great vessels",
     "mediastinum": "Mediastinum and hila",
+    "bone": "Bones and soft tissues",
+    "spine": "Bones and soft tissues",
 }
 _NAMES = {"CT": "Computed tomography", "MR": "Magnetic resonance imaging", "OP": "Ophthalmic photograph"}
 _ALIASES = {
@@ -142,6 +146,8 @@ def draft(
     template = _TEMPLATES.get(_ALIASES.get(part, part), ("Findings",))
     told: dict[str | None, list[str]] = {}
     for sentence, statement in zip(said.sentences, said.statements, strict=True):
+        if is_of_the_whole(statement):
+            continue
         structure = _STRUCTURES.get(KINDS[statement.findings[0].kind].sites[0])
         told.setdefault(structure if structure in template else None, []).append(sentence)
     lines += told.get(None, [])
@@ -152,14 +158,8 @@ def draft(
         technique=_technique(header),
         comparison=earlier if priors else NO_PRIOR,
         findings="\n".join(lines),
-        impression="\n".join(_remarkable(said)) or BLANK,
+        impression="\n".join(impression(said.statements)) or BLANK,
     )
-
-
-def _remarkable(said: Draft) -> list[str]:
-    """The sentences about what is or may be there."""
-    pairs = zip(said.sentences, said.statements, strict=True)
-    return [sentence for sentence, statement in pairs if statement.findings[0].presence != "absent"]
 
 
 def _examination(header: Dataset, part: str) -> str:

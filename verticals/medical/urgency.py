@@ -31,7 +31,7 @@ NAMES: tuple[Urgency, ...] = get_args(Urgency)  # by level, 0 "done" to 4 "criti
 SIGNED = ("FINAL", "AMENDED")
 _ROUTINE, _SOON, _URGENT = 1, 2, 3
 # By what a delay of hours may cost; kinds that are not named: 2.
-_LEVELS = {"pneumothorax": 4, "edema": 3, "consolidation": 3, "effusion": 3}
+_LEVELS = {"pneumothorax": 4, "edema": 3, "consolidation": 3, "pneumonia": 3, "effusion": 3}
 
 
 @dataclass(frozen=True)

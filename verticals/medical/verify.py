@@ -21,7 +21,7 @@ from verticals.medical.vocabulary import KINDS, SITES
 _PRIOR = re.compile(
     r"\b(?:unchanged|stable|increas\w+|decreas\w+|worsen\w*|improv\w+|enlarging|grown|growing|shrunk|smaller|larger|"
     r"progress\w+|regress\w+|interval|compar\w+|prior|previous\w*|earlier|again|since|persist\w+|resol\w+|new|newly|"
-    r"no longer|chang\w+|follow-?up|baseline|developed|developing)\b",
+    r"no longer|(?<!degenerative )chang\w+|follow-?up|baseline|developed|developing)\b",
     re.IGNORECASE,
 )
 _NO_PRIOR = re.compile(
@@ -32,7 +32,8 @@ _DENIAL = re.compile(r"\b(?:no|not)\b", re.IGNORECASE)
 _TOKEN = re.compile(r"[^\W_]+(?:[-'][^\W_]+)*")
 _SMALL_WORDS = """
     a an the in on of with and or no not is are be may there seen possible suspected both bilateral left right side
-    sides eye eyes measuring diameter volume area pneumothoraces clear size normal
+    sides eye eyes measuring diameter volume area pneumothoraces masses clear size
+    contours normal
 """
 # All that a draft may hold beside numbers: the vocabulary's words, in the plural too, and few small ones.
 _KNOWN_WORDS = frozenset(_SMALL_WORDS.split()) | {

@@ -7,8 +7,10 @@ our private scheme 99TRIVIUM (PS3.16 8.2: a scheme of one's own begins with 99),
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 PRIVATE_SCHEME = "99TRIVIUM"
+Number = Literal["counted", "uncounted", "plural"]
 
 
 @dataclass(frozen=True)
@@ -32,13 +34,17 @@ class Site:
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of finding: its words, code, and the sites where it can be, the usual one first."""
+    """A kind of finding: its words, code, and the sites where it can be, the usual one first.
+
+    Only a counted name has a plural of its own; another is one name for all there is.
+    """
 
     english: str
     chinese: str
     code: Code
     sites: tuple[str, ...]
     modalities: tuple[str, ...]
+    number: Number = "counted"
 
 
 def _sct(value: str, meaning: str) -> Code:
@@ -59,6 +65,9 @@ SITES: dict[str, Site] = {
     "pleura": Site("pleura", "胸膜", _sct("3120008", "Pleura"), is_paired=True),
     "heart": Site("heart", "心脏", _sct("80891009", "Heart")),
     "mediastinum": Site("mediastinum", "纵隔", _sct("72410000", "Mediastinum")),
+    "aorta": Site("aorta", "主动脉", _sct("15825003", "Aorta")),
+    "bone": Site("thoracic skeleton", "胸廓骨骼", _sct("272710004", "Bone of thorax"), is_paired=True),
+    "spine": Site("spine", "脊柱", _sct("421060004", "Spine")),
     "thorax": Site("chest", "胸部", _sct("51185008", "Chest")),
     "retina": Site("retina", "视网膜", _sct("5665001", "Retina"), is_paired=True),
 }
@@ -79,16 +88,78 @@ RADLEX: dict[str, Code] = {
 _LUNG = ("lung", "upper_lung_zone", "middle_lung_zone", "lower_lung_zone")
 _FILM, _CT, _FUNDUS = ("CR", "DX"), ("CT",), ("OP", "XC")
 
+
+def _film(english: str, chinese: str, code: Code, *sites: str, number: Number = "counted") -> Kind:
+    return Kind(english, chinese, code, sites, _FILM, number)
+
+
 KINDS: dict[str, Kind] = {
-    "opacity": Kind("opacity", "阴影", _own("opacity", "Opacity"), _LUNG, _FILM),
-    "consolidation": Kind("consolidation", "实变", _own("consolidation", "Consolidation"), _LUNG, _FILM),
-    "atelectasis": Kind("atelectasis", "肺不张", _own("atelectasis", "Atelectasis"), _LUNG, _FILM),
-    "edema": Kind("pulmonary edema", "肺水肿", _sct("19242006", "Pulmonary edema"), ("lung",), _FILM),
+    "opacity": _film("opacity", "阴影", _own("opacity", "Opacity"), *_LUNG),
+    "consolidation": _film("consolidation", "实变", _own("consolidation", "Consolidation"), *_LUNG),
+    "atelectasis": _film("atelectasis", "肺不张", _own("atelectasis", "Atelectasis"), *_LUNG, number="uncounted"),
+    "edema": _film("pulmonary edema", "肺水肿", _sct("19242006", "Pulmonary edema"), "lung", number="uncounted"),
     "nodule": Kind("nodule", "结节", _sct("27925004", "Nodule"), _LUNG, (*_FILM, *_CT)),
-    "effusion": Kind("pleural effusion", "胸腔积液", _sct("60046008", "Pleural effusion"), ("pleura",), _FILM),
-    "pneumothorax": Kind("pneumothorax", "气胸", _sct("36118008", "Pneumothorax"), ("pleura",), _FILM),
-    "cardiomegaly": Kind("cardiomegaly", "心影增大", _sct("287272002", "Cardiomegaly"), ("heart",), _FILM),
-    "abnormality": Kind("abnormality", "异常", _own("abnormality", "Abnormality"), ("thorax",), _FILM),
+    "pneumonia": _film("pneumonia", "肺炎", _own("pneumonia", "Pneumonia"), *_LUNG, number="uncounted"),
+    "mass": _film("mass", "肿块", _sct("4147007", "Mass"), *_LUNG, "mediastinum"),
+    "granuloma": _film(
+        "calcified granuloma", "钙化肉芽肿", _own("calcified-granuloma", "Calcified granuloma"), *_LUNG, "mediastinum"
+    ),
+    "scar": _film("scarring", "瘢痕", _sct("12402003", "Scar"), *_LUNG, number="uncounted"),
+    "interstitial": _film(
+        "interstitial disease", "间质性病变", _own("interstitial", "Interstitial disease"), *_LUNG, number="uncounted"
+    ),
+    "emphysema": _film("emphysema", "肺气肿", _own("emphysema", "Emphysema of lung"), *_LUNG, number="uncounted"),
+    "hyperinflation": _film(
+        "hyperinflation", "肺过度充气", _own("hyperinflation", "Hyperinflation of lung"), "lung", number="uncounted"
+    ),
+    "hypoinflation": _film(
+        "hypoinflation", "肺容量减低", _own("hypoinflation", "Hypoinflation of lung"), "lung", number="uncounted"
+    ),
+    "congestion": _film(
+        "pulmonary vascular congestion",
+        "肺血管充血",
+        _own("congestion", "Pulmonary vascular congestion"),
+        "lung",
+        number="uncounted",
+    ),
+    "effusion": _film("pleural effusion", "胸腔积液", _sct("60046008", "Pleural effusion"), "pleura"),
+    "pneumothorax": _film("pneumothorax", "气胸", _sct("36118008", "Pneumothorax"), "pleura"),
+    "pleural_thickening": _film(
+        "pleural thickening", "胸膜增厚", _own("pleural-thickening", "Pleural thickening"), "pleura", number="uncounted"
+    ),
+    "cardiomegaly": _film("cardiomegaly", "心影增大", _sct("287272002", "Cardiomegaly"), "heart", number="uncounted"),
+    "tortuous_aorta": _film("tortuous aorta", "主动脉迂曲", _own("tortuous-aorta", "Tortuous aorta"), "aorta"),
+    "aortic_atherosclerosis": _film(
+        "aortic atherosclerosis",
+        "主动脉粥样硬化",
+        _own("aortic-atherosclerosis", "Atherosclerosis of aorta"),
+        "aorta",
+        number="uncounted",
+    ),
+    "mediastinal_widening": _film(
+        "mediastinal widening",
+        "纵隔增宽",
+        _own("mediastinal-widening", "Widening of mediastinum"),
+        "mediastinum",
+        number="uncounted",
+    ),
+    "hernia": _film("hiatal hernia", "食管裂孔疝", _own("hiatal-hernia", "Hiatal hernia"), "mediastinum"),
+    "fracture": _film("fracture", "骨折", _own("fracture", "Fracture"), "bone", "spine"),
+    "spondylosis": _film(
+        "degenerative changes of the spine",
+        "脊柱退行性变",
+        _own("degenerative-spine", "Degenerative changes of spine"),
+        "spine",
+        number="plural",
+    ),
+    "scoliosis": _film("scoliosis", "脊柱侧弯", _own("scoliosis", "Scoliosis"), "spine", number="uncounted"),
+    "abnormality": _film("abnormality", "异常", _own("abnormality", "Abnormality"), "thorax"),
+    "acute": _film(
+        "acute cardiopulmonary abnormality",
+        "急性心肺异常",
+        _own("acute-cardiopulmonary", "Acute cardiopulmonary abnormality"),
+        "thorax",
+    ),
     "microaneurysm": Kind("microaneurysm", "微动脉瘤", _own("microaneurysm", "Microaneurysm"), ("retina",), _FUNDUS),
     "haemorrhage": Kind("retinal haemorrhage", "视网膜出血", _sct("50960005", "Hemorrhage"), ("retina",), _FUNDUS),
     "hard_exudate": Kind("hard exudate", "硬性渗出", _own("hard-exudate", "Hard exudate"), ("retina",), _FUNDUS),
@@ -125,8 +196,6 @@ KINDS: dict[str, Kind] = {
         _FUNDUS,
     ),
 }
-
-UNCOUNTED = ("atelectasis", "edema", "cardiomegaly")  # kinds whose names have no plural: one name is for all there is
 
 
 def codes_of(kind: str) -> tuple[Code, ...]:

@@ -12,10 +12,13 @@ def test_an_edit_answers_with_its_links_and_remarks(desk: Any, ct: bytes) -> Non
 
     edited = desk.complete(report, findings=_TEXT, impression="Left pleural effusion.")
 
-    assert [(f.kind, f.side, f.model) for f in edited.evidence.findings] == [("effusion", "left", "reader")]
+    assert [(f.kind, f.side, f.model) for f in edited.evidence.findings] == [
+        ("effusion", "left", "reader"),
+        ("fracture", None, "reader"),
+    ]
     assert [(s.section, s.finding_ids) for s in edited.sentences] == [
         ("findings", ("f1",)),
-        ("findings", ()),
+        ("findings", ("f2",)),
         ("impression", ("f1",)),
     ]
     assert [(r.kind, _TEXT[r.start : r.end]) for r in edited.remarks] == [

@@ -82,13 +82,28 @@ def test_what_a_model_found_stands_under_its_structure_and_in_the_impression() -
 
     assert sections.impression == "Pleural effusion."
     lines = dict(line.split(": ", 1) for line in sections.findings.splitlines())
-    assert (lines["Pleura"], lines["Lungs"], lines["Devices"]) == ("Pleural effusion.", "No nodule.", BLANK)
+    assert (lines["Pleura"], lines["Lungs"], lines["Devices"]) == (
+        "There is a pleural effusion.",
+        "No nodule.",
+        BLANK,
+    )
+
+
+def test_what_is_said_of_the_chest_as_a_whole_stands_in_the_impression_alone() -> None:
+    said = language.write(
+        EvidenceGraph(findings=(Finding(finding_id="f1", kind="acute", presence="absent", model="m@1"),))
+    )
+
+    sections = report.draft(header(), GOOD, STATUS, said)
+
+    assert sections.impression == "No acute cardiopulmonary abnormality."
+    assert sections.impression not in sections.findings
 
 
 def test_what_a_person_writes_beyond_the_models_is_evidence_of_the_reader() -> None:
     drafted = EvidenceGraph(findings=(EFFUSION,))
     start = first(evidence=drafted, drafted=drafted)
-    text = start.sections.model_copy(update={"findings": "Pleural effusion. Nodule in the left lung. Rib fracture."})
+    text = start.sections.model_copy(update={"findings": "Pleural effusion. Nodule in the left lung. Pacemaker."})
 
     edit = report.edited(start, text, expected_version=1, now=NOW)
     fewer = text.model_copy(update={"findings": "No pleural effusion."})

@@ -45,20 +45,45 @@ def test_the_template_reads_as_a_report() -> None:
     )
 
     assert language.write(evidence).sentences == (
-        "Nodule in the left upper lung zone, measuring 6.2 mm in diameter.",
-        "Possible pleural effusion on the right.",
+        "There is a nodule in the left upper lung zone, measuring 6.2 mm in diameter.",
         "No opacity or pulmonary edema.",
+        "Possible pleural effusion on the right.",
         "No pneumothorax.",
     )
-    lungs = ("opacity", "consolidation", "atelectasis", "edema", "nodule")
-    nothing = graph(*({"kind": k, "presence": "absent"} for k in (*lungs, "effusion", "pneumothorax", "cardiomegaly")))
+    lungs = ("opacity", "consolidation", "atelectasis", "edema", "nodule", "pneumonia", "mass")
+    others = ("scar", "effusion", "pneumothorax", "cardiomegaly", "mediastinal_widening", "fracture", "acute")
+    nothing = graph(*({"kind": k, "presence": "absent"} for k in (*lungs, *others)))
     assert language.write(nothing).sentences == (
         "The lungs are clear.",
+        "No scarring.",
         "No pleural effusion or pneumothorax.",
-        "Heart size is normal.",
+        "The heart is normal in size.",
+        "Mediastinal contours are normal.",
+        "No fracture.",
+        "No acute cardiopulmonary abnormality.",
     )
     assert language.write(graph()).sentences == ()
     assert [number(v) for v in (0.0421, 4.0, 123.4)] == ["0.042", "4.0", "123"]
+
+
+def test_a_place_that_the_name_holds_is_not_said_twice() -> None:
+    places = {"tortuous_aorta": "aorta", "hernia": "mediastinum", "scoliosis": "spine", "congestion": "lung"}
+    found = [{"kind": k, "presence": "present", "site": site} for k, site in places.items()]
+    fracture = {"kind": "fracture", "presence": "present", "side": "left"}
+
+    said = statements(
+        graph(*found, fracture | {"site": "bone"}, {"kind": "fracture", "presence": "present", "site": "spine"})
+    )
+
+    assert [s.choices[0] for s in said] == [
+        "There is pulmonary vascular congestion.",
+        "There is a hiatal hernia.",
+        "There is a tortuous aorta.",
+        "There is a fracture on the left.",
+        "There is a fracture in the spine.",
+        "There is scoliosis.",
+    ]
+    assert said[-1].short == "Scoliosis."
 
 
 def test_sizes_that_are_tiny_or_round_alike_are_told() -> None:

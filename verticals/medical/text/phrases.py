@@ -31,7 +31,31 @@ _KINDS = {
     "pneumothorax": r"pneumothora(?:x|xes|ces)",
     "cardiomegaly": rf"cardiomegaly|{_OF_HEART}{_IS} (?:enlarge(?:d|ment)|large)|"
     rf"enlarge(?:d|ment)(?: of)?(?: the)? {_OF_HEART}",
+    "pneumonia": r"(?:broncho)?pneumonias?|infecti(?:on|ous)(?: process)?",
+    "mass": r"(?:(?:lung|pulmonary|mediastinal) )?mass(?:es)?(?! effect)",
+    "granuloma": r"(?:calcified )?(?:granulomas?|granulomat(?:ous|osis)(?: (?:disease|change)s?)?)|"
+    r"calcified (?:\w+ )?nodul(?:es?|ar densit(?:y|ies))",
+    "scar": r"scar(?:s|ring)?|fibrosis|fibrotic|cicatri(?:x|ces)",
+    "interstitial": r"interstitial (?:lung )?(?:markings?|changes?|disease|pattern|prominence)|reticul(?:ar|ations?)",
+    "emphysema": r"(?<!subcutaneous )emphysema(?:tous)?",
+    "hyperinflation": r"hyper-?(?:inflat|expan|aerat|disten|lucen)\w*|COPD|obstructive (?:pulmonary|lung) disease",
+    "hypoinflation": r"hypo-?(?:inflat|expan|aerat|ventilat)\w*|low lung volumes?|lung volumes (?:are|remain) low",
+    "congestion": r"(?:(?:pulmonary|vascular|central) )*congestion|cephali[sz]ation|"
+    r"vascular (?:prominence|redistribution)",
+    "pleural_thickening": r"(?:pleural|apical|pleuroparenchymal)(?: \w+)? thickening|pleural plaques?",
+    "tortuous_aorta": r"tortuous(?: \w+){0,2} aorta|(?:aorta|aortic(?: arch)?)(?: \w+){0,3} tortuo(?:us|sity)|"
+    r"aortic (?:tortuosity|ectasia)",
+    "aortic_atherosclerosis": r"atherosclero\w*(?: (?:changes?|disease|calcifications?))?(?: of the(?: \w+)? aorta)?|"
+    r"(?:aorta|aortic(?: \w+){0,2}) (?:is )?(?:calcifi\w+|atherosclero\w*)|calcifi\w+ (?:of the )?aorta",
+    "mediastinal_widening": r"mediastinal widening|widen(?:ed|ing)(?: of)?(?: the)? mediastin(?:um|al)",
+    "hernia": r"(?:hiatal |hiatus )?(?:hernias?|herniation)",
+    "fracture": r"fractur(?:es?|ed)|compression deformit(?:y|ies)",
+    "spondylosis": r"spondylosis|spondylitic|(?:spine|spinal|vertebral) degenerat\w+|"
+    r"degenerat\w+(?: \w+){0,5} (?:spine|spinal|vertebra\w*)",
+    "scoliosis": r"(?:dextro|levo)?(?:scoliosis|curvature)|scoliotic",
     "abnormality": r"abnormalit(?:y|ies)|(?:cardiopulmonary|airspace|pulmonary|chest) (?:disease|process|findings?)",
+    "acute": r"(?:acute|active) (?:radiographic )?(?:cardiopulmonary|pulmonary|chest)? ?"
+    r"(?:abnormalit(?:y|ies)|disease|process|findings?)",
     "microaneurysm": r"micro-?aneurysms?",
     "haemorrhage": r"(?:(?:retinal|intraretinal|dot|blot|flame) )*ha?emorrhages?",
     "hard_exudate": r"hard exudates?",
@@ -39,25 +63,15 @@ _KINDS = {
 }
 # Named in reports, found by no model of ours.
 OTHERS = {
-    "pneumonia": r"(?:broncho)?pneumonias?|infecti(?:on|ous)(?: process)?",
-    "mass": r"mass(?:es)?(?! effect)|tumou?rs?|neoplas(?:m|ms|tic)|malignan(?:cy|t)|carcinomas?|cancers?|"
-    r"metasta(?:sis|ses|tic)",
+    "tumour": r"tumou?rs?|neoplas(?:m|ms|tic)|malignan(?:cy|t)|carcinomas?|cancers?|metasta(?:sis|ses|tic)",
     "lesion": r"lesions?|cavit(?:y|ies|ation)|lymphadenopathy|adenopathy|bullae?|abscess(?:es)?|cysts?",
-    "fracture": r"fractur(?:es?|ed)|compression deformit(?:y|ies)",
-    "emphysema": r"(?<!subcutaneous )emphysema(?:tous)?",
-    "hyperinflation": r"hyper-?(?:inflat|expan|aerat|disten|lucen)\w*|COPD|obstructive (?:pulmonary|lung) disease",
-    "granuloma": r"granulomas?|granulomat(?:ous|osis)|calcified (?:\w+ )?nodul(?:es?|ar densit(?:y|ies))",
-    "hernia": r"hernias?|herniation",
     "other_hernia": r"(?:bochdalek|morgagni|diaphragmatic|inguinal|umbilical|ventral) hernias?",
-    "scoliosis": r"(?:dextro|levo)?scoliosis|scoliotic|kyphosis",
-    "scar": r"scar(?:s|ring)?|fibrosis|fibrotic|cicatri(?:x|ces)",
+    "kyphosis": r"kyphosis|kyphotic",
     "thickening": r"thickening|(?:costophrenic )?blunting|plaques?",
-    "congestion": r"congesti(?:on|ve)|heart failure|CHF|cephali[sz]ation|vascular (?:prominence|redistribution)",
-    "interstitial": r"interstitial (?:lung )?(?:markings?|changes?|disease|pattern|prominence)|reticul(?:ar|ations?)",
+    "heart_failure": r"(?:congestive )?heart failure|congestive|CHF",
     "pericardial": r"pericardial effusions?",
     "air": r"pneumo(?:mediastinum|peritoneum)|subcutaneous emphysema|free air",
-    "aorta": r"aneurysms?|(?:aortic|aorta)(?: \w+){0,2} (?:tortuos|ectas|calcifi|dissect)\w*|tortuous \w*|"
-    r"atheroscleros\w*",
+    "aorta": r"aneurysms?|(?:aortic|aorta)(?: \w+){0,2} (?:ectas|dissect)\w*|tortuous",
     "calcification": r"calcifi(?:ed|cations?)",
     "degeneration": r"degenerat\w+|osteophyt\w+|spondyl\w+|arthrit\w+|osteopeni\w+|osteoporo\w+|spurring",
     "device": r"tubes?|catheters?|pacemakers?|lines?(?= )|PICC|ports?(?:-a-cath)?|stents?|clips?|sternotomy|wires?|"
@@ -69,14 +83,17 @@ OTHERS = {
     "elevation": r"(?:elevat|eventrat)\w+(?= (?:of the )?(?:\w+ )?(?:hemi)?diaphragm)|"
     r"(?:hemi)?diaphragm\w*(?: is| are)? elevat\w+",
     "deviation": r"(?:tracheal|mediastinal) (?:shift|deviation)|hilar (?:prominence|enlargement|fullness)|"
-    r"widened mediastinum",
+    r"mediastinal fullness",
 }
-_LUNG_KINDS = ("opacity", "consolidation", "atelectasis", "edema", "nodule")
+_LUNG_KINDS = ("opacity", "consolidation", "atelectasis", "edema", "nodule", "pneumonia", "mass")
 # Say that kinds are not there without naming them.
 _NORMAL: dict[tuple[str, ...], str] = {
     ("cardiomegaly",): rf"(?:normal|unremarkable)(?: in)? {_HEART}(?: \w+)?(?: size| silhouette)?|"
     rf"{_OF_HEART}(?: and [a-z ]{{3,30}})?(?: (?:is|are|size|remains?|appears?|grossly|both|again))*"
     rf" (?:normal|unremarkable|within (?:the )?(?:upper )?(?:limits of normal|normal limits))",
+    ("mediastinal_widening",): r"mediastin(?:um|al (?:contours?|silhouette))"
+    r"(?: (?:is|are|remains?|appears?|grossly))* (?:normal|unremarkable|within (?:the )?normal limits)|"
+    r"(?:normal|unremarkable) mediastin(?:um|al (?:contours?|silhouette))",
     _LUNG_KINDS: r"(?:lungs|lung fields|lung zones)(?: (?:is|are|remain|appear|both|grossly|otherwise))* clear|"
     r"clear (?:lungs|lung fields)",
 }

@@ -13,12 +13,12 @@ from dataclasses import dataclass, field
 from verticals.medical.evidence import Presence, Side
 from verticals.medical.text.assertion import Cues
 from verticals.medical.text.phrases import CONCEPTS, NORMAL, PLACES, SIDES
-from verticals.medical.vocabulary import UNCOUNTED
+from verticals.medical.vocabulary import KINDS
 
 SIZE = re.compile(
     r"\b(\d+(?:\.\d+)?(?:\s*[x×]\s*\d+(?:\.\d+)?){0,2})[\s-]*(mm|cm|ml|cc)(?:([23²³])(?!\d)|\b)", re.IGNORECASE
 )
-_PLURAL = re.compile(r"(?:(?<!si)s|thoraces)$", re.IGNORECASE)
+_PLURAL = re.compile(r"(?:(?<!si)(?<!s)s|thoraces)$", re.IGNORECASE)
 _NUMBER = re.compile(r"\d+(?:\.\d+)?")
 # In mm, mm2 and mm3; by unit and exponent.
 _UNITS = {
@@ -85,8 +85,10 @@ def read(sentence: str) -> list[Mention]:
             presence: Presence = "absent" if told.presence == "present" else "uncertain"
             mentions += [Mention(concept, start, end, presence, told.is_history) for concept in concepts]
             continue
-        plural = concepts[0] in UNCOUNTED or bool(_PLURAL.search(sentence[start:end]))
-        mentions.append(Mention(concepts[0], start, end, told.presence, told.is_history, plural))
+        (concept,) = concepts
+        is_uncounted = concept in KINDS and KINDS[concept].number != "counted"
+        plural = is_uncounted or bool(_PLURAL.search(sentence[start:end]))
+        mentions.append(Mention(concept, start, end, told.presence, told.is_history, plural))
     _attach(sentence, mentions)
     return mentions
 
