@@ -231,25 +231,29 @@ def _sections(sentences: Sequence[str]) -> Sections:
 def report_text(odd: Sequence[Row], even: Sequence[Row]) -> None:
     """BLEU-4, ROUGE-L and label F1 of template, constant and nearest neighbour on abnormal reports."""
     rows = [row for row in even if row["MeSH"].strip() not in ("normal", "No Indexing")]
-    constant = _constant(odd)
-    print(f"\n# 3. text: {len(rows)} abnormal reports (even uids). Constant: {constant}")
+    normal = _constant(odd)
+    print(f"\n# 3. text: {len(rows)} abnormal reports (even uids). Constant: {normal}")
     references = [_whole(row) for row in rows]
     nearest, graphs = [_nearest(row, odd) for row in rows], [graph_of(row["MeSH"]) for row in rows]
     said = {
-        "constant normal report": [constant] * len(rows),
+        "constant normal report": [normal] * len(rows),
         "nearest neighbour": nearest,
         "its sentences, verified": [_held(text, graph) for text, graph in zip(nearest, graphs, strict=True)],
         "draft by the template": [_drafted(graph) for graph in graphs],
     }
     gold = [labels((text,)) for text in references]
+    bleu = {name: np.array([*map(_ngrams, texts, references)], float) for name, texts in said.items()}
+    rouge = {name: np.array([*map(_rouge_l, texts, references)]) for name, texts in said.items()}
     for name, texts in said.items():
-        bleu = np.array([_ngrams(t, r) for t, r in zip(texts, references, strict=True)], float)
-        rouge = np.array([_rouge_l(t, r) for t, r in zip(texts, references, strict=True)])
         found = _counts(gold, [labels((text,)) for text in texts])
         print(
-            f"{name:24} BLEU-4 {_interval(bleu, _bleu)}  ROUGE-L {_interval(rouge, lambda v: float(v.mean()))}  "
+            f"{name:24} BLEU-4 {_interval(bleu[name], _bleu)}  ROUGE-L {_interval(rouge[name], _mean)}  "
             f"label F1 {_interval(found, _f1)}"
         )
+    ours, constant = "draft by the template", "constant normal report"
+    both = np.stack((bleu[ours], bleu[constant]), 1)
+    print(f"{ours} less constant: BLEU-4 {_interval(both, lambda v: _bleu(v[:, 0]) - _bleu(v[:, 1]))}", end="  ")
+    print(f"ROUGE-L {_interval(rouge[ours] - rouge[constant], _mean)}")
 
 
 def graph_of(mesh: str) -> EvidenceGraph:
@@ -338,6 +342,10 @@ def _bleu(rows: NDArray[Any]) -> float:
     if any(right == 0 for right, _ in pairs):
         return 0.0
     return float(min(1.0, np.exp(1 - reference / length)) * np.exp(np.mean([np.log(r / t) for r, t in pairs])))
+
+
+def _mean(values: NDArray[Any]) -> float:
+    return float(values.mean())
 
 
 def _rouge_l(text: str, reference: str) -> float:

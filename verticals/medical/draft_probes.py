@@ -113,7 +113,7 @@ def _other_size(sentence: str, draw: random.Random) -> str | None:
 
 
 def _other_negation(sentence: str, draw: random.Random) -> str | None:
-    if found := re.fullmatch(r"(?:No|There is no) (.*)", sentence):
+    if found := re.fullmatch(r"(?:No|There (?:is|are) no) (.*)", sentence):
         return f"{found[1][:1].upper()}{found[1][1:]}"
     if sentence.endswith("not seen."):
         return sentence.replace("not seen", "seen")

@@ -93,6 +93,15 @@ def _film(english: str, chinese: str, code: Code, *sites: str, number: Number = 
     return Kind(english, chinese, code, sites, _FILM, number)
 
 
+def _retinal(english: str, chinese: str, code: Code, number: Number = "counted") -> Kind:
+    return Kind(english, chinese, code, ("retina",), _FUNDUS, number)
+
+
+def _retinopathy(grade: str, chinese: str, code: str) -> Kind:
+    english = f"{grade}diabetic retinopathy"
+    return _retinal(english, f"{chinese}糖尿病视网膜病变", _own(code, english.capitalize()), "uncounted")
+
+
 KINDS: dict[str, Kind] = {
     "opacity": _film("opacity", "阴影", _own("opacity", "Opacity"), *_LUNG),
     "consolidation": _film("consolidation", "实变", _own("consolidation", "Consolidation"), *_LUNG),
@@ -102,7 +111,7 @@ KINDS: dict[str, Kind] = {
     "pneumonia": _film("pneumonia", "肺炎", _own("pneumonia", "Pneumonia"), *_LUNG, number="uncounted"),
     "mass": _film("mass", "肿块", _sct("4147007", "Mass"), *_LUNG, "mediastinum"),
     "granuloma": _film(
-        "calcified granuloma", "钙化肉芽肿", _own("calcified-granuloma", "Calcified granuloma"), *_LUNG, "mediastinum"
+        "calcified granuloma", "钙化肉芽肿", _own("granuloma", "Calcified granuloma"), *_LUNG, "mediastinum"
     ),
     "scar": _film("scarring", "瘢痕", _sct("12402003", "Scar"), *_LUNG, number="uncounted"),
     "interstitial": _film(
@@ -125,21 +134,21 @@ KINDS: dict[str, Kind] = {
     "effusion": _film("pleural effusion", "胸腔积液", _sct("60046008", "Pleural effusion"), "pleura"),
     "pneumothorax": _film("pneumothorax", "气胸", _sct("36118008", "Pneumothorax"), "pleura"),
     "pleural_thickening": _film(
-        "pleural thickening", "胸膜增厚", _own("pleural-thickening", "Pleural thickening"), "pleura", number="uncounted"
+        "pleural thickening", "胸膜增厚", _own("pleural-thicken", "Pleural thickening"), "pleura", number="uncounted"
     ),
     "cardiomegaly": _film("cardiomegaly", "心影增大", _sct("287272002", "Cardiomegaly"), "heart", number="uncounted"),
     "tortuous_aorta": _film("tortuous aorta", "主动脉迂曲", _own("tortuous-aorta", "Tortuous aorta"), "aorta"),
     "aortic_atherosclerosis": _film(
         "aortic atherosclerosis",
         "主动脉粥样硬化",
-        _own("aortic-atherosclerosis", "Atherosclerosis of aorta"),
+        _own("aortic-athero", "Atherosclerosis of aorta"),
         "aorta",
         number="uncounted",
     ),
     "mediastinal_widening": _film(
         "mediastinal widening",
         "纵隔增宽",
-        _own("mediastinal-widening", "Widening of mediastinum"),
+        _own("wide-mediastinum", "Widening of mediastinum"),
         "mediastinum",
         number="uncounted",
     ),
@@ -148,7 +157,7 @@ KINDS: dict[str, Kind] = {
     "spondylosis": _film(
         "degenerative changes of the spine",
         "脊柱退行性变",
-        _own("degenerative-spine", "Degenerative changes of spine"),
+        _own("spine-degen", "Degenerative changes of spine"),
         "spine",
         number="plural",
     ),
@@ -157,44 +166,18 @@ KINDS: dict[str, Kind] = {
     "acute": _film(
         "acute cardiopulmonary abnormality",
         "急性心肺异常",
-        _own("acute-cardiopulmonary", "Acute cardiopulmonary abnormality"),
+        _own("acute", "Acute cardiopulmonary abnormality"),
         "thorax",
     ),
-    "microaneurysm": Kind("microaneurysm", "微动脉瘤", _own("microaneurysm", "Microaneurysm"), ("retina",), _FUNDUS),
-    "haemorrhage": Kind("retinal haemorrhage", "视网膜出血", _sct("50960005", "Hemorrhage"), ("retina",), _FUNDUS),
-    "hard_exudate": Kind("hard exudate", "硬性渗出", _own("hard-exudate", "Hard exudate"), ("retina",), _FUNDUS),
-    "cotton_wool_spot": Kind(
-        "cotton-wool spot", "棉絮斑", _own("cotton-wool-spot", "Cotton-wool spot"), ("retina",), _FUNDUS
-    ),
-    "dr": Kind("diabetic retinopathy", "糖尿病视网膜病变", _own("dr", "Diabetic retinopathy"), ("retina",), _FUNDUS),
-    "dr_mild": Kind(
-        "mild nonproliferative diabetic retinopathy",
-        "轻度非增殖性糖尿病视网膜病变",
-        _own("dr-mild", "Mild nonproliferative diabetic retinopathy"),
-        ("retina",),
-        _FUNDUS,
-    ),
-    "dr_moderate": Kind(
-        "moderate nonproliferative diabetic retinopathy",
-        "中度非增殖性糖尿病视网膜病变",
-        _own("dr-moderate", "Moderate nonproliferative diabetic retinopathy"),
-        ("retina",),
-        _FUNDUS,
-    ),
-    "dr_severe": Kind(
-        "severe nonproliferative diabetic retinopathy",
-        "重度非增殖性糖尿病视网膜病变",
-        _own("dr-severe", "Severe nonproliferative diabetic retinopathy"),
-        ("retina",),
-        _FUNDUS,
-    ),
-    "dr_proliferative": Kind(
-        "proliferative diabetic retinopathy",
-        "增殖性糖尿病视网膜病变",
-        _own("dr-proliferative", "Proliferative diabetic retinopathy"),
-        ("retina",),
-        _FUNDUS,
-    ),
+    "microaneurysm": _retinal("microaneurysm", "微动脉瘤", _own("microaneurysm", "Microaneurysm")),
+    "haemorrhage": _retinal("retinal haemorrhage", "视网膜出血", _sct("50960005", "Hemorrhage")),
+    "hard_exudate": _retinal("hard exudate", "硬性渗出", _own("hard-exudate", "Hard exudate")),
+    "cotton_wool_spot": _retinal("cotton-wool spot", "棉絮斑", _own("cotton-wool-spot", "Cotton-wool spot")),
+    "dr": _retinopathy("", "", "dr"),
+    "dr_mild": _retinopathy("mild nonproliferative ", "轻度非增殖性", "dr-mild"),
+    "dr_moderate": _retinopathy("moderate nonproliferative ", "中度非增殖性", "dr-moderate"),
+    "dr_severe": _retinopathy("severe nonproliferative ", "重度非增殖性", "dr-severe"),
+    "dr_proliferative": _retinopathy("proliferative ", "增殖性", "dr-proliferative"),
 }
 
 

@@ -68,3 +68,10 @@ def test_radlex_stands_beside_a_kinds_own_code_where_there_is_one() -> None:
     assert all(code.scheme == "RADLEX" and code.value.removeprefix("RID").isdecimal() for code in RADLEX.values())
     assert [code.value for code in codes_of("effusion")] == ["60046008", "RID34539"]
     assert len(codes_of("cardiomegaly")) == 1
+
+
+def test_every_code_fits_a_dicom_code_value() -> None:
+    listed = [code for name in KINDS for code in codes_of(name)] + [site.code for site in SITES.values()]
+
+    assert [code for code in listed if len(code.value) > 16] == []  # SH, PS3.3 8.8
+    assert len({(code.scheme, code.value) for code in listed}) == len(listed)
