@@ -18,6 +18,7 @@ from rich.table import Table
 
 from service.auth import Caller
 from service.cli_admin import EXIT_FAILED, Tenant, audit_app, doctor_app, keys_app
+from service.cli_backup import backup_app
 from service.cli_finance import finance_app
 from service.cli_medical import medical_app
 from service.cli_parts import require_file
@@ -44,6 +45,7 @@ app.add_typer(keys_app, name="keys")
 app.add_typer(finance_app, name="finance")
 app.add_typer(medical_app, name="medical")
 app.add_typer(doctor_app)
+app.add_typer(backup_app)
 app.add_typer(quantize_app)
 Out = Annotated[Path | None, typer.Option("--out", "-o", help="Write here instead of to standard output.")]
 

@@ -177,3 +177,18 @@ def test_nodules_are_trained_from_a_folder_in_the_shape_of_luna16(home: Path, tm
     assert (home / "registry" / "medical.ct_nodules" / "active").is_file()
     assert empty.returncode == 1
     assert "DIR: must hold .mhd files" in empty.stderr
+
+
+def test_a_backup_is_made_and_restored_at_the_command_line(home: Path, tmp_path: Path) -> None:
+    file, other = str(tmp_path / "night.trivium"), tmp_path / "other"
+    assert "holds no data yet" in trivium(home, "backup", file).stderr
+    assert trivium(home, "keys", "issue", "--label", "till").returncode == 0
+
+    made = trivium(home, "backup", file)
+    again = trivium(home, "restore", file)
+    restored = trivium(other, "restore", file)
+
+    assert (made.returncode, "1 file(s)" in made.stdout) == (0, True), made.stderr
+    assert (again.returncode, "--replace" in again.stderr) == (1, True)
+    assert (restored.returncode, "0 decisions of 0 tenants verified" in restored.stdout) == (0, True), restored.stderr
+    assert "till" in trivium(other, "keys", "list").stdout
