@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import asdict
@@ -12,7 +13,6 @@ import anyio.to_thread
 from fastapi import FastAPI, Query
 from fastapi.responses import RedirectResponse, Response
 from prometheus_client import CollectorRegistry
-from sqlalchemy import text
 from starlette.routing import Route
 
 from service import customer_keys_api, dicomweb_api, embeddings_api, models_api, openai_api, problems, responses_api
@@ -20,6 +20,7 @@ from service.callers import Authenticated
 from service.envelope import RequestEnvelope
 from service.evals.routes import router as evals_router
 from service.fast_path import FastPath, fast_operations
+from service.health import health_router
 from service.idempotency import IdempotencyKeys
 from service.kit import Kit
 from service.mcp_http import McpEndpoint
@@ -79,6 +80,8 @@ def create_app(kit: Kit) -> FastAPI:
     app.include_router(evals_router)
     app.include_router(webhooks_router)
     app.router.routes.append(Route(mcp.path, mcp))
+    app.state.draining = threading.Event()
+    app.include_router(health_router(kit, app.version, app.state.draining))
     _add_service_routes(app, kit, metrics)
     app.add_middleware(FastPath, operations=fast, keys=kit.keys, rate_limits=app.state.rate_limits)
     app.add_middleware(RequestEnvelope, metrics=metrics, settings=kit.settings)
@@ -89,17 +92,6 @@ def _add_service_routes(app: FastAPI, kit: Kit, metrics: Metrics) -> None:
     @app.get("/", include_in_schema=False)
     def root() -> Response:
         return RedirectResponse("/docs")
-
-    @app.get("/healthz", tags=["service"], summary="Whether the parts work")
-    def health() -> dict[str, Any]:
-        with kit.database.connect() as connection:
-            connection.execute(text("SELECT 1"))
-        return {
-            "status": "ok",
-            "version": app.version,
-            "model": kit.resources.model_version,
-            "verticals": list(kit.verticals),
-        }
 
     @app.get("/metrics", include_in_schema=False)
     def prometheus() -> Response:

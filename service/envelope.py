@@ -54,7 +54,7 @@ class RequestEnvelope:
                 duration_s = time.perf_counter() - started
                 route = getattr(scope.get("route"), "path", "unmatched")
                 self._metrics.observe_request(route=route, method=scope["method"], status=status, duration_s=duration_s)
-                if route not in ("/healthz", "/metrics"):
+                if route not in ("/livez", "/healthz", "/metrics"):
                     self._log.info(
                         "request",
                         method=scope["method"],

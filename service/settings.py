@@ -60,6 +60,10 @@ class Settings(BaseSettings):
     max_batch_mb: int = Field(4096, ge=1, description="Largest file that is scored or read as it streams, MiB.")
     max_chat_kb: int = Field(512, ge=1, description="Largest body of chat, response, webhook and MCP requests, KiB.")
     requests_per_minute: int = Field(6000, ge=1, description="Requests of one API key; each process counts its own.")
+    drain_s: float = Field(
+        0, ge=0, le=600, description="How long it answers on after SIGTERM, unready, before it stops."
+    )
+    stop_s: int = Field(5, ge=1, le=600, description="How long requests that run may take to end when it stops.")
     stream_idle_s: float = Field(30, gt=0, description="How long a resumable stream goes on without a listener.")
     channel_tenant: str = Field("demo", description="Tenant that webhooks and events belong to.")
     webhook_secret: SecretStr = Field(

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from alembic.config import Config
 
 BUSY_TIMEOUT_MS = 10_000
+CONNECT_TIMEOUT_S = 5  # a server that is gone is told, not waited for
 
 
 class Base(DeclarativeBase):
@@ -22,7 +23,8 @@ class Base(DeclarativeBase):
 def open_database(url: str) -> Engine:
     """An engine for `url`; SQLite files are opened in WAL mode with foreign keys on."""
     if not url.startswith("sqlite"):
-        return create_engine(url, pool_pre_ping=True)
+        patience = {} if "connect_timeout" in url else {"connect_timeout": CONNECT_TIMEOUT_S}
+        return create_engine(url, pool_pre_ping=True, connect_args=patience)
     path = url.removeprefix("sqlite:///")
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     engine = create_engine(url)

@@ -19,6 +19,7 @@ import httpx
 import uvicorn
 
 from service.api import create_app
+from service.health import DrainingServer
 from service.kit import Kit
 from service.memory import settle
 from service.settings import Settings
@@ -58,15 +59,16 @@ def serve(kit: Kit, *, dashboards: bool, on_ready: Callable[[str, str | None, st
     if settings.demo:
         key = kit.keys.issue(tenant=DEMO_TENANT, label="demo", lifetime=DEMO_KEY_LIFETIME)
     settle()
+    app = create_app(kit)
     config = uvicorn.Config(
-        create_app(kit),
+        app,
         host=settings.host,
         port=settings.port,
         log_config=None,
         access_log=False,
-        timeout_graceful_shutdown=STOP_TIMEOUT_S,
+        timeout_graceful_shutdown=settings.stop_s,
     )
-    server = uvicorn.Server(config)
+    server = DrainingServer(config, app.state.draining, drain_s=settings.drain_s)
     kit.resources.retriever.warm_up()
     with _dashboards(settings, api_url=api_url, key=key, wanted=dashboards) as page_url:
         waiting = threading.Thread(
