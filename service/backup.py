@@ -256,18 +256,23 @@ def _load(url: URL, file: Path) -> None:
 
 
 def _run(url: URL, program: str, options: Sequence[str]) -> None:
-    """One of PostgreSQL's own programs; the password goes by the environment, where no list of processes shows it."""
+    """One of PostgreSQL's own programs.
+
+    A URL's password goes by the environment, where no list of processes shows it; without one libpq looks for it itself.
+    """
     found = shutil.which(program)
     if found is None:
         raise Unavailable(
             f"needs PostgreSQL's program {program}", field="PATH", remedy="Install PostgreSQL's client programs."
         )
     address = url.set(drivername="postgresql", password=None).render_as_string()
-    environment = {"PATH": str(Path(found).parent)}
-    if url.password is not None:
-        environment["PGPASSWORD"] = str(url.password)
+    ours = {"PATH": str(Path(found).parent), "PGPASSWORD": str(url.password)}
     done = subprocess.run(  # noqa: S603  (a fixed program, no shell)
-        [found, f"--dbname={address}", *options], env=environment, capture_output=True, text=True, check=False
+        [found, f"--dbname={address}", *options],
+        env=ours if url.password else None,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["no message"])[-1]
