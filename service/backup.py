@@ -258,7 +258,7 @@ def _load(url: URL, file: Path) -> None:
 def _run(url: URL, program: str, options: Sequence[str]) -> None:
     """One of PostgreSQL's own programs.
 
-    A URL's password goes by the environment, where no list of processes shows it; without one libpq looks for it itself.
+    A URL's password goes by the environment, where no list of processes shows it; without one libpq looks for it.
     """
     found = shutil.which(program)
     if found is None:
