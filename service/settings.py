@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import re
 from pathlib import Path
@@ -92,6 +93,15 @@ class Settings(BaseSettings):
     log_json: bool = Field(False, description="One JSON object a line instead of readable text.")
 
     @model_validator(mode="after")
+    def _a_demo_stays_on_this_machine(self) -> Self:
+        if self.demo and not is_loopback(self.host):
+            raise ValueError(
+                f"demo: its key and data are not for others, and host {self.host!r} is open to them. "
+                "Set TRIVIUM_DEMO=false and issue keys, or TRIVIUM_HOST=127.0.0.1"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _openai_engine_has_an_address(self) -> Self:
         if self.engine == "openai" and not (self.openai_base_url and self.openai_model):
             raise ValueError("engine=openai needs TRIVIUM_OPENAI_BASE_URL and TRIVIUM_OPENAI_MODEL")
@@ -165,6 +175,14 @@ class Settings(BaseSettings):
     def sqlalchemy_url(self) -> str:
         """The database in force; SQLite under `home` unless a URL is set."""
         return self.database_url.get_secret_value() or f"sqlite:///{self.home.resolve() / 'trivium.db'}"
+
+
+def is_loopback(host: str) -> bool:
+    """Whether an address is this machine's own, so that nobody else reaches it."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _pairs(text: str) -> list[tuple[str, str]]:

@@ -31,6 +31,9 @@ def test_a_value_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
         ("TRIVIUM_PORT", "70000", "TRIVIUM_PORT: .*less than or equal to 65535"),
         ("TRIVIUM_PRECISION", "int3", "TRIVIUM_PRECISION: .*'int4', 'int8', 'int8-dynamic', 'bf16' or 'fp32'"),
         ("TRIVIUM_ADAPTERS", "polite", "must be name=folder,name=folder \\(got 'polite'\\)"),
+        ("TRIVIUM_HOST", "0.0.0.0", "demo: its key and data are not for others, .*Set TRIVIUM_DEMO=false"),
+        ("TRIVIUM_HOST", "::", "demo: its key"),
+        ("TRIVIUM_HOST", "bank.example", "demo: its key"),
         ("TRIVIUM_PROT", "1", "TRIVIUM_PROT: is not a setting"),
         ("TRIVIUM_ENGINE", "openai", "TRIVIUM_OPENAI_BASE_URL"),
         ("TRIVIUM_SLACK_BOT_TOKEN", "xoxb", "slack_bot_token: needs TRIVIUM_SLACK_SIGNING_SECRET"),
@@ -43,6 +46,16 @@ def test_a_wrong_setting_is_named(monkeypatch: pytest.MonkeyPatch, name: str, va
 
     with pytest.raises(InvalidInput, match=message):
         read_settings()
+
+
+@pytest.mark.parametrize(
+    ("demo", "host"), [("true", "127.0.0.5"), ("true", "::1"), ("true", "localhost"), ("false", "::")]
+)
+def test_a_demo_listens_on_this_machine_alone(monkeypatch: pytest.MonkeyPatch, demo: str, host: str) -> None:
+    monkeypatch.setenv("TRIVIUM_DEMO", demo)
+    monkeypatch.setenv("TRIVIUM_HOST", host)
+
+    assert read_settings().host == host
 
 
 def test_a_weak_webhook_secret_is_refused_and_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
