@@ -18,6 +18,7 @@ from dashboards.views.finance_model import batch_tab, model_tab
 from dashboards.views.finance_portfolio import portfolio_tab
 from dashboards.views.finance_sources import aspect_words, source_detail, source_states
 from dashboards.views.finance_strategy import strategy_tab
+from dashboards.views.finance_text import text_form
 from dashboards.views.finance_validation import validation_tab
 from dashboards.views.finance_whatif import value_words, what_if
 from service.client import TriviumClient
@@ -49,6 +50,7 @@ def _applicant(client: TriviumClient, labels: Labels) -> None:
     with left:
         _examples(client, labels)
         _form(labels)
+        text_form(client, labels, customer=st.session_state["finance.form"]["customer"])
     request: ScoreRequest | None = st.session_state.pop("finance.request", None)
     if request is not None:
         with right:

@@ -212,10 +212,15 @@ def stored_numbers(content: bytes) -> Array:
 
 
 def _keep_evidence(session: Session, model: SourceModel, row: FinanceEvidence) -> int:
-    """The term of a text or document; 1 if the model has a head for what made its numbers, else 0."""
+    """The term of a text or document; 1 if the model has a head for what made its numbers, else 0.
+
+    Without a head the term of what was filed before goes too: the newest evidence counts, or none.
+    """
     source = _source_of(row.source)
     head = model.head(source, row.reads)
     if head is None:
+        mine = (_T.tenant == row.tenant, _T.customer == row.customer, _T.source == source)
+        session.execute(delete(_T).where(*mine, _T.model_version == model.version))
         return 0
     x_D = stored_numbers(row.numbers)
     aspects = tuple(row.aspects) or head.aspects(x_D)

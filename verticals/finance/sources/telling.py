@@ -16,6 +16,10 @@ BECAUSE: Mapping[Because, str] = {
     "synthetic_model": "the term was learned from simulated outcomes, and the customer is not simulated",
     "no_model": "no model of sources is registered",
 }
+NO_TERM = (
+    "it was kept, but the model in force has no term for texts that {reader} read: "
+    "train one with `trivium finance train-sources`"
+)
 
 
 def tell_parts(reading: Reading, *, factor: float) -> list[SourcePart]:
