@@ -65,7 +65,7 @@ class SourceDesk:
             raise InvalidInput(
                 f"must be in English, all that {embedder.name.partition('@')[0]} reads",
                 field="text",
-                value=f"a text in {language}",
+                value=language,
                 remedy="Nothing was filed, and no score uses it. For other languages install the extra `multilingual`, "
                 "set TRIVIUM_EMBEDDER=multilingual and train its term with `trivium finance train-sources`.",
             )

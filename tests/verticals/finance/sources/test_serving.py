@@ -269,7 +269,7 @@ def test_a_text_that_the_embedder_does_not_read_is_refused_by_its_language(
     resources.retriever.embedder = english_embedder()  # type: ignore[misc]
 
     with pytest.raises(
-        InvalidInput, match=rf"text: must be in English, all that all-MiniLM-L6-v2 reads \(got '?a text in {language}"
+        InvalidInput, match=rf"text: must be in English, all that all-MiniLM-L6-v2 reads \(got {language!r}\)"
     ):
         file_text(served, context, text=text)
     assert parts(served, context)["text"].state == "missing"
