@@ -117,7 +117,8 @@ def score(request: s.ScoreRequest) -> s.ScoreResponse:
         decision="refer" if unknown else decision,
         refer_because=[f"{name} is not known." for name in unknown],
         policy=POLICY,
-        challenger=s.ChallengerScore(name="LightGBM", model_version="1-ba9876543210", prob_default=min(prob * 1.1, 1)),
+        challenger=None,
+        challengers=[s.ChallengerScore(name="MoE", model_version="1-ba9876543210", prob_default=min(prob * 1.1, 1))],
         model_version=MODEL,
         data_note="Trained on the Statlog German credit data (1973-75), 1,000 applicants.",
     )

@@ -30,6 +30,13 @@ def test_an_example_fills_the_form_and_is_scored(api: Api) -> None:
         assert reason.text in texts(page)
 
 
+def test_every_model_in_shadow_says_its_probability(api: Api) -> None:
+    page = press(press(open_page("finance", api), "Strained"), "Score")
+
+    expected = fake_finance.score(ScoreRequest.model_validate(VERTICAL.operations[0].examples["strained"]))
+    assert field(page.metric, "MoE says").value == f"{expected.challengers[0].prob_default:.1%}"
+
+
 def test_an_unknown_field_is_referred_with_its_reason(api: Api) -> None:
     page = open_page("finance", api)
     field(page.selectbox, "Savings").select("")
