@@ -23,7 +23,7 @@ class Decided(NamedTuple):
     month: int
     decision: str
     points: int
-    count: int
+    num: int
     prob_sum: float
 
 
@@ -36,7 +36,7 @@ class Granted(NamedTuple):
     month: int
     age: int | None
     defaulted: bool | None
-    count: int
+    num: int
     prob_sum: float
 
 

@@ -44,13 +44,13 @@ def months(decided: Sequence[Decided]) -> list[Month]:
     found = []
     for month, group in groupby(decided, key=lambda one: one.month):
         cells = list(group)
-        count, by_decision = sum(one.count for one in cells), counts(cells)
+        count, by_decision = sum(one.num for one in cells), counts(cells)
         found.append(
             Month(
                 month=month_label(month),
                 count=count,
                 shares={name: by_decision[name] / count for name in DECISIONS},
-                mean_points=sum(one.points * one.count for one in cells) / count,
+                mean_points=sum(one.points * one.num for one in cells) / count,
                 mean_prob_default=math.fsum(one.prob_sum for one in cells) / count,
             )
         )
@@ -61,13 +61,13 @@ def counts(decided: Sequence[Decided]) -> Counter[str]:
     """How many of each decision."""
     found: Counter[str] = Counter()
     for one in decided:
-        found[one.decision] += one.count
+        found[one.decision] += one.num
     return found
 
 
 def points_of(decided: Sequence[Decided]) -> NDArray[np.float64]:
     """The points of every scoring, (N,)."""
-    return np.repeat([float(one.points) for one in decided], [one.count for one in decided])
+    return np.repeat([float(one.points) for one in decided], [one.num for one in decided])
 
 
 def points_bins(points: NDArray[np.float64], reference: NDArray[np.float64]) -> list[PointsBin]:
@@ -148,12 +148,12 @@ def _vintage(month: int, cells: Sequence[Granted]) -> VintageRow:
     seen = [(one.age, one) for one in cells if one.age is not None]
     ages: Counter[int] = Counter()
     for age, one in seen:
-        ages[age] += one.count if one.defaulted else 0
-    count, defaults, oldest = sum(one.count for _, one in seen), ages.total(), max((age for age, _ in seen), default=-1)
+        ages[age] += one.num if one.defaulted else 0
+    count, defaults, oldest = sum(one.num for _, one in seen), ages.total(), max((age for age, _ in seen), default=-1)
     low, high = jeffreys_interval(count, defaults) if count else (None, None)
     return VintageRow(
         month=month_label(month),
-        approved=sum(one.count for one in cells),
+        approved=sum(one.num for one in cells),
         known=count,
         defaults=defaults,
         default_rate=defaults / count if count else None,

@@ -68,7 +68,7 @@ def test_a_credit_is_as_old_as_whole_months_have_passed(sessions: sessionmaker[S
     with sessions() as session:
         found = counts.granted(session, BANK)
 
-    assert {(one.age, one.defaulted): one.count for one in found} == {
+    assert {(one.age, one.defaulted): one.num for one in found} == {
         (1, True): 1,
         (3, False): 1,
         (0, False): 1,
@@ -87,7 +87,7 @@ def test_what_a_person_decided_last_and_holds_is_what_was_granted(sessions: sess
     with sessions() as session:
         found = counts.granted(session, BANK)
 
-    assert sum(one.count for one in found) == 1
+    assert sum(one.num for one in found) == 1
 
 
 @pytest.mark.parametrize("seed", [1, 2])
@@ -118,7 +118,7 @@ def test_counts_are_those_of_the_rows_one_by_one(sessions: sessionmaker[Session]
 
     assert total == len(mine)
     assert by_decision == Counter(r.decision for r in mine)
-    assert {one[:3]: one.count for one in decided} == Counter((_month(r), r.decision, r.points) for r in mine)
+    assert {one[:3]: one.num for one in decided} == Counter((_month(r), r.decision, r.points) for r in mine)
     assert sum(one.prob_sum for one in decided) == pytest.approx(0.25 * len(mine))
     scorings: dict[str, list[FinanceDecision]] = {}
     for row in mine:
@@ -126,7 +126,7 @@ def test_counts_are_those_of_the_rows_one_by_one(sessions: sessionmaker[Session]
     assert moves == Counter((s[0].decision, s[-1].decision) for s in scorings.values() if len(s) > 1)
     kept: Counter[tuple[int, bool | None]] = Counter()
     for one in granted:
-        kept[one.month, one.defaulted] += one.count
+        kept[one.month, one.defaulted] += one.num
     last = [r for s in scorings.values() for r in [r for r in s if r.decision == "approve"][-1:]]
     assert kept == Counter((_month(r), known.get(r.application_id, (None,))[0]) for r in last)
 
