@@ -11,7 +11,7 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import delete, select
 
 from retrieval.embed import MiniLMEmbedder
 from tests.conftest import wait_for
@@ -306,6 +306,27 @@ def full_heads(served: Mapping[str, Any], resources: Resources) -> Any:
     model = load_sources(resources.registry)
     assert model is not None
     return model.heads
+
+
+def test_terms_that_are_made_again_a_page_at_a_time_are_all_made(
+    resources: Resources, served: Mapping[str, Handler], context: Context
+) -> None:
+    customers = [f"sim-9-00000{i}" for i in range(5)]
+    for customer in customers:
+        file_text(served, context, customer=customer)
+    with resources.sessions.begin() as session:
+        session.execute(delete(FinanceSourceTerm))
+    store = SourceStore(resources.sessions, resources.registry, None, NoEmbeddings())  # type: ignore[arg-type]
+
+    assert store.make_missing(page=2) == 5
+    assert {parts(served, context, customer)["text"].state for customer in customers} == {"used"}
+
+
+class NoEmbeddings:
+    """Nobody has a history."""
+
+    def model(self) -> None:
+        return None
 
 
 def test_a_text_of_another_embedder_has_no_term(
