@@ -28,7 +28,7 @@ TEXTS: Mapping[str, str] = {
     "An override may also decline.": "例外规则也可拒绝。",
     "Costs 5:1 from the documentation of Statlog German Credit; a review at half the cost of a lost good customer is our assumption, for the policy's owner to change. All sources count; a term learned from simulated outcomes does so for simulated customers alone (verticals/finance/sources/reading.py)": "成本比 5:1 取自 Statlog 德国信贷数据说明；人工审核成本为失去一位好客户成本的一半是我们的假设，可由策略负责人更改。全部来源均计入；由模拟结果学得的项只对模拟客户生效",
     # --- the sources beside the application
-    "nothing is on file for this customer, or its term is still being made": "该客户没有存档，或其项仍在生成",
+    "nothing that the model reads is on file for this customer, or its term is still being made": "该客户没有模型可读的存档，或其项仍在生成",
     "the policy in force says so": "现行策略如此规定",
     "the term was learned from simulated outcomes, and the customer is not simulated": "该项由模拟结果训练而成，而该客户不是模拟客户",
     "no model of sources is registered": "未登记来源模型",

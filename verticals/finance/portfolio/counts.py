@@ -47,10 +47,10 @@ class Period(NamedTuple):
     start: datetime
     end: datetime
 
-    def holds(self, scoring: type[FinanceDecision] = FinanceDecision) -> ColumnElement[bool]:
+    def holds(self) -> ColumnElement[bool]:
         """Whether a scoring is of this tenant and time."""
-        at = scoring.created_at
-        return and_(scoring.tenant == self.tenant, at >= self.start, at < self.end)
+        d = FinanceDecision
+        return and_(d.tenant == self.tenant, d.created_at >= self.start, d.created_at < self.end)
 
 
 def count(session: Session, period: Period) -> int:
@@ -92,7 +92,7 @@ def moves(session: Session, period: Period) -> dict[tuple[str, str], int]:
 def granted(session: Session, period: Period) -> list[Granted]:
     """Each application's last approval, by whomever, with what is known of the credit; in the order of months."""
     d, o = FinanceDecision, FinanceOutcome
-    final = func.coalesce(_held(d), d.decision)
+    final = func.coalesce(_held(), d.decision)
     approved = (
         select(func.max(d.id).label("id"))
         .where(period.holds(), final == "approve")
@@ -110,12 +110,12 @@ def granted(session: Session, period: Period) -> list[Granted]:
     return [Granted(*row) for row in session.execute(rows)]
 
 
-def _held(scoring: type[FinanceDecision]) -> ColumnElement[Any]:
+def _held() -> ColumnElement[Any]:
     """What a person decided on a scoring and still holds; NULL: nobody did."""
-    o = FinanceOverride
-    mine = (o.tenant == scoring.tenant, o.scoring_id == scoring.id, o.state == "in_force")
+    o, d = FinanceOverride, FinanceDecision
+    mine = (o.tenant == d.tenant, o.scoring_id == d.id, o.state == "in_force")
     newest = select(o.decision).where(*mine).order_by(o.decided_at.desc(), o.override_id.desc()).limit(1)
-    return newest.correlate(scoring).scalar_subquery()
+    return newest.correlate(d).scalar_subquery()
 
 
 def _month(day: Any) -> ColumnElement[int]:

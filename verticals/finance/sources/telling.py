@@ -11,7 +11,7 @@ from verticals.finance.sources.words import aspect_words
 
 BECAUSE: Mapping[Because, str] = {
     "": "",
-    "nothing_kept": "nothing is on file for this customer, or its term is still being made",
+    "nothing_kept": "nothing that the model reads is on file for this customer, or its term is still being made",
     "policy": "the policy in force says so",
     "synthetic_model": "the term was learned from simulated outcomes, and the customer is not simulated",
     "no_model": "no model of sources is registered",
