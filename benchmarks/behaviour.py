@@ -1,6 +1,6 @@
 """Taiwan's card customers, 3 x 3 cross-validation: six months as a sequence, against the same months as columns.
 
-    TRIVIUM_DATA=... python -m benchmarks.behaviour [--repeats 3]      # about 15 CPU minutes
+    TRIVIUM_DATA=... python -m benchmarks.behaviour [--repeats 3]      # about 8 CPU minutes
 
 Every entrant sees the same fields: the limit, education, marriage, sex and age, and six months of statements, payments
 and delays. (Sex, marriage and age may not be scored; they stay so that figures compare with the literature.) Settings

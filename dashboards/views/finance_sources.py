@@ -29,10 +29,9 @@ def source_states(labels: Labels, found: Sequence[SourcePart]) -> None:
         )
         facts = [bound, parts.when(part.as_of) if part.as_of else "", aspect_words(labels, part)]
         told = " · ".join(fact for fact in facts if fact)
-        why = part.because if labels.language == "en" else ""
         st.markdown(
             f":gray-badge[{labels(f'sources.{part.state}')}] {labels(f'source.{part.source}')} "
-            f":gray[{parts.plain(why or told)}]"
+            f":gray[{parts.plain(labels.said(part.because) or told)}]"
         )
 
 

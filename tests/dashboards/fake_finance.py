@@ -16,7 +16,7 @@ from verticals.contract import Artifact, Context, Handler, InvalidInput
 from verticals.finance import VERTICAL
 from verticals.finance import schemas as s
 from verticals.finance import serving_schemas as serving
-from verticals.finance.sources.schemas import SourceAspect, SourcePart
+from verticals.finance.sources.schemas import SourceAspect, SourcePart, TextRequest, TextResponse
 
 FACTOR, OFFSET, BASE = 28.8539, 487.1230, 521.0
 SCALE = s.Scale(base_points=600, base_odds=50, pdo=20, factor=FACTOR, offset=OFFSET)
@@ -117,7 +117,8 @@ def score(request: s.ScoreRequest) -> s.ScoreResponse:
         decision="refer" if unknown else decision,
         refer_because=[f"{name} is not known." for name in unknown],
         policy=POLICY,
-        challenger=s.ChallengerScore(name="LightGBM", model_version="1-ba9876543210", prob_default=min(prob * 1.1, 1)),
+        challenger=None,
+        challengers=[s.ChallengerScore(name="MoE", model_version="1-ba9876543210", prob_default=min(prob * 1.1, 1))],
         model_version=MODEL,
         data_note="Trained on the Statlog German credit data (1973-75), 1,000 applicants.",
     )
@@ -166,6 +167,15 @@ def _batch(request: s.BatchRequest) -> Artifact:
             result["error"] = f"{first['loc'][0]}: {first['msg']}"
         writer.writerow(row | result)
     return Artifact(out.getvalue().encode(), "text/csv", "scored.csv")
+
+
+def _file_text(request: TextRequest) -> TextResponse:
+    """Kept for whoever asks, in English alone."""
+    if not request.text.isascii():
+        raise InvalidInput("must be in English, all that fake reads", field="text", remedy="Write it in English.")
+    part = sources(request.customer)[1]
+    same = {"customer": request.customer, "reader_version": "fake@1", "synthetic": True}
+    return TextResponse(evidence="e-1", part=part, **same)
 
 
 def _distribution() -> s.DistributionResponse:
@@ -259,4 +269,5 @@ def handlers(*, filled: bool) -> Mapping[str, Handler]:
         "model": lambda _request, _context: _model(),
         "distribution": lambda _request, _context: _distribution(),
         "decisions": decisions,
+        "file_text": lambda request, _context: _file_text(request),
     }

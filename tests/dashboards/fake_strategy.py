@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
 
 import numpy as np
-import pandas as pd
 
 from tests.dashboards import fake_finance
 from verticals.contract import Context, Handler, InvalidInput
@@ -15,6 +13,7 @@ from verticals.finance import policy_schemas as p
 from verticals.finance import strategy
 from verticals.finance.portfolio import schemas as f
 from verticals.finance.portfolio import summary
+from verticals.finance.portfolio.counts import Decided, Granted
 from verticals.finance.validation import schemas as v
 
 _RNG = np.random.default_rng(7)
@@ -94,17 +93,12 @@ def _validation(_request: v.ReportRequest, _context: Context) -> v.ValidationRep
 
 def _portfolio(request: f.PortfolioRequest, _context: Context) -> f.PortfolioResponse:
     """400 toy decisions of two months; the approved ones of the first have outcomes."""
-    decided = pd.DataFrame(
-        {
-            "application_id": [f"t-{i % 390}" for i in range(400)],
-            "points": SAMPLE.points,
-            "prob_default": 0.3,
-            "decision": _decisions(530, 500),
-            "day": [date(2026, 9 + (i >= 200), 15) for i in range(400)],
-            "month": ["2026-09" if i < 200 else "2026-10" for i in range(400)],
-        }
-    )
-    seen = {f"t-{i}": (bool(SAMPLE.default[i]), date(2026, 11, 20)) for i in range(200)}
+    decisions, first_month = _decisions(530, 500), 12 * 56 + 8
+    made = list(zip(decisions, SAMPLE.points.tolist(), strict=True))
+    decided = [Decided(first_month + (i >= 200), d, round(p), 1, 0.3) for i, (d, p) in enumerate(made)]
+    approved = [i for i, d in enumerate(decisions) if d == "approve"]
+    granted = [Granted(first_month, 2, bool(SAMPLE.default[i]), 1, 0.3) for i in approved if i < 200]
+    granted += [Granted(first_month + 1, None, None, 1, 0.3) for i in approved if i >= 200]
     points = SAMPLE.points.astype(float)
     return f.PortfolioResponse(
         first=request.first or date(2026, 1, 1),
@@ -113,10 +107,10 @@ def _portfolio(request: f.PortfolioRequest, _context: Context) -> f.PortfolioRes
         months=summary.months(decided),
         bins=summary.points_bins(points, points + 30),
         shift=summary.shift(points, points + 30),
-        moves=summary.moves(decided),
-        vintages=summary.vintages(decided, seen),
+        moves=summary.moves({("refer", "approve"): 7, ("approve", "approve"): 3}),
+        vintages=summary.vintages(granted),
         overrides=summary.overrides(
-            Counter(decided["decision"]), [summary.Manual(1, "t-1", "decline", "approve", "M01")], {}
+            summary.counts(decided), [summary.Manual(1, "t-1", "decline", "approve", "M01")], {}
         ),
         note="Made up for tests.",
     )

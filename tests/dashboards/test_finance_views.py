@@ -16,6 +16,8 @@ from verticals.finance.policy_schemas import SimulateRequest
 from verticals.finance.reasons import PROFILE
 from verticals.finance.schemas import ScoreRequest
 
+WORDS = Labels("en")("text.words")
+
 
 def test_an_example_fills_the_form_and_is_scored(api: Api) -> None:
     page = press(press(open_page("finance", api), "Strained"), "Score")
@@ -26,6 +28,13 @@ def test_an_example_fills_the_form_and_is_scored(api: Api) -> None:
     assert "Decline" in texts(page)
     for reason in expected.reasons:
         assert reason.text in texts(page)
+
+
+def test_every_model_in_shadow_says_its_probability(api: Api) -> None:
+    page = press(press(open_page("finance", api), "Strained"), "Score")
+
+    expected = fake_finance.score(ScoreRequest.model_validate(VERTICAL.operations[0].examples["strained"]))
+    assert field(page.metric, "MoE says").value == f"{expected.challengers[0].prob_default:.1%}"
 
 
 def test_an_unknown_field_is_referred_with_its_reason(api: Api) -> None:
@@ -103,6 +112,48 @@ def test_a_named_customer_shows_what_each_source_says_and_that_it_is_synthetic(a
     assert "sentence 2 of 3" in texts(page)
     assert "made up" in texts(page)
     assert "simulated outcomes" in texts(page)
+
+
+def test_a_text_is_filed_for_the_customer_of_the_form_and_told_what_it_adds(api: Api) -> None:
+    page = open_page("finance", api)
+    field(page.text_input, "Customer").input("sim-7-000000")
+    field(page.text_area, WORDS).input("I would like to buy a used car. I lost my job.")
+    page = press(page, "File the text")
+
+    assert "Filed for sim-7-000000" in texts(page)
+    assert "sentence 2 of 3" in texts(page)
+
+
+def test_a_text_is_not_filed_without_a_customer(api: Api) -> None:
+    page = open_page("finance", api)
+    field(page.text_area, WORDS).input("I would like to buy a used car. I lost my job.")
+
+    assert "Name the customer in the form first" in texts(press(page, "File the text"))
+
+
+@pytest.mark.parametrize("text", ["too short", "我想买一辆二手车，合同三月到期，还不知道能不能续签，请您考虑一下。"])
+def test_a_text_that_is_refused_says_field_and_rule(api: Api, text: str) -> None:
+    page = open_page("finance", api)
+    field(page.text_input, "Customer").input("sim-7-000000")
+    field(page.text_area, WORDS).input("I would like to buy a used car. I lost my job.")
+    page = press(page, "File the text")
+    field(page.text_area, WORDS).input(text)
+    page = press(page, "File the text")
+
+    assert "`text`" in page.warning[0].value
+    assert "Filed for" not in texts(page)
+
+
+def test_a_chinese_reader_is_told_in_chinese_why_a_text_is_refused(api: Api) -> None:
+    labels = Labels("zh")
+    page = open_page("finance", api, language="zh")
+    field(page.text_input, labels("field.customer")).input("sim-7-000000")
+    field(page.text_area, labels("text.words")).input(
+        "我想买一辆二手车，合同三月到期，还不知道能不能续签，请您考虑一下。"
+    )
+    page = press(page, labels("text.send"))
+
+    assert "必须为英文" in page.warning[0].value
 
 
 def test_without_a_customer_no_source_is_shown(api: Api) -> None:

@@ -21,6 +21,7 @@ from verticals.finance.fraud.features import Transactions, all_features
 from verticals.finance.histories.view import FEATURES as HISTORY
 from verticals.finance.portfolio.summary import overrides
 from verticals.finance.scaling import Scaling
+from verticals.finance.sources import telling
 from verticals.finance.validation import reject_report
 from verticals.finance.validation.manual import override_evidence
 from verticals.finance.validation.rules import REGIMES, RULES
@@ -58,6 +59,7 @@ def said_texts() -> Iterator[str]:
     yield train.METHOD.format(folds=10)
     yield policy.POLICY.source
     yield policy.describe(policy.POLICY, Scaling()).rule
+    yield from (text for text in telling.BECAUSE.values() if text)
     yield f"Out-of-fold scores of the development sample. {DATA_NOTE}"
     yield f"Compared with the development sample. {DATA_NOTE}"
     yield f"{SOURCE}; out of fold"
@@ -101,6 +103,9 @@ def test_every_row_of_evidence_is_told_in_chinese(dates: bool) -> None:
         ("Savings: not known", "储蓄：未知"),
         ("The policy does not approve it, whatever the score: Savings: not known; Purpose: not known.",
          "无论分数如何，策略都不会批准：储蓄：未知；用途：未知。"),
+        (telling.NO_TERM.format(reader="e5@1"),
+         "已存档，但现行模型没有针对 e5@1 所读文字的项：请用 `trivium finance train-sources` 训练"),
+        ("must be in English, all that MiniLM reads", "必须为英文：MiniLM 只能读取英文"),
         ("12 to under 24 months", "12 至低于 24 个月"),
         ("Business over 100 percent", "Business over 100 percent"),
     ],

@@ -160,6 +160,15 @@ def _number_bins(feature: ScoredFeature, values: Ints) -> NDArray[np.intp]:
     return feature.bin_index(found.tolist())[place]
 
 
+def _values(name: str, categories: Mapping[str, Ints], numbers: Mapping[str, Ints]) -> tuple[list[Any], Ints]:
+    """The values that a field may have, or of a number those that occur, and the place of each row's, (G,)."""
+    if name in CATEGORIES:
+        values = [*CATEGORIES[name], None]
+        return values, categories[name] % len(values)  # -1, not known, is the last
+    found, place = np.unique(numbers[name], return_inverse=True)
+    return found.tolist(), place
+
+
 def _masks(
     models: Models, categories: Mapping[str, Ints], numbers: Mapping[str, Ints]
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
@@ -167,11 +176,7 @@ def _masks(
     count = len(next(iter(numbers.values())))
     refer, declined = np.zeros(count, dtype=bool), np.zeros(count, dtype=bool)
     for f in models.scorecard.features:
-        if f.name in CATEGORIES:
-            values, place = [*CATEGORIES[f.name], None], categories[f.name]
-        else:
-            found, place = np.unique(numbers[f.name], return_inverse=True)
-            values = found.tolist()
+        values, place = _values(f.name, categories, numbers)
         mine = [o for o in models.policy.overrides if o.field == f.name]
         told = [{o.decision for o in mine if o.matches(value)} for value in values]
         doubts = [bool(refer_because([f], {f.name: value})) for value in values]
@@ -199,11 +204,7 @@ def _reasons(
     words: list[str] = []
     word_GF = np.empty(contribution_GF.shape, dtype=np.int64)
     for i, f in enumerate(models.scorecard.features):
-        if f.name in CATEGORIES:
-            values, place = [*CATEGORIES[f.name], None], categories[f.name] % (len(CATEGORIES[f.name]) + 1)
-        else:
-            found, place = np.unique(numbers[f.name], return_inverse=True)
-            values = found.tolist()
+        values, place = _values(f.name, categories, numbers)
         word_GF[:, i] = len(words) + place
         words += [f"{PROFILE.texts[f.name][0]} {reason_text(f.name, value)}" for value in values]
     if any(reading is not None and reading.used for reading in readings):

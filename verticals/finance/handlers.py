@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from threading import Lock
-from typing import get_args
 
-import numpy as np
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session, sessionmaker
 
@@ -26,7 +24,6 @@ from verticals.finance.batch import score_file
 from verticals.finance.batch_scores import Scored
 from verticals.finance.compiled import CompiledModels
 from verticals.finance.counterfactual import counterfactual
-from verticals.finance.data import DATA_NOTE, EXCLUDED
 from verticals.finance.documents.handlers import DocumentDesk
 from verticals.finance.explain import explain
 from verticals.finance.exports import EXPORTS
@@ -35,20 +32,17 @@ from verticals.finance.fraud.cases import CaseDesk
 from verticals.finance.histories.embeddings import InBackground
 from verticals.finance.histories.handlers import HistoryDesk
 from verticals.finance.manual.desk import OverrideDesk, decision_item, held_overrides
+from verticals.finance.model_card import distribution, model_card
 from verticals.finance.policies import PolicyBook
-from verticals.finance.policy import decide
 from verticals.finance.portfolio.handlers import Portfolio
-from verticals.finance.reasons import PROFILE, bin_text
 from verticals.finance.records import keep_chunk, keep_decisions
-from verticals.finance.scoring import Models, load_models, new_id, scale_of
+from verticals.finance.scoring import Models, load_models, new_id
 from verticals.finance.sources.handlers import SourceDesk
 from verticals.finance.sources.reading import Reading
 from verticals.finance.sources.store import open_stores, read_all
 from verticals.finance.strategy_handlers import StrategyDesk
 from verticals.finance.tables import FinanceDecision
 from verticals.finance.validation.handlers import ValidationDesk
-
-BIN_POINTS = 10  # width of a bar of the distribution
 
 
 def build(resources: Resources) -> Mapping[str, Handler]:
@@ -60,7 +54,7 @@ def build(resources: Resources) -> Mapping[str, Handler]:
     desk = SourceDesk(resources.sessions, finance, sources, lambda: resources.retriever.embedder)
     cases, cards = CaseDesk(resources.sessions), CardDesk(resources.sessions, resources.registry)
     portfolio, policies = Portfolio(finance.serving, resources.sessions), finance.policies
-    validation = ValidationDesk(finance.serving, finance.model, portfolio.overrides)
+    validation = ValidationDesk(finance.serving, portfolio.overrides)
     overrides = OverrideDesk(resources.sessions, policies.active)
     return {
         "score": Grouped(schemas.ScoreResponse, finance.score),
@@ -157,60 +151,11 @@ class Finance:
 
     def model(self, request: schemas.ModelRequest, context: Context) -> schemas.ModelResponse:
         """The model card with bins, weights and validation."""
-        models = self.serving(context)
-        card, scorecard = models.card, models.scorecard
-        n = len(models.validation["out_of_fold"]["default"])
-        figures = [
-            schemas.Figure(model=name, n=n, **figure)
-            for name, found in (
-                ("scorecard", models.validation),
-                ("challenger", models.challenger_validation),
-                ("moe", models.moe_validation),
-            )
-            for figure in found["figures"]
-        ]
-        return schemas.ModelResponse(
-            name=card.name,
-            model_version=models.version,
-            sha256=card.sha256,
-            trained_on=card.trained_on,
-            licence=card.licence,
-            recipe=card.recipe,
-            limits=card.limits,
-            scale=scale_of(scorecard),
-            base_points=scorecard.base_points,
-            base_logit=scorecard.base_logit,
-            features=_features(models),
-            excluded=[schemas.Excluded(name=name, reason=reason) for name, reason in EXCLUDED.items()],
-            validation=models.validation["method"],
-            figures=figures,
-            calibration=[schemas.CalibrationBand(**band) for band in models.validation["calibration"]],
-            policy=models.policy,
-            reason_profile=PROFILE.version,
-            challenger=models.challenger_version,
-        )
+        return model_card(self.serving(context))
 
     def distribution(self, request: schemas.DistributionRequest, context: Context) -> schemas.DistributionResponse:
         """Out-of-fold points of the development sample, by the active policy's decision."""
-        models = self.serving(context)
-        sample = models.validation["out_of_fold"]
-        points, default = np.rint(sample["points"]).astype(int), np.array(sample["default"])
-        decision = np.array([decide(int(p), models.policy, []) for p in points])
-        start = int(points.min()) // BIN_POINTS * BIN_POINTS
-        bins = []
-        for low in range(start, int(points.max()) + 1, BIN_POINTS):
-            inside = (points >= low) & (points < low + BIN_POINTS)
-            counts = {name: int((decision[inside] == name).sum()) for name in get_args(schemas.Decision)}
-            defaults = int(default[inside].sum())
-            bins.append(schemas.DistributionBin(low=low, high=low + BIN_POINTS, defaults=defaults, **counts))
-        return schemas.DistributionResponse(
-            model_version=models.version,
-            n=len(points),
-            bins=bins,
-            bands=[_band(name, decision, default) for name in get_args(schemas.Decision)],
-            policy=models.policy,
-            note=f"Out-of-fold scores of the development sample. {DATA_NOTE}",
-        )
+        return distribution(self.serving(context))
 
     def decisions(self, request: schemas.DecisionsRequest, context: Context) -> schemas.DecisionPage:
         """The tenant's decisions, newest first, each with what a person decided instead."""
@@ -271,47 +216,3 @@ class Finance:
         if kept is None or kept.models.policy != models.policy:
             kept = self._compiled[context.tenant] = CompiledModels(models)
         return kept
-
-
-def _features(models: Models) -> list[schemas.Feature]:
-    card = models.scorecard
-    found = []
-    for f in card.features:
-        bins = [
-            schemas.Bin(
-                label=bin_text(f, i),
-                count=b.count,
-                defaults=b.defaults,
-                default_rate=b.defaults / b.count if b.count else None,
-                woe=b.woe,
-                points=card.bin_points(f, b.woe),
-            )
-            for i, b in enumerate(f.bins)
-        ]
-        missing = schemas.Bin(
-            label=bin_text(f, len(f.bins)),
-            count=0,
-            defaults=0,
-            default_rate=None,
-            woe=f.missing_woe,
-            points=card.bin_points(f, f.missing_woe),
-        )
-        label = schemas.FEATURE_LABELS[f.name]
-        found.append(
-            schemas.Feature(
-                name=f.name, label=label, kind=f.kind, iv=f.iv, coefficient=f.coefficient, bins=[*bins, missing]
-            )
-        )
-    return found
-
-
-def _band(name: schemas.Decision, decision: np.ndarray, default: np.ndarray) -> schemas.DecisionBand:
-    inside = decision == name
-    count, defaults = int(inside.sum()), int(default[inside].sum())
-    return schemas.DecisionBand(
-        decision=name,
-        count=count,
-        share=count / len(decision),
-        defaults=defaults,
-        default_rate=defaults / count if count else None,
-    )

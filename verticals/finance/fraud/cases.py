@@ -35,7 +35,7 @@ class CaseDesk:
     def list_cases(self, request: schemas.CasesRequest, context: Context) -> schemas.CasePage:
         """A page of one state."""
         mine = select(FinanceCase).where(FinanceCase.tenant == context.tenant, FinanceCase.state == request.state)
-        in_order = mine.order_by(FinanceCase.score.desc(), FinanceCase.case_id)
+        in_order = mine.order_by(FinanceCase.score.desc(), FinanceCase.case_id.desc())  # as indexed
         with self._sessions() as session:
             total = session.scalar(select(func.count()).select_from(mine.subquery())) or 0
             page = session.scalars(in_order.limit(request.limit).offset(request.offset)).all()

@@ -17,7 +17,7 @@ class FinanceCase(Base):
     __tablename__ = "finance_cases"
     __table_args__ = (
         UniqueConstraint("tenant", "subject_kind", "subject"),
-        Index("ix_finance_cases_queue", "tenant", "state", "score"),
+        Index("ix_finance_cases_queue", "tenant", "state", "score", "case_id"),
     )
 
     tenant: Mapped[str] = mapped_column(String(64), primary_key=True)

@@ -15,7 +15,7 @@ class FinanceOverride(Base):
 
     __tablename__ = "finance_overrides"
     __table_args__ = (
-        Index("ix_finance_overrides_scoring", "tenant", "scoring_id"),
+        Index("ix_finance_overrides_scoring", "tenant", "scoring_id", "state", "decided_at"),
         Index("ix_finance_overrides_decided", "tenant", "state", "decided_at"),
     )
 

@@ -20,7 +20,8 @@ from verticals.finance.moe.bins import BinnedField, token_index, token_offsets
 
 Array = NDArray[np.float64]
 
-_SMALLEST, _LARGEST, _TINY = 1e-3, 1e5, 1e-9
+# Held to a line by more than a thousand, a field's effects hardly move in training: any step bends them a little.
+_SMALLEST, _LARGEST, _TINY = 1e-3, 1e3, 1e-9
 _MAX_ROUNDS = 30
 _SETTLED = 0.03  # of a precision's logarithm
 

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import uuid
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, date, datetime, time, timedelta
 
 import numpy as np
-import pandas as pd
 from sqlalchemy import delete, func, insert, select
 from sqlalchemy.orm import Session, sessionmaker
 
@@ -17,7 +15,7 @@ from retrieval.catalog import batches
 from verticals.contract import Context, Decision, InvalidInput
 from verticals.finance.data import DATA_NOTE
 from verticals.finance.manual.tables import FinanceOverride
-from verticals.finance.portfolio import summary
+from verticals.finance.portfolio import counts, summary
 from verticals.finance.portfolio.schemas import (
     MAX_DECISIONS,
     Outcome,
@@ -33,7 +31,6 @@ from verticals.finance.scoring import Models
 from verticals.finance.tables import FinanceDecision
 
 WINDOW = timedelta(days=365)
-_COLUMNS = ("id", "application_id", "points", "prob_default", "decision", "created_at")
 
 
 class Portfolio:
@@ -65,54 +62,35 @@ class Portfolio:
         first = request.first or last - WINDOW
         if first > last:
             raise InvalidInput("must not be after `last`", field="first", value=str(first), remedy="Swap the two.")
-        decided, manual, outcomes = self._decided(context, first, last)
-        by_scoring = {one.scoring_id: one.decision for one in manual}
-        final = [by_scoring.get(n, d) for n, d in zip(decided["id"], decided["decision"], strict=True)]
+        period = _period(context, first, last)
+        with self._sessions() as session:
+            if (count := counts.count(session, period)) > MAX_DECISIONS:
+                raise InvalidInput(
+                    f"may hold {MAX_DECISIONS:,} decisions", field="first", value=count, remedy="Choose a shorter time."
+                )
+            decided, moves = counts.decided(session, period), counts.moves(session, period)
+            granted, overrides = counts.granted(session, period), _overrides(session, period, summary.counts(decided))
         reference = np.rint(np.array(self._models(context).validation["out_of_fold"]["points"]))
-        points = decided["points"].to_numpy(float)
+        points = summary.points_of(decided)
         return PortfolioResponse(
             first=first,
             last=last,
-            count=len(decided),
+            count=len(points),
             months=summary.months(decided),
             bins=summary.points_bins(points, reference),
             shift=summary.shift(points, reference) if len(points) else None,
-            moves=summary.moves(decided),
-            vintages=summary.vintages(decided.assign(decision=final), outcomes),
-            overrides=summary.overrides(Counter(decided["decision"]), manual, outcomes),
+            moves=summary.moves(moves),
+            vintages=summary.vintages(granted),
+            overrides=overrides,
             note=f"Compared with the development sample. {DATA_NOTE}",
         )
 
     def overrides(self, context: Context) -> list[OverrideRow]:
         """Manual decisions of the last twelve months, by direction."""
         today = datetime.now(UTC).date()
-        table, (start, end) = FinanceDecision.__table__.c, _bounds(today - WINDOW, today)
-        mine = (table.tenant == context.tenant, table.created_at >= start, table.created_at < end)
+        period = _period(context, today - WINDOW, today)
         with self._sessions() as session:
-            counted = session.execute(select(table.decision, func.count()).where(*mine).group_by(table.decision)).all()
-            made = _manual(session, context, start, end)
-            outcomes = _outcomes(session, context, [one.application_id for one in made])
-        return summary.overrides({row[0]: row[1] for row in counted}, made, outcomes)
-
-    def _decided(
-        self, context: Context, first: date, last: date
-    ) -> tuple[pd.DataFrame, list[summary.Manual], dict[str, tuple[bool, date]]]:
-        table, (start, end) = FinanceDecision.__table__.c, _bounds(first, last)
-        mine = (table.tenant == context.tenant, table.created_at >= start, table.created_at < end)
-        with self._sessions() as session:
-            count = session.scalar(select(func.count()).where(*mine)) or 0
-            if count > MAX_DECISIONS:
-                raise InvalidInput(
-                    f"may hold {MAX_DECISIONS:,} decisions", field="first", value=count, remedy="Choose a shorter time."
-                )
-            rows = session.execute(select(*(table[name] for name in _COLUMNS)).where(*mine).order_by(table.id)).all()
-            known = select(FinanceOutcome.application_id, FinanceOutcome.defaulted, FinanceOutcome.observed_on)
-            found = session.execute(known.where(FinanceOutcome.tenant == context.tenant)).all()
-            manual = _manual(session, context, start, end)
-        decided = pd.DataFrame(rows, columns=list(_COLUMNS))
-        at = pd.to_datetime(decided["created_at"], utc=True)
-        decided["month"], decided["day"] = at.dt.strftime("%Y-%m"), at.dt.date
-        return decided, manual, {name: (defaulted, when) for name, defaulted, when in found}
+            return _overrides(session, period, counts.by_decision(session, period))
 
     def _first_decided(self, session: Session, context: Context, ids: list[str]) -> dict[str, date]:
         """The day of each application's first decision; those never scored here are left out."""
@@ -125,28 +103,32 @@ class Portfolio:
         return found
 
 
-def _bounds(first: date, last: date) -> tuple[datetime, datetime]:
+def _period(context: Context, first: date, last: date) -> counts.Period:
     """From the first day's beginning to the last one's end, in UTC."""
     start, end = (datetime.combine(day, time.min, UTC) for day in (first, last + timedelta(days=1)))
-    return start, end
+    return counts.Period(context.tenant, start, end)
 
 
-def _manual(session: Session, context: Context, start: datetime, end: datetime) -> list[summary.Manual]:
+def _overrides(session: Session, period: counts.Period, by_decision: Mapping[str, int]) -> list[OverrideRow]:
+    made = _manual(session, period)
+    return summary.overrides(by_decision, made, _outcomes(session, period.tenant, [one.application_id for one in made]))
+
+
+def _manual(session: Session, period: counts.Period) -> list[summary.Manual]:
     """What people decided on the scorings of a time, one each: the newest in force."""
-    row, table = FinanceOverride, FinanceDecision.__table__.c
-    of_time = (table.tenant == context.tenant, table.created_at >= start, table.created_at < end)
-    mine = (row.tenant == context.tenant, row.state == "in_force")
+    row = FinanceOverride
+    mine = (row.tenant == period.tenant, row.state == "in_force", period.holds())
     made = select(row.scoring_id, row.application_id, row.automatic, row.decision, row.reason)
-    rows = made.join(FinanceDecision, table.id == row.scoring_id).where(*mine, *of_time)
+    rows = made.join(FinanceDecision, FinanceDecision.id == row.scoring_id).where(*mine)
     in_order = rows.order_by(row.decided_at, row.override_id)
     return list({found.scoring_id: summary.Manual(*found) for found in session.execute(in_order)}.values())
 
 
-def _outcomes(session: Session, context: Context, ids: list[str]) -> dict[str, tuple[bool, date]]:
+def _outcomes(session: Session, tenant: str, ids: list[str]) -> dict[str, tuple[bool, date]]:
     """How these applications turned out, as far as it is known."""
     found: dict[str, tuple[bool, date]] = {}
     for part in batches(sorted(set(ids))):
-        mine = (FinanceOutcome.tenant == context.tenant, FinanceOutcome.application_id.in_(part))
+        mine = (FinanceOutcome.tenant == tenant, FinanceOutcome.application_id.in_(part))
         query = select(FinanceOutcome.application_id, FinanceOutcome.defaulted, FinanceOutcome.observed_on).where(*mine)
         found |= {name: (defaulted, when) for name, defaulted, when in session.execute(query)}
     return found

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import date
+from itertools import groupby
 from typing import NamedTuple, get_args
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from verticals.finance.metrics import jeffreys_interval
+from verticals.finance.portfolio.counts import Decided, Granted
 from verticals.finance.portfolio.schemas import Month, Move, OverrideRow, PointsBin, Shift, VintageRow
 from verticals.finance.schemas import Decision, Direction
 from verticals.finance.validation import drift
 from verticals.finance.validation.rules import light
+from verticals.finance.validation.sample import month_label
 
 BIN_POINTS = 10
 DECISIONS: Sequence[Decision] = get_args(Decision)
@@ -32,25 +35,39 @@ class Manual(NamedTuple):
     reason: str
 
 
-def months(decided: pd.DataFrame) -> list[Month]:
-    """One row a month.
+def months(decided: Sequence[Decided]) -> list[Month]:
+    """One row a month, in order.
 
     Args:
-        decided: Columns `month` (YYYY-MM), `decision`, `points`, `prob_default`.
+        decided: In the order of months.
     """
     found = []
-    for month, rows in decided.groupby("month", sort=True):
-        share = rows["decision"].value_counts(normalize=True)
+    for month, group in groupby(decided, key=lambda one: one.month):
+        cells = list(group)
+        count, by_decision = sum(one.num for one in cells), counts(cells)
         found.append(
             Month(
-                month=str(month),
-                count=len(rows),
-                shares={name: float(share.get(name, 0.0)) for name in DECISIONS},
-                mean_points=float(rows["points"].mean()),
-                mean_prob_default=float(rows["prob_default"].mean()),
+                month=month_label(month),
+                count=count,
+                shares={name: by_decision[name] / count for name in DECISIONS},
+                mean_points=sum(one.points * one.num for one in cells) / count,
+                mean_prob_default=math.fsum(one.prob_sum for one in cells) / count,
             )
         )
     return found
+
+
+def counts(decided: Sequence[Decided]) -> Counter[str]:
+    """How many of each decision."""
+    found: Counter[str] = Counter()
+    for one in decided:
+        found[one.decision] += one.num
+    return found
+
+
+def points_of(decided: Sequence[Decided]) -> NDArray[np.float64]:
+    """The points of every scoring, (N,)."""
+    return np.repeat([float(one.points) for one in decided], [one.num for one in decided])
 
 
 def points_bins(points: NDArray[np.float64], reference: NDArray[np.float64]) -> list[PointsBin]:
@@ -77,27 +94,22 @@ def shift(points: NDArray[np.float64], reference: NDArray[np.float64]) -> Shift:
     )
 
 
-def moves(decided: pd.DataFrame) -> list[Move]:
-    """First and last decision of each application that was scored more than once.
+def moves(counts: Mapping[tuple[str, str], int]) -> list[Move]:
+    """By first decision, then by last.
 
     Args:
-        decided: Columns `application_id`, `decision`, in the order in which they were made.
+        counts: (first, last) of each application that was scored more than once -> how many.
     """
-    ends = decided.groupby("application_id")["decision"].agg(["first", "last", "size"])
-    again = ends[ends["size"] > 1]
-    counts = Counter(zip(again["first"], again["last"], strict=True))
-    return [Move(first=a, last=b, count=counts[a, b]) for a in DECISIONS for b in DECISIONS if counts[a, b]]
+    return [Move(first=a, last=b, count=counts[a, b]) for a in DECISIONS for b in DECISIONS if (a, b) in counts]
 
 
-def vintages(decided: pd.DataFrame, outcomes: Mapping[str, tuple[bool, date]]) -> list[VintageRow]:
-    """Approved credits by month of approval, with what is known of them.
+def vintages(granted: Sequence[Granted]) -> list[VintageRow]:
+    """Credits by month of approval, with what is known of them.
 
     Args:
-        decided: Columns `application_id`, `month`, `day` (date), `decision`, `prob_default`, in order of time.
-        outcomes: Application -> whether it defaulted, and when that was seen.
+        granted: In the order of months.
     """
-    approved = decided[decided["decision"] == "approve"].drop_duplicates("application_id", keep="last")
-    return [_vintage(str(month), rows, outcomes) for month, rows in approved.groupby("month", sort=True)]
+    return [_vintage(month, list(group)) for month, group in groupby(granted, key=lambda one: one.month)]
 
 
 def overrides(
@@ -108,7 +120,7 @@ def overrides(
     Args:
         counts: Policy's decision -> how many.
         made: What people decided instead, one a scoring.
-        outcomes: As in `vintages`.
+        outcomes: Application -> whether it defaulted, and when that was seen.
     """
     found = []
     for direction, replaced in REPLACES.items():
@@ -132,26 +144,21 @@ def overrides(
     return found
 
 
-def _vintage(month: str, rows: pd.DataFrame, outcomes: Mapping[str, tuple[bool, date]]) -> VintageRow:
-    known = rows[rows["application_id"].isin(list(outcomes))]
-    seen = [(outcomes[name], day) for name, day in zip(known["application_id"], known["day"], strict=True)]
-    ages = np.array([_months_between(day, when) for (defaulted, when), day in seen if defaulted], dtype=int)
-    watched = max((_months_between(day, when) for (_, when), day in seen), default=-1)
-    count, defaults = len(seen), len(ages)
+def _vintage(month: int, cells: Sequence[Granted]) -> VintageRow:
+    seen = [(one.age, one) for one in cells if one.age is not None]
+    ages: Counter[int] = Counter()
+    for age, one in seen:
+        ages[age] += one.num if one.defaulted else 0
+    count, defaults, oldest = sum(one.num for _, one in seen), ages.total(), max((age for age, _ in seen), default=-1)
     low, high = jeffreys_interval(count, defaults) if count else (None, None)
     return VintageRow(
-        month=month,
-        approved=len(rows),
+        month=month_label(month),
+        approved=sum(one.num for one in cells),
         known=count,
         defaults=defaults,
         default_rate=defaults / count if count else None,
         low=low,
         high=high,
-        expected=float(known["prob_default"].mean()) if count else None,
-        by_age=[float((ages <= age).sum() / count) for age in range(watched + 1)],
+        expected=math.fsum(one.prob_sum for _, one in seen) / count if count else None,
+        by_age=[sum(ages[i] for i in range(age + 1)) / count for age in range(oldest + 1)],
     )
-
-
-def _months_between(start: date, end: date) -> int:
-    """Whole calendar months, 0 if the end is before the start."""
-    return max(0, 12 * (end.year - start.year) + end.month - start.month - (end.day < start.day))

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from sqlalchemy.orm import Session, sessionmaker
 
-from retrieval.embed import Embedder, reads
+from retrieval.chinese import has_chinese
+from retrieval.embed import Embedder, MiniLMEmbedder
+from retrieval.language import UNKNOWN, detect_language
 from retrieval.sentences import split_sentences
 from verticals.contract import Context, Decision, InvalidInput
 from verticals.finance.simulator import is_synthetic
@@ -17,7 +19,7 @@ from verticals.finance.sources import schemas
 from verticals.finance.sources.model import SPOKEN, SourceModel
 from verticals.finance.sources.names import SOURCES
 from verticals.finance.sources.store import SourceStore
-from verticals.finance.sources.telling import tell_parts
+from verticals.finance.sources.telling import NO_TERM, tell_parts
 from verticals.finance.sources.words import sentence_aspect
 
 if TYPE_CHECKING:
@@ -59,12 +61,13 @@ class SourceDesk:
             InvalidInput: the text is in a language that the embedder does not read.
         """
         embedder = self._embedder()
-        if not reads(embedder, request.text):
+        if (language := unread_language(embedder, request.text)) is not None:
             raise InvalidInput(
-                f"must be in a language that {embedder.name.partition('@')[0]} reads",
+                f"must be in English, all that {embedder.name.partition('@')[0]} reads",
                 field="text",
-                value=f"{len(request.text)} characters of another",
-                remedy="Install the extra `multilingual`, set TRIVIUM_EMBEDDER=multilingual, train its term.",
+                value=language,
+                remedy="Nothing was filed, and no score uses it. For other languages install the extra `multilingual`, "
+                "set TRIVIUM_EMBEDDER=multilingual and train its term with `trivium finance train-sources`.",
             )
         [vector_D] = embedder.embed([request.text]).astype(np.float64)
         with self._sessions.begin() as session:
@@ -85,12 +88,14 @@ class SourceDesk:
                 model_version=embedder.name,
             )
             context.record(found, session=session)
-        parts = self._parts(context, request.customer)
+        part = self._parts(context, request.customer)[SOURCES.index("text")]
+        if part.state == "missing":  # filed and yet not there: nothing reads this embedder's numbers
+            part = part.model_copy(update={"because": NO_TERM.format(reader=embedder.name)})
         return schemas.TextResponse(
             customer=request.customer,
             evidence=evidence,
             reader_version=embedder.name,
-            part=parts[SOURCES.index("text")],
+            part=part,
             synthetic=is_synthetic(request.customer),
         )
 
@@ -107,6 +112,19 @@ class SourceDesk:
         reading = self._scoring.reading(context, customer)
         assert reading is not None, "a customer was named"
         return tell_parts(reading, factor=self._scoring.serving(context).scorecard.scaling.factor)
+
+
+def unread_language(embedder: Embedder, text: str) -> str | None:
+    """ISO 639-1 code of a text's language if the embedder does not read it; None if it does.
+
+    A text without any hold counts as read: of 4,000 English questions one was taken for another language.
+    """
+    if not isinstance(embedder, MiniLMEmbedder):
+        return None
+    if has_chinese(text):
+        return "zh"
+    language = detect_language(text)
+    return None if language in ("en", UNKNOWN) else language
 
 
 def strongest_sentence(text: str, embedder: Embedder, model: SourceModel | None) -> tuple[str, ...]:

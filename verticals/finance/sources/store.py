@@ -14,7 +14,7 @@ from threading import Lock
 from typing import NamedTuple
 
 import numpy as np
-from sqlalchemy import Exists, and_, delete, exists, func, select, update
+from sqlalchemy import Exists, and_, delete, exists, func, select, tuple_, update
 from sqlalchemy.orm import InstrumentedAttribute, Session, sessionmaker
 
 from retrieval.catalog import batches
@@ -119,8 +119,12 @@ class SourceStore:
                 made += 1
         return made
 
-    def make_missing(self) -> int:
-        """Make every term that the active version lacks: after a new version was registered, or a crash; how many."""
+    def make_missing(self, *, page: int = 2000) -> int:
+        """Make every term that the active version lacks: after a new version was registered, or a crash; how many.
+
+        Args:
+            page: Pieces of evidence that are read, and whose terms are stored, at once.
+        """
         model = self.model()
         if model is None:
             return 0
@@ -133,18 +137,25 @@ class SourceStore:
                 missing = session.execute(query.where(~_has_term(model, v, "history"))).all()
             for tenant, customer in missing:
                 made += self.refresh_histories(tenant, [customer])
-        e = FinanceEvidence
-        with self._sessions.begin() as session:
-            newest = (
-                select(func.max(e.filed_at).label("at"), e.tenant, e.customer, e.source)
-                .group_by(e.tenant, e.customer, e.source)
-                .subquery()
-            )
-            same = (e.tenant == newest.c.tenant, e.customer == newest.c.customer, e.source == newest.c.source)
-            rows = select(e).join(newest, and_(e.filed_at == newest.c.at, *same))
-            for row in session.scalars(rows.where(~_has_term(model, e, e.source))).all():
-                made += _keep_evidence(session, model, row)
-        return made
+        return made + self._make_of_evidence(model, page=page)
+
+    def _make_of_evidence(self, model: SourceModel, *, page: int) -> int:
+        e, made, after = FinanceEvidence, 0, ("", "")
+        newest = (
+            select(func.max(e.filed_at).label("at"), e.tenant, e.customer, e.source)
+            .group_by(e.tenant, e.customer, e.source)
+            .subquery()
+        )
+        same = (e.tenant == newest.c.tenant, e.customer == newest.c.customer, e.source == newest.c.source)
+        rows = select(e).join(newest, and_(e.filed_at == newest.c.at, *same)).where(~_has_term(model, e, e.source))
+        while True:
+            later = rows.where(tuple_(e.tenant, e.evidence) > after).order_by(e.tenant, e.evidence).limit(page)
+            with self._sessions.begin() as session:
+                found = session.scalars(later).all()
+                made += sum(_keep_evidence(session, model, row) for row in found)
+                if len(found) < page:
+                    return made
+                after = found[-1].tenant, found[-1].evidence
 
     def erase(self, session: Session, tenant: str, customer: str) -> int:
         """Delete the evidence and terms of a customer within `session`; how many pieces of evidence there were."""
@@ -212,10 +223,15 @@ def stored_numbers(content: bytes) -> Array:
 
 
 def _keep_evidence(session: Session, model: SourceModel, row: FinanceEvidence) -> int:
-    """The term of a text or document; 1 if the model has a head for what made its numbers, else 0."""
+    """The term of a text or document; 1 if the model has a head for what made its numbers, else 0.
+
+    Without a head the term of what was filed before goes too: the newest evidence counts, or none.
+    """
     source = _source_of(row.source)
     head = model.head(source, row.reads)
     if head is None:
+        mine = (_T.tenant == row.tenant, _T.customer == row.customer, _T.source == source)
+        session.execute(delete(_T).where(*mine, _T.model_version == model.version))
         return 0
     x_D = stored_numbers(row.numbers)
     aspects = tuple(row.aspects) or head.aspects(x_D)

@@ -11,11 +11,15 @@ from verticals.finance.sources.words import aspect_words
 
 BECAUSE: Mapping[Because, str] = {
     "": "",
-    "nothing_kept": "nothing is on file for this customer, or its term is still being made",
+    "nothing_kept": "nothing that the model reads is on file for this customer, or its term is still being made",
     "policy": "the policy in force says so",
     "synthetic_model": "the term was learned from simulated outcomes, and the customer is not simulated",
     "no_model": "no model of sources is registered",
 }
+NO_TERM = (
+    "it was kept, but the model in force has no term for texts that {reader} read: "
+    "train one with `trivium finance train-sources`"
+)
 
 
 def tell_parts(reading: Reading, *, factor: float) -> list[SourcePart]:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from verticals.contract import Artifact, Context
 from verticals.finance import schemas as finance
 from verticals.finance.data import DATA_NOTE, FEATURES, SOURCE
+from verticals.finance.model_card import model_card
 from verticals.finance.portfolio.schemas import OverrideRow
 from verticals.finance.scoring import Models
 from verticals.finance.validation import document, expected_loss, schemas
@@ -31,17 +32,13 @@ CENT = Decimal("0.01")
 
 
 class ValidationDesk:
-    """`models`: what serves the caller, with the policy in force; `card`: the model card as an operation gives it;
-    `overrides`: the caller's manual decisions of the last twelve months."""
+    """`models`: what serves the caller, with the policy in force; `overrides`: the caller's manual decisions of the
+    last twelve months."""
 
     def __init__(
-        self,
-        models: Callable[[Context], Models],
-        card: Callable[[finance.ModelRequest, Context], finance.ModelResponse],
-        overrides: Callable[[Context], Sequence[OverrideRow]],
+        self, models: Callable[[Context], Models], overrides: Callable[[Context], Sequence[OverrideRow]]
     ) -> None:
         self._models = models
-        self._card = card
         self._overrides = overrides
         self._lock = Lock()
         self._kept: tuple[tuple[str, finance.Policy, date], schemas.ValidationReport] | None = None
@@ -74,7 +71,7 @@ class ValidationDesk:
 
     def model_document(self, request: schemas.DocumentRequest, context: Context) -> Artifact:
         """The model document, from the card and the report as they are."""
-        card = self._card(finance.ModelRequest(), context)
+        card = model_card(self._models(context))
         blocks = document.build(card, self.validation(schemas.ReportRequest(), context))
         stem = f"{card.name}-{card.model_version.rpartition('@')[2]}"
         if request.format == "pdf":

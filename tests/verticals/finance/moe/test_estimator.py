@@ -117,3 +117,14 @@ def test_bad_parameters_are_refused(sample: Sample) -> None:
         MoEScorer(num_members=1).fit(*sample)
     with pytest.raises(ValueError, match="num_members: must be at most the rows of the rarer class"):
         MoEScorer(num_members=5).fit(sample[0].head(8), np.array([0, 0, 0, 0, 0, 0, 1, 1]))
+
+
+def test_an_effect_that_is_a_line_goes_as_far_as_few_events_say() -> None:
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({f"x{i}": rng.normal(size=2000) for i in range(6)})
+    default = (rng.random(2000) < 1 / (1 + np.exp(3.2 - frame["x0"]))).astype(int)  # 110 events
+    scorer = MoEScorer().fit(frame, default)
+    ends = pd.DataFrame({f"x{i}": np.zeros(2) for i in range(6)}).assign(x0=[-1.5, 1.5])
+    low, high = scorer.decision_function(ends)
+
+    assert 2.2 < high - low < 3.8  # the truth is 3

@@ -7,7 +7,6 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from tests.verticals.finance.applications import body
@@ -15,6 +14,7 @@ from tests.verticals.finance.conftest import Recorder
 from verticals.contract import Context, Handler, InvalidInput
 from verticals.finance import VERTICAL, schemas
 from verticals.finance.portfolio import summary
+from verticals.finance.portfolio.counts import Granted
 from verticals.finance.portfolio.schemas import OutcomesRequest, PortfolioRequest
 
 EXAMPLES = next(o for o in VERTICAL.operations if o.name == "score").examples
@@ -120,13 +120,11 @@ def test_scores_of_the_same_population_have_not_shifted_and_lower_ones_have() ->
 
 
 def test_a_vintage_grows_older_month_by_month() -> None:
-    decided = pd.DataFrame(
-        [(name, "2026-01", date(2026, 1, 15), "approve", 0.1) for name in "abcd"],
-        columns=["application_id", "month", "day", "decision", "prob_default"],
-    )
-    seen = {"a": (True, date(2026, 3, 14)), "b": (True, date(2026, 4, 15)), "c": (False, date(2026, 6, 20))}
+    cells = [(1, True, 1), (3, True, 1), (5, False, 1), (None, None, 1)]
+    granted = [Granted(12 * 56, age, defaulted, count, prob_sum=0.1 * count) for age, defaulted, count in cells]
 
-    [vintage] = summary.vintages(decided, seen)
+    [vintage] = summary.vintages(granted)
 
     assert vintage.by_age == pytest.approx([0, 1 / 3, 1 / 3, 2 / 3, 2 / 3, 2 / 3])
-    assert (vintage.approved, vintage.known, vintage.expected) == (4, 3, pytest.approx(0.1))
+    assert (vintage.month, vintage.approved, vintage.known) == ("2026-01", 4, 3)
+    assert vintage.expected == pytest.approx(0.1)

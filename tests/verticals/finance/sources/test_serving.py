@@ -11,8 +11,9 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import delete, select
 
+from retrieval.embed import MiniLMEmbedder
 from tests.conftest import wait_for
 from tests.verticals.finance.applications import body
 from tests.verticals.finance.conftest import FolderRegistry, Recorder
@@ -255,19 +256,30 @@ def test_a_text_is_forgotten_but_for_its_numbers(
     assert row.aspects == ["sentence_2_of_2"]
 
 
-def test_a_text_that_the_embedder_does_not_read_is_refused(
-    resources: Resources, served: Mapping[str, Handler], context: Context, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("language", "text"),
+    [
+        ("zh", "我想买一辆二手车，合同三月到期，还不知道能不能续签，请您考虑一下。"),
+        ("de", "Ich möchte einen Gebrauchtwagen kaufen. Mein Vertrag läuft im März aus."),
+    ],
+)
+def test_a_text_that_the_embedder_does_not_read_is_refused_by_its_language(
+    resources: Resources, served: Mapping[str, Handler], context: Context, language: str, text: str
 ) -> None:
-    from retrieval.embed import MiniLMEmbedder
-
-    english = MiniLMEmbedder.__new__(MiniLMEmbedder)
-    english._name = "all-MiniLM-L6-v2@1"
-    resources.retriever.embedder = english  # type: ignore[misc]
+    resources.retriever.embedder = english_embedder()  # type: ignore[misc]
 
     with pytest.raises(
-        InvalidInput, match=r"text: must be in a language that all-MiniLM-L6-v2 reads.*TRIVIUM_EMBEDDER"
+        InvalidInput, match=rf"text: must be in English, all that all-MiniLM-L6-v2 reads \(got {language!r}\)"
     ):
-        file_text(served, context, text="我想买一辆二手车，合同三月到期，还不知道能不能续签，请您考虑一下。")
+        file_text(served, context, text=text)
+    assert parts(served, context)["text"].state == "missing"
+
+
+def english_embedder() -> MiniLMEmbedder:
+    """The kind that reads English alone, without its weights: who asks it for a vector fails."""
+    embedder = MiniLMEmbedder.__new__(MiniLMEmbedder)
+    embedder._name = "all-MiniLM-L6-v2@1"
+    return embedder
 
 
 def test_a_new_version_makes_every_term_again_at_the_next_start(
@@ -296,13 +308,37 @@ def full_heads(served: Mapping[str, Any], resources: Resources) -> Any:
     return model.heads
 
 
+def test_terms_that_are_made_again_a_page_at_a_time_are_all_made(
+    resources: Resources, served: Mapping[str, Handler], context: Context
+) -> None:
+    customers = [f"sim-9-00000{i}" for i in range(5)]
+    for customer in customers:
+        file_text(served, context, customer=customer)
+    with resources.sessions.begin() as session:
+        session.execute(delete(FinanceSourceTerm))
+    store = SourceStore(resources.sessions, resources.registry, None, NoEmbeddings())  # type: ignore[arg-type]
+
+    assert store.make_missing(page=2) == 5
+    assert {parts(served, context, customer)["text"].state for customer in customers} == {"used"}
+
+
+class NoEmbeddings:
+    """Nobody has a history."""
+
+    def model(self) -> None:
+        return None
+
+
 def test_a_text_of_another_embedder_has_no_term(
     resources: Resources, served: Mapping[str, Handler], context: Context
 ) -> None:
     class Other(FakeEmbedder):
         name = "other@1"
 
+    before = file_text(served, context)
     resources.retriever.embedder = Other()  # type: ignore[misc]
     found = file_text(served, context)
 
-    assert found.part.state == "missing"
+    assert before.part.state == "used"
+    assert (found.part.state, found.part.logit) == ("missing", 0)
+    assert "no term for texts that other@1 read" in found.part.because
