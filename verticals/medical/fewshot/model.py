@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
-from verticals.medical.chest.model import gate_features
 from verticals.medical.fewshot.encoder import METHODS, Encoder, NoChange, Stems
 from verticals.medical.fewshot.learning import Learned
 from verticals.medical.fewshot.schemas import FewShotVersion
@@ -57,10 +56,9 @@ class FewShotModel:
 
     def read(self, encoder: Encoder, grey: Grey) -> Seen:
         """Read one image of (rows, columns), white highest."""
-        picture = to_picture(grey, encoder.tower.size.side)[None]
-        stems = encoder.stems(picture)
+        stems = encoder.stems(to_picture(grey, encoder.tower.size.side)[None])
         prob = float(self.calibration.prob(self.learned.scores(encoder, stems))[0])
-        (distance,) = self.gate.distance(strangeness_features(encoder, stems, picture))
+        (distance,) = self.gate.distance(strangeness_features(encoder, stems))
         return Seen(prob, self.calibration.confidence_set(prob), float(distance / self.gate.limit))
 
     def to_files(self) -> dict[str, bytes]:
@@ -106,8 +104,8 @@ class FewShotModel:
             raise ValueError(f"files: no readable few-shot model in {TENSORS} and {FACTS}. Train again.") from error
 
 
-def strangeness_features(encoder: Encoder, stems: Stems, pictures_BSS: NDArray[np.float32]) -> NDArray[np.float64]:
-    """What the gate measures, of the encoder as it is, whatever the method."""
+def strangeness_features(encoder: Encoder, stems: Stems) -> NDArray[np.float64]:
+    """What the gate measures, whatever the method: the mean patch of the encoder as it is, and the thumbnail."""
     with torch.inference_mode():
-        patches_BNX = encoder.patches(stems, NoChange({})).double().numpy()
-    return gate_features(patches_BNX, pictures_BSS)
+        mean_BX = encoder.patches(stems, NoChange({})).mean(1)
+        return torch.cat((mean_BX, stems.thumbnail_BT), 1).double().numpy()
