@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -183,19 +184,19 @@ def test_another_tenant_sees_reads_and_switches_none_of_it(studio: Desk) -> None
             other.call(operation, **WHO | more)
 
 
-def test_refused_images_leave_nothing_behind(studio: Desk) -> None:
-    kept = sorted((studio.resources.registry._root).rglob("*"))
+def test_refused_images_leave_nothing_behind(studio: Desk, home: Path) -> None:
+    kept = sorted((home / "registry").rglob("*"))
 
     with pytest.raises(InvalidInput, match="at least 10 patients with label present for train"):
         studio.call("train_few_shot", file=upload(archive(present=20)), **ASKED | {"finding": "other"})
 
     assert [one.finding for one in studio.call("list_few_shot").findings] == [FINDING]
-    assert sorted((studio.resources.registry._root).rglob("*")) == kept
+    assert sorted((home / "registry").rglob("*")) == kept
 
 
-def test_an_altered_model_is_not_read(studio: Desk) -> None:
+def test_an_altered_model_is_not_read(studio: Desk, home: Path) -> None:
     enable(studio)
-    [file] = studio.resources.registry._root.rglob(f"{listed(studio).enabled}/few_shot.safetensors")
+    [file] = (home / "registry").rglob(f"{listed(studio).enabled}/few_shot.safetensors")
     file.write_bytes(file.read_bytes()[:-1] + b"\1")
 
     with pytest.raises(Unavailable, match="differ from the SHA-256 on its card"):
