@@ -28,6 +28,7 @@ from verticals.contract import (
     Unavailable,
 )
 from verticals.medical import geometry, tables
+from verticals.medical.chest.reader import LEAST_AUC
 from verticals.medical.fewshot import ledger, schemas
 from verticals.medical.fewshot.encoder import Encoder
 from verticals.medical.fewshot.examples import read_examples
@@ -97,7 +98,8 @@ class FewShotDesk:
     def list(self, request: schemas.FewShotRequest, context: Context) -> schemas.FewShotResponse:
         """All of the tenant's findings."""
         with self.sessions() as session:
-            return schemas.FewShotResponse(findings=ledger.findings(session, context.tenant))
+            found = ledger.findings(session, context.tenant)
+        return schemas.FewShotResponse(least_auc=LEAST_AUC, findings=found)
 
     def enable(self, request: schemas.EnableFewShotRequest, context: Context) -> schemas.FindingResponse:
         """Bring a version into use.

@@ -164,8 +164,9 @@ class FindingResponse(Answer):
 
 
 class FewShotResponse(Answer):
-    """Every finding, by name."""
+    """Every finding, by name. `least_auc`: what the lower bound of a version's AUC must reach."""
 
+    least_auc: float
     findings: list[FewShotFinding]
 
 
