@@ -90,7 +90,7 @@ def drawn(task: Task, seed: int) -> tuple[Examples, Rows]:
     sides: dict[int, str] = {}
     seen: set[object] = set()
     for label in (1, 0):
-        taken = []
+        taken: list[int] = []
         for row in draw.permutation(np.flatnonzero(task.labels_N == label)):
             if len(taken) < 2 * PATIENTS and task.group_N[row] not in seen:
                 seen.add(task.group_N[row])
@@ -144,7 +144,7 @@ def measure(encoder: Encoder, task: Task, stems: Stems, seed: int, strangers: St
 
 
 def _scores(encoder: Encoder, model: FewShotModel, stems: Stems) -> Floats:
-    parts = torch.arange(len(stems.thumbnail_BT)).split(BATCH)
+    parts = torch.split(torch.arange(len(stems.thumbnail_BT)), BATCH)
     return np.concatenate([model.learned.scores(encoder, stems[rows]) for rows in parts])
 
 

@@ -45,7 +45,7 @@ def train(
         request = TrainFewShotRequest(
             file=OpenFile.over(source, filename=file.name),
             finding=finding,
-            modality=modality,  # type: ignore[arg-type]  # checked there
+            modality=modality,
             body_part=body_part,
             licence=licence,
         )

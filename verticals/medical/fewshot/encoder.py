@@ -166,7 +166,7 @@ class Encoder:
         x_BND = self.tower.norm(change(self.tower.layers, stems.views_VBND.flatten(0, 1)))
         seen_BND, *mirrored = x_BND.chunk(len(stems.views_VBND))
         views = [seen_BND, *(self._back(x_BND) for x_BND in mirrored)]
-        return torch.cat((stems.known_BNX, sum(views) / len(views)), -1)
+        return torch.cat((stems.known_BNX, torch.stack(views).mean(0)), -1)
 
     def _back(self, mirrored_BNX: Tensor) -> Tensor:
         grid = self.tower.size.grid
