@@ -58,7 +58,7 @@ TABLE: Mapping[str, tuple[str, str]] = {
     "few_shot.enable": ("Enable", "启用"),
     "few_shot.disable": ("Disable", "停用"),
     "few_shot.roll_back": ("Roll back", "回滚"),
-    "few_shot.none_allowed": ("No version may be enabled.", "没有可启用的版本。"),
+    "few_shot.none_allowed": ("No other version may be enabled.", "没有其他可启用的版本。"),
     "few_shot.history": ("What was switched", "切换记录"),
     "few_shot.step": ("Step", "操作"),
     "few_shot.at": ("At (UTC)", "时间（UTC）"),
