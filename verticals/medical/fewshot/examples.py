@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from verticals.contract import InvalidInput, Progress, TooLarge, TriviumError, UploadedFile
 from verticals.medical.archives import Members, unpacking
 from verticals.medical.fewshot.images import Scope, read_grey
-from verticals.medical.vision.pictures import Picture, to_picture
+from verticals.medical.vision.pictures import Grey, Picture, to_picture
 
 LABELS = "labels.csv"
 COLUMNS = ("file", "label", "patient")
@@ -99,14 +99,7 @@ def read_examples(upload: UploadedFile, scope: Scope, *, side: int, progress: Pr
         hashes: dict[str, int] = {}
         for at, row in enumerate(rows):
             progress("medical: reading labelled images", at / len(rows))
-            content = members.read(entries[folder + row.file])
-            try:
-                if isinstance(content, TriviumError):
-                    raise content
-                grey = read_grey(content, scope)
-            except TriviumError as error:
-                rule = f"{error.field or 'file'}: {error.rule}"
-                raise type(error)(rule, field=row.where, value=error.value, remedy=error.remedy) from None
+            grey = _grey(members.read(entries[folder + row.file]), row, scope)
             sha256 = hashlib.sha256(repr(grey.shape).encode() + grey.tobytes()).hexdigest()
             if first := hashes.get(sha256):
                 raise InvalidInput(
@@ -124,6 +117,17 @@ def read_examples(upload: UploadedFile, scope: Scope, *, side: int, progress: Pr
         np.array([row.split for row in rows]),
         hashlib.sha256(repr(told_rows).encode()).hexdigest(),
     )
+
+
+def _grey(content: bytes | TriviumError, row: Row, scope: Scope) -> Grey:
+    """The image of a row; what is wrong with it is told by its line."""
+    try:
+        if isinstance(content, TriviumError):
+            raise content
+        return read_grey(content, scope)
+    except TriviumError as error:
+        rule = f"{error.field or 'file'}: {error.rule}"
+        raise type(error)(rule, field=row.where, value=error.value, remedy=error.remedy) from None
 
 
 def split_patients(rows: Sequence[Row]) -> list[Row]:

@@ -84,7 +84,7 @@ class FewShotDesk:
         name = _registered(context.tenant, request.finding)
         versions = []
         for model in models:
-            card = self.registry.save(name, model.to_files(), _card(model))
+            card = self.registry.save(name, model.to_files(), _card(model), activate=False)
             versions.append(model.about.model_copy(update={"version": card.version}))
         with self.sessions() as session:
             ledger.add_versions(session, context.tenant, request.finding, versions, actor=context.actor)
