@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, get_args
 
 import pandas as pd
@@ -274,8 +275,7 @@ def own_findings(client: TriviumClient, labels: Labels, study_id: str) -> None:
     with st.expander(labels("few_shot.panel"), icon=":material/experiment:"):
         st.caption(labels("few_shot.panel_what"))
         if st.button(labels("few_shot.read"), key=f"few_shot.read.{study_id}"):
-            request = ReadFewShotRequest(study_id=study_id)
-            question = lambda: client.call("medical", "read_few_shot", request)  # noqa: E731
+            question = partial(client.call, "medical", "read_few_shot", ReadFewShotRequest(study_id=study_id))
             answer = parts.ask(labels, question, waiting=labels("few_shot.reading"))
             st.session_state[key] = answer.readings if answer is not None else None
         readings: list[FewShotReading] | None = st.session_state.get(key)

@@ -86,10 +86,11 @@ def unpacking(upload: UploadedFile) -> Iterator[Members]:
 @contextmanager
 def _unpacking(file: BinaryIO) -> Iterator[Members]:
     try:
-        with zipfile.ZipFile(file) as archive:
-            yield Members(archive, _entries(archive, file.seek(0, 2)))
+        archive = zipfile.ZipFile(file)
     except (zipfile.BadZipFile, NotImplementedError, EOFError):
         raise InvalidInput("must be a complete ZIP archive", field=_FIELD) from None
+    with archive:
+        yield Members(archive, _entries(archive, file.seek(0, 2)))
 
 
 def _entries(archive: zipfile.ZipFile, size: int) -> list[zipfile.ZipInfo]:
