@@ -15,6 +15,7 @@ import typer
 from rich.console import Console
 
 from service.cli_admin import EXIT_FAILED, Tenant
+from service.cli_few_shot import few_shot_app
 from service.cli_fundus import fundus_app
 from service.cli_parts import open_parts, print_card
 from service.progress import show_progress
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 medical_app = typer.Typer(help="Imaging studies. Research software, not a medical device.", no_args_is_help=True)
 medical_app.add_typer(fundus_app)
+medical_app.add_typer(few_shot_app, name="few-shot")
 StudyUid = Annotated[str, typer.Argument(help="Study Instance UID, as the PACS knows it.")]
 
 

@@ -28,8 +28,13 @@ class FileRegistry:
     def __init__(self, root: Path) -> None:
         self._root = root
 
-    def save(self, name: str, files: Mapping[str, bytes], card: Mapping[str, Any]) -> ModelCard:
+    def save(
+        self, name: str, files: Mapping[str, bytes], card: Mapping[str, Any], *, activate: bool = True
+    ) -> ModelCard:
         """Store `files` as a new version of `name` and make it active. Equal bytes give the same version.
+
+        Args:
+            activate: False: only keep it, for `load` by version.
 
         Raises:
             InvalidInput: a bad name, or no files.
@@ -50,7 +55,8 @@ class FileRegistry:
         if target.exists():
             shutil.rmtree(target)
         staging.rename(target)
-        self._activate(folder, full.version)
+        if activate:
+            self._activate(folder, full.version)
         return full
 
     def load(self, name: str, version: str | None = None) -> tuple[ModelCard, Mapping[str, Path]] | None:

@@ -279,8 +279,10 @@ class ModelCard:
 class ModelRegistry(Protocol):
     """Versioned model files of this installation. No pickle: JSON, safetensors, LightGBM text."""
 
-    def save(self, name: str, files: Mapping[str, bytes], card: Mapping[str, Any]) -> ModelCard:
-        """Store `files` as a new version of `name`, atomically, and make it the active one."""
+    def save(
+        self, name: str, files: Mapping[str, bytes], card: Mapping[str, Any], *, activate: bool = True
+    ) -> ModelCard:
+        """Store `files` as a new version of `name`, atomically, and make it the active one unless told not to."""
 
     def load(self, name: str, version: str | None = None) -> tuple[ModelCard, Mapping[str, Path]] | None:
         """The active version or the one that is named, its sha256 verified; None when there is none.

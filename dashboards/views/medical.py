@@ -1,4 +1,4 @@
-"""Medical: worklist, image, report editor beside it, comparison with a prior; quality and drift. Ignores DICOM."""
+"""Medical: worklist, image, report editor beside it, prior beside it; drift; few-shot studio. Ignores DICOM."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dashboards import parts
 from dashboards.i18n import Labels
 from dashboards.views.medical_drift import drift
 from dashboards.views.medical_facts import image_facts
+from dashboards.views.medical_few_shot import own_findings, studio
 from dashboards.views.medical_report import report_panel
 from dashboards.views.medical_viewer import viewer
 from dashboards.views.medical_worklist import STUDY, next_open, worklist
@@ -21,13 +22,16 @@ _VERDICT: dict[str, parts.Colour] = {"accept": "green", "warn": "orange", "rejec
 def render(client: TriviumClient, labels: Labels) -> None:
     """Draw the page."""
     parts.banner(labels("medical.notice"))
-    reading, watching = parts.tabs(labels, "medical", ["read", "drift"])
+    reading, watching, teaching = parts.tabs(labels, "medical", ["read", "drift", "few_shot"])
     if reading.open:
         with reading:
             _read(client, labels)
     if watching.open:
         with watching:
             drift(client, labels)
+    if teaching.open:
+        with teaching:
+            studio(client, labels)
 
 
 def _read(client: TriviumClient, labels: Labels) -> None:
@@ -48,6 +52,7 @@ def _read(client: TriviumClient, labels: Labels) -> None:
     with left:
         shown = viewer(client, labels, study)
         image_facts(labels, study)
+        own_findings(client, labels, study.study_id)
     with right:
         report_panel(client, labels, study, shown=shown)
 

@@ -45,6 +45,16 @@ def test_a_new_version_becomes_the_active_one_and_the_old_stays(registry: FileRe
     assert (tmp_path / "a.b" / old.version / "m").read_bytes() == b"1"
 
 
+def test_a_version_that_is_only_kept_is_loaded_by_name_alone(registry: FileRegistry) -> None:
+    kept = registry.save("a.b", {"m": b"1"}, CARD, activate=False)
+
+    found = registry.load("a.b", kept.version)
+    assert found is not None
+    assert found[0] == kept
+    assert registry.load("a.b") is None
+    assert registry.cards() == []
+
+
 def test_equal_bytes_are_the_same_version(registry: FileRegistry) -> None:
     assert registry.save("a.b", {"m": b"1"}, CARD).version == registry.save("a.b", {"m": b"1"}, CARD).version
 

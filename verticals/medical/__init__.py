@@ -14,6 +14,7 @@ from verticals.medical.ct.fleischner import FleischnerRequest
 from verticals.medical.ct.guideline import GuidelineAnswer
 from verticals.medical.ct.lung_rads import LungRadsRequest
 from verticals.medical.ct.schemas import NodulesRequest, NodulesResponse
+from verticals.medical.fewshot import schemas as few_shot
 
 
 def _build(resources: Resources) -> Mapping[str, Handler]:
@@ -55,6 +56,7 @@ _FLEISCHNER = {
     "screening": False,
     "has_prior": False,
 }
+_SWITCH = {"name": "Dr. A. Reader", "reason": "Validated on last month's films, discussed on Tuesday."}
 _LUNG_RADS = {
     "exam": "baseline",
     "nodule": "solid",
@@ -246,6 +248,54 @@ VERTICAL = Vertical(
             "Lung-RADS v2022 for a screening CT, from stated inputs; asks for what is missing",
             "/calculators/lung-rads",
             examples={"baseline": _LUNG_RADS},
+        ),
+        Operation(
+            "train_few_shot",
+            few_shot.TrainFewShotRequest,
+            few_shot.FindingResponse,
+            "Learn a finding of the site's own from some fifty labelled images, and measure it on other patients",
+            "/few-shot",
+            streams_file=True,
+        ),
+        Operation(
+            "list_few_shot",
+            few_shot.FewShotRequest,
+            few_shot.FewShotResponse,
+            "The site's own findings: versions with their figures, and what may be enabled or why not",
+            "/few-shot",
+            method="GET",
+        ),
+        Operation(
+            "enable_few_shot",
+            few_shot.EnableFewShotRequest,
+            few_shot.FindingResponse,
+            "Bring a version into use whose figures allow it",
+            "/few-shot/{finding}/enable",
+            examples={"enable": {"version": "0123456789ab"} | _SWITCH},
+        ),
+        Operation(
+            "disable_few_shot",
+            few_shot.DisableFewShotRequest,
+            few_shot.FindingResponse,
+            "Take a finding out of use; its versions stay",
+            "/few-shot/{finding}/disable",
+            examples={"disable": _SWITCH},
+        ),
+        Operation(
+            "roll_back_few_shot",
+            few_shot.RollBackFewShotRequest,
+            few_shot.FindingResponse,
+            "Take the last enabling or disabling of a finding back",
+            "/few-shot/{finding}/roll-back",
+            examples={"roll back": _SWITCH},
+        ),
+        Operation(
+            "read_few_shot",
+            few_shot.ReadFewShotRequest,
+            few_shot.ReadFewShotResponse,
+            "What the site's own findings in use say of one image of a study: research, never in its report",
+            "/studies/{study_id}/few-shot",
+            method="GET",
         ),
     ),
     build=_build,

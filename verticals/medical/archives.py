@@ -7,8 +7,11 @@ and since a directory may lie, no entry is unpacked beyond the size that a file 
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import PurePosixPath
+from typing import BinaryIO
 
 from verticals.contract import InvalidInput, TooLarge, TriviumError, UnsupportedMedia, UploadedFile
 from verticals.medical.part10 import MAX_FILE_BYTES
@@ -44,14 +47,50 @@ def objects(upload: UploadedFile) -> Iterator[bytes | TriviumError]:
             content = file.read(MAX_FILE_BYTES + 1)
             yield content if len(content) <= MAX_FILE_BYTES else _file_too_large()
             return
-        try:
-            with zipfile.ZipFile(file) as archive:
-                size = file.seek(0, 2)
-                entries = _entries(archive, size)
-                for entry in entries:
-                    yield _content(archive, entry)
-        except (zipfile.BadZipFile, NotImplementedError, EOFError):
-            raise InvalidInput("must be a complete ZIP archive", field=_FIELD) from None
+        with _unpacking(file) as members:
+            for entry in members.entries:
+                yield members.read(entry)
+
+
+@dataclass(frozen=True)
+class Members:
+    """The files of an archive that keeps the rules, which are read when asked for."""
+
+    archive: zipfile.ZipFile
+    entries: list[zipfile.ZipInfo]
+
+    @property
+    def by_name(self) -> Mapping[str, zipfile.ZipInfo]:
+        """Each file by its path in the archive."""
+        return {entry.filename: entry for entry in self.entries}
+
+    def read(self, entry: zipfile.ZipInfo) -> bytes | TriviumError:
+        """A file's content, or why it is refused."""
+        return _content(self.archive, entry)
+
+
+@contextmanager
+def unpacking(upload: UploadedFile) -> Iterator[Members]:
+    """The files of an archive.
+
+    Raises:
+        UnsupportedMedia: it is no ZIP archive. TooLarge, InvalidInput: as `objects` says.
+    """
+    with upload.open() as file:
+        if file.read(4) != _ZIP:
+            raise UnsupportedMedia("must be a ZIP archive", field=_FIELD)
+        with _unpacking(file) as members:
+            yield members
+
+
+@contextmanager
+def _unpacking(file: BinaryIO) -> Iterator[Members]:
+    try:
+        archive = zipfile.ZipFile(file)
+    except (zipfile.BadZipFile, NotImplementedError, EOFError):
+        raise InvalidInput("must be a complete ZIP archive", field=_FIELD) from None
+    with archive:
+        yield Members(archive, _entries(archive, file.seek(0, 2)))
 
 
 def _entries(archive: zipfile.ZipFile, size: int) -> list[zipfile.ZipInfo]:

@@ -28,6 +28,7 @@ from verticals.medical.chest.handlers import FilmDesk
 from verticals.medical.chest.registered import chest_reader
 from verticals.medical.ct import handlers as ct_handlers
 from verticals.medical.export import files
+from verticals.medical.fewshot import handlers as few_shot_handlers
 from verticals.medical.fundus.registered import fundus_reader
 from verticals.medical.instance_tables import list_instances, read_dicom, series_entries
 from verticals.medical.intake import POLICY, Intake
@@ -65,6 +66,7 @@ def build(resources: Resources, *, reader: TextReader | None = None) -> Mapping[
         "attention": FilmDesk(resources.sessions, films).attention,
         **reading_handlers.handlers(resources.sessions),
         **ct_handlers.handlers(resources),
+        **few_shot_handlers.handlers(resources),
     }
 
 

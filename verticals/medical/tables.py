@@ -17,6 +17,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column, sessionmaker
 from verticals.contract import Base, Conflict, InvalidInput, NotFound, Time
 from verticals.medical import report as reports
 from verticals.medical.evidence import EvidenceGraph
+from verticals.medical.fewshot import ledger  # noqa: F401 - declares its table
 from verticals.medical.instance_tables import MedicalInstance, get_instance
 from verticals.medical.report import Report
 from verticals.medical.schemas import Addendum, FindingsStatus, Sections

@@ -34,7 +34,9 @@ class FolderRegistry:
         self.cards: dict[str, ModelCard] = {}
         self.saves: list[str] = []
 
-    def save(self, name: str, files: Mapping[str, bytes], card: Mapping[str, Any]) -> ModelCard:
+    def save(
+        self, name: str, files: Mapping[str, bytes], card: Mapping[str, Any], *, activate: bool = True
+    ) -> ModelCard:
         sha256 = hashlib.sha256(b"".join(files[n] for n in sorted(files))).hexdigest()
         (self.root / name).mkdir(parents=True)
         for file_name, content in files.items():

@@ -95,7 +95,9 @@ class ListRetriever:
 class Unprepared:
     """A registry in which nothing was registered."""
 
-    def save(self, name: str, files: Mapping[str, bytes], card: Mapping[str, Any]) -> ModelCard:
+    def save(
+        self, name: str, files: Mapping[str, bytes], card: Mapping[str, Any], *, activate: bool = True
+    ) -> ModelCard:
         raise NotImplementedError
 
     def load(self, name: str) -> None:

@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -25,7 +25,7 @@ from verticals.medical.chest.boxes import BoxRule, FoundBox, find_boxes
 from verticals.medical.chest.heads import FilmHeads
 from verticals.medical.uncertainty import Answer, Calibration, Gate
 from verticals.medical.vision.pictures import Frame, Grey, to_picture
-from verticals.medical.vision.tower import Tower, TowerSize
+from verticals.medical.vision.tower import Tower, TowerSize, unpacked
 
 NAME = "medical.chest_film"
 FOLDER = Path(__file__).parent
@@ -119,8 +119,11 @@ class ChestModel:
         return {WEIGHTS: save(packed), CARD: text.encode()}
 
     @classmethod
-    def load(cls, files: Mapping[str, Path]) -> ChestModel:
+    def load(cls, files: Mapping[str, Path], *, precision: Literal["int8", "fp32"] = "int8") -> ChestModel:
         """Read what `to_files` made.
+
+        Args:
+            precision: fp32, the same numbers, where gradients shall go through the tower.
 
         Raises:
             ValueError: a missing or damaged file.
@@ -131,7 +134,7 @@ class ChestModel:
             arrays = {name: tensors.pop(name).double().numpy() for name in list(tensors) if name[:5] in _OURS}
             evidence_KF = arrays["heads.evidence"] * arrays["heads.scale"][:, None]
             return cls(
-                tower=Tower(size, Weights(tensors, precision="int8")),
+                tower=Tower(size, Weights(unpacked(tensors) if precision == "fp32" else tensors, precision=precision)),
                 heads=FilmHeads(evidence_KF, **{name: arrays[f"heads.{name}"] for name in _SMALL}),
                 kinds=tuple(card["kinds"]),
                 calibration={kind: Calibration(**fitted) for kind, fitted in card["calibration"].items()},
@@ -160,6 +163,11 @@ def look(tower: Tower, pictures_BSS: NDArray[np.float32]) -> NDArray[np.float64]
 
 def gate_features(patches_BNX: NDArray[np.float64], pictures_BSS: NDArray[np.float32]) -> NDArray[np.float64]:
     """What the gate measures: the mean patch, and the picture itself at 16 x 16."""
+    return np.concatenate((patches_BNX.mean(1), thumbnails(pictures_BSS)), 1).astype(np.float64)
+
+
+def thumbnails(pictures_BSS: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Each picture at 16 x 16, (B, 256)."""
     side = pictures_BSS.shape[-1] // _THUMBNAIL
-    small = pictures_BSS.reshape(-1, _THUMBNAIL, side, _THUMBNAIL, side).mean((2, 4)).reshape(len(pictures_BSS), -1)
-    return np.concatenate((patches_BNX.mean(1), small), 1).astype(np.float64)
+    small = pictures_BSS.reshape(-1, _THUMBNAIL, side, _THUMBNAIL, side).mean((2, 4))
+    return np.asarray(small.reshape(len(pictures_BSS), -1))

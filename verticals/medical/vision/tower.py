@@ -8,6 +8,7 @@ Shapes: B pictures, S pixels a side, C channels, N patches, D width, H heads, R 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -21,6 +22,7 @@ from core_model.weights import Weights
 
 _EPS = 1e-6
 _NORM_GROUPS = 8
+_FUSED = {"q_proj": ("q_proj", "k_proj", "v_proj"), "gate_proj": ("gate_proj", "up_proj")}  # layers with one input
 
 
 @dataclass(frozen=True)
@@ -99,11 +101,7 @@ class Tower:
 
     def __call__(self, pictures_BSS: Tensor) -> Reading:
         """Read pictures, fp32, each of mean 0 and variance 1; each kind looks at the patches it finds telling."""
-        x_BCSS, known = pictures_BSS.unsqueeze(1), []
-        for stage in self.stem:
-            x_BCSS = stage(x_BCSS)
-            known.append(F.adaptive_avg_pool2d(x_BCSS, self.size.grid).flatten(2).transpose(1, 2))
-        x_BND = known[-1] + self.position_ND
+        known, x_BND = self.begin(pictures_BSS)
         for layer in self.layers:
             x_BND = layer(x_BND)
         x_BND = self.norm(x_BND)
@@ -111,6 +109,14 @@ class Tower:
         share_BNK = self.attention(x_TD).view(*shape, -1).softmax(1)
         logits_BK = (share_BNK * self.evidence(x_TD).view(*shape, -1)).sum(1)
         return Reading(logits_BK, torch.cat((*known, x_BND), -1))
+
+    def begin(self, pictures_BSS: Tensor) -> tuple[list[Tensor], Tensor]:
+        """What each stage of the stem knows of each patch, and what the blocks begin with, (B, N, D)."""
+        x_BCSS, known = pictures_BSS.unsqueeze(1), []
+        for stage in self.stem:
+            x_BCSS = stage(x_BCSS)
+            known.append(F.adaptive_avg_pool2d(x_BCSS, self.size.grid).flatten(2).transpose(1, 2))
+        return known, known[-1] + self.position_ND
 
 
 class Stage:
@@ -156,6 +162,23 @@ class PatchLayer:
         seen_BHNR = F.scaled_dot_product_attention(q_BHNR, k_BHNR, v_BHNR)
         x_BND = x_BND + self.o_proj(seen_BHNR.transpose(1, 2).reshape(-1, dim)).view_as(x_BND)
         return x_BND + self.mlp(self.post_attention_layernorm(x_BND).flatten(0, 1)).view_as(x_BND)
+
+
+def unpacked(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """fp32 parameters from a tower in int8, through which gradients can go; `Weights` has packed it."""
+    made = {name: tensor for name, tensor in tensors.items() if "+" not in name}
+    for name in tensors:
+        if name.endswith(".int8"):
+            first, _, more = name.removesuffix(".int8").partition("+")
+            prefix, _, part = first.removesuffix(".weight").rpartition(".")
+            parts = _FUSED.get(part, (part,))
+            num_experts = (int(more) + 1) // len(parts)
+            names = [
+                f"{prefix.replace('experts.0', f'experts.{e}')}.{p}.weight" for e in range(num_experts) for p in parts
+            ]
+            weight = tensors[name].float() * tensors[f"{first}+{more}.scale"][:, None]
+            made |= zip(names, weight.chunk(len(names)), strict=True)
+    return made
 
 
 def grid_positions(grid: int, dim: int) -> Tensor:

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from core_model.weights import Weights
-from verticals.medical.vision.tower import Tower, TowerSize
+from verticals.medical.vision.tower import Tower, TowerSize, unpacked
 from verticals.medical.vision.train import Parameters, Pictures, Recipe, train, varied
 
 SIZE = TowerSize(side=16, widths=(8, 16), num_layers=1, num_heads=2, num_experts=4, expert_dim=16)
@@ -47,6 +47,17 @@ def test_int8_reads_almost_the_same(trained: Parameters) -> None:
         exact, small = (Tower(SIZE, Weights(trained, precision=p))(pixels) for p in ("fp32", "int8"))
 
     assert (exact.logits_BK - small.logits_BK).abs().max() < 0.2 * exact.logits_BK.abs().max()
+
+
+def test_an_int8_tower_unpacks_to_the_parameters_it_was_made_of(trained: Parameters) -> None:
+    packed: Parameters = {}
+    Tower(SIZE, Weights(trained, precision="int8", packed=packed))
+
+    found = unpacked(packed)
+
+    assert set(found) == set(trained)
+    for name, tensor in trained.items():
+        assert torch.allclose(found[name], tensor, atol=float(tensor.abs().max()) / 200), name
 
 
 def test_a_picture_reads_the_same_beside_others(trained: Parameters) -> None:
