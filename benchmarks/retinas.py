@@ -12,7 +12,7 @@ from scipy import ndimage
 
 from verticals.medical.fundus.landmarks import DISC_RADIUS, FOVEA_DISTANCE, Eye
 from verticals.medical.fundus.lesions import LesionKind
-from verticals.medical.fundus.picture import DIAMETER, SIDE, Colour, Floats
+from verticals.medical.fundus.picture import DIAMETER, SIDE, Colour, Floats, Mask
 
 Draw = np.random.Generator
 _COLOURS: dict[LesionKind, tuple[float, float, float]] = {  # what a lesion adds, as a share of the background
@@ -49,6 +49,11 @@ class Painted:
 
 def phantom(draw: Draw, *, eye: Eye = "right") -> Colour:
     """A photograph without lesions, (S, S, 3), of the given eye, upright."""
+    return phantom_and_vessels(draw, eye=eye)[0]
+
+
+def phantom_and_vessels(draw: Draw, *, eye: Eye = "right") -> tuple[Colour, Mask]:
+    """The same, and where its vessels are, (S, S)."""
     y, x = np.mgrid[:SIDE, :SIDE] + 0.5
     away = 1 if eye == "right" else -1
     disc = (SIDE / 2 + away * (0.62 + 0.1 * draw.random()) * DIAMETER / 2, SIDE / 2 + draw.uniform(-25, 25))
@@ -59,10 +64,12 @@ def phantom(draw: Draw, *, eye: Eye = "right") -> Colour:
     rgb = light[..., None] * np.array((1.25, 0.72, 0.40))
     glow = 1 / (1 + np.exp((np.hypot(x - disc[0], y - disc[1]) - DISC_RADIUS) / 2))
     rgb += glow[..., None] * np.array((0.22, 0.30, 0.20))
-    rgb *= 1 - vessel_tree(draw, disc, away)[..., None] * np.array((0.20, 0.45, 0.35))
+    depth = vessel_tree(draw, disc, away)
+    rgb *= 1 - depth[..., None] * np.array((0.20, 0.45, 0.35))
     rgb += draw.normal(0, 0.004, rgb.shape)
-    rgb[np.hypot(x - SIDE / 2, y - SIDE / 2) > DIAMETER / 2] = 0
-    return np.asarray(np.clip(np.rint(rgb * 255), 0, 255), np.uint8)
+    outside = np.hypot(x - SIDE / 2, y - SIDE / 2) > DIAMETER / 2
+    rgb[outside] = 0
+    return np.asarray(np.clip(np.rint(rgb * 255), 0, 255), np.uint8), (depth > 0.5) & ~outside
 
 
 def vessel_tree(draw: Draw, disc: tuple[float, float], away: int) -> Floats:

@@ -3,7 +3,7 @@
 The scale-normalised Laplacian (Lindeberg 1998, doi:10.1023/A:1008045108935) is taken as a difference of Gaussians
 (Lowe 2004), in millimetres, whatever the spacing. What is outside the lungs is painted as lung, so that a nodule at the
 pleura is a blob and the wall is none; what is denser than ground glass counts as ground glass, so that faint nodules
-rank with solid ones. Shapes: S scales, V voxels.
+rank with solid ones. Shapes: S scales, V voxels, B blobs.
 """
 
 from __future__ import annotations
@@ -25,10 +25,18 @@ RATIO = 1.45  # between neighbouring standard deviations
 SIGMAS_MM = tuple(0.8 * RATIO**k for k in range(7))
 # A ball's answer is strongest at the scale of its radius / sqrt(3).
 DIAMETERS_MM = tuple(2 * (3 * a * b) ** 0.5 for a, b in pairwise(SIGMAS_MM))
-LEAST_RESPONSE_HU = 20.0
-MOST_BLOBS = 3000  # of a scan: those with the strongest answers
-MOST = 300  # candidates of a scan: those of the blobs that are most like balls
+LEAST_RESPONSE_HU = 15.0
+MOST_BLOBS = 30_000  # of a scan: those with the strongest answers
+MOST_PER_LITRE = 2000  # candidates: those of the blobs that are most like balls
 LUNG_HU, TISSUE_HU, GLASS_HU = -860.0, 100.0, -500.0
+_SAME, _SAME_MM = 1.2, (6.0, 15.0)  # of a mark's diameter, and limits: nearer marks are of the same thing
+_APART = 0.3  # of a blob's diameter: nearer is the same blob
+_LEAST_APART_MM = 1.5
+LOOK_NAMES = (
+    *(f"answer_{d:.0f}mm" for d in DIAMETERS_MM),
+    *(f"{what}_{sigma:.1f}mm" for sigma in SIGMAS_MM for what in ("density", "steepest", "middle", "flattest")),
+    *("scale", "depth", "noise", "gap"),
+)
 
 
 @dataclass(frozen=True)
@@ -36,18 +44,18 @@ class Candidate:
     """A blob.
 
     Attributes:
-        index: (slice, row, column) of its centre.
+        index: (slice, row, column) of its centre, between voxels.
         diameter_mm: By its scale.
         response_hu: Its answer: what a detector of blobs alone would rank it by.
-        responses_hu: Of every scale at its centre, (S,).
         roundness: How much of the steepest curvature is left in the flattest direction: 1 of a ball, 0 of a tube.
+        look: What the detector saw of it at every scale, in the order of `LOOK_NAMES`.
     """
 
-    index: tuple[int, int, int]
+    index: tuple[float, float, float]
     diameter_mm: float
     response_hu: float
-    responses_hu: tuple[float, ...]
     roundness: float
+    look: tuple[float, ...]
 
     @property
     def dot_hu(self) -> float:
@@ -62,47 +70,78 @@ def within_lungs(volume: Volume, closed: Mask, top_hu: float = TISSUE_HU) -> NDA
 
 def find_blobs(volume: Volume, closed: Mask, top_hu: float = GLASS_HU) -> list[Candidate]:
     """The strongest blobs in the lungs, strongest first; none twice. With `TISSUE_HU` this alone is the baseline."""
-    from scipy.ndimage import maximum_filter
+    from scipy.ndimage import distance_transform_edt, maximum_filter
 
     if not closed.any():
         return []
     box = _box(closed, volume.spacing_mm)
-    inside = closed[box]
-    smooth_SV = _smoothed(within_lungs(volume, closed, top_hu)[box], volume.spacing_mm)
-    answers_SV = [one - next_one for one, next_one in pairwise(smooth_SV)]
-    found: list[tuple[float, int, tuple[int, int, int]]] = []
-    for scale, answer_V in enumerate(answers_SV):
-        peaks = (answer_V == maximum_filter(answer_V, 3)) & inside & (answer_V > LEAST_RESPONSE_HU)
-        found += [(float(answer_V[z, y, x]), scale, (int(z), int(y), int(x))) for z, y, x in np.argwhere(peaks)]
-    found.sort(key=lambda each: (-each[0], each[1:]))
-    kept: list[tuple[float, int, tuple[int, int, int]]] = []
-    places_mm, reach_mm = np.zeros((MOST_BLOBS, 3)), np.zeros(MOST_BLOBS)
-    for each in found:
-        place, num = np.array(each[2]) * volume.spacing_mm, len(kept)
-        # The same blob answers at several scales: the strongest answer speaks for its whole ball.
-        if (((places_mm[:num] - place) ** 2).sum(axis=1) < reach_mm[:num] ** 2).any():
-            continue
-        places_mm[num], reach_mm[num] = place, max(3.0, 0.5 * DIAMETERS_MM[each[1]])
-        kept.append(each)
-        if len(kept) == MOST_BLOBS:
-            break
-    round_B = _roundness(smooth_SV, kept, volume.spacing_mm)
+    inside, spacing = closed[box], np.array(volume.spacing_mm)
+    values = within_lungs(volume, closed, top_hu)[box]
+    smooth_SV = np.stack(_smoothed(values, volume.spacing_mm))
+    answers_SV = smooth_SV[:-1] - smooth_SV[1:]
+    peaks_SV = [(a == maximum_filter(a, 3)) & inside & (a > LEAST_RESPONSE_HU) for a in answers_SV]
+    at_B4 = np.argwhere(np.stack(peaks_SV))
+    answer_B = answers_SV[tuple(at_B4.T)]
+    # The same blob answers at several scales: the strongest answer speaks for what is around its middle.
+    reach_B = np.maximum(_LEAST_APART_MM, _APART * np.array(DIAMETERS_MM)[at_B4[:, 0]])
+    at_B4 = at_B4[strongest(at_B4[:, 1:] * spacing, answer_B, reach_B)[:MOST_BLOBS]]
+    if not len(at_B4):
+        return []
+    scale_B, place_B3 = at_B4[:, 0], at_B4[:, 1:]
+    depth_B = distance_transform_edt(inside, sampling=spacing)[tuple(place_B3.T)]
+    noise = 1.48 * float(np.median(np.abs((values - smooth_SV[0])[inside])))
+    curved_BS3 = np.stack([_curvatures(one_V, place_B3, spacing) for one_V in smooth_SV], 1)
+    answer_BS, density_BS = (
+        np.stack([one_V[tuple(place_B3.T)] for one_V in many], 1) for many in (answers_SV, smooth_SV)
+    )
+    look_BF = _look(answer_BS, density_BS, curved_BS3, (scale_B, depth_B, noise, spacing[0]))
+    low_B, _, high_B = curved_BS3[np.arange(len(at_B4)), scale_B].T
+    round_B = np.where(high_B < 0, high_B / np.minimum(low_B, -1e-9), 0.0)
+    index_B3 = place_B3 + _between(answers_SV, at_B4) + [cut.start for cut in box]
     return [
         Candidate(
-            index=(at[0] + box[0].start, at[1] + box[1].start, at[2] + box[2].start),
+            index=(float(z), float(y), float(x)),
             diameter_mm=DIAMETERS_MM[scale],
-            response_hu=response,
-            responses_hu=tuple(float(answer[at]) for answer in answers_SV),
-            roundness=float(roundness),
+            response_hu=float(answer_BS[i, scale]),
+            roundness=float(round_B[i]),
+            look=tuple(look_BF[i].tolist()),
         )
-        for (response, scale, at), roundness in zip(kept, round_B, strict=True)
+        for i, ((z, y, x), scale) in enumerate(zip(index_B3, scale_B, strict=True))
     ]
 
 
+def _look(answer_BS: Floats, density_BS: Floats, curved_BS3: Floats, rest: Sequence[Any]) -> Floats:
+    """In the order of `LOOK_NAMES`, (B, names); curvatures are in HU at every scale."""
+    curved_BS3 = curved_BS3 * np.square(SIGMAS_MM)[:, None]
+    seen = np.concatenate((density_BS[..., None], curved_BS3), 2).reshape(len(answer_BS), -1)
+    return np.column_stack((answer_BS, seen, *(np.broadcast_to(one, len(answer_BS)) for one in rest)))
+
+
 def find_candidates(volume: Volume, closed: Mask) -> list[Candidate]:
-    """The blobs that are most like balls, strongest first: what a classifier is asked about."""
+    """The blobs that are most like balls, so many a litre of lung: what a classifier is asked about."""
+    litres = float(closed.sum() * np.prod(volume.spacing_mm)) / 1e6
     blobs = find_blobs(volume, closed)
-    return sorted(blobs, key=lambda blob: (-blob.dot_hu, blob.index))[:MOST]
+    return sorted(blobs, key=lambda blob: (-blob.dot_hu, blob.index))[: int(MOST_PER_LITRE * litres)]
+
+
+def strongest(places_mm: Floats, scores: Floats, reach_mm: Floats) -> NDArray[np.intp]:
+    """Of each place the one with the highest score, best first: it speaks for what lies within its reach."""
+    from scipy.spatial import cKDTree
+
+    if not len(scores):
+        return np.zeros(0, np.intp)
+    near = cKDTree(places_mm).query_ball_point(places_mm, reach_mm)
+    kept, waits = [], np.ones(len(scores), bool)
+    for i in np.argsort(-scores, kind="stable"):
+        if waits[i]:
+            kept.append(i)
+            waits[near[i]] = False
+    return np.array(kept)
+
+
+def mark_reach_mm(diameters_mm: Floats) -> Floats:
+    """How far marks of one thing lie apart at most, by the scale of the stronger."""
+    return np.asarray(np.clip(_SAME * diameters_mm, *_SAME_MM))
 
 
 def _smoothed(values: NDArray[np.float32], spacing_mm: tuple[float, float, float]) -> list[NDArray[np.float32]]:
@@ -117,33 +156,37 @@ def _smoothed(values: NDArray[np.float32], spacing_mm: tuple[float, float, float
     return made[1:]
 
 
-def _roundness(
-    smooth_SV: Sequence[NDArray[np.float32]],
-    blobs: Sequence[tuple[float, int, tuple[int, int, int]]],
-    spacing_mm: tuple[float, float, float],
-) -> Floats:
-    """Least curvature through highest, (B,), of places that are bright in every direction; else 0."""
-    if not blobs:
-        return np.zeros(0)
-    stacked_SV = np.stack(smooth_SV)
-    scale_B, at_B3 = np.array([blob[1] for blob in blobs]), np.array([blob[2] for blob in blobs])
-    near = [np.clip(at_B3[:, [a]] + (-1, 0, 1), 0, n - 1) for a, n in enumerate(stacked_SV.shape[1:])]
-    block_B333 = stacked_SV[
-        scale_B[:, None, None, None],
-        near[0][:, :, None, None],
-        near[1][:, None, :, None],
-        near[2][:, None, None, :],
-    ].astype(np.float64)
-    hessian_B33 = np.empty((len(blobs), 3, 3))
+def _curvatures(smooth_V: NDArray[np.float32], place_B3: NDArray[np.int64], spacing: Floats) -> Floats:
+    """Eigenvalues of the Hessian at places, (B, 3), lowest first, HU / mm^2."""
+    block_B333 = _blocks(smooth_V, place_B3)
+    hessian_B33 = np.empty((len(place_B3), 3, 3))
     for a in range(3):
         line_B3 = np.moveaxis(block_B333, a + 1, 1)[:, :, 1, 1]
-        hessian_B33[:, a, a] = (line_B3[:, 0] - 2 * line_B3[:, 1] + line_B3[:, 2]) / spacing_mm[a] ** 2
+        hessian_B33[:, a, a] = (line_B3[:, 0] - 2 * line_B3[:, 1] + line_B3[:, 2]) / spacing[a] ** 2
         for b in range(a + 1, 3):
             plane = np.moveaxis(block_B333, (a + 1, b + 1), (1, 2))[..., 1]
             mixed = plane[:, 2, 2] - plane[:, 0, 2] - plane[:, 2, 0] + plane[:, 0, 0]
-            hessian_B33[:, a, b] = hessian_B33[:, b, a] = mixed / (4 * spacing_mm[a] * spacing_mm[b])
-    low, _, high = np.linalg.eigvalsh(hessian_B33).T
-    return np.where(high < 0, high / np.minimum(low, -1e-9), 0.0)
+            hessian_B33[:, a, b] = hessian_B33[:, b, a] = mixed / (4 * spacing[a] * spacing[b])
+    return np.asarray(np.linalg.eigvalsh(hessian_B33))
+
+
+def _between(answers_SV: NDArray[np.float32], at_B4: NDArray[np.int64]) -> Floats:
+    """How far from a peak's voxel its answer is highest, in voxels, (B, 3): the top of a parabola along each axis."""
+    made_B3 = np.zeros((len(at_B4), 3))
+    for scale in np.unique(at_B4[:, 0]):
+        rows = at_B4[:, 0] == scale
+        block_B333 = _blocks(answers_SV[scale], at_B4[rows, 1:])
+        for a in range(3):
+            before, here, after = np.moveaxis(block_B333, a + 1, 0)[:, :, 1, 1]
+            bend = before - 2 * here + after
+            made_B3[rows, a] = np.where(bend < 0, (before - after) / (2 * np.minimum(bend, -1e-6)), 0.0)
+    return made_B3.clip(-0.5, 0.5)
+
+
+def _blocks(values_V: NDArray[np.float32], place_B3: NDArray[np.int64]) -> Floats:
+    """The 27 voxels around each place, (B, 3, 3, 3); those at the volume's edge are said again."""
+    z, y, x = (np.clip(place_B3[:, [a]] + (-1, 0, 1), 0, n - 1) for a, n in enumerate(values_V.shape))
+    return np.asarray(values_V[z[:, :, None, None], y[:, None, :, None], x[:, None, None, :]], np.float64)
 
 
 def _box(mask: Mask, spacing_mm: tuple[float, float, float]) -> tuple[slice, slice, slice]:

@@ -1,7 +1,8 @@
 """The lungs of a chest CT as masks: threshold, components, closing. Nodules at the pleura stay inside. Finds no lobes.
 
 Closing with a ball of 20 mm (rolling ball: Armato and Sensakovic 2004, Acad Radiol 11:1011) takes in what bulges into
-a lung from its wall; it is done for each lung alone, so that nothing between them is taken in, on a grid of 2 mm.
+a lung from its wall; it is done for each lung alone, so that nothing between them is taken in. Distances are counted on
+a grid of 2 mm and read between its points, so that the wall is as fine as the voxels.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ class Lungs:
 
 def find_lungs(volume: Volume) -> Lungs | None:
     """The lungs of an axial chest CT; None where there are none of at least `LEAST_LUNG_ML`."""
-    from scipy.ndimage import label, zoom
+    from scipy.ndimage import label
 
     steps = tuple(max(1, round(_GRID_MM / s)) for s in volume.spacing_mm)
     coarse = volume.values[:: steps[0], :: steps[1], :: steps[2]]
@@ -65,25 +66,35 @@ def find_lungs(volume: Volume) -> Lungs | None:
     columns = np.flatnonzero(lung.any(axis=(0, 1)))
     middle = (columns[0] + columns[-1]) / 2
     left = np.arange(lung.shape[2]) > middle
-    closed = _closed(lung & left, spacing_mm) | _closed(lung & ~left, spacing_mm)
-    fine = zoom(closed.astype(np.uint8), steps, order=0, grid_mode=True, mode="nearest")
-    fine = fine[tuple(slice(0, n) for n in volume.values.shape)].astype(bool)
+    sides = [_closed(part, spacing_mm) for part in (lung & left, lung & ~left)]
+    closed = (sides[0] > 0) | (sides[1] > 0)
+    fine = _refined(volume.values, np.maximum(*sides), steps)
     slices = np.flatnonzero(closed.any(axis=(1, 2))) * steps[0]
     ends = [float((volume.affine @ (i, 0, 0, 1))[2]) for i in (slices[0], slices[-1])]
     return Lungs(fine, float((volume.affine @ (0, 0, middle * steps[2], 1))[0]), min(ends), max(ends))
 
 
-def _closed(mask: Mask, spacing_mm: list[float]) -> Mask:
-    """Closing by distances, within the mask's own box."""
+def _closed(mask: Mask, spacing_mm: list[float]) -> NDArray[np.float32]:
+    """Closing by distances: how far within the closed mask's surface each place lies, mm, about; negative outside."""
     from scipy.ndimage import distance_transform_edt
 
     if not mask.any():
-        return mask
+        return np.full(mask.shape, -np.inf, np.float32)
     room = [int(np.ceil(CLOSING_MM / s)) + 1 for s in spacing_mm]
     # Beyond the first and the last slice the lung goes on: nothing is known there, and nothing may be eaten from there.
     wide = np.pad(mask, [(room[0], room[0]), (0, 0), (0, 0)], mode="edge")
     wide = np.pad(wide, [(0, 0), (room[1], room[1]), (room[2], room[2])])
     grown = distance_transform_edt(~wide, sampling=spacing_mm) <= CLOSING_MM
-    shrunk = distance_transform_edt(np.pad(grown, 1, mode="edge"), sampling=spacing_mm)[1:-1, 1:-1, 1:-1] > CLOSING_MM
+    left = distance_transform_edt(np.pad(grown, 1, mode="edge"), sampling=spacing_mm)[1:-1, 1:-1, 1:-1]
     inner = tuple(slice(r, r + n) for r, n in zip(room, mask.shape, strict=True))
-    return np.asarray(shrunk[inner] | mask)
+    # To the middle of the nearest voxel beyond: the surface lies up to half a voxel before it, by its slope.
+    return np.asarray(left[inner] - CLOSING_MM - _GRID_MM / 4, np.float32)
+
+
+def _refined(values: NDArray[np.float32], depth_mm: NDArray[np.float32], steps: tuple[int, ...]) -> Mask:
+    """The closed mask on the volume's own voxels: what lies within the surface, and air that touches it."""
+    from scipy.ndimage import affine_transform
+
+    known = np.nan_to_num(depth_mm, neginf=-CLOSING_MM)
+    fine = affine_transform(known, [1 / step for step in steps], output_shape=values.shape, order=1, mode="nearest")
+    return np.asarray((fine > 0) | ((fine > -_GRID_MM) & (values < AIR_BELOW_HU)))

@@ -125,7 +125,7 @@ def _outline(fine: Floats, within: Mask, away: Floats, diameter_mm: float) -> Ma
     lung = float(np.percentile(fine[around], 30))
     middle = float(np.percentile(fine[core], 75))
     dense = within & (fine > lung + _HALF * (middle - lung)) & (away <= 0.5 * _REACH * diameter_mm + 1)
-    opened = _opened(dense, _OPENING * diameter_mm)
+    opened = _opened(dense, ~within, _OPENING * diameter_mm)
     parts, _ = label(opened if (opened & core).any() else dense)
     inside = np.bincount(parts[core], minlength=1)
     inside[0] = 0
@@ -134,11 +134,11 @@ def _outline(fine: Floats, within: Mask, away: Floats, diameter_mm: float) -> Ma
     return np.asarray(binary_fill_holes(parts == int(inside.argmax())))
 
 
-def _opened(mask: Mask, radius_mm: float) -> Mask:
-    """Opening by a ball, by distances."""
+def _opened(mask: Mask, outside: Mask, radius_mm: float) -> Mask:
+    """Opening by a ball, by distances; the wall is no edge, so that a flat nodule at the pleura is not thin."""
     from scipy.ndimage import distance_transform_edt
 
-    kept = distance_transform_edt(mask, sampling=GRID_MM) > radius_mm
+    kept = mask & (distance_transform_edt(mask | outside, sampling=GRID_MM) > radius_mm)
     if not kept.any():
         return mask
     return np.asarray(mask & (distance_transform_edt(~kept, sampling=GRID_MM) <= radius_mm))

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from verticals.medical.ct.candidates import Candidate, find_candidates
+from verticals.medical.ct.candidates import Candidate, find_candidates, mark_reach_mm, strongest
 from verticals.medical.ct.features import features
 from verticals.medical.ct.lungs import Lungs, find_lungs
 from verticals.medical.ct.measure import Nodule, measure
@@ -86,8 +86,10 @@ class NoduleReader:
     def _find(self, volume: Volume, lungs: Lungs) -> list[FoundNodule]:
         candidates = find_candidates(volume, lungs.closed)
         scores = self.model.scores(features(volume, lungs.closed, candidates))
+        places_mm = np.array([each.index for each in candidates]).reshape(-1, 3) * volume.spacing_mm
         made: list[FoundNodule] = []
-        for i in np.argsort(-scores, kind="stable"):
+        reach_mm = mark_reach_mm(np.array([each.diameter_mm for each in candidates]))
+        for i in strongest(places_mm, scores, reach_mm):
             if scores[i] < self.model.threshold or len(made) == MOST_SHOWN:
                 break
             nodule = _measured(volume, lungs, candidates[i])
@@ -147,7 +149,7 @@ def refusal(volume: Volume) -> str:
 
 def _measured(volume: Volume, lungs: Lungs, candidate: Candidate) -> Nodule | None:
     """The nodule at a candidate, if it is one by its size."""
-    nodule = measure(volume, lungs.closed, np.array(candidate.index, dtype=np.float64), candidate.diameter_mm)
+    nodule = measure(volume, lungs.closed, np.array(candidate.index), candidate.diameter_mm)
     if nodule is None or not nodule.mask.any() or not LEAST_MM <= nodule.axes.mean_mm <= MOST_MM:
         return None
     return nodule

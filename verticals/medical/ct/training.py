@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from verticals.contract import InvalidInput, Progress
 from verticals.medical.ct import froc
-from verticals.medical.ct.candidates import TISSUE_HU, find_blobs, find_candidates
+from verticals.medical.ct.candidates import TISSUE_HU, find_blobs, find_candidates, mark_reach_mm, strongest
 from verticals.medical.ct.features import NAMES, features
 from verticals.medical.ct.lungs import find_lungs
 from verticals.medical.ct.model import NoduleModel, to_files
@@ -30,6 +30,7 @@ FOLDS = 5
 ROUNDS = 250
 SHOWN_RATE = 1.0  # false positives per held-out scan among the candidates that are shown
 LEAST_NODULES = 10
+NODULE_WEIGHT = 10.0  # of a nodule's candidates together; another candidate weighs 1
 PARAMS: Mapping[str, Any] = {
     "objective": "binary",
     "learning_rate": 0.05,
@@ -66,13 +67,16 @@ class Observation:
         places_mm: Theirs, (C, 3), patient coordinates.
         blobs_mm: Of every blob, (B, 3), and
         responses_B: its answer: the baseline.
+        sizes_C, sizes_B: Diameters of candidates and blobs by their scale, mm.
         centers_mm, diameters_mm: Of the nodules.
     """
 
     features_CF: Floats
     places_mm: Floats
+    sizes_C: Floats
     blobs_mm: Floats
     responses_B: Floats
+    sizes_B: Floats
     centers_mm: Floats
     diameters_mm: Floats
 
@@ -82,14 +86,25 @@ class Observation:
         hits = froc.is_hit(self.places_mm, self.centers_mm, self.diameters_mm)
         return np.asarray(hits.any(axis=1), dtype=np.float64)
 
+    @property
+    def weights(self) -> Floats:
+        """What each candidate counts for in training, (C,): every nodule alike, however many lie in it."""
+        hits = froc.is_hit(self.places_mm, self.centers_mm, self.diameters_mm)
+        share = (hits * NODULE_WEIGHT / np.maximum(hits.sum(axis=0), 1)).max(axis=1, initial=0)
+        return np.where(hits.any(axis=1), share, 1.0)
+
     def marks(self, scores: Floats) -> froc.ScanMarks:
         """The candidates with these scores against the truth."""
-        return froc.match(self.places_mm, scores, self.centers_mm, self.diameters_mm)
+        return self._match(self.places_mm, scores, self.sizes_C)
 
     @property
     def blob_marks(self) -> froc.ScanMarks:
         """The blob detector alone against the truth."""
-        return froc.match(self.blobs_mm, self.responses_B, self.centers_mm, self.diameters_mm)
+        return self._match(self.blobs_mm, self.responses_B, self.sizes_B)
+
+    def _match(self, places_mm: Floats, scores: Floats, sizes_mm: Floats) -> froc.ScanMarks:
+        rows = strongest(places_mm, scores, mark_reach_mm(sizes_mm))
+        return froc.match(places_mm[rows], scores[rows], self.centers_mm, self.diameters_mm)
 
 
 def observe(scan: MarkedScan) -> Observation:
@@ -100,8 +115,10 @@ def observe(scan: MarkedScan) -> Observation:
     return Observation(
         features_CF=np.zeros((0, len(NAMES))) if lungs is None else features(scan.volume, lungs.closed, found),
         places_mm=to_patient(scan.volume, [each.index for each in found]),
+        sizes_C=np.array([each.diameter_mm for each in found]),
         blobs_mm=to_patient(scan.volume, [each.index for each in alone]),
         responses_B=np.array([each.response_hu for each in alone]),
+        sizes_B=np.array([each.diameter_mm for each in alone]),
         centers_mm=np.asarray(scan.centers_mm, dtype=np.float64).reshape(-1, 3),
         diameters_mm=np.asarray(scan.diameters_mm, dtype=np.float64),
     )
@@ -119,7 +136,8 @@ def fit_trees(scans: Sequence[Observation]) -> lgb.Booster:
 
     rows = np.concatenate([scan.features_CF for scan in scans])
     labels = np.concatenate([scan.labels for scan in scans])
-    data = lgb.Dataset(rows, labels, feature_name=list(NAMES))
+    weights = np.concatenate([scan.weights for scan in scans])
+    data = lgb.Dataset(rows, labels, weight=weights, feature_name=list(NAMES))
     return lgb.train(dict(PARAMS), data, num_boost_round=ROUNDS)
 
 

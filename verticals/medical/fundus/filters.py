@@ -1,6 +1,6 @@
 """What lines and blobs answer to: Gaussian derivatives and oriented line filters at several widths. Ignores meaning.
 
-Dark on bright is positive. Shapes: S side, F features, O orientations.
+Dark on bright is positive. Shapes: S side, O orientations.
 """
 
 from __future__ import annotations
@@ -11,9 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft, ndimage
 
-from verticals.medical.fundus.picture import SIDE, Floats, Mask, Retina, evened
+from verticals.medical.fundus.picture import SIDE, Floats, Retina, evened
 
-WIDTHS = (1.0, 1.5, 2.2, 3.3, 5.0)  # sigma in pixels; a vein at the disc is some 8 pixels wide
 LINES = ((1.2, 6.0), (1.8, 8.0), (2.8, 11.0), (4.2, 15.0))  # sigma across, sigma along
 ORIENTATIONS = 12
 _PAD = 640  # a length that the Fourier transform likes, with a border against wrapping
@@ -40,29 +39,6 @@ def lineness(retina: Retina) -> Floats:
     """The strongest line filter of any width and orientation, (S, S): the classical vessel filter."""
     strongest = line_responses(evened(retina.green, retina.inside)).max((0, 1))
     return np.where(retina.inside, strongest, 0.0).astype(np.float64)
-
-
-def pixel_features(retina: Retina) -> NDArray[np.float32]:
-    """What a vessel classifier sees of each pixel in the field, (pixels, F)."""
-    inside = retina.inside
-    green, red = evened(retina.green, inside), evened(retina.rgb[..., 0], inside)
-    maps = [green, red, evened(retina.green, inside, sigma=8)]
-    for sigma in WIDTHS:
-        high, low = curvatures(green, sigma)
-        smooth = ndimage.gaussian_filter(green, sigma, truncate=3)
-        maps += [high, low, smooth, ndimage.gaussian_gradient_magnitude(green, sigma, truncate=3)]
-    responses = line_responses(green)
-    best = responses.max(1)
-    across = np.roll(responses, ORIENTATIONS // 2, 1)
-    at = responses.argmax(1)[:, None]
-    maps += [*best, *responses.mean(1), *np.take_along_axis(across, at, 1)[:, 0]]
-    maps += [ndimage.gaussian_filter(best.max(0), sigma) for sigma in (3, 8, 20)]
-    maps += [ndimage.black_tophat(green, size=9), ndimage.black_tophat(green, size=19), _rim(inside)]
-    return np.stack([one[inside] for one in maps], 1).astype(np.float32)
-
-
-def _rim(inside: Mask) -> Floats:
-    return np.asarray(np.minimum(ndimage.distance_transform_edt(inside), 40.0))
 
 
 @cache

@@ -95,6 +95,14 @@ def to_retina(rgb: Colour, field: Field) -> Retina:
     return Retina(made * inside[..., None], inside, field)
 
 
+def onto_photograph(values: Floats, field: Field, shape: tuple[int, ...]) -> Floats:
+    """What was said of each place of the working square, (S, S), at the photograph's own pixels, (rows, columns)."""
+    scale = DIAMETER / (2 * field.radius)
+    rows = (np.arange(shape[0]) + 0.5 - field.row) * scale + SIDE / 2 - 0.5
+    columns = (np.arange(shape[1]) + 0.5 - field.column) * scale + SIDE / 2 - 0.5
+    return np.asarray(ndimage.map_coordinates(values, np.meshgrid(rows, columns, indexing="ij"), order=1))
+
+
 def _cut(photograph: Image.Image, box: tuple[float, float, float, float]) -> Floats:
     """A box that may reach beyond the photograph, (S, S, 3), 0-1; reduced without aliasing."""
     border = int(max(0, -box[0], -box[1], box[2] - photograph.width, box[3] - photograph.height)) + 2
@@ -136,14 +144,22 @@ def _whole(lit: Mask, per_column: float, per_row: float) -> Field:
 
 
 def blurred(image: NDArray[Any], sigma: float, inside: Mask) -> Floats:
-    """Gaussian mean of what is in the field only: what lies outside has no weight."""
-    weight = ndimage.gaussian_filter(inside.astype(np.float64), sigma, truncate=3)
-    total = ndimage.gaussian_filter(np.where(inside, image, 0.0), sigma, truncate=3)
+    """Gaussian mean of what is in the field only: what lies outside has no weight. (S, S), or (S, S, channels)."""
+    within = inside.reshape(*inside.shape, *[1] * (image.ndim - 2))
+    weight, total = (
+        ndimage.gaussian_filter(one, sigma, truncate=3, axes=(0, 1))
+        for one in (within.astype(np.float64), np.where(within, image, 0.0))
+    )
     return np.asarray(total / np.maximum(weight, 1e-3))
 
 
 def evened(channel: Floats, inside: Mask, *, sigma: float = 25) -> Floats:
-    """Contrast against the surroundings, in local standard deviations; 0 outside the field (Foracchia 2005)."""
+    """Contrast against the surroundings, in local standard deviations; 0 outside the field (Foracchia 2005).
+
+    Args:
+        channel: (S, S), or several, (S, S, channels).
+    """
     mean = blurred(channel, sigma, inside)
     spread = np.sqrt(np.maximum(blurred((channel - mean) ** 2, 2 * sigma, inside), 1e-8))
-    return np.where(inside, (channel - mean) / np.maximum(spread, 1e-3), 0.0)
+    within = inside.reshape(*inside.shape, *[1] * (channel.ndim - 2))
+    return np.where(within, (channel - mean) / np.maximum(spread, 1e-3), 0.0)

@@ -22,10 +22,10 @@ def fundus_reader(registry: ModelRegistry) -> FundusReader:
 
 
 def segmenter(registry: ModelRegistry) -> Segmenter:
-    """The trained trees, or the line filter where none were trained."""
+    """The trained network, or the line filter where none was trained."""
     if found := registry.load(vessels.NAME):
         card, files = found
-        return vessels.VesselTrees.load(files, f"{vessels.NAME} {card.version}")
+        return vessels.VesselNet.load(files, f"{vessels.NAME} {card.version}")
     return vessels.LineFilter()
 
 

@@ -24,7 +24,7 @@ NO_GRADER = "no validated model: no grading head has passed validation on this i
 
 
 class Segmenter(Protocol):
-    """Tells vessels from the rest: `vessels.LineFilter` or `vessels.VesselTrees`."""
+    """Tells vessels from the rest: `vessels.LineFilter` or `vessels.VesselNet`."""
 
     @property
     def name_and_version(self) -> str: ...

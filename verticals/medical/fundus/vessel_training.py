@@ -1,53 +1,85 @@
-"""Trains the vessel model from a DRIVE-shaped folder and measures it on photographs left out. Ignores its use."""
+"""Trains the vessel network from a DRIVE-shaped folder and measures it on photographs left out. Ignores its use.
+
+Seeds are fixed: same photographs, same weights. Shapes: P photographs, B patches of S pixels a side, I channels.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import torch
+import torch.nn.functional as F  # noqa: N812 - its usual name
 from numpy.typing import NDArray
 from PIL import Image
+from torch import Tensor
 
+from core_model.weights import Weights
+from verticals.bootstrap import bootstrap_interval
 from verticals.contract import InvalidInput, NotFound, Progress
-from verticals.medical.fundus.filters import pixel_features
-from verticals.medical.fundus.picture import Colour, Mask, Retina, find_field, to_retina
+from verticals.medical.fundus.picture import SIDE, Colour, Mask, Retina, find_field, onto_photograph, to_retina
 from verticals.medical.fundus.training import open_photograph
-from verticals.medical.fundus.vessels import VesselTrees, context
+from verticals.medical.fundus.vessels import SIZE, VesselNet, evened_channels
+from verticals.medical.vision.train import one_cycle
+from verticals.medical.vision.unet import UNet, first_parameters
 
-if TYPE_CHECKING:
-    import lightgbm
-
-FIRST_PIXELS, SECOND_PIXELS = 12_000, 20_000  # a photograph, drawn at random
+THRESHOLDS = (0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6)  # that of the photographs learned from is taken
 SEED = 0
-_PARAMETERS = {
-    "objective": "binary",
-    "feature_fraction": 0.5,
-    "bagging_fraction": 0.7,
-    "bagging_freq": 1,
-    "min_data_in_leaf": 60,
-    "lambda_l2": 5.0,
-    "num_threads": 1,
-    "verbose": -1,
-    "seed": SEED,
-}
-_FIRST = {**_PARAMETERS, "num_leaves": 31, "learning_rate": 0.15}, 60
-_SECOND = {**_PARAMETERS, "num_leaves": 47, "learning_rate": 0.08}, 220
-THRESHOLD = 0.40  # chosen by hand, after a look at ten photographs of DRIVE
-FOLDS = 4
-LEAST_PHOTOGRAPHS = 8
-DRAWS = 2000
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How to train.
+
+    Attributes:
+        folds: Of the photographs; those of each are measured by what learned from the others.
+        side: Of a patch, pixels.
+        batch_size: Patches a step.
+    """
+
+    folds: int = 5
+    steps: int = 1000
+    side: int = 96
+    batch_size: int = 8
+    learning_rate: float = 4e-3
+    weight_decay: float = 0.01
 
 
 @dataclass(frozen=True)
 class Masked:
-    """The pixels in the field of one photograph: what the trees see, (pixels, F), and whether a vessel is there."""
+    """A photograph at the working size, and what was drawn on it, in its own pixels.
 
-    features: NDArray[np.float32]
-    is_vessel: NDArray[np.bool_]
-    inside: Mask  # (S, S)
+    Attributes:
+        vessels: (rows, columns).
+        field: (rows, columns): where Dice is counted.
+    """
+
+    retina: Retina
+    vessels: Mask
+    field: Mask
+
+    @cached_property
+    def seen(self) -> NDArray[np.float32]:
+        """By the network, (I, S, S)."""
+        return evened_channels(self.retina)
+
+    @cached_property
+    def learned_vessels(self) -> Mask:
+        """At the working size, (S, S)."""
+        as_picture = np.repeat(self.vessels.astype(np.uint8)[..., None] * np.uint8(255), 3, axis=2)
+        return to_retina(as_picture, self.retina.field).green > 0.5
+
+    def dice(self, said: NDArray[np.float64], threshold: float = 0.5) -> float:
+        """Of what was said at the working size, (S, S), in the photograph's own pixels."""
+        return dice(self.on_field(said) > threshold, self.vessels[self.field])
+
+    def on_field(self, said: NDArray[np.float64]) -> NDArray[np.float64]:
+        """What was said at the working size, (S, S), of the photograph's own pixels in the field, (pixels,)."""
+        return onto_photograph(said, self.retina.field, self.vessels.shape)[self.field]
 
 
 def read_masks(folder: Path, progress: Progress) -> list[Masked]:
@@ -66,63 +98,68 @@ def read_masks(folder: Path, progress: Progress) -> list[Masked]:
         progress("medical: looking at vessels", at / len(photographs))
         if (mask := masks.get(path.name.split("_")[0])) is None:
             raise NotFound("has no mask in 1st_manual/ whose name begins alike", field=path.name)
-        made.append(read_pair(open_photograph(path), np.asarray(Image.open(mask).convert("L")) > 127, path.name))
+        made.append(masked(open_photograph(path), np.asarray(Image.open(mask).convert("L")) > 127, path.name))
     return made
 
 
-def read_pair(photograph: Colour, mask: Mask, name: str) -> Masked:
-    """Both at the working size.
+def masked(photograph: Colour, vessels: Mask, name: str) -> Masked:
+    """A photograph with what was drawn on it.
 
     Raises:
         InvalidInput: no field, or sizes that differ.
     """
-    retina, true = to_working_size(photograph, mask, name)
-    return Masked(pixel_features(retina), true[retina.inside], retina.inside)
-
-
-def to_working_size(photograph: Colour, mask: Mask, name: str) -> tuple[Retina, Mask]:
-    """A photograph and its mask, (S, S)."""
-    if mask.shape != photograph.shape[:2]:
+    if vessels.shape != photograph.shape[:2]:
         raise InvalidInput("must have a mask of its own size", field=name)
     if (field := find_field(photograph)) is None:
         raise InvalidInput("must show a round field", field=name)
-    as_picture = np.repeat(mask.astype(np.uint8)[..., None] * np.uint8(255), 3, axis=2)
-    return to_retina(photograph, field), to_retina(as_picture, field).green > 0.5
+    retina = to_retina(photograph, field)
+    inside = onto_photograph(retina.inside.astype(np.float64), field, vessels.shape) > 0.5
+    return Masked(retina, vessels, inside)
 
 
-def train_vessels(pairs: Sequence[Masked], progress: Progress) -> tuple[dict[str, bytes], dict[str, Any]]:
-    """Measure on photographs left out, four folds, then fit on all.
+def train_vessels(
+    pairs: Sequence[Masked], progress: Progress, recipe: Recipe | None = None
+) -> tuple[dict[str, bytes], dict[str, Any]]:
+    """Measure on photographs left out, then fit on all.
 
     Returns:
         (files, card) for the registry.
     Raises:
         InvalidInput: too few photographs.
     """
-    if len(pairs) < LEAST_PHOTOGRAPHS:
-        raise InvalidInput(f"must hold at least {LEAST_PHOTOGRAPHS} photographs", field="DIR", value=len(pairs))
-    scores = np.zeros(len(pairs))
-    for fold in range(FOLDS):
-        progress("medical: measuring the vessel model", fold / FOLDS)
-        model = fit([pair for at, pair in enumerate(pairs) if at % FOLDS != fold])
-        for at in range(fold, len(pairs), FOLDS):
-            prob = model.probability(pairs[at].features, pairs[at].inside)
-            scores[at] = dice(prob > model.threshold, pairs[at].is_vessel)
-    progress("medical: fitting the vessel model", 1.0)
+    recipe = recipe or Recipe()
+    if len(pairs) < recipe.folds:
+        raise InvalidInput(f"must hold at least {recipe.folds} photographs", field="DIR", value=len(pairs))
+    scores = held_out(pairs, progress, recipe)
     card = {
         "trained_on": f"{len(pairs)} photographs with vessel masks.",
         "licence": "As the photographs'.",
-        "recipe": f"trivium medical train-vessels; {FOLDS} folds of photographs",
+        "recipe": f"trivium medical train-vessels; {recipe.folds} folds of photographs, {recipe.steps} steps each",
         "metrics": {"Dice": mean_interval(scores)},
         "limits": "Measured on the folder's own photographs, left out; other cameras were not seen. Research software.",
     }
-    return fit(pairs).to_files(card), card
+    model = fit(pairs, recipe, lambda share: progress("medical: fitting the vessel model", share))
+    return model.to_files(card), card
+
+
+def held_out(pairs: Sequence[Masked], progress: Progress, recipe: Recipe) -> NDArray[np.float64]:
+    """Dice of each photograph by what learned from the other folds', (P,)."""
+    scores = np.zeros(len(pairs))
+    for fold in range(recipe.folds):
+        others = [pair for at, pair in enumerate(pairs) if at % recipe.folds != fold]
+        model = fit(others, recipe, partial(_tell, progress, fold, recipe.folds))
+        for at in range(fold, len(pairs), recipe.folds):
+            scores[at] = pairs[at].dice(model.probability(pairs[at].retina), model.threshold)
+    return scores
+
+
+def _tell(progress: Progress, fold: int, num_folds: int, share: float) -> None:
+    progress("medical: measuring the vessel model", (fold + share) / num_folds)
 
 
 def mean_interval(scores: NDArray[np.float64]) -> list[float]:
     """Mean and 95 % interval, low and high, by drawing photographs with replacement."""
-    draws = np.random.default_rng(SEED).choice(scores, (DRAWS, len(scores))).mean(1)
-    low, high = np.quantile(draws, (0.025, 0.975))
-    return [float(scores.mean()), float(low), float(high)]
+    return [float(scores.mean()), *bootstrap_interval(scores)]
 
 
 def dice(found: Mask, true: Mask) -> float:
@@ -131,29 +168,77 @@ def dice(found: Mask, true: Mask) -> float:
     return 2 * float((found & true).sum()) / total if total else 1.0
 
 
-def fit(pairs: Sequence[Masked]) -> VesselTrees:
-    """Both stages; the second learns from what a forest of the other half of the photographs says of each."""
-    draw = np.random.default_rng(SEED)
-    order = draw.permutation(len(pairs))
-    halves = order[::2], order[1::2]
-    rows = [draw.permutation(len(pair.is_vessel)) for pair in pairs]
-    first = []
-    for half in halves:
-        x = np.concatenate([pairs[i].features[rows[i][:FIRST_PIXELS]] for i in half])
-        y = np.concatenate([pairs[i].is_vessel[rows[i][:FIRST_PIXELS]] for i in half])
-        first.append(_grow(x, y, *_FIRST))
-    seen, true = [], []
-    for half, trees in zip(halves, reversed(first), strict=True):
-        for i in half:
-            pair, some = pairs[i], rows[i][:SECOND_PIXELS]
-            around = context(np.asarray(trees.predict(pair.features, num_threads=1)), pair.inside)
-            seen.append(np.hstack((pair.features[some], around[some])))
-            true.append(pair.is_vessel[some])
-    second = _grow(np.concatenate(seen), np.concatenate(true), *_SECOND)
-    return VesselTrees(tuple(first), second, THRESHOLD)
+def fit(pairs: Sequence[Masked], recipe: Recipe, progress: Callable[[float], None]) -> VesselNet:
+    """A network that learned from these photographs: AdamW, one cycle, cross-entropy and Dice of random patches.
+
+    Its threshold has the highest Dice on them.
+    """
+    learnable = _Learnable.of(pairs)
+    parameters = {name: p.requires_grad_() for name, p in first_parameters(SIZE, SEED).items()}
+    optimizer, schedule = one_cycle(
+        list(parameters.values()), recipe.learning_rate, recipe.weight_decay, num_steps=recipe.steps
+    )
+    draw = torch.Generator().manual_seed(SEED)
+    for step in range(recipe.steps):
+        progress(step / recipe.steps)
+        pixels_BISS, true_BSS, inside_BSS = learnable.patches(recipe, draw)
+        logits_BSS = UNet(SIZE, Weights(parameters, precision="fp32"))(pixels_BISS)
+        loss = _loss(logits_BSS[inside_BSS], true_BSS[inside_BSS])
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        schedule.step()
+    model = VesselNet({name: p.detach() for name, p in parameters.items()})
+    said = [model.probability(pair.retina) for pair in pairs]
+    return replace(model, threshold=best_threshold(pairs, said, THRESHOLDS))
 
 
-def _grow(x: NDArray[np.float32], y: NDArray[np.bool_], parameters: dict[str, Any], rounds: int) -> lightgbm.Booster:
-    import lightgbm
+def best_threshold(pairs: Sequence[Masked], said: Sequence[NDArray[np.float64]], thresholds: Sequence[float]) -> float:
+    """Of the highest mean Dice."""
+    both = [(pair.on_field(one), pair.vessels[pair.field]) for pair, one in zip(pairs, said, strict=True)]
+    return max(thresholds, key=lambda at: sum(dice(values > at, true) for values, true in both))
 
-    return lightgbm.train(parameters, lightgbm.Dataset(x, y), rounds)
+
+def _loss(logits_N: Tensor, true_N: Tensor) -> Tensor:
+    """Cross-entropy, and Dice's own loss (Milletari 2016, arXiv:1606.04797), which minds how few the vessels are."""
+    prob_N = logits_N.sigmoid()
+    overlap = (2 * (prob_N * true_N).sum() + 1) / (prob_N.sum() + true_N.sum() + 1)
+    return F.binary_cross_entropy_with_logits(logits_N, true_N) + 1 - overlap
+
+
+@dataclass(frozen=True)
+class _Learnable:
+    """The photographs as tensors: (P, I, S, S), (P, S, S) and (P, S, S)."""
+
+    pixels: Tensor
+    vessels: Tensor
+    inside: Tensor
+
+    @classmethod
+    def of(cls, pairs: Sequence[Masked]) -> _Learnable:
+        pixels = np.stack([pair.seen for pair in pairs])
+        vessels = np.stack([pair.learned_vessels for pair in pairs])
+        inside = np.stack([pair.retina.inside for pair in pairs])
+        return cls(torch.from_numpy(pixels), torch.from_numpy(vessels).float(), torch.from_numpy(inside))
+
+    def patches(self, recipe: Recipe, draw: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+        """Squares from anywhere, turned, mirrored, brighter or darker, of more or less contrast, made noisy."""
+        cuts = []
+        places = torch.randint(SIDE - recipe.side + 1, (recipe.batch_size, 2), generator=draw).tolist()
+        which = torch.randint(len(self.pixels), (recipe.batch_size,), generator=draw).tolist()
+        turns = torch.randint(8, (recipe.batch_size,), generator=draw).tolist()
+        for p, (row, column), turn in zip(which, places, turns, strict=True):
+            rows, columns = slice(row, row + recipe.side), slice(column, column + recipe.side)
+            cut = torch.cat(
+                (
+                    self.pixels[p, :, rows, columns],
+                    self.vessels[p, None, rows, columns],
+                    self.inside[p, None, rows, columns],
+                )
+            )
+            cuts.append(torch.rot90(cut.flip(2) if turn >= 4 else cut, turn % 4, (1, 2)))
+        made = torch.stack(cuts)
+        pixels, vessels, inside = made[:, :-2], made[:, -2], made[:, -1] > 0.5
+        gain, offset = (torch.rand(2, *pixels.shape[:2], 1, 1, generator=draw) * 2 - 1).unbind()
+        noise = torch.randn(pixels.shape, generator=draw) * 0.05
+        return pixels * (1 + 0.2 * gain) + 0.2 * offset + noise, vessels, inside

@@ -1,7 +1,8 @@
-"""Blood vessels, pixel by pixel: boosted trees over filters where they were trained, else the line filter alone.
+"""Blood vessels, pixel by pixel: a U-Net where one was trained, else the line filter alone.
 
 No weights are shipped: DRIVE, the one set with masks at hand, allows research and no redistribution. `trivium
 medical train-vessels` learns from such a folder (`vessel_training.py`). Ignores arteries and veins.
+Shapes: S side of the working square, I channels that the network sees.
 """
 
 from __future__ import annotations
@@ -10,21 +11,26 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
 from scipy import ndimage
+from torch import Tensor
 
-from verticals.medical.fundus.filters import ORIENTATIONS, line_responses, lineness, pixel_features
-from verticals.medical.fundus.picture import Floats, Mask, Retina
-
-if TYPE_CHECKING:
-    import lightgbm
+from core_model.weights import Weights
+from verticals.medical.fundus.filters import lineness
+from verticals.medical.fundus.picture import Floats, Mask, Retina, evened
+from verticals.medical.vision.unet import UNet, UNetSize
 
 NAME = "medical.fundus-vessels"
-TREES, CARD = ("first-a.txt", "first-b.txt", "second.txt"), "card.json"
+WEIGHTS, CARD = "vessels.safetensors", "card.json"
+SIZE = UNetSize(inputs=3)
 LINE_THRESHOLD = 0.40  # of the line filter, in local standard deviations; chosen by hand
+_FLIPS: tuple[tuple[int, ...], ...] = ((), (1,), (2,), (1, 2))
 
 
 @dataclass(frozen=True)
@@ -40,66 +46,53 @@ class LineFilter:
 
 
 @dataclass(frozen=True)
-class VesselTrees:
-    """Trained trees in two stages: the second also sees what the first said around a pixel (Tu 2008, auto-context).
+class VesselNet:
+    """The trained network.
 
     Attributes:
-        first: Two forests, each of other photographs; their mean is the first stage.
-        second: On filters and context.
         threshold: Probability above which a pixel is a vessel.
     """
 
-    first: tuple[lightgbm.Booster, ...]
-    second: lightgbm.Booster
-    threshold: float
+    parameters: Mapping[str, Tensor]
+    threshold: float = 0.5
     name_and_version: str = NAME
 
-    def probability(self, features: NDArray[np.float32], inside: Mask) -> Floats:
-        """Of each pixel in the field, (pixels,)."""
-        early = np.mean([trees.predict(features, num_threads=1) for trees in self.first], axis=0)
-        both = np.hstack((features, context(early, inside)))
-        return np.asarray(self.second.predict(both, num_threads=1), np.float64)
+    @torch.inference_mode()
+    def probability(self, retina: Retina) -> Floats:
+        """Of each pixel, 0 outside the field, (S, S): the mean over the picture and its mirror images."""
+        network = UNet(SIZE, Weights(self.parameters, precision="fp32"))
+        picture_1ISS = torch.from_numpy(evened_channels(retina))[None]
+        made = [network(picture_1ISS.flip([d + 1 for d in dims])).sigmoid().flip(dims) for dims in _FLIPS]
+        return np.where(retina.inside, torch.stack(made).mean(0)[0].double().numpy(), 0.0)
 
     def segment(self, retina: Retina) -> Mask:
         """(S, S)."""
-        made = np.zeros(retina.inside.shape, bool)
-        made[retina.inside] = self.probability(pixel_features(retina), retina.inside) > self.threshold
-        return made
+        return np.asarray(self.probability(retina) > self.threshold)
 
     def to_files(self, card: Mapping[str, Any]) -> dict[str, bytes]:
         """As `load` reads them."""
         told = json.dumps({**card, "threshold": self.threshold}, indent=2) + "\n"
-        trees = dict(zip(TREES, (*self.first, self.second), strict=True))
-        return {name: one.model_to_string().encode() for name, one in trees.items()} | {CARD: told.encode()}
+        return {WEIGHTS: save(dict(self.parameters)), CARD: told.encode()}
 
     @classmethod
-    def load(cls, files: Mapping[str, Path], name_and_version: str) -> VesselTrees:
+    def load(cls, files: Mapping[str, Path], name_and_version: str) -> VesselNet:
         """Read what `to_files` made.
 
         Raises:
             ValueError: a missing or damaged file.
         """
-        import lightgbm
-
         try:
-            card = json.loads(files[CARD].read_text("utf-8"))
-            *first, second = (lightgbm.Booster(model_str=files[name].read_text("utf-8")) for name in TREES)
-            return cls(tuple(first), second, float(card["threshold"]), name_and_version)
-        except (OSError, ValueError, KeyError, TypeError, lightgbm.basic.LightGBMError) as error:
-            raise ValueError(
-                f"files: no readable {NAME} model in {', '.join(TREES)} and {CARD}. Train again."
-            ) from error
+            parameters = load_file(files[WEIGHTS])
+            UNet(SIZE, Weights(parameters, precision="fp32"))
+            threshold = float(json.loads(files[CARD].read_text("utf-8"))["threshold"])
+        except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+            raise ValueError(f"files: no readable {NAME} model in {WEIGHTS} and {CARD}. Train again.") from error
+        return cls(parameters, threshold, name_and_version)
 
 
-def context(prob: Floats, inside: Mask) -> NDArray[np.float32]:
-    """What the first stage said around each pixel in the field, (pixels, features)."""
-    said = np.zeros(inside.shape)
-    said[inside] = prob
-    lines = line_responses(-said)
-    across = np.take_along_axis(np.roll(lines, ORIENTATIONS // 2, 1), lines.argmax(1)[:, None], 1)[:, 0]
-    maps = [said, *(ndimage.gaussian_filter(said, sigma) for sigma in (1, 2, 4, 8)), *lines.max(1), across[1]]
-    maps += [ndimage.maximum_filter(said, 5), ndimage.median_filter(said, 3)]
-    return np.stack([one[inside] for one in maps], 1).astype(np.float32)
+def evened_channels(retina: Retina) -> NDArray[np.float32]:
+    """What the network sees, (I, S, S): red, green and blue against their surroundings."""
+    return np.asarray(np.moveaxis(evened(retina.rgb, retina.inside), 2, 0), np.float32)
 
 
 def long_parts(vessels: Mask, least: int = 45) -> Mask:

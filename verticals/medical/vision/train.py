@@ -6,7 +6,7 @@ Seeds are fixed: same data, same weights. Shapes as in `tower.py`.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -88,13 +88,8 @@ def train(pictures: Pictures, size: TowerSize, recipe: Recipe) -> Parameters:
     """Parameters that fit the pictures: AdamW, one cosine, experts balanced by their selection bias alone."""
     made = first_parameters(size, recipe.seed)
     learned = [tensor.requires_grad_() for name, tensor in made.items() if not name.endswith(_CORRECTION)]
-    groups = [
-        {"params": [p for p in learned if p.ndim > 1], "weight_decay": recipe.weight_decay},
-        {"params": [p for p in learned if p.ndim == 1], "weight_decay": 0.0},
-    ]
-    optimizer = torch.optim.AdamW(groups, lr=recipe.learning_rate, betas=(0.9, 0.99))
     num_steps = recipe.epochs * math.ceil(len(pictures) / recipe.batch_size)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, recipe.learning_rate, num_steps, pct_start=0.15)
+    optimizer, schedule = one_cycle(learned, recipe.learning_rate, recipe.weight_decay, num_steps=num_steps)
     draw = torch.Generator().manual_seed(recipe.seed)
     for batch in _batches(pictures, recipe, draw):
         tower = Tower(size, Weights(made, precision="fp32"))
@@ -109,6 +104,18 @@ def train(pictures: Pictures, size: TowerSize, recipe: Recipe) -> Parameters:
             name = f"model.layers.{i}.{_CORRECTION}"
             made[name] = update_bias(made[name], torch.tensor(layer.mlp.counts).float(), rate=BALANCE_RATE)
     return {name: tensor.detach() for name, tensor in made.items()}
+
+
+def one_cycle(
+    learned: Sequence[Tensor], rate: float, weight_decay: float, *, num_steps: int
+) -> tuple[torch.optim.AdamW, torch.optim.lr_scheduler.OneCycleLR]:
+    """AdamW and its one rise and fall (Smith 2018, arXiv:1708.07120); vectors, as of norms, do not decay."""
+    groups = [
+        {"params": [p for p in learned if p.ndim > 1], "weight_decay": weight_decay},
+        {"params": [p for p in learned if p.ndim == 1], "weight_decay": 0.0},
+    ]
+    optimizer = torch.optim.AdamW(groups, lr=rate, betas=(0.9, 0.99))
+    return optimizer, torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, num_steps, pct_start=0.15)
 
 
 def _batches(pictures: Pictures, recipe: Recipe, draw: torch.Generator) -> Iterator[Pictures]:
