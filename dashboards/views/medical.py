@@ -1,4 +1,4 @@
-"""Medical: worklist, image, report editor beside it, comparison with a prior; quality and drift. Ignores DICOM."""
+"""Medical: worklist, image, report editor beside it, a prior; what was held or refused; quality and drift."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dashboards import parts
 from dashboards.i18n import Labels
 from dashboards.views.medical_drift import drift
 from dashboards.views.medical_facts import image_facts
+from dashboards.views.medical_held import held
 from dashboards.views.medical_report import report_panel
 from dashboards.views.medical_viewer import viewer
 from dashboards.views.medical_worklist import STUDY, next_open, worklist
@@ -21,10 +22,13 @@ _VERDICT: dict[str, parts.Colour] = {"accept": "green", "warn": "orange", "rejec
 def render(client: TriviumClient, labels: Labels) -> None:
     """Draw the page."""
     parts.banner(labels("medical.notice"))
-    reading, watching = parts.tabs(labels, "medical", ["read", "drift"])
+    reading, holding, watching = parts.tabs(labels, "medical", ["read", "held", "drift"])
     if reading.open:
         with reading:
             _read(client, labels)
+    if holding.open:
+        with holding:
+            held(client, labels)
     if watching.open:
         with watching:
             drift(client, labels)

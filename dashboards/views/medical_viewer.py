@@ -144,9 +144,27 @@ def viewer_data(
             + f" {labels.said(image.spacing_note)}",
         },
         "regions": regions(labels, study.report, frame),
-        "labels": {name: labels(f"viewer.{name}") for name in _TEXTS}
-        | {"reduced": labels("viewer.reduced", times=frame.reduced_by)},
+        "labels": _texts(labels, reduced_by=frame.reduced_by),
     }
+
+
+def picture_data(labels: Labels, key: str, png: bytes, *, regions: list[dict[str, Any]]) -> dict[str, Any]:
+    """The same for a picture that is shown as it is: no windows, no measuring."""
+    columns, rows = (int.from_bytes(png[at : at + 4], "big") for at in (16, 20))  # PNG 11.2.1
+    window = {"name": "file", "label": labels("window.file"), "center": 128.0, "width": 256.0, "is_curve": False}
+    return {
+        "view": key, "frame_key": key, "png": base64.b64encode(png).decode(), "heatmap": None,
+        "rows": rows, "columns": columns, "reduced_by": 1, "low": 0.0, "step": 1.0, "units": "", "curve": None,
+        "is_inverted": False, "is_colour": True, "presets": [window],
+        "range": {"center": [0.0, 255.0], "width": [1.0, 512.0]},
+        "caliper": {"spacing_mm": None, "aspect": 1.0, "note": labels("viewer.cannot_measure")},
+        "regions": regions, "labels": _texts(labels, reduced_by=1),
+    }  # fmt: skip
+
+
+def _texts(labels: Labels, *, reduced_by: int) -> dict[str, str]:
+    told = {name: labels(f"viewer.{name}") for name in _TEXTS}
+    return told | {"reduced": labels("viewer.reduced", times=reduced_by)}
 
 
 def presets(labels: Labels, modality: str, image: ImageFacts) -> list[dict[str, Any]]:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from tests.dashboards import fake_intake
 from verticals.contract import Artifact, Conflict, Context, Handler, InvalidInput, NotFound, UnsupportedMedia
 from verticals.medical import reading_schemas as r
 from verticals.medical import schemas as s
@@ -353,4 +354,5 @@ def handlers(*, filled: bool) -> Mapping[str, Handler]:
         "sign_report": plain(store.sign),
         "add_addendum": plain(store.add),
         "export_report": plain(lambda request: _export(store, request)),
+        **fake_intake.handlers(fake_intake.Held(filled=filled)),
     }

@@ -14,6 +14,7 @@ import dashboards
 from dashboards.i18n import LANGUAGES, TABLE, Labels
 from verticals.finance import schemas as finance
 from verticals.medical import evidence
+from verticals.medical import intake_schemas as intake
 from verticals.medical import schemas as medical
 from verticals.medical.vocabulary import KINDS
 from verticals.support import schemas as support
@@ -91,6 +92,9 @@ def test_no_label_is_left_over() -> None:
         ("verdict", list(get_args(medical.QualityVerdict))),
         ("report", list(get_args(medical.ReportState))),
         ("origin", list(get_args(medical.Origin))),
+        ("held", list(get_args(intake.HeldState))),
+        ("discard", list(get_args(intake.DiscardReason))),
+        ("source", list(get_args(intake.Source))),
         ("export", list(get_args(medical.ExportFormat))),
         ("section", list(medical.Sections.model_fields)),
         ("category", list(support.TicketCategory)),

@@ -24,7 +24,7 @@ from verticals.medical.chest.quality import defects_of
 from verticals.medical.confidentiality import METHOD
 from verticals.medical.deidentify import Pseudonyms, deidentify, to_file, without_meta
 from verticals.medical.evidence import EvidenceGraph
-from verticals.medical.frames import frame_header
+from verticals.medical.frames import frame_header, num_frames
 from verticals.medical.fundus.photograph import to_dicom
 from verticals.medical.fundus.quality import grade_photograph
 from verticals.medical.fundus.side import Laterality, tell_eye
@@ -261,14 +261,17 @@ def _known(session: Session, tenant: str, sop_uid: str, mac: str) -> tuple[Any, 
 
 def _held(clean: Dataset, account: schemas.Deidentification, found: burned_in.Search, told: list[str]) -> MedicalHeld:
     content = to_file(clean)
-    said = "Burned In Annotation is YES" if found.declared else "text was found in the pixels"
+    if found.declared:
+        said = f"{name('BurnedInAnnotation')}: is YES"
+    else:
+        said = f"{name('PixelData')}: text was found in the pixels"
     return MedicalHeld(
         held_id=f"hd_{secrets.token_hex(8)}",
         sop_instance_uid=clean.SOPInstanceUID,
         modality=clean.Modality,
         reason=f"{said}: it may identify the patient (PS3.3 C.7.6.1, PS3.15 E.1.1)",
         places=[place.model_dump() for place in found.places],
-        details={"deidentification": account.model_dump(), "told": told},
+        details={"deidentification": account.model_dump(), "told": told, "frames": num_frames(clean)},
         state="held",
         dicom=content,
         dicom_sha256=hashlib.sha256(content).hexdigest(),
