@@ -28,6 +28,7 @@ from verticals.medical.chest.handlers import FilmDesk
 from verticals.medical.chest.registered import chest_reader
 from verticals.medical.ct import handlers as ct_handlers
 from verticals.medical.export import files
+from verticals.medical.fundus.handlers import EyeDesk
 from verticals.medical.fundus.registered import fundus_reader
 from verticals.medical.instance_tables import list_instances, read_dicom, series_entries
 from verticals.medical.intake import POLICY, Intake
@@ -47,8 +48,8 @@ def build(resources: Resources, *, reader: TextReader | None = None) -> Mapping[
     prepare_pydicom()
     films = chest_reader(resources.registry)
     text_reader = reader or RapidOcrReader()
-    readers = films, fundus_reader(resources.registry)
-    intake = Intake(resources.sessions, text_reader, resources.max_study_bytes, resources.chat_model, readers)
+    eyes = fundus_reader(resources.registry)
+    intake = Intake(resources.sessions, text_reader, resources.max_study_bytes, resources.chat_model, (films, eyes))
     desk = _Desk(resources.sessions, intake)
     return {
         "ingest_study": desk.ingest_study,
@@ -63,6 +64,7 @@ def build(resources: Resources, *, reader: TextReader | None = None) -> Mapping[
         "read_record": Records(resources.sessions).read_record,
         **intake_handlers.handlers(intake),
         "attention": FilmDesk(resources.sessions, films).attention,
+        "fundus_steps": EyeDesk(resources.sessions, eyes).steps,
         **reading_handlers.handlers(resources.sessions),
         **ct_handlers.handlers(resources),
     }
