@@ -6,6 +6,7 @@ import streamlit as st
 
 from dashboards import parts
 from dashboards.i18n import Labels
+from dashboards.views.medical_record import record_panel
 from dashboards.views.medical_text import LINKED, linked_text
 from service.client import Artifact, TriviumClient
 from verticals.medical.reading_schemas import PixelsResponse
@@ -44,6 +45,7 @@ def report_panel(client: TriviumClient, labels: Labels, study: StudyResponse, *,
     else:
         _editor(client, labels, report)
         _sign(client, labels, report)
+    record_panel(client, labels, study, editor_key=None if signed else _typed(report, "examination"))
     _exports(client, labels, report)
 
 
@@ -63,7 +65,7 @@ def _editor(client: TriviumClient, labels: Labels, report: ReportResponse) -> No
                 labels(f"section.{name}"),
                 value=getattr(report.sections, name),
                 height=height,
-                key=f"report.{report.report_id}.{report.version}.{name}",
+                key=_typed(report, name),
             )
             for name, height in _HEIGHTS.items()
         }
@@ -78,6 +80,11 @@ def _editor(client: TriviumClient, labels: Labels, report: ReportResponse) -> No
         if parts.ask(labels, lambda: client.call("medical", "edit_report", request)) is not None:
             st.toast(labels("report.saved"))
             st.rerun()
+
+
+def _typed(report: ReportResponse, section: str) -> str:
+    """Session key of a section in the editor."""
+    return f"report.{report.report_id}.{report.version}.{section}"
 
 
 def _sign(client: TriviumClient, labels: Labels, report: ReportResponse) -> None:

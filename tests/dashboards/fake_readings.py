@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from verticals.contract import Handler
+from verticals.contract import Handler, InvalidInput
 from verticals.medical import schemas as s
 from verticals.medical.ct.fleischner import fleischner
 from verticals.medical.ct.lung_rads import lung_rads
@@ -19,6 +19,7 @@ from verticals.medical.ct.schemas import NoduleSize, NodulesRequest, NodulesResp
 from verticals.medical.evidence import EvidenceGraph, Finding, Measurement, Region
 from verticals.medical.fundus.schemas import FundusStep, FundusStepsRequest, FundusStepsResponse, VesselMask
 from verticals.medical.fundus.steps import NO_GRADER
+from verticals.medical.record_schemas import RecordFact, RecordRequest, RecordResponse
 
 STACK, EYE = "s-8", "s-9"
 SLICES = ("2.25.81", "2.25.82", "2.25.83")
@@ -78,9 +79,19 @@ def steps(request: FundusStepsRequest) -> FundusStepsResponse:
     )  # fmt: skip
 
 
+def record(request: RecordRequest) -> RecordResponse:
+    """Asthma now, no fever; only of patient P-1."""
+    if request.patient_id != "P-1":
+        raise InvalidInput("is not the patient of the study", field="patient_id", remedy="Send the Patient ID.")
+    asthma = RecordFact(kind="problem", text="asthma", presence="present", is_history=False)
+    fever = RecordFact(kind="problem", text="fever", presence="absent", is_history=False)
+    return RecordResponse(problems=[asthma, fever], medicines=[], indication="Problems: asthma.")
+
+
 def handlers() -> Mapping[str, Handler]:
     """The calculators are the real ones."""
     functions: dict[str, Any] = {
-        "ct_nodules": nodules, "fundus_steps": steps, "fleischner": fleischner, "lung_rads": lung_rads
+        "ct_nodules": nodules, "fundus_steps": steps, "fleischner": fleischner, "lung_rads": lung_rads,
+        "read_record": record,
     }  # fmt: skip
     return {name: lambda request, _context, act=act: act(request) for name, act in functions.items()}

@@ -1,4 +1,4 @@
-"""Nodule candidates, calculators and fundus steps: what the page shows of each, and what it never does by itself."""
+"""Nodule candidates, calculators, fundus steps and records: what the page shows of each, and what it never does."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dashboards.views.medical_calculators import CALCULATORS, form
 from dashboards.views.medical_nodules import drawn, largest, nodule_rows
 from dashboards.views.medical_viewer import Extra, place_of_region, viewer_data
 from service.client import TriviumClient
-from tests.dashboards.conftest import Api, open_page, press, run, texts
+from tests.dashboards.conftest import Api, field, open_page, press, run, texts
 from tests.dashboards.fake_readings import EYE, SLICES, STACK, nodules
 from verticals.medical.ct.reader import STATUS
 from verticals.medical.ct.schemas import NodulesRequest
@@ -141,3 +141,33 @@ def test_a_photographs_steps_are_listed_with_what_each_found(api: Api, language:
         names = ("质量", "视盘与眼别", "血管", "无经验证的模型")
     for name in names:
         assert name in said
+
+
+# --- record ----------------------------------------------------------------------------------------------------------
+
+
+def _record(page: Any, patient: str) -> Any:
+    field(page.text_input, "Patient ID").input(patient)
+    field(page.text_area, "Text of the record").input("Known asthma. No fever.")
+    return press(page, "Read the record")
+
+
+def test_a_record_is_listed_with_assertions_and_taken_over_only_by_a_click(own_api: Api) -> None:
+    page = _record(_open(own_api, "s-3"), "P-1")
+    facts = next(one.value for one in page.dataframe if "Assertion" in one.value)
+    assert list(facts["As the record says it"]) == ["asthma", "fever"]
+    assert list(facts["Assertion"]) == ["present", "absent"]
+    assert "asthma" not in field(page.text_area, "Examination").value
+
+    page = press(page, "Take into the report")
+    assert field(page.text_area, "Examination").value.endswith("\nIndication: Problems: asthma.")
+    assert "Version 1" in texts(page)  # until the person saves
+
+    assert "Version 2" in texts(press(page, "Save"))
+
+
+def test_another_patients_record_is_refused_and_nothing_is_offered(api: Api) -> None:
+    page = _record(_open(api, "s-3"), "P-2")
+
+    assert "is not the patient of the study" in texts(page)
+    assert "Take into the report" not in [button.label for button in page.button]
