@@ -110,6 +110,7 @@ TABLE: Mapping[str, tuple[str, str]] = {
     "medical.num_images": ("{count} image(s)", "{count} 幅图像"),
     "medical.next": ("Next open study", "下一个待签检查"),
     "medical.no_next": ("No other open study.", "没有其他待签检查。"),
+    "medical.after_editing": ("{count} image(s) came after the report was edited: its text says nothing about them.", "有 {count} 幅图像在报告编辑后到达：其文本未涉及它们。"),
     "medical.after_signing": ("{count} image(s) came after the report was signed: it says nothing about them.", "有 {count} 幅图像在报告签署后到达：报告未涉及它们。"),
     "medical.no_prior": ("No prior to compare with.", "没有可比较的既往检查。"),
     "medical.compare": ("Compare with the prior ({modality}, {date})", "与既往检查对比（{modality}，{date}）"),

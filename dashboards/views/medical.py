@@ -85,6 +85,8 @@ def _heading(client: TriviumClient, labels: Labels, study: StudyResponse) -> Non
             else:
                 st.session_state[STUDY] = found
                 st.rerun()
+    if study.num_after_editing:
+        st.warning(labels("medical.after_editing", count=study.num_after_editing), icon=":material/info:")
     if study.num_after_signing:
         st.warning(labels("medical.after_signing", count=study.num_after_signing), icon=":material/info:")
 

@@ -63,7 +63,7 @@ def viewer(
     frame = parts.ask(labels, lambda: _pixels(client, client.base_url, study.study_id, *place))
     if frame is None:
         return None
-    heatmap = _heatmap(client, labels, study) if side == "main" else None
+    heatmap = _heatmap(client, labels, study, place[0]) if side == "main" else None
     component("viewer")(
         data=viewer_data(labels, study, frame, side=side, heatmap=heatmap, extra=extra or Extra()),
         key=f"medical.viewer.{side}.{study.study_id}",
@@ -276,17 +276,17 @@ def place_name(labels: Labels, kind: str, side: str | None) -> str:
 # --- heatmap --------------------------------------------------------------------------------------------------------
 
 
-def _heatmap(client: TriviumClient, labels: Labels, study: StudyResponse) -> bytes | None:
+def _heatmap(client: TriviumClient, labels: Labels, study: StudyResponse, instance_id: str | None) -> bytes | None:
     """Where the model looked in a film, if one has read it and the reader asks for it."""
-    if study.modality not in FILMS or study.findings_status.status != "applied":
+    if study.modality not in FILMS or study.report.findings_status.status != "applied":
         return None
     if not st.toggle(labels("viewer.heatmap"), key=f"medical.heatmap.{study.study_id}"):
         return None
     waiting = labels("viewer.loading")
-    return parts.ask(labels, lambda: _attention(client, client.base_url, study.study_id), waiting=waiting)
+    return parts.ask(labels, lambda: _attention(client, client.base_url, study.study_id, instance_id), waiting=waiting)
 
 
 @st.cache_data(max_entries=8, show_spinner=False)
-def _attention(_client: TriviumClient, base_url: str, study_id: str) -> bytes:
-    found: Artifact = _client.call("medical", "attention", AttentionRequest(study_id=study_id))
+def _attention(_client: TriviumClient, base_url: str, study_id: str, instance_id: str | None) -> bytes:
+    found: Artifact = _client.call("medical", "attention", AttentionRequest(study_id=study_id, instance_id=instance_id))
     return found.content

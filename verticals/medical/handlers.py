@@ -228,7 +228,8 @@ def _report_response(current: Report, session: Session, tenant: str) -> schemas.
 def _study_response(
     session: Session, row: tables.MedicalStudy, *, already_present: bool = False
 ) -> schemas.StudyResponse:
-    newest = _report_response(tables.get_report(session, row.tenant, study_id=row.study_id), session, row.tenant)
+    report_now = tables.get_report(session, row.tenant, study_id=row.study_id)
+    newest, edited_at = _report_response(report_now, session, row.tenant), report_now.edited_at
     images = list_instances(session, row.tenant, row.study_id)
     signed_at = newest.signed_at
     first = next(image for image in images if image.instance_id == row.drafted_from)
@@ -244,6 +245,12 @@ def _study_response(
             "report": newest,
             "series": series_entries(session, row.tenant, images),
             "drafted_from": row.drafted_from,
+            "num_after_editing": sum(
+                edited_at is not None
+                and edited_at < image.received_at
+                and not (signed_at and image.received_at > signed_at)
+                for image in images
+            ),
             "num_after_signing": sum(signed_at is not None and image.received_at > signed_at for image in images),
             **first.details,
         }

@@ -17,6 +17,7 @@ from verticals.medical import archives, geometry
 from verticals.medical import intake_schemas as schemas
 from verticals.medical.burned_in import masked
 from verticals.medical.deidentify import declare_pixels_clean
+from verticals.medical.frames import num_frames
 from verticals.medical.instance_tables import MedicalHeld, MedicalRefusal, get_held, read_dicom
 from verticals.medical.intake import POLICY, Intake
 from verticals.medical.receiving.queue import Queue
@@ -123,6 +124,8 @@ class _IntakeDesk:
 def _told(held: MedicalHeld) -> schemas.HeldObject:
     """What is said of a held object: rule and places, nothing that its header or pixels hold."""
     known = {name: getattr(held, name) for name in schemas.HeldObject.model_fields if hasattr(held, name)}
+    if "frames" not in held.details:  # held before they were counted
+        known["frames"] = num_frames(dcmread(io.BytesIO(held.dicom))) if held.dicom else 1
     return schemas.HeldObject.model_validate(known | held.details)
 
 
