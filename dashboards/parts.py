@@ -73,7 +73,7 @@ def ask(labels: Labels, question: Callable[[], T], *, waiting: str | None = None
 def show_problem(labels: Labels, error: ApiError) -> None:
     """Say what went wrong, in which field, by which rule, and what to do. Never a stack trace."""
     lines = [f"**{plain(error.title)}**"]
-    lines.append(plain(error.rule or error.detail))
+    lines.append(plain(labels.said(error.rule or error.detail)))
     if error.field:
         got = labels("problem.got", value=error.value) if error.value is not None else ""
         lines.append(
@@ -82,7 +82,7 @@ def show_problem(labels: Labels, error: ApiError) -> None:
     for other in error.errors[1:MOST_FIELDS]:  # the first is the field above
         lines.append(f"{labels('problem.field')}: `{other.get('field')}` {plain(str(other.get('rule')))}")
     if error.remedy:
-        lines.append(f"{labels('problem.remedy')}: {plain(error.remedy)}")
+        lines.append(f"{labels('problem.remedy')}: {plain(labels.said(error.remedy))}")
     if error.request_id:
         lines.append(f":small[{labels('problem.request')}: `{error.request_id}`]")
     st.warning("\n\n".join(line for line in lines if line), icon=":material/info:")

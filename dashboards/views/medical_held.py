@@ -31,7 +31,12 @@ ROWS = 25
 _HELD_PAGE, _REFUSED_PAGE, _SEEN = "held.page", "held.refused_page", "held.seen"
 _REASONS: tuple[DiscardReason, ...] = ("identifies somebody", "wrong patient", "wrong study", "unreadable")
 _SIDES = ("left", "top", "right", "bottom")
-_FIELD = re.compile(r"(\S+(?: \([0-9a-f]{4},[0-9a-f]{4}\))?): (.+)", re.DOTALL)
+# As `TriviumError` writes it: field or tag, rule, the value's class, what to do.
+_REASON = re.compile(
+    r"(?:(?P<tag>\S+(?: \([0-9a-f]{4},[0-9a-f]{4}\))?|header before \S+ \(7fe0,0010\)): )?"
+    r"(?P<rule>.+?)(?: \(got (?P<value>.+)\))?(?:\.(?: (?P<remedy>.+))?)?",
+    re.DOTALL,
+)
 
 
 def held(client: TriviumClient, labels: Labels) -> None:
@@ -60,7 +65,7 @@ def _table(labels: Labels, objects: list[HeldObject]) -> HeldObject:
 
 
 def _row(labels: Labels, one: HeldObject) -> dict[str, object]:
-    tag, rule = told(labels, one.reason)
+    tag, _, rule = told(labels, one.reason)
     because = f": {labels(f'discard.{one.discarded_because}')}" if one.discarded_because else ""
     return {
         labels("held.state"): labels(f"held.{one.state}") + because,
@@ -74,11 +79,12 @@ def _row(labels: Labels, one: HeldObject) -> dict[str, object]:
     }
 
 
-def told(labels: Labels, reason: str) -> tuple[str, str]:
-    """A reason's field or tag, "" where it names none, and its rule."""
-    found = _FIELD.fullmatch(reason)
-    tag, rule = found.groups() if found else ("", reason)
-    return tag, labels.said(rule)
+def told(labels: Labels, reason: str) -> tuple[str, str, str]:
+    """A reason's field or tag and value, "" where it names none, and its rule with what to do."""
+    found = _REASON.fullmatch(reason)
+    assert found  # it matches any text
+    rule, remedy = labels.said(found["rule"]), found["remedy"]
+    return found["tag"] or "", found["value"] or "", f"{rule}. {labels.said(remedy)}" if remedy else rule
 
 
 # --- a decision ------------------------------------------------------------------------------------------------------
@@ -202,12 +208,13 @@ def _refusals(client: TriviumClient, labels: Labels) -> None:
         return
     rows = []
     for one in page.refusals:
-        tag, rule = told(labels, one.reason)
+        tag, value, rule = told(labels, one.reason)
         rows.append(
             {
                 labels("medical.received"): parts.when(one.received_at),
                 labels("held.source"): labels(f"source.{one.source}"),
                 labels("held.tag"): tag,
+                labels("held.value"): value,
                 labels("held.rule"): rule,
                 labels("held.id"): one.refusal_id,
             }

@@ -54,7 +54,7 @@ def _findings(labels: Labels, report: ReportResponse) -> None:
     if status.status == "applied":
         st.info(labels("report.model", model=status.model or ""), icon=":material/info:")
     else:
-        st.info(f"**{labels('report.no_model')}** {status.reason}", icon=":material/info:")
+        st.info(f"**{labels('report.no_model')}** {parts.plain(labels.said(status.reason))}", icon=":material/info:")
 
 
 def _editor(client: TriviumClient, labels: Labels, report: ReportResponse) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from dashboards.i18n import Labels
 from dashboards.views.medical_held import told
 from dashboards.views.medical_viewer import picture_data
@@ -69,8 +71,18 @@ def test_an_archive_that_held_nothing_says_so(empty_api: Api) -> None:
     assert "Nothing was refused" in said
 
 
-def test_a_reason_without_a_field_is_all_rule() -> None:
-    assert told(Labels("en"), "a fault in this program (KeyError)") == ("", "a fault in this program (KeyError)")
+@pytest.mark.parametrize(
+    ("reason", "parts"),
+    [
+        ("a fault in this program (KeyError)", ("", "", "a fault in this program (KeyError)")),
+        ("BitsStored (0028,0101): must be 1 to 16 (PS3.5 8.1.1) (got 17).",
+         ("BitsStored (0028,0101)", "17", "must be 1 to 16 (PS3.5 8.1.1)")),
+        ("file: must be a DICOM Part 10 file: 'DICM' at byte 128 (PS3.10 7.1). Export it.",
+         ("file", "", "must be a DICOM Part 10 file: 'DICM' at byte 128 (PS3.10 7.1). Export it.")),
+    ],
+)  # fmt: skip
+def test_a_reason_is_taken_apart_into_tag_value_and_rule(reason: str, parts: tuple[str, str, str]) -> None:
+    assert told(Labels("en"), reason) == parts
 
 
 def test_a_picture_is_drawn_in_its_own_size_and_without_windows() -> None:

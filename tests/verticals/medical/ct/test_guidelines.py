@@ -175,6 +175,8 @@ def test_lung_rads_of_a_new_nodule(nodule: str, size_mm: float, part_mm: float |
         (7.0, 6.8, 6, "3", "2", "stable or decreased"),
         (9.0, 9.2, 3, "4A", "3", "stable or decreased"),
         (7.5, 7.4, 12, "2", "2", "stable or decreased"),
+        (6.4, 5.5, 12, "2", "3", "Solid nodule >=6 to <8 mm, baseline: its size threshold was crossed without growth"),
+        (8.0, 7.2, 3, "3", "4A", "its size threshold was crossed"),
         (7.6, 6.0, 6, "3", "4A", "growing, <8 mm"),
         (8.0, 6.4, 12, "3", "4B", "growing, >=8 mm"),
     ],
