@@ -131,6 +131,7 @@ def _picture(client: TriviumClient, labels: Labels, one: HeldObject, masks: list
         if file is None:
             return
         seen[one.held_id, frame] = file.content
+        st.rerun()
     boxes = [mask for mask in masks if mask.frame in (None, frame)]
     key = f"{one.held_id}.{frame}"
     component("viewer")(
