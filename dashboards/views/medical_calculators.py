@@ -13,9 +13,7 @@ from pydantic.fields import FieldInfo
 from dashboards import parts
 from dashboards.i18n import Labels
 from service.client import TriviumClient
-from verticals.medical.ct.fleischner import FleischnerRequest
-from verticals.medical.ct.guideline import GuidelineAnswer
-from verticals.medical.ct.lung_rads import LungRadsRequest
+from verticals.medical.ct.guideline_schemas import FleischnerRequest, GuidelineAnswer, LungRadsRequest
 
 CALCULATORS: dict[str, type[BaseModel]] = {"fleischner": FleischnerRequest, "lung_rads": LungRadsRequest}
 

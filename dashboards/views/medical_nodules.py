@@ -12,8 +12,7 @@ from dashboards.i18n import Labels
 from dashboards.views.medical_viewer import Extra, go_to, place_of_region
 from service.client import TriviumClient
 from verticals.medical.ct.schemas import NodulesRequest, NodulesResponse
-from verticals.medical.evidence import Finding, Region
-from verticals.medical.schemas import SeriesEntry, StudyResponse
+from verticals.medical.schemas import Finding, Region, SeriesEntry, StudyResponse
 
 
 def candidates(

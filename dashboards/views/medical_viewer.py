@@ -14,10 +14,9 @@ from dashboards.components import component
 from dashboards.i18n import Labels
 from service.client import Artifact, TriviumClient
 from verticals.medical.chest.schemas import AttentionRequest
-from verticals.medical.evidence import Region
 from verticals.medical.fundus.schemas import VesselMask
 from verticals.medical.reading_schemas import PixelsRequest, PixelsResponse
-from verticals.medical.schemas import ImageFacts, ReportResponse, SeriesEntry, StudyResponse
+from verticals.medical.schemas import ImageFacts, Region, ReportResponse, SeriesEntry, StudyResponse
 
 # Usual CT windows, (centre, width) in Hounsfield units.
 CT_WINDOWS = {

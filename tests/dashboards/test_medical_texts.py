@@ -20,9 +20,9 @@ from verticals.contract import TriviumError
 from verticals.medical import burned_in, drafting, findings, ingest, quality
 from verticals.medical.chest import reader as films
 from verticals.medical.confidentiality import METHOD
-from verticals.medical.ct.fleischner import FleischnerRequest, fleischner
-from verticals.medical.ct.guideline import GuidelineAnswer
-from verticals.medical.ct.lung_rads import LungRadsRequest, lung_rads
+from verticals.medical.ct.fleischner import fleischner
+from verticals.medical.ct.guideline_schemas import FleischnerRequest, GuidelineAnswer, LungRadsRequest
+from verticals.medical.ct.lung_rads import lung_rads
 from verticals.medical.ct.reader import STATUS, refusal
 from verticals.medical.defects import DEFECTS
 from verticals.medical.evidence import Finding

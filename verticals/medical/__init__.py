@@ -10,9 +10,7 @@ from collections.abc import Mapping, Sequence
 from verticals.contract import Artifact, Handler, Operation, Progress, Resources, Suite, Vertical
 from verticals.medical import intake_schemas, reading_schemas, record_schemas, schemas
 from verticals.medical.chest.schemas import AttentionRequest
-from verticals.medical.ct.fleischner import FleischnerRequest
-from verticals.medical.ct.guideline import GuidelineAnswer
-from verticals.medical.ct.lung_rads import LungRadsRequest
+from verticals.medical.ct.guideline_schemas import FleischnerRequest, GuidelineAnswer, LungRadsRequest
 from verticals.medical.ct.schemas import NodulesRequest, NodulesResponse
 from verticals.medical.fundus.schemas import FundusStepsRequest, FundusStepsResponse
 

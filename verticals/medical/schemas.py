@@ -11,7 +11,9 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from verticals.contract import UploadedFile
-from verticals.medical.evidence import NO_EVIDENCE, EvidenceGraph, Region
+from verticals.medical.evidence import NO_EVIDENCE, EvidenceGraph
+from verticals.medical.evidence import Finding as Finding  # the API's, for who imports schemas alone
+from verticals.medical.evidence import Region as Region
 from verticals.medical.vocabulary import Code
 
 NOTICE = "Research software, not a medical device"

@@ -90,7 +90,7 @@ def test_the_draft_takes_the_findings_of_every_image(room: Room) -> None:
     assert _said(first) == {"effusion": ("present", 0), "opacity": ("absent", 0)}
     assert _said(study) == {"effusion": ("present", 0), "opacity": ("present", 1)}
     assert "effusions" not in study.report.sections.impression  # seen twice, it is one
-    assert "Opacity in the left lower lung zone." in study.report.sections.impression
+    assert "Left lower lung zone opacity." in study.report.sections.impression
     assert study.report.sections.examination == "Radiograph (CR), chest, PA and AP views."
     assert (
         "Read: 2 of 2 images. The images differ on: opacity; what is there counts." in study.report.sections.technique

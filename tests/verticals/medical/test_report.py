@@ -96,7 +96,7 @@ def test_what_is_said_of_the_chest_as_a_whole_stands_in_the_impression_alone() -
         EvidenceGraph(findings=(Finding(finding_id="f1", kind="acute", presence="absent", model="m@1"),))
     )
 
-    sections = report.draft(header(), GOOD, STATUS, said)
+    sections = report.draft([report.Pictured(header(), GOOD)], STATUS, said)
 
     assert sections.impression == "No acute cardiopulmonary abnormality."
     assert sections.impression not in sections.findings

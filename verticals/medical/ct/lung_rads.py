@@ -10,10 +10,9 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
-
 from verticals.contract import InvalidInput
-from verticals.medical.ct.guideline import GuidelineAnswer, Inputs, asking, silent
+from verticals.medical.ct.guideline import asking, silent
+from verticals.medical.ct.guideline_schemas import GuidelineAnswer, LungRadsRequest, Prior
 
 SOURCE = "ACR Lung-RADS v2022"
 GROWTH_MM, YEAR_MONTHS = 1.5, 12.0
@@ -45,31 +44,6 @@ _QUESTIONS = {
 }
 
 Row = tuple[Category, str]
-
-
-class Prior(BaseModel):
-    """What an earlier CT, which exists, says of the same nodule."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    mean_diameter_mm: float = Field(gt=0, le=300, allow_inf_nan=False)
-    solid_component_mm: float | None = Field(None, ge=0, le=300, allow_inf_nan=False)
-    category: Literal["2", "3", "4A", "4B", "4X"]
-    months_before: float = Field(gt=0, le=600, allow_inf_nan=False)
-
-
-class LungRadsRequest(Inputs):
-    """The most suspicious nodule of a screening CT. `other_findings`: significant and no lung cancer (modifier S)."""
-
-    exam: Literal["baseline", "follow_up", "prior_pending", "incomplete"] | None = None
-    nodule: Literal["none", "benign_features", "solid", "part_solid", "ground_glass"] | None = None
-    mean_diameter_mm: float | None = Field(None, gt=0, le=300, allow_inf_nan=False)
-    solid_component_mm: float | None = Field(None, ge=0, le=300, allow_inf_nan=False)
-    juxtapleural: bool | None = None
-    change: Literal["new", "existing"] | None = None
-    prior: Prior | None = None
-    suspicious_features: bool | None = None
-    other_findings: bool = False
 
 
 def lung_rads(stated: LungRadsRequest) -> GuidelineAnswer:

@@ -8,9 +8,9 @@ import pytest
 from pydantic import ValidationError
 
 from verticals.contract import InvalidInput
-from verticals.medical.ct.fleischner import FleischnerRequest, fleischner
-from verticals.medical.ct.guideline import GuidelineAnswer
-from verticals.medical.ct.lung_rads import LungRadsRequest, lung_rads
+from verticals.medical.ct.fleischner import fleischner
+from verticals.medical.ct.guideline_schemas import FleischnerRequest, GuidelineAnswer, LungRadsRequest
+from verticals.medical.ct.lung_rads import lung_rads
 
 ADULT = {
     "age_years": 60,
