@@ -106,7 +106,8 @@ def _masks(labels: Labels, one: HeldObject) -> list[TextPlace]:
     """The regions to paint over: where text was found, until the person changes them."""
     st.markdown(f"**{labels('held.masks')}**")
     st.caption(labels("held.masks_hint"))
-    found = pd.DataFrame([place.model_dump() for place in one.places], columns=["frame", *_SIDES]).astype("Int64")
+    places = [place.model_dump() for place in one.places]  # a frame is searched more than once
+    found = pd.DataFrame(places, columns=["frame", *_SIDES]).astype("Int64").drop_duplicates(ignore_index=True)
     edited = st.data_editor(found, num_rows="dynamic", hide_index=True, key=f"held.masks.{one.held_id}")
     rows = edited.dropna(subset=list(_SIDES)).astype(object).to_dict("records")
     return [

@@ -21,7 +21,7 @@ from verticals.medical.schemas import (
 )
 
 SIGNED = ("FINAL", "AMENDED")
-_HEIGHTS = {"examination": 72, "technique": 72, "comparison": 72, "findings": 190, "impression": 120}
+_HEIGHTS = {"examination": 72, "technique": 120, "comparison": 72, "findings": 190, "impression": 120}
 
 
 def report_panel(client: TriviumClient, labels: Labels, study: StudyResponse, *, shown: PixelsResponse | None) -> None:
@@ -52,9 +52,10 @@ def report_panel(client: TriviumClient, labels: Labels, study: StudyResponse, *,
 def _findings(labels: Labels, report: ReportResponse) -> None:
     status = report.findings_status
     if status.status == "applied":
-        st.info(labels("report.model", model=status.model or ""), icon=":material/info:")
+        title = labels("report.model", model=status.model or "")
     else:
-        st.info(f"**{labels('report.no_model')}** {parts.plain(labels.said(status.reason))}", icon=":material/info:")
+        title = labels("report.no_model")
+    st.info(f"**{parts.plain(title)}** {parts.plain(labels.said(status.reason))}", icon=":material/info:")
 
 
 def _editor(client: TriviumClient, labels: Labels, report: ReportResponse) -> None:

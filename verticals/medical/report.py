@@ -178,8 +178,8 @@ def draft(
 
 
 def _quality(image: Pictured, number: int, total: int) -> list[str]:
-    quality, which = image.quality, f", {image.name(number)}" if total > 1 else ""
-    lines = [f"Image quality{which}: {quality.verdict}." + "".join(f" {reason}" for reason in quality.reasons)]
+    quality, which = image.quality, f"{image.name(number)}, quality" if total > 1 else "Image quality"
+    lines = [f"{which}: {quality.verdict}." + "".join(f" {reason}" for reason in quality.reasons)]
     if quality.verdict == "reject":
         lines.append("The image does not meet the limits for reading and should not be used for diagnosis.")
     return lines
