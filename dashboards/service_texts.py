@@ -1,4 +1,4 @@
-"""Chinese of what finance's services say in English: one table, found by the English text. Ignores labels (i18n.py).
+"""Chinese of what the services say in English: one table, found by the English text. Ignores labels (i18n.py).
 
 The code says each text in English, once; this table has it in Chinese. Places in braces stand for what changes, and are
 translated themselves. Citations, codes and what a person wrote stay as they are. A test asks for every text there is.
@@ -289,6 +289,9 @@ def _tables() -> tuple[Mapping[str, str], tuple[tuple[re.Pattern[str], str], ...
     for key, (english, chinese) in TABLE.items():
         if key.startswith("kind."):
             whole.setdefault(english.capitalize(), chinese)
+            whole.setdefault(english, chinese)
+        elif key.startswith("site."):
+            whole.setdefault(key.removeprefix("site."), chinese)
     for name, label in FEATURE_LABELS.items():
         whole.setdefault(label, TABLE[f"field.{name}"][1])
         whole.setdefault(name, TABLE[f"field.{name}"][1])
@@ -301,4 +304,6 @@ def _tables() -> tuple[Mapping[str, str], tuple[tuple[re.Pattern[str], str], ...
 
 def _pattern(text: str) -> re.Pattern[str]:
     parts = re.split(r"\{(\w+)\}", text)
-    return re.compile("".join(re.escape(p) if i % 2 == 0 else f"(?P<{p}>.+?)" for i, p in enumerate(parts)), re.DOTALL)
+    places = {"n": r"(?P<n>[\d.,]+%?)"}  # a number; others are any text
+    whole = (re.escape(p) if i % 2 == 0 else places.get(p, f"(?P<{p}>.+?)") for i, p in enumerate(parts))
+    return re.compile("".join(whole), re.DOTALL)

@@ -9,13 +9,13 @@ const VIEWS = new Map(); // what the reader set, by view: it outlives a rerun of
 const KEPT_FRAMES = 6;
 const LEAST_ZOOM = 0.2;
 const MOST_ZOOM = 24;
-const TONES = { model: "#35C2B0", reader: "#E9B44C", lit: "#FFE45C", caliper: "#7FD1FF" };
+const TONES = { model: "#35C2B0", reader: "#E9B44C", candidate: "#C792EA", landmark: "#9CCC65", lit: "#FFE45C", caliper: "#7FD1FF" };
 
 export default function ({ data, parentElement }) {
   const stop = new AbortController();
   const view = viewOf(data);
   const page = build(data, view, parentElement.querySelector(".viewer"));
-  const state = { data, view, page, frame: null, heatmap: null, lit: new Set(), pinned: new Set(), drag: null };
+  const state = { data, view, page, frame: null, heatmap: null, vessels: null, lit: new Set(), pinned: new Set(data.pinned), drag: null };
   listen(state, stop.signal);
   load(state);
   return () => stop.abort();
@@ -26,7 +26,7 @@ function viewOf(data) {
     const first = data.presets[0];
     VIEWS.set(data.view, {
       center: first.center, width: first.width, isCurve: first.is_curve, zoom: 1, x: 0, y: 0, tool: "window",
-      calipers: [], shown: { boxes: true, outlines: true, mask: false, names: true },
+      calipers: [], shown: { boxes: true, outlines: true, mask: false, names: true, vessels: true },
     });
   }
   return VIEWS.get(data.view);
@@ -75,8 +75,9 @@ function build(data, view, root) {
   page.fit = button(tools, data.labels.fit, false);
   page.clear = button(tools, data.labels.clear, false);
   const overlays = make(root, "div", "row");
-  page.overlays = Object.keys(view.shown).map((name) => [name, button(overlays, data.labels[name], view.shown[name])]);
-  overlays.hidden = data.regions.length === 0;
+  const known = Object.keys(view.shown).filter((name) => name !== "vessels" || data.vessels);
+  page.overlays = known.map((name) => [name, button(overlays, data.labels[name], view.shown[name])]);
+  overlays.hidden = data.regions.length === 0 && !data.vessels;
   const stage = make(root, "div", "stage");
   page.canvas = make(stage, "canvas", "image");
   page.canvas.tabIndex = 0;
@@ -116,6 +117,7 @@ async function load(state) {
   }
   state.frame = FRAMES.get(data.frame_key);
   state.heatmap = data.heatmap ? await bitmapOf(data.heatmap) : null;
+  state.vessels = data.vessels ? await bitmapOf(data.vessels.png) : null;
   shade(state);
 }
 
@@ -181,6 +183,7 @@ function draw(state) {
     ? [data.columns, data.rows]
     : [frame.canvas.width * data.reduced_by, frame.canvas.height * data.reduced_by];
   context.drawImage(picture, place.x, place.y, wide * place.scaleX, tall * place.scaleY);
+  if (state.vessels && view.shown.vessels) drawVessels(state, context, place);
   for (const region of data.regions) drawRegion(state, context, place, region, ratio);
   for (const caliper of view.calipers) {
     if (caliper.frame === data.frame_key) drawCaliper(state, context, place, caliper, ratio);
@@ -215,6 +218,13 @@ function drawRegion(state, context, place, region, ratio) {
   }
   context.setLineDash([]);
   if (shown.names || isLit) write(context, region.label, left, top - 5 * ratio, ratio);
+}
+
+function drawVessels({ data, vessels }, context, place) {
+  const { left, top, right, bottom } = data.vessels;
+  context.globalAlpha = 0.75;
+  context.drawImage(vessels, place.x + left * place.scaleX, place.y + top * place.scaleY, (right - left) * place.scaleX, (bottom - top) * place.scaleY);
+  context.globalAlpha = 1;
 }
 
 function drawCaliper({ data }, context, place, caliper, ratio) {

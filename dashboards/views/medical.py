@@ -1,4 +1,4 @@
-"""Medical: worklist, image, report editor beside it, prior beside it; drift; few-shot studio. Ignores DICOM."""
+"""Medical: worklist, image, report editor beside it, a prior; what was held; drift; few-shot studio. Ignores DICOM."""
 
 from __future__ import annotations
 
@@ -6,14 +6,17 @@ import streamlit as st
 
 from dashboards import parts
 from dashboards.i18n import Labels
+from dashboards.views import medical_eye, medical_nodules
+from dashboards.views.medical_calculators import calculators
 from dashboards.views.medical_drift import drift
 from dashboards.views.medical_facts import image_facts
 from dashboards.views.medical_few_shot import own_findings, studio
+from dashboards.views.medical_held import held
 from dashboards.views.medical_report import report_panel
-from dashboards.views.medical_viewer import viewer
+from dashboards.views.medical_viewer import choose_place, viewer
 from dashboards.views.medical_worklist import STUDY, next_open, worklist
 from service.client import TriviumClient
-from verticals.medical.reading_schemas import PriorRequest, PriorResponse
+from verticals.medical.reading_schemas import PixelsResponse, PriorRequest, PriorResponse
 from verticals.medical.schemas import StudyRequest, StudyResponse
 
 _VERDICT: dict[str, parts.Colour] = {"accept": "green", "warn": "orange", "reject": "red"}
@@ -22,10 +25,13 @@ _VERDICT: dict[str, parts.Colour] = {"accept": "green", "warn": "orange", "rejec
 def render(client: TriviumClient, labels: Labels) -> None:
     """Draw the page."""
     parts.banner(labels("medical.notice"))
-    reading, watching, teaching = parts.tabs(labels, "medical", ["read", "drift", "few_shot"])
+    reading, holding, watching, teaching = parts.tabs(labels, "medical", ["read", "held", "drift", "few_shot"])
     if reading.open:
         with reading:
             _read(client, labels)
+    if holding.open:
+        with holding:
+            held(client, labels)
     if watching.open:
         with watching:
             drift(client, labels)
@@ -50,11 +56,25 @@ def _read(client: TriviumClient, labels: Labels) -> None:
         return
     left, right = st.columns([6, 5], gap="large")
     with left:
-        shown = viewer(client, labels, study)
+        shown = _image(client, labels, study)
         image_facts(labels, study)
         own_findings(client, labels, study.study_id)
     with right:
         report_panel(client, labels, study, shown=shown)
+
+
+def _image(client: TriviumClient, labels: Labels, study: StudyResponse) -> PixelsResponse | None:
+    """The image with what lies over it, and under it what can be said of its kind alone; returns the shown frame."""
+    series, place = choose_place(labels, study)
+    nodules = medical_nodules.candidates(client, labels, study, series)
+    eye = medical_eye.steps(client, labels, study, place)
+    extra = medical_nodules.drawn(labels, study, nodules) or medical_eye.over(labels, eye)
+    shown = viewer(client, labels, study, place, extra=extra)
+    medical_nodules.listing(labels, study, nodules)
+    medical_eye.listing(labels, eye)
+    if study.modality == "CT":
+        calculators(client, labels, key=study.study_id)
+    return shown
 
 
 def _heading(client: TriviumClient, labels: Labels, study: StudyResponse) -> None:
@@ -70,6 +90,8 @@ def _heading(client: TriviumClient, labels: Labels, study: StudyResponse) -> Non
             else:
                 st.session_state[STUDY] = found
                 st.rerun()
+    if study.num_after_editing:
+        st.warning(labels("medical.after_editing", count=study.num_after_editing), icon=":material/info:")
     if study.num_after_signing:
         st.warning(labels("medical.after_signing", count=study.num_after_signing), icon=":material/info:")
 
@@ -99,7 +121,8 @@ def _side_by_side(client: TriviumClient, labels: Labels, study: StudyResponse, p
         with column:
             date = _day(one.study_date) or parts.when(one.received_at)
             st.caption(f"**{labels(f'medical.{side}')}** · {one.modality} · {date}")
-            viewer(client, labels, one, side=side)
+            _, place = choose_place(labels, one, side=side)
+            viewer(client, labels, one, place, side=side)
             if side == "prior":
                 st.caption(f"{labels('section.impression')} ({labels(f'report.{one.report.state}')})")
                 st.text(one.report.sections.impression)

@@ -32,7 +32,7 @@ def _facts(labels: Labels, image: ImageFacts) -> list[tuple[str, str]]:
     return [
         (labels("image.size"), f"{image.columns} × {image.rows}"),
         (labels("image.frames"), str(image.frames)),
-        (labels("image.spacing"), f"{spacing} ({image.spacing_note})"),
+        (labels("image.spacing"), f"{spacing} ({labels.said(image.spacing_note)})"),
         (labels("image.values"), f"{image.value_min:.0f} … {image.value_max:.0f} ({image.units})"),
         (labels("image.photometric"), f"{image.photometric}, {image.bits_stored} bit"),
         (labels("image.window_source"), labels(f"window_source.{image.window_source}")),
@@ -41,18 +41,22 @@ def _facts(labels: Labels, image: ImageFacts) -> list[tuple[str, str]]:
 
 def _quality(labels: Labels, quality: Quality) -> None:
     for reason in quality.reasons:
-        st.markdown(f"- {parts.plain(reason)}")
+        st.markdown(f"- {parts.plain(labels.said(reason))}")
     parts.facts(
-        [(f"{check.name} · {labels(f'verdict.{check.verdict}')}", _limits(labels, check)) for check in quality.checks]
+        [
+            (f"{labels.said(check.name)} · {labels(f'verdict.{check.verdict}')}", _limits(labels, check))
+            for check in quality.checks
+        ]
     )
 
 
 def _limits(labels: Labels, check: QualityCheck) -> str:
-    return f"{check.reason} {labels('quality.limits', warn=f'{check.warn_at:g}', reject=f'{check.reject_at:g}')}"
+    limits = labels("quality.limits", warn=f"{check.warn_at:g}", reject=f"{check.reject_at:g}")
+    return f"{labels.said(check.reason)} {limits}"
 
 
 def _deidentification(labels: Labels, done: Deidentification) -> None:
-    st.caption(done.method)
+    st.caption(labels.said(done.method))
     parts.facts(
         [
             (labels("deid.removed"), str(done.removed)),
@@ -64,6 +68,6 @@ def _deidentification(labels: Labels, done: Deidentification) -> None:
         ]
     )
     for warning in done.warnings:
-        st.caption(warning)
+        st.caption(labels.said(warning))
     with st.expander(labels("deid.attributes", total=len(done.attributes)), type="compact"):
         st.dataframe(pd.DataFrame([one.model_dump() for one in done.attributes]), hide_index=True, height=240)

@@ -6,6 +6,7 @@ import streamlit as st
 
 from dashboards import parts
 from dashboards.i18n import Labels
+from dashboards.views.medical_record import record_panel
 from dashboards.views.medical_text import LINKED, linked_text
 from service.client import Artifact, TriviumClient
 from verticals.medical.reading_schemas import PixelsResponse
@@ -20,7 +21,7 @@ from verticals.medical.schemas import (
 )
 
 SIGNED = ("FINAL", "AMENDED")
-_HEIGHTS = {"examination": 72, "technique": 72, "comparison": 72, "findings": 190, "impression": 120}
+_HEIGHTS = {"examination": 72, "technique": 120, "comparison": 72, "findings": 190, "impression": 120}
 
 
 def report_panel(client: TriviumClient, labels: Labels, study: StudyResponse, *, shown: PixelsResponse | None) -> None:
@@ -44,15 +45,17 @@ def report_panel(client: TriviumClient, labels: Labels, study: StudyResponse, *,
     else:
         _editor(client, labels, report)
         _sign(client, labels, report)
+    record_panel(client, labels, study, editor_key=None if signed else _typed(report, "examination"))
     _exports(client, labels, report)
 
 
 def _findings(labels: Labels, report: ReportResponse) -> None:
     status = report.findings_status
     if status.status == "applied":
-        st.info(labels("report.model", model=status.model or ""), icon=":material/info:")
+        title = labels("report.model", model=status.model or "")
     else:
-        st.info(f"**{labels('report.no_model')}** {status.reason}", icon=":material/info:")
+        title = labels("report.no_model")
+    st.info(f"**{parts.plain(title)}** {parts.plain(labels.said(status.reason))}", icon=":material/info:")
 
 
 def _editor(client: TriviumClient, labels: Labels, report: ReportResponse) -> None:
@@ -63,7 +66,7 @@ def _editor(client: TriviumClient, labels: Labels, report: ReportResponse) -> No
                 labels(f"section.{name}"),
                 value=getattr(report.sections, name),
                 height=height,
-                key=f"report.{report.report_id}.{report.version}.{name}",
+                key=_typed(report, name),
             )
             for name, height in _HEIGHTS.items()
         }
@@ -78,6 +81,11 @@ def _editor(client: TriviumClient, labels: Labels, report: ReportResponse) -> No
         if parts.ask(labels, lambda: client.call("medical", "edit_report", request)) is not None:
             st.toast(labels("report.saved"))
             st.rerun()
+
+
+def _typed(report: ReportResponse, section: str) -> str:
+    """Session key of a section in the editor."""
+    return f"report.{report.report_id}.{report.version}.{section}"
 
 
 def _sign(client: TriviumClient, labels: Labels, report: ReportResponse) -> None:

@@ -9,7 +9,7 @@ import streamlit as st
 
 from dashboards.components import component
 from dashboards.i18n import Labels
-from dashboards.views.medical_viewer import keys, place_name, place_of
+from dashboards.views.medical_viewer import go_to, place_name, place_of
 from verticals.medical.reading_schemas import PixelsResponse
 from verticals.medical.schemas import Fault, LinkedSentence, ReportResponse, StudyResponse
 
@@ -24,8 +24,7 @@ def linked_text(labels: Labels, study: StudyResponse, shown: PixelsResponse | No
         finding_id = st.session_state[key].chosen
         found = place_of(study, finding_id) if finding_id else None
         if found is not None:
-            series_key, place_key = keys(study.study_id, "main")
-            st.session_state[series_key], st.session_state[place_key] = found[0], found[1] + 1
+            go_to(study, found)
 
     component("linked")(data=linked_data(labels, study.report, shown, sections=sections), key=key, on_chosen_change=go)
 

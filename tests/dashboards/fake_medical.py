@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image
 
 from tests.dashboards import fake_few_shot
+from tests.dashboards import fake_intake, fake_readings
 from verticals.contract import Artifact, Conflict, Context, Handler, InvalidInput, NotFound, UnsupportedMedia
 from verticals.medical import reading_schemas as r
 from verticals.medical import schemas as s
@@ -184,6 +185,8 @@ class _Store:
         self.studies = {study.study_id: study for study in studies}
 
     def study(self, study_id: str) -> s.StudyResponse:
+        if study_id in (fake_readings.STACK, fake_readings.EYE):  # on no worklist: reached by its id
+            return fake_readings.study(_study(8, modality="CT", origin="synthetic", quality="accept"), study_id)
         if study_id not in self.studies:
             raise NotFound("no such study", field="study_id", value=study_id)
         return self.studies[study_id]
@@ -252,9 +255,11 @@ class _Store:
         packed, low, step = pack(np.rint(phantom()))
         out = io.BytesIO()
         Image.fromarray(packed).save(out, "PNG")
-        number = request.study_id[2:]
+        instance_id = request.instance_id or study.series[0].instances[0]
+        place = study.series[0].instances.index(instance_id)
         return r.PixelsResponse(
-            study_id=study.study_id, instance_id=f"i-{number}", sop_instance_uid=SOP.format(number), frame=1,
+            study_id=study.study_id, instance_id=instance_id, frame=1,
+            sop_instance_uid=study.series[0].sop_instance_uids[place],
             image=study.image, rows=256, columns=256, reduced_by=1, low=low, high=low + step * 65535, step=step,
             is_inverted=False, curve=None, png=base64.b64encode(out.getvalue()).decode(),
         )  # fmt: skip
@@ -355,4 +360,6 @@ def handlers(*, filled: bool) -> Mapping[str, Handler]:
         "add_addendum": plain(store.add),
         "export_report": plain(lambda request: _export(store, request)),
         **fake_few_shot.handlers(filled=filled),
+        **fake_intake.handlers(fake_intake.Held(filled=filled)),
+        **fake_readings.handlers(),
     }

@@ -14,8 +14,9 @@ import dashboards
 from dashboards.i18n import LANGUAGES, TABLE, Labels
 from verticals.finance import schemas as finance
 from verticals.medical import evidence
+from verticals.medical import intake_schemas as intake
 from verticals.medical import schemas as medical
-from verticals.medical.vocabulary import KINDS
+from verticals.medical.vocabulary import KINDS, SITES
 from verticals.support import schemas as support
 
 ROOT = Path(dashboards.__file__).parent
@@ -86,11 +87,15 @@ def test_no_label_is_left_over() -> None:
         ("urgency", list(get_args(medical.Urgency))),
         ("fault", list(get_args(medical.FaultKind))),
         ("kind", list(KINDS)),
+        ("site", list(SITES)),
         ("side", list(get_args(evidence.Side))),
         ("presence", list(get_args(evidence.Presence))),
         ("verdict", list(get_args(medical.QualityVerdict))),
         ("report", list(get_args(medical.ReportState))),
         ("origin", list(get_args(medical.Origin))),
+        ("held", list(get_args(intake.HeldState))),
+        ("discard", list(get_args(intake.DiscardReason))),
+        ("source", list(get_args(intake.Source))),
         ("export", list(get_args(medical.ExportFormat))),
         ("section", list(medical.Sections.model_fields)),
         ("category", list(support.TicketCategory)),
@@ -103,10 +108,11 @@ def test_every_value_of_the_schemas_has_a_label(prefix: str, values: list[str]) 
     assert [value for value in values if f"{prefix}.{value}" not in TABLE] == []
 
 
-def test_kinds_of_findings_are_called_as_in_the_vocabulary() -> None:
-    assert {name: TABLE[f"kind.{name}"] for name in KINDS} == {
-        name: (kind.english, kind.chinese) for name, kind in KINDS.items()
-    }
+def test_kinds_and_sites_are_called_as_in_the_vocabulary() -> None:
+    for group, words in (("kind", KINDS), ("site", SITES)):
+        assert {name: TABLE[f"{group}.{name}"] for name in words} == {
+            name: (word.english, word.chinese) for name, word in words.items()
+        }
 
 
 def test_chinese_labels_are_chinese() -> None:

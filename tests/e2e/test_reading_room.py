@@ -44,6 +44,8 @@ def page(room: str, browser: Chrome) -> Chrome:
     WebDriverWait(browser, 60, ignored_exceptions=[Exception]).until(answers)
     settle(browser)
     press(browser, "Next open study")
+    # The study before it is drawn too, and has no sentence that is linked.
+    WebDriverWait(browser, 30).until(lambda _: parts_of(browser, ".linked .sentence"))
     WebDriverWait(browser, 30).until(lambda _: sum(shown_image(browser)) > 0)
     browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", parts_of(browser, ".viewer canvas")[0])
     return browser

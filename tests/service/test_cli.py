@@ -9,9 +9,12 @@ import sys
 from itertools import takewhile
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 from sqlalchemy import create_engine, text
 
+from benchmarks.retinas import phantom
 from tests.verticals.medical.ct.small_chest import small_chest, write_luna
 
 
@@ -192,3 +195,37 @@ def test_a_backup_is_made_and_restored_at_the_command_line(home: Path, tmp_path:
     assert (again.returncode, "--replace" in again.stderr) == (1, True)
     assert (restored.returncode, "0 decisions of 0 tenants verified" in restored.stdout) == (0, True), restored.stderr
     assert "till" in trivium(other, "keys", "list").stdout
+
+
+def test_a_grading_head_is_not_trained_from_too_few_photographs_and_the_counts_are_told(
+    home: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "graded"
+    folder.mkdir()
+    Image.fromarray(phantom(np.random.default_rng(0), eye="right")).save(folder / "1_right.png")
+    (folder / "grades.csv").write_text("image,level\n1_right,2\n", encoding="utf-8")
+
+    few = trivium(home, "medical", "train-dr", str(folder))
+    nothing = trivium(home, "medical", "train-dr", str(tmp_path / "nothing"))
+
+    assert (few.returncode, nothing.returncode) == (1, 1)
+    assert "DIR: must hold at least 10 photographs of each grade 0 to 4" in few.stderr
+    assert "1 of grade 2" in few.stderr
+    assert "DIR: must be a folder with exactly one .csv" in nothing.stderr
+    assert not (home / "registry").exists()
+
+
+def test_vessels_are_not_trained_from_photographs_without_masks(home: Path, tmp_path: Path) -> None:
+    (tmp_path / "set" / "images").mkdir(parents=True)
+    (tmp_path / "set" / "1st_manual").mkdir()
+    Image.fromarray(phantom(np.random.default_rng(0), eye="right")).save(
+        tmp_path / "set" / "images" / "21_training.png"
+    )
+
+    unmasked = trivium(home, "medical", "train-vessels", str(tmp_path / "set"))
+    nothing = trivium(home, "medical", "train-vessels", str(tmp_path / "nothing"))
+
+    assert (unmasked.returncode, nothing.returncode) == (1, 1)
+    assert "21_training.png: has no mask in 1st_manual/" in unmasked.stderr
+    assert "DIR: must hold images/ and 1st_manual/" in nothing.stderr
+    assert not (home / "registry").exists()

@@ -10,11 +10,10 @@ from collections.abc import Mapping, Sequence
 from verticals.contract import Artifact, Handler, Operation, Progress, Resources, Suite, Vertical
 from verticals.medical import intake_schemas, reading_schemas, record_schemas, schemas
 from verticals.medical.chest.schemas import AttentionRequest
-from verticals.medical.ct.fleischner import FleischnerRequest
-from verticals.medical.ct.guideline import GuidelineAnswer
-from verticals.medical.ct.lung_rads import LungRadsRequest
+from verticals.medical.ct.guideline_schemas import FleischnerRequest, GuidelineAnswer, LungRadsRequest
 from verticals.medical.ct.schemas import NodulesRequest, NodulesResponse
 from verticals.medical.fewshot import schemas as few_shot
+from verticals.medical.fundus.schemas import FundusStepsRequest, FundusStepsResponse
 
 
 def _build(resources: Resources) -> Mapping[str, Handler]:
@@ -223,6 +222,14 @@ VERTICAL = Vertical(
             Artifact,
             "Where the model looked for opacities, over the film, as PNG",
             "/studies/{study_id}/attention",
+            method="GET",
+        ),
+        Operation(
+            "fundus_steps",
+            FundusStepsRequest,
+            FundusStepsResponse,
+            "How a fundus photograph is read, step by step: quality, side, vessels, candidates, grade",
+            "/studies/{study_id}/fundus",
             method="GET",
         ),
         Operation(

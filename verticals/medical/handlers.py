@@ -29,6 +29,7 @@ from verticals.medical.chest.registered import chest_reader
 from verticals.medical.ct import handlers as ct_handlers
 from verticals.medical.export import files
 from verticals.medical.fewshot import handlers as few_shot_handlers
+from verticals.medical.fundus.handlers import EyeDesk
 from verticals.medical.fundus.registered import fundus_reader
 from verticals.medical.instance_tables import list_instances, read_dicom, series_entries
 from verticals.medical.intake import POLICY, Intake
@@ -48,8 +49,8 @@ def build(resources: Resources, *, reader: TextReader | None = None) -> Mapping[
     prepare_pydicom()
     films = chest_reader(resources.registry)
     text_reader = reader or RapidOcrReader()
-    readers = films, fundus_reader(resources.registry)
-    intake = Intake(resources.sessions, text_reader, resources.max_study_bytes, resources.chat_model, readers)
+    eyes = fundus_reader(resources.registry)
+    intake = Intake(resources.sessions, text_reader, resources.max_study_bytes, resources.chat_model, (films, eyes))
     desk = _Desk(resources.sessions, intake)
     return {
         "ingest_study": desk.ingest_study,
@@ -64,6 +65,7 @@ def build(resources: Resources, *, reader: TextReader | None = None) -> Mapping[
         "read_record": Records(resources.sessions).read_record,
         **intake_handlers.handlers(intake),
         "attention": FilmDesk(resources.sessions, films).attention,
+        "fundus_steps": EyeDesk(resources.sessions, eyes).steps,
         **reading_handlers.handlers(resources.sessions),
         **ct_handlers.handlers(resources),
         **few_shot_handlers.handlers(resources),
@@ -228,7 +230,8 @@ def _report_response(current: Report, session: Session, tenant: str) -> schemas.
 def _study_response(
     session: Session, row: tables.MedicalStudy, *, already_present: bool = False
 ) -> schemas.StudyResponse:
-    newest = _report_response(tables.get_report(session, row.tenant, study_id=row.study_id), session, row.tenant)
+    report_now = tables.get_report(session, row.tenant, study_id=row.study_id)
+    newest, edited_at = _report_response(report_now, session, row.tenant), report_now.edited_at
     images = list_instances(session, row.tenant, row.study_id)
     signed_at = newest.signed_at
     first = next(image for image in images if image.instance_id == row.drafted_from)
@@ -244,6 +247,12 @@ def _study_response(
             "report": newest,
             "series": series_entries(session, row.tenant, images),
             "drafted_from": row.drafted_from,
+            "num_after_editing": sum(
+                edited_at is not None
+                and edited_at < image.received_at
+                and not (signed_at and image.received_at > signed_at)
+                for image in images
+            ),
             "num_after_signing": sum(signed_at is not None and image.received_at > signed_at for image in images),
             **first.details,
         }

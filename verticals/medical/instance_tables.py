@@ -74,7 +74,7 @@ class MedicalHeld(Base):
     modality: Mapped[str] = mapped_column(String(16))
     reason: Mapped[str] = mapped_column(Text)
     places: Mapped[list[dict[str, Any]]] = mapped_column(JSON)
-    details: Mapped[dict[str, Any]] = mapped_column(JSON)  # deidentification, told
+    details: Mapped[dict[str, Any]] = mapped_column(JSON)  # deidentification, told, frames; discarded_because
     state: Mapped[str] = mapped_column(String(16), default="held")
     dicom: Mapped[bytes] = mapped_column(LargeBinary, deferred=True)  # empty once decided
     dicom_sha256: Mapped[str] = mapped_column(_Sha)

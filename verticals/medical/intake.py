@@ -18,22 +18,37 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, sessionmaker
 
 from verticals.contract import Conflict, Context, Decision, TooLarge
-from verticals.medical import burned_in, colour, findings, geometry, ingest, language, quality, report, schemas, tables
+from verticals.medical import (
+    burned_in,
+    colour,
+    drafting,
+    findings,
+    geometry,
+    ingest,
+    language,
+    quality,
+    report,
+    schemas,
+    tables,
+)
 from verticals.medical.attributes import body_part, name, refuse
 from verticals.medical.chest.quality import defects_of
 from verticals.medical.confidentiality import METHOD
 from verticals.medical.deidentify import Pseudonyms, deidentify, to_file, without_meta
 from verticals.medical.evidence import EvidenceGraph
-from verticals.medical.frames import frame_header
+from verticals.medical.frames import frame_header, num_frames
 from verticals.medical.fundus.photograph import to_dicom
 from verticals.medical.fundus.quality import grade_photograph
 from verticals.medical.fundus.side import Laterality, tell_eye
 from verticals.medical.instance_tables import MedicalHeld, MedicalInstance, MedicalSeries, study_bytes
-from verticals.medical.report import Report
 
 POLICY = f"{METHOD}; quality limits 1"
-_TRIES = 3
+_TRIES = 10  # each failure means that another object of the study was stored
 _WORST = ("accept", "warn", "reject")
+
+
+class _Changed(Exception):
+    """The study was made by another object since the draft was planned."""
 
 
 @dataclass(frozen=True)
@@ -55,9 +70,13 @@ class Prepared:
     header: Dataset
     facts: schemas.ImageFacts
     status: schemas.FindingsStatus
-    evidence: EvidenceGraph
-    said: language.Draft
+    evidence: EvidenceGraph | None  # None: no findings model is for such images
     grade: schemas.Quality
+
+    @property
+    def read(self) -> drafting.Read:
+        """As its study's draft sees it."""
+        return drafting.Read(report.Pictured(self.header, self.grade), self.status, self.evidence)
 
 
 @dataclass(frozen=True)
@@ -124,7 +143,7 @@ class Intake:
     def prepare(
         self, stored: geometry.Array, clean: Dataset, account: schemas.Deidentification, *, told: list[str]
     ) -> Prepared:
-        """Measure, grade, find, word: everything that needs no database. Tenant, origin and hash are still blank."""
+        """Measure, grade, find: everything that needs no database. Tenant, origin and hash are still blank."""
         facts = geometry.measure(stored, clean)
         told = list(told)
         if facts.frames > 1:
@@ -132,13 +151,16 @@ class Intake:
         middle = facts.frames // 2
         image = _shown(stored[middle], clean, middle)
         grade = _graded(stored[middle], image, told)
-        status, evidence = findings.apply(image, self.readers)
+        status, found = findings.apply(image, self.readers)
+        is_for_a_model = any(model.reads(image.modality, image.body_part) for model in self.readers)
+        evidence = found if is_for_a_model else None
         content = to_file(clean)
         details: dict[str, Any] = {
             "quality": grade.model_dump(),
             "deidentification": account.model_dump(),
             "image": facts.model_dump(mode="json"),
             "findings_status": status.model_dump(),
+            "evidence": evidence.model_dump(mode="json") if evidence is not None else None,
         }
         row = MedicalInstance(
             instance_id=f"in_{secrets.token_hex(8)}",
@@ -152,13 +174,15 @@ class Intake:
             dicom_sha256=hashlib.sha256(content).hexdigest(),
             received_at=datetime.now(UTC),
         )
-        said = language.write(evidence, self.model)
-        return Prepared(row, clean, facts, status, evidence, said, grade)
+        return Prepared(row, clean, facts, status, evidence, grade)
 
     def store(
         self, ready: Prepared, context: Context, *, decide: Callable[[Session], None] | None = None
     ) -> tuple[Any, str, str | None]:
-        """(status, id, study id) of a prepared object, stored with its audit row in one transaction.
+        """(status, id, study id) of a prepared object, stored with draft and audit row in one transaction.
+
+        The draft is worded before it: no transaction waits for a language model. If the draft has changed meanwhile,
+        it is planned anew.
 
         Args:
             decide: Ends the wait of a held object, in the same transaction.
@@ -169,12 +193,16 @@ class Intake:
                 known = _known(session, row.tenant, row.sop_instance_uid, row.source_mac)
                 if known and (decide is None or known[0] != "held"):
                     return known
+                study = _study_of(session, ready)
+                plan = drafting.first(ready.read) if study is None else drafting.again(session, study, ready.read)
+            said = language.write(plan.evidence, self.model) if plan else language.NOTHING_SAID
+            with self.sessions() as session:
                 try:
-                    study_id = self._add(session, ready, context)
+                    study_id = self._add(session, ready, plan, said, context)
                     if decide is not None:
                         decide(session)
                     session.commit()
-                except IntegrityError:  # the same object, or another first one of its study, at the same moment
+                except (IntegrityError, _Changed):  # the same object, or another one of its study, at the same moment
                     continue
                 return "stored", row.instance_id, study_id
         raise Conflict("the study is being changed by others", field=name("StudyInstanceUID"), remedy="Send it again.")
@@ -189,14 +217,18 @@ class Intake:
             )
             session.commit()
 
-    def _add(self, session: Session, ready: Prepared, context: Context) -> str:
+    def _add(
+        self, session: Session, ready: Prepared, plan: drafting.Plan | None, said: language.Draft, context: Context
+    ) -> str:
         study = _study_of(session, ready)
-        first: Report | None = None
+        if study is not None and plan is not None and plan.before is None:
+            raise _Changed
         if study is None:
-            study, first = _new_study(session, ready)
+            study = _new_study(session, ready)
         else:
             self._check_fits(session, study, ready)
             study.quality_verdict = max(study.quality_verdict, ready.grade.verdict, key=_WORST.index)
+        drafted = drafting.store(session, study, plan, said) if plan else None
         ready.row.study_id = study.study_id
         _join_series(session, study, ready)
         session.add(ready.row)
@@ -208,8 +240,9 @@ class Intake:
             "instance_id": ready.row.instance_id,
             "dicom_sha256": ready.row.dicom_sha256,
         }
-        if first is not None:
-            outcome |= {"report_id": first.report_id, "written_by": ready.said.written_by}
+        if drafted is not None:
+            version = {"report_id": drafted.report_id, "report_version": drafted.version}
+            outcome |= {**version, "written_by": said.written_by}
         model = ready.status.model or "no findings model"
         context.record(
             Decision("medical.ingest", study.study_id, ready.row.source_mac, outcome, model, POLICY), session=session
@@ -261,14 +294,17 @@ def _known(session: Session, tenant: str, sop_uid: str, mac: str) -> tuple[Any, 
 
 def _held(clean: Dataset, account: schemas.Deidentification, found: burned_in.Search, told: list[str]) -> MedicalHeld:
     content = to_file(clean)
-    said = "Burned In Annotation is YES" if found.declared else "text was found in the pixels"
+    if found.declared:
+        said = f"{name('BurnedInAnnotation')}: is YES"
+    else:
+        said = f"{name('PixelData')}: text was found in the pixels"
     return MedicalHeld(
         held_id=f"hd_{secrets.token_hex(8)}",
         sop_instance_uid=clean.SOPInstanceUID,
         modality=clean.Modality,
         reason=f"{said}: it may identify the patient (PS3.3 C.7.6.1, PS3.15 E.1.1)",
         places=[place.model_dump() for place in found.places],
-        details={"deidentification": account.model_dump(), "told": told},
+        details={"deidentification": account.model_dump(), "told": told, "frames": num_frames(clean)},
         state="held",
         dicom=content,
         dicom_sha256=hashlib.sha256(content).hexdigest(),
@@ -304,10 +340,8 @@ def _study_of(session: Session, ready: Prepared) -> tables.MedicalStudy | None:
     ).scalar_one_or_none()
 
 
-def _new_study(session: Session, ready: Prepared) -> tuple[tables.MedicalStudy, Report]:
-    """The study and its draft, which names earlier studies of the patient."""
+def _new_study(session: Session, ready: Prepared) -> tables.MedicalStudy:
     row, header = ready.row, ready.header
-    priors = tables.earlier_studies(session, row.tenant, header.PatientID, before=row.received_at)
     study = tables.MedicalStudy(
         study_id=f"st_{secrets.token_hex(8)}",
         tenant=row.tenant,
@@ -323,19 +357,7 @@ def _new_study(session: Session, ready: Prepared) -> tuple[tables.MedicalStudy, 
     )
     session.add(study)
     session.flush()
-    first = Report(
-        report_id=f"rp_{secrets.token_hex(8)}",
-        study_id=study.study_id,
-        version=1,
-        state="PRELIMINARY",
-        sections=report.draft(header, ready.grade, ready.status, ready.said, priors=priors),
-        findings_status=ready.status,
-        created_at=datetime.now(UTC),
-        previous_sha256="",
-        evidence=ready.evidence,
-    )
-    tables.add_report(session, row.tenant, first)
-    return study, first
+    return study
 
 
 def _join_series(session: Session, study: tables.MedicalStudy, ready: Prepared) -> None:

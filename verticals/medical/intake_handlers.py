@@ -6,6 +6,7 @@ import io
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 from pydicom import dcmread
 from sqlalchemy import func, select
@@ -16,6 +17,7 @@ from verticals.medical import archives, geometry
 from verticals.medical import intake_schemas as schemas
 from verticals.medical.burned_in import masked
 from verticals.medical.deidentify import declare_pixels_clean
+from verticals.medical.frames import num_frames
 from verticals.medical.instance_tables import MedicalHeld, MedicalRefusal, get_held, read_dicom
 from verticals.medical.intake import POLICY, Intake
 from verticals.medical.receiving.queue import Queue
@@ -71,7 +73,7 @@ class _IntakeDesk:
             newest = mine.order_by((row.state != "held"), row.received_at.desc(), row.held_id)
             rows = session.execute(newest.limit(request.limit).offset(request.offset)).scalars().all()
             total = session.execute(select(func.count()).select_from(mine.subquery())).scalar_one()
-        objects = [schemas.HeldObject.model_validate(row, from_attributes=True) for row in rows]
+        objects = [_told(row) for row in rows]
         return schemas.HeldResponse(objects=objects, total=total)
 
     def show_held(self, request: schemas.HeldImageRequest, context: Context) -> Artifact:
@@ -103,7 +105,8 @@ class _IntakeDesk:
         state = "masked" if request.masks else "released"
 
         def decide(session: Session) -> None:
-            _decide(session, context, held.held_id, state=state, name=request.name, masks=len(request.masks))
+            outcome = {"state": state, "masks": len(request.masks)}
+            _decide(session, context, held.held_id, name=request.name, outcome=outcome)
 
         status, instance_id, study_id = self.intake.store(ready, context, decide=decide)
         return schemas.ObjectOutcome(number=1, status=status, id=instance_id, study_id=study_id)
@@ -111,10 +114,19 @@ class _IntakeDesk:
     def discard_held(self, request: schemas.DiscardRequest, context: Context) -> schemas.HeldObject:
         """Delete the pixels."""
         with self.intake.sessions() as session:
-            _decide(session, context, request.held_id, state="discarded", name=request.name, masks=0)
+            outcome = {"state": "discarded", "reason": request.reason}
+            held = _decide(session, context, request.held_id, name=request.name, outcome=outcome)
+            held.details = held.details | {"discarded_because": request.reason}
             session.commit()
-            held = get_held(session, context.tenant, request.held_id)
-            return schemas.HeldObject.model_validate(held, from_attributes=True)
+            return _told(held)
+
+
+def _told(held: MedicalHeld) -> schemas.HeldObject:
+    """What is said of a held object: rule and places, nothing that its header or pixels hold."""
+    known = {name: getattr(held, name) for name in schemas.HeldObject.model_fields if hasattr(held, name)}
+    if "frames" not in held.details:  # held before they were counted
+        known["frames"] = num_frames(dcmread(io.BytesIO(held.dicom))) if held.dicom else 1
+    return schemas.HeldObject.model_validate(known | held.details)
 
 
 def _waiting(session: Session, tenant: str, held_id: str) -> MedicalHeld:
@@ -124,13 +136,14 @@ def _waiting(session: Session, tenant: str, held_id: str) -> MedicalHeld:
     return held
 
 
-def _decide(session: Session, context: Context, held_id: str, *, state: str, name: str, masks: int) -> None:
+def _decide(session: Session, context: Context, held_id: str, *, name: str, outcome: Mapping[str, Any]) -> MedicalHeld:
     held = _waiting(session, context.tenant, held_id)
-    held.state, held.decided_by, held.decided_at = state, name, datetime.now(UTC)
+    held.state, held.decided_by, held.decided_at = outcome["state"], name, datetime.now(UTC)
     held.dicom = b""  # what was masked must not stay behind
-    _record(session, context, "medical.decide_held", held, {"state": state, "masks": masks})
+    _record(session, context, "medical.decide_held", held, outcome)
+    return held
 
 
-def _record(session: Session, context: Context, kind: str, held: MedicalHeld, outcome: dict[str, object]) -> None:
-    made = outcome | {"dicom_sha256": held.dicom_sha256}
+def _record(session: Session, context: Context, kind: str, held: MedicalHeld, outcome: Mapping[str, Any]) -> None:
+    made = {**outcome, "dicom_sha256": held.dicom_sha256}
     context.record(Decision(kind, held.held_id, held.source_mac, made, "a person", POLICY), session=session)

@@ -12,6 +12,7 @@ from verticals.medical.schemas import Answer, Origin, Person, Request, TextPlace
 
 Source = Literal["upload", "c-store", "stow", "folder", "pacs"]
 HeldState = Literal["held", "released", "masked", "discarded"]
+DiscardReason = Literal["identifies somebody", "wrong patient", "wrong study", "unreadable"]
 MAX_MASKS = 100
 
 
@@ -55,9 +56,10 @@ class ReleaseRequest(HeldRequest):
 
 
 class DiscardRequest(HeldRequest):
-    """Deletes the pixels; the object is refused when it is sent again."""
+    """Deletes the pixels; the object is refused when it is sent again. The reason is one of a list: no free text."""
 
     name: Person
+    reason: DiscardReason = "identifies somebody"
 
 
 class ObjectOutcome(BaseModel):
@@ -108,10 +110,12 @@ class HeldObject(BaseModel):
     origin: Origin
     reason: str
     places: list[TextPlace]
+    frames: int
     state: HeldState
     received_at: datetime
     decided_by: str | None
     decided_at: datetime | None
+    discarded_because: DiscardReason | None = None
 
 
 class HeldResponse(Answer):

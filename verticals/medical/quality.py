@@ -142,12 +142,12 @@ def noise_sigma(image: Array) -> float:
 
 
 def judge(name: str, value: float, limit: Limit) -> QualityCheck:
-    """A measured value beside its limit, and the sentence that says so."""
+    """A measured value beside its limit, and the sentence that says so; a value at a limit is still within it."""
     sign = 1 if limit.higher_is_better else -1
     verdict: QualityVerdict = "accept"
-    if sign * value <= sign * limit.reject_at:
+    if sign * value < sign * limit.reject_at:
         verdict = "reject"
-    elif sign * value <= sign * limit.warn_at:
+    elif sign * value < sign * limit.warn_at:
         verdict = "warn"
     edge = (
         "" if verdict == "accept" else f"; {verdict} at {limit.reject_at if verdict == 'reject' else limit.warn_at:g}"

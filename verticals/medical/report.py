@@ -96,7 +96,9 @@ class Report:
     signed_at: datetime | None = None
     addenda: tuple[Addendum, ...] = ()
     evidence: EvidenceGraph = NO_EVIDENCE  # what its text states: of the models' findings, and beyond them its reader's
-    drafted: EvidenceGraph = field(default=NO_EVIDENCE, compare=False)  # version 1's: what the models found; in no hash
+    # Of the versions before it, and in no hash: what the models found, as the last draft has it; the first edit.
+    drafted: EvidenceGraph = field(default=NO_EVIDENCE, compare=False)
+    edited_at: datetime | None = field(default=None, compare=False)
 
     @property
     def blanks(self) -> int:
@@ -128,21 +130,34 @@ def _stamp(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat(timespec="microseconds")
 
 
+@dataclass(frozen=True)
+class Pictured:
+    """An image that a draft speaks of: its de-identified header and its quality."""
+
+    header: Dataset
+    quality: Quality
+
+    def name(self, number: int) -> str:
+        """By its place among the draft's images, from 1, with the file's own numbers where it has them."""
+        own = self.header.get("SeriesNumber"), self.header.get("InstanceNumber")
+        return f"Image {number}" + ("" if None in own else f" (series {own[0]}, number {own[1]})")
+
+
 def draft(
-    header: Dataset, quality: Quality, status: FindingsStatus, said: Draft = NOTHING_SAID, *, priors: Sequence[str] = ()
+    images: Sequence[Pictured], status: FindingsStatus, said: Draft = NOTHING_SAID, *, priors: Sequence[str] = ()
 ) -> Sections:
-    """A draft from the header, the image's quality and the evidence, with blanks for what a person must see.
+    """A draft from the headers, the images' quality and the evidence, with blanks for what a person must see.
+
+    What was read and what not stands in the technique: findings and impression state findings and nothing else, since
+    whatever they name is taken for said.
 
     Args:
-        header: The de-identified object.
+        images: In the order in which they are numbered; body part and technique are the first one's.
         said: What the language step made of a findings model's evidence; nothing when none was applied.
         priors: Ids of stored studies of the same patient. They are named, never compared with.
     """
-    part = body_part(header)
-    lines = [f"Image quality: {quality.verdict}." + "".join(f" {reason}" for reason in quality.reasons)]
-    if quality.verdict == "reject":
-        lines.append("The image does not meet the limits for reading and should not be used for diagnosis.")
-    lines.append(f"Automated findings: {status.status}. {status.reason}")
+    part = body_part(images[0].header)
+    lines = [line for number, image in enumerate(images, start=1) for line in _quality(image, number, len(images))]
     template = _TEMPLATES.get(_ALIASES.get(part, part), ("Findings",))
     told: dict[str | None, list[str]] = {}
     for sentence, statement in zip(said.sentences, said.statements, strict=True):
@@ -154,26 +169,37 @@ def draft(
     lines += [f"{structure}: {' '.join(told.get(structure, [BLANK]))}" for structure in template]
     earlier = f"Earlier studies in this archive: {', '.join(priors)}. Comparison: {BLANK}"
     return Sections(
-        examination=_examination(header, part),
-        technique=_technique(header),
+        examination=_examination([image.header for image in images], part),
+        technique=f"{_technique(images)} Automated findings: {status.status}. {status.reason}",
         comparison=earlier if priors else NO_PRIOR,
         findings="\n".join(lines),
         impression="\n".join(impression(said.statements)) or BLANK,
     )
 
 
-def _examination(header: Dataset, part: str) -> str:
-    name = _NAMES.get(header.Modality, "Radiograph")
+def _quality(image: Pictured, number: int, total: int) -> list[str]:
+    quality, which = image.quality, f"{image.name(number)}, quality" if total > 1 else "Image quality"
+    lines = [f"{which}: {quality.verdict}." + "".join(f" {reason}" for reason in quality.reasons)]
+    if quality.verdict == "reject":
+        lines.append("The image does not meet the limits for reading and should not be used for diagnosis.")
+    return lines
+
+
+def _examination(headers: Sequence[Dataset], part: str) -> str:
+    first = headers[0]
+    name = _NAMES.get(first.Modality, "Radiograph")
     region = "body part not stated in the file" if part == "UNKNOWN" else part.lower()
-    view = f", {header.ViewPosition} view" if header.get("ViewPosition") else ""
-    side = {"L": ", left", "R": ", right", "B": ", both sides"}.get(
-        str(header.get("ImageLaterality") or header.get("Laterality") or ""), ""
-    )
-    return f"{name} ({header.Modality}), {region}{view}{side}."
+    views = list(dict.fromkeys(str(header.ViewPosition) for header in headers if header.get("ViewPosition")))
+    view = f", {' and '.join(views)} view{'s' if len(views) > 1 else ''}" if views else ""
+    sides = {str(header.get("ImageLaterality") or header.get("Laterality") or "") for header in headers}
+    told = "B" if {"L", "R"} <= sides or "B" in sides else max(sides)
+    side = {"L": ", left", "R": ", right", "B": ", both sides"}.get(told, "")
+    return f"{name} ({first.Modality}), {region}{view}{side}."
 
 
-def _technique(header: Dataset) -> str:
-    """Header values with their units; a value that the file does not give is not mentioned."""
+def _technique(images: Sequence[Pictured]) -> str:
+    """The first one's header values with their units; a value that the file does not give is not mentioned."""
+    header = images[0].header
     facts = (
         ("SliceThickness", "slice thickness {:g} mm"),
         ("KVP", "{:g} kVp"),
@@ -187,7 +213,22 @@ def _technique(header: Dataset) -> str:
     said = [text.format(float(header[k].value)) for k, text in facts if isinstance(header.get(k), int | float)]
     frames = num_frames(header)
     said.append(f"{frames} frame{'s' if frames > 1 else ''} of {header.Rows} x {header.Columns} pixels")
-    return f"One {header.Modality} image object was read; from its header: {', '.join(said)}."
+    if len(images) == 1:
+        return f"One {header.Modality} image object was read; from its header: {', '.join(said)}."
+    modalities = " and ".join(dict.fromkeys(str(image.header.Modality) for image in images))
+    return f"{len(images)} {modalities} image objects were read; from the header of the first: {', '.join(said)}."
+
+
+def redrafted(report: Report, sections: Sections, status: FindingsStatus, evidence: EvidenceGraph) -> Report:
+    """The next version of a draft that no person has touched, with what came since.
+
+    Raises:
+        Conflict: a person has edited or signed it.
+    """
+    if report.state != "PRELIMINARY":
+        raise Conflict("what a person wrote is not drafted again", field="state", value=report.state)
+    changed = replace(report, sections=sections, findings_status=status, evidence=evidence, drafted=evidence)
+    return _next(changed, report, datetime.now(UTC))
 
 
 def edited(report: Report, sections: Sections, *, expected_version: int, now: datetime) -> Report:
@@ -279,7 +320,9 @@ def verify(chain: Sequence[tuple[Report, str]]) -> Report:
             raise altered(report.report_id, report.version)
         previous = report
     assert previous is not None  # a report has at least one version
-    return replace(previous, drafted=chain[0][0].evidence)
+    drafts = [report for report, _ in chain if report.state == "PRELIMINARY"]
+    edited_at = next((report.created_at for report, _ in chain if report.state == "EDITED"), None)
+    return replace(previous, drafted=drafts[-1].evidence, edited_at=edited_at)
 
 
 def altered(report_id: str, version: int) -> Unavailable:

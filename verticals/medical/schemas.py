@@ -11,7 +11,9 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from verticals.contract import UploadedFile
-from verticals.medical.evidence import NO_EVIDENCE, EvidenceGraph, Region
+from verticals.medical.evidence import NO_EVIDENCE, EvidenceGraph
+from verticals.medical.evidence import Finding as Finding  # the API's, for who imports schemas alone
+from verticals.medical.evidence import Region as Region
 from verticals.medical.vocabulary import Code
 
 NOTICE = "Research software, not a medical device"
@@ -330,7 +332,8 @@ class SeriesEntry(BaseModel):
 class StudyResponse(Answer):
     """One study: its series, and of the image that the draft was made from what was read and changed; and its report.
 
-    `num_after_signing` counts images that came after the report was signed: it says nothing about them.
+    A draft takes in what comes later; a person's text is never changed. So of images that came after a person's first
+    edit (`num_after_editing`) and of those that came after signing (`num_after_signing`) the report says nothing.
     """
 
     study_id: str
@@ -341,7 +344,8 @@ class StudyResponse(Answer):
     already_present: bool = False  # the same file was uploaded before: nothing was stored again
     study_date: str | None = None  # YYYYMMDD, moved by the patient's secret number of days
     series: list[SeriesEntry] = []
-    drafted_from: str | None = None  # id of the image that the draft was made from
+    drafted_from: str | None = None  # id of the image that the draft was first made from
+    num_after_editing: int = 0
     num_after_signing: int = 0
     quality: Quality
     deidentification: Deidentification

@@ -30,7 +30,7 @@ class MedicalStatement(Base):
 
 def replace_statements(session: Session, tenant: str, report: Report) -> None:
     """Put the version's statements in the place of those of the version before it."""
-    drafted = report.evidence if report.version == 1 else report.drafted
+    drafted = report.evidence if report.state == "PRELIMINARY" else report.drafted
     by_model = strongest(drafted.findings)
     said = strongest(stated(report.sections, report.evidence).findings)
     session.execute(delete(MedicalStatement).where(MedicalStatement.study_id == report.study_id))

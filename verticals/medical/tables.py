@@ -199,13 +199,8 @@ def add_report(session: Session, tenant: str, report: Report) -> None:
     Raises:
         Conflict: somebody else appended the same version first.
     """
-    row = MedicalReportVersion(**_columns(report, tenant))
-    session.add(row)
     try:
-        session.flush()
-        session.merge(MedicalReportHead(**_head(row)))
-        replace_statements(session, tenant, report)
-        session.flush()
+        append_report(session, tenant, report)
     except IntegrityError:
         raise Conflict(
             "somebody changed the report at the same time",
@@ -213,6 +208,20 @@ def add_report(session: Session, tenant: str, report: Report) -> None:
             value=report.report_id,
             remedy="Read it again.",
         ) from None
+
+
+def append_report(session: Session, tenant: str, report: Report) -> None:
+    """`add_report` for who tries again.
+
+    Raises:
+        IntegrityError: somebody else appended the same version first.
+    """
+    row = MedicalReportVersion(**_columns(report, tenant))
+    session.add(row)
+    session.flush()
+    session.merge(MedicalReportHead(**_head(row)))
+    replace_statements(session, tenant, report)
+    session.flush()
 
 
 def _columns(report: Report, tenant: str) -> dict[str, Any]:

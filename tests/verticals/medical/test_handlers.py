@@ -146,6 +146,7 @@ def test_another_tenant_sees_nothing(desk: Any, ct: bytes) -> None:
         "get_study": {"study_id": study.study_id},
         "render": {"study_id": study.study_id},
         "attention": {"study_id": study.study_id},
+        "fundus_steps": {"study_id": study.study_id},
         "ct_nodules": {"study_id": study.study_id},
         "pixels": {"study_id": study.study_id},
         "prior": {"study_id": study.study_id},

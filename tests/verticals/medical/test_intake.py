@@ -229,7 +229,8 @@ def test_an_image_with_text_waits_for_a_person_and_nothing_is_made_of_it(desk: A
         desk.ingest(with_stripes())
 
     [held] = desk.call("list_held").objects
-    assert (held.state, held.modality) == ("held", "CR")
+    assert (held.state, held.modality, held.frames) == ("held", "CR", 1)
+    assert held.reason.startswith("PixelData (7fe0,0010): text was found in the pixels: ")
     assert held.places[0].top == 0
     assert count(desk, tables.MedicalStudy) == 0
     assert [each.kind for each in desk.recorder.decisions] == ["medical.hold"]
@@ -244,7 +245,7 @@ def test_an_image_whose_header_admits_text_waits_even_where_none_is_found(desk: 
     answer = send(desk, to_bytes(dataset))
 
     assert answer.held == 1
-    assert "Burned In Annotation is YES" in desk.call("list_held").objects[0].reason
+    assert desk.call("list_held").objects[0].reason.startswith("BurnedInAnnotation (0028,0301): is YES: ")
 
 
 def test_a_header_that_denies_text_is_not_believed(desk: Any) -> None:
@@ -291,9 +292,11 @@ def test_a_person_may_find_that_nothing_identifies_anybody(desk: Any) -> None:
 def test_a_discarded_object_is_refused_when_it_comes_again(desk: Any) -> None:
     held = send(desk, with_stripes()).objects[0]
 
-    gone = desk.call("discard_held", held_id=held.id, name="Dr. A. Reader")
+    gone = desk.call("discard_held", held_id=held.id, name="Dr. A. Reader", reason="wrong patient")
 
-    assert (gone.state, gone.decided_by) == ("discarded", "Dr. A. Reader")
+    assert (gone.state, gone.decided_by, gone.discarded_because) == ("discarded", "Dr. A. Reader", "wrong patient")
+    assert desk.call("list_held").objects == [gone]
+    assert desk.recorder.decisions[-1].outcome["reason"] == "wrong patient"
     assert "a person has discarded" in send(desk, with_stripes()).objects[0].reason
     with pytest.raises(Conflict, match="somebody has decided already"):
         desk.call("show_held", held_id=held.id)

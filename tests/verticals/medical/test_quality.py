@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from verticals.medical.probes import degradations, phantom
-from verticals.medical.quality import assess, blur, measure, noise_sigma
+from verticals.medical.quality import LIMITS, assess, blur, judge, measure, noise_sigma
 
 CHECK = {
     "blur": "sharpness",
@@ -46,10 +46,20 @@ def test_an_empty_image_is_rejected() -> None:
 
 @pytest.mark.parametrize(("modality", "verdict"), [("CR", "reject"), ("CT", "warn"), ("MR", "warn")])
 def test_the_limits_of_size_depend_on_the_modality(modality: str, verdict: str) -> None:
-    quality = assess(phantom(0, size=128), modality)
+    quality = assess(phantom(0, size=120), modality)
 
     size = next(check for check in quality.checks if check.name == "size")
-    assert (size.value, size.verdict) == (128, verdict)
+    assert (size.value, size.verdict) == (120, verdict)
+
+
+@pytest.mark.parametrize(("value", "verdict"), [(512, "accept"), (511, "warn"), (128, "warn"), (127, "reject")])
+def test_a_measure_at_its_limit_is_still_within_it(value: float, verdict: str) -> None:
+    assert judge("size", value, LIMITS["CR"]["size"]).verdict == verdict
+
+
+@pytest.mark.parametrize(("value", "verdict"), [(0.05, "accept"), (0.051, "warn"), (0.3, "warn"), (0.31, "reject")])
+def test_so_is_one_whose_lower_values_are_better(value: float, verdict: str) -> None:
+    assert judge("clipping", value, LIMITS["CR"]["clipping"]).verdict == verdict
 
 
 def test_a_warning_of_an_earlier_step_is_kept() -> None:

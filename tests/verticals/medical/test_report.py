@@ -40,27 +40,29 @@ def first(**changes: object) -> Report:
 
 
 def test_a_draft_says_only_what_the_header_says() -> None:
-    sections = report.draft(header(KVP="120"), GOOD, STATUS)
+    sections = report.draft([report.Pictured(header(KVP="120"), GOOD)], STATUS)
 
     assert sections.examination == "Radiograph (CR), chest, PA view."
-    assert sections.technique == "One CR image object was read; from its header: 120 kVp, 1 frame of 64 x 64 pixels."
+    assert sections.technique.startswith(
+        "One CR image object was read; from its header: 120 kVp, 1 frame of 64 x 64 pixels. Automated findings: "
+    )
     assert sections.comparison == "No prior study available."
     assert sections.impression == BLANK
-    assert "no model available" in sections.findings
+    assert "no model available" in sections.technique
     lines = sections.findings.splitlines()
-    assert all(line.endswith(BLANK) for line in lines if not line.startswith(("Image quality", "Automated findings")))
+    assert all(line.endswith(BLANK) for line in lines if not line.startswith("Image quality"))
     assert any(line.startswith("Lungs: ") for line in lines)
 
 
 def test_a_draft_of_an_unknown_body_part_offers_no_anatomy() -> None:
-    sections = report.draft(header(BodyPartExamined=""), GOOD, STATUS)
+    sections = report.draft([report.Pictured(header(BodyPartExamined=""), GOOD)], STATUS)
 
     assert "body part not stated in the file" in sections.examination
     assert sections.findings.splitlines()[-1] == f"Findings: {BLANK}"
 
 
 def test_a_stored_prior_is_named_but_not_compared_with() -> None:
-    sections = report.draft(header(), GOOD, STATUS, priors=["st_9"])
+    sections = report.draft([report.Pictured(header(), GOOD)], STATUS, priors=["st_9"])
 
     assert sections.comparison == f"Earlier studies in this archive: st_9. Comparison: {BLANK}"
 
@@ -69,7 +71,7 @@ def test_a_rejected_image_is_called_not_diagnostic() -> None:
     poor = assess(phantom(0, size=64), "CR")
     assert poor.verdict == "reject"
 
-    sections = report.draft(header(), poor, STATUS)
+    sections = report.draft([report.Pictured(header(), poor)], STATUS)
 
     assert "should not be used for diagnosis" in sections.findings
 
@@ -78,7 +80,7 @@ def test_what_a_model_found_stands_under_its_structure_and_in_the_impression() -
     nodule = Finding(finding_id="f2", kind="nodule", presence="absent", model="m@1")
     said = language.write(EvidenceGraph(findings=(EFFUSION, nodule)))
 
-    sections = report.draft(header(), GOOD, STATUS, said)
+    sections = report.draft([report.Pictured(header(), GOOD)], STATUS, said)
 
     assert sections.impression == "Pleural effusion."
     lines = dict(line.split(": ", 1) for line in sections.findings.splitlines())
@@ -94,7 +96,7 @@ def test_what_is_said_of_the_chest_as_a_whole_stands_in_the_impression_alone() -
         EvidenceGraph(findings=(Finding(finding_id="f1", kind="acute", presence="absent", model="m@1"),))
     )
 
-    sections = report.draft(header(), GOOD, STATUS, said)
+    sections = report.draft([report.Pictured(header(), GOOD)], STATUS, said)
 
     assert sections.impression == "No acute cardiopulmonary abnormality."
     assert sections.impression not in sections.findings

@@ -17,7 +17,7 @@ from verticals.medical.chest.reader import ChestReader
 from verticals.medical.chest.schemas import AttentionRequest
 from verticals.medical.findings import Image
 from verticals.medical.frames import frame_header
-from verticals.medical.instance_tables import get_instance, read_dicom
+from verticals.medical.instance_tables import read_dicom
 
 
 @dataclass(frozen=True)
@@ -34,8 +34,8 @@ class FilmDesk:
             Unavailable: the film was not read, or opacities are not validated.
         """
         with self.sessions() as session:
-            study = tables.get_study(session, context.tenant, request.study_id)
-            dataset = dcmread(io.BytesIO(read_dicom(get_instance(session, context.tenant, study.drafted_from))))
+            row = tables.get_image(session, context.tenant, request.study_id, request.instance_id)
+            dataset = dcmread(io.BytesIO(read_dicom(row)))
         middle = int(dataset.get("NumberOfFrames") or 1) // 2
         stored = pixel_array(dataset, raw=True, index=middle)
         image = Image(geometry.render(stored, frame_header(dataset, middle)), dataset, middle + 1)

@@ -11,3 +11,4 @@ class AttentionRequest(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     study_id: str = Field(max_length=64)
+    instance_id: str | None = Field(None, max_length=64)  # None: the film that the draft was first made from

@@ -9,10 +9,9 @@ from __future__ import annotations
 import math
 from typing import Literal
 
-from pydantic import Field
-
 from verticals.contract import InvalidInput
-from verticals.medical.ct.guideline import GuidelineAnswer, Inputs, asking, outside
+from verticals.medical.ct.guideline import asking, outside
+from verticals.medical.ct.guideline_schemas import FleischnerRequest, GuidelineAnswer
 
 SOURCE = "Fleischner Society 2017 (doi:10.1148/radiol.2017161659), Table 1"
 LEAST_AGE = 35
@@ -59,22 +58,6 @@ _QUESTIONS = {
     "risk": "The patient's risk of lung cancer, low or high, as the physician judges it.",
     "solid_component_mm": "The mean diameter of the solid component.",
 }
-
-
-class FleischnerRequest(Inputs):
-    """What was measured and what is known of the patient. Size: a diameter or a volume, not both."""
-
-    density: Literal["solid", "part_solid", "ground_glass"] | None = None
-    count: Literal["single", "multiple"] | None = None
-    mean_diameter_mm: float | None = Field(None, gt=0, le=300, allow_inf_nan=False)
-    volume_mm3: float | None = Field(None, gt=0, le=1e7, allow_inf_nan=False)
-    solid_component_mm: float | None = Field(None, ge=0, le=300, allow_inf_nan=False)
-    risk: Literal["low", "high"] | None = None
-    age_years: int | None = Field(None, ge=0, le=130)
-    known_cancer: bool | None = None
-    immunosuppressed: bool | None = None
-    screening: bool | None = None
-    has_prior: bool | None = None
 
 
 def fleischner(stated: FleischnerRequest) -> GuidelineAnswer:

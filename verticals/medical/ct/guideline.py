@@ -1,50 +1,10 @@
-"""What the guideline calculators share: the answer with the row of its source, or what they ask for."""
+"""What the guideline calculators share: the answers that have no row. Ignores the guidelines' tables."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
-
-from verticals.medical.schemas import NOTICE
-
-
-class Ask(BaseModel):
-    """An input that is missing, and what to state. Nothing is assumed in its place."""
-
-    field: str
-    question: str
-
-
-class GuidelineAnswer(BaseModel):
-    """A row of a guideline's table.
-
-    Attributes:
-        status: "asks": inputs are missing; "does not apply": the guideline is not for this; "no row": its table is
-            silent, and a radiologist decides.
-        category: Of Lung-RADS; of Fleischner there is none.
-        row: The row, as the source has it; "" without one.
-    """
-
-    notice: str = NOTICE
-    status: Literal["answered", "asks", "does not apply", "no row"]
-    source: str
-    category: str | None = None
-    advice: str = ""
-    row: str = ""
-    asks: list[Ask] = Field(default_factory=list)
-    notes: list[str] = Field(default_factory=list)
-
-
-class Inputs(BaseModel):
-    """Unknown fields fail; a field that is not stated is unknown."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    def missing(self, questions: dict[str, str], *fields: str) -> list[Ask]:
-        """Of these fields, those that are not stated."""
-        return [Ask(field=field, question=questions[field]) for field in fields if getattr(self, field) is None]
+from verticals.medical.ct.guideline_schemas import Ask, GuidelineAnswer
 
 
 def asking(source: str, asks: Sequence[Ask]) -> GuidelineAnswer:

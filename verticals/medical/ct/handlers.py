@@ -16,9 +16,9 @@ from sqlalchemy.orm import Session, sessionmaker
 from verticals.contract import Context, Decision, Handler, InvalidInput, ModelRegistry, Resources
 from verticals.medical import tables
 from verticals.medical.ct import schemas
-from verticals.medical.ct.fleischner import FleischnerRequest, fleischner
-from verticals.medical.ct.guideline import GuidelineAnswer
-from verticals.medical.ct.lung_rads import LungRadsRequest, lung_rads
+from verticals.medical.ct.fleischner import fleischner
+from verticals.medical.ct.guideline_schemas import FleischnerRequest, GuidelineAnswer, LungRadsRequest
+from verticals.medical.ct.lung_rads import lung_rads
 from verticals.medical.ct.reader import FoundNodule, evidence
 from verticals.medical.ct.registered import nodule_reader
 from verticals.medical.instance_tables import MedicalInstance, list_instances, read_dicom, series_entries

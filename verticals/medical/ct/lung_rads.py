@@ -1,18 +1,18 @@
 """ACR Lung-RADS v2022 for nodules on screening CT, as a calculator from stated inputs. Measures nothing.
 
 American College of Radiology, Lung-RADS v2022 (November 2022), assessment categories. Diameters are the mean of long
-and short axis to one decimal place (note 4). Growth: more than 1.5 mm within 12 months (note 6). Airway nodules and
-atypical cysts are not covered, and category 0 only where priors are awaited or part of the lungs cannot be read.
+and short axis to one decimal place (note 4). Growth: more than 1.5 mm within 12 months (note 6); a nodule that crosses
+a size threshold without it is classified by size. Airway nodules and atypical cysts are not covered, and category 0
+only where priors are awaited or part of the lungs cannot be read.
 """
 
 from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
-
 from verticals.contract import InvalidInput
-from verticals.medical.ct.guideline import GuidelineAnswer, Inputs, asking, silent
+from verticals.medical.ct.guideline import asking, silent
+from verticals.medical.ct.guideline_schemas import GuidelineAnswer, LungRadsRequest, Prior
 
 SOURCE = "ACR Lung-RADS v2022"
 GROWTH_MM, YEAR_MONTHS = 1.5, 12.0
@@ -44,31 +44,6 @@ _QUESTIONS = {
 }
 
 Row = tuple[Category, str]
-
-
-class Prior(BaseModel):
-    """What an earlier CT, which exists, says of the same nodule."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    mean_diameter_mm: float = Field(gt=0, le=300, allow_inf_nan=False)
-    solid_component_mm: float | None = Field(None, ge=0, le=300, allow_inf_nan=False)
-    category: Literal["2", "3", "4A", "4B", "4X"]
-    months_before: float = Field(gt=0, le=600, allow_inf_nan=False)
-
-
-class LungRadsRequest(Inputs):
-    """The most suspicious nodule of a screening CT. `other_findings`: significant and no lung cancer (modifier S)."""
-
-    exam: Literal["baseline", "follow_up", "prior_pending", "incomplete"] | None = None
-    nodule: Literal["none", "benign_features", "solid", "part_solid", "ground_glass"] | None = None
-    mean_diameter_mm: float | None = Field(None, gt=0, le=300, allow_inf_nan=False)
-    solid_component_mm: float | None = Field(None, ge=0, le=300, allow_inf_nan=False)
-    juxtapleural: bool | None = None
-    change: Literal["new", "existing"] | None = None
-    prior: Prior | None = None
-    suspicious_features: bool | None = None
-    other_findings: bool = False
 
 
 def lung_rads(stated: LungRadsRequest) -> GuidelineAnswer:
@@ -136,6 +111,10 @@ def _first_seen(stated: LungRadsRequest) -> Row:
         return _part_solid(size, _tenth(stated.solid_component_mm), when)
     if stated.juxtapleural and size < JUXTAPLEURAL_BELOW_MM:
         return "2", "Juxtapleural nodule <10 mm at baseline or new, solid, smooth, oval, lentiform or triangular"
+    return _solid(size, when)
+
+
+def _solid(size: float, when: str) -> Row:
     limits = (4.0, 6.0, 8.0) if when == "new" else (6.0, 8.0, 15.0)
     categories: tuple[Category, ...] = ("2", "3", "4A")
     low = 0.0
@@ -183,6 +162,8 @@ def _existing(stated: LungRadsRequest) -> Row | str:
         return "The whole grew and its solid component did not: the table has no row for it."
     if stated.nodule == "ground_glass":
         return "2", "Non solid nodule, stable or slowly growing"
+    if crossed := _crossed(stated, prior):
+        return crossed
     if prior.category == "2":
         return "2", "Nodule of category 2, stable or decreased in size"
     if prior.category in _STEP:
@@ -194,6 +175,19 @@ def _existing(stated: LungRadsRequest) -> Row | str:
             f"Category {prior.category} nodule, stable or decreased in size at {months:g}-month follow-up CT",
         )
     return f"A stable nodule of category {prior.category} has no row: it changes only once proven benign."
+
+
+def _crossed(stated: LungRadsRequest, prior: Prior) -> Row | None:
+    """The row of a nodule that did not grow and yet reached the size of a higher category (note on size thresholds)."""
+    size = _tenth(stated.mean_diameter_mm)
+    if stated.juxtapleural and size < JUXTAPLEURAL_BELOW_MM:
+        return None
+    if stated.nodule == "part_solid":
+        now = _part_solid(size, _tenth(stated.solid_component_mm), "baseline")
+        then = _part_solid(_tenth(prior.mean_diameter_mm), _tenth(prior.solid_component_mm), "baseline")
+    else:
+        now, then = _solid(size, "baseline"), _solid(_tenth(prior.mean_diameter_mm), "baseline")
+    return (now[0], f"{now[1]}: its size threshold was crossed without growth") if now[0] > then[0] else None
 
 
 def _grown(nodule: str, size: float, part: float) -> Row | str:

@@ -63,7 +63,7 @@ def test_a_stranger_is_not_read_and_the_report_says_why(desk: Desk, tmp_path: Pa
     study = serving(desk, Registry(tmp_path, gate_limit=1e-6)).ingest(film())
 
     assert study.findings_status.status == "no model available"
-    assert "out of distribution" in study.report.sections.findings
+    assert "out of distribution" in study.report.sections.technique
     assert study.report.evidence.findings == ()
 
 

@@ -8,9 +8,9 @@ import pytest
 from pydantic import ValidationError
 
 from verticals.contract import InvalidInput
-from verticals.medical.ct.fleischner import FleischnerRequest, fleischner
-from verticals.medical.ct.guideline import GuidelineAnswer
-from verticals.medical.ct.lung_rads import LungRadsRequest, lung_rads
+from verticals.medical.ct.fleischner import fleischner
+from verticals.medical.ct.guideline_schemas import FleischnerRequest, GuidelineAnswer, LungRadsRequest
+from verticals.medical.ct.lung_rads import lung_rads
 
 ADULT = {
     "age_years": 60,
@@ -175,6 +175,8 @@ def test_lung_rads_of_a_new_nodule(nodule: str, size_mm: float, part_mm: float |
         (7.0, 6.8, 6, "3", "2", "stable or decreased"),
         (9.0, 9.2, 3, "4A", "3", "stable or decreased"),
         (7.5, 7.4, 12, "2", "2", "stable or decreased"),
+        (6.4, 5.5, 12, "2", "3", "Solid nodule >=6 to <8 mm, baseline: its size threshold was crossed without growth"),
+        (8.0, 7.2, 3, "3", "4A", "its size threshold was crossed"),
         (7.6, 6.0, 6, "3", "4A", "growing, <8 mm"),
         (8.0, 6.4, 12, "3", "4B", "growing, >=8 mm"),
     ],
