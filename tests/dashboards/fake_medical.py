@@ -11,8 +11,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from tests.dashboards import fake_few_shot
-from tests.dashboards import fake_intake, fake_readings
+from tests.dashboards import fake_few_shot, fake_intake, fake_readings
 from verticals.contract import Artifact, Conflict, Context, Handler, InvalidInput, NotFound, UnsupportedMedia
 from verticals.medical import reading_schemas as r
 from verticals.medical import schemas as s
