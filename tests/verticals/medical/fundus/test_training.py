@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +11,7 @@ from PIL import Image
 from sklearn.metrics import cohen_kappa_score
 
 from benchmarks.retinas import graded_phantom
+from tests.verticals.medical.fundus.one_model import OneModel
 from verticals.contract import InvalidInput, NotFound
 from verticals.medical.fundus.grading import FILE, LEAST_KAPPA, NAME, GradingHead
 from verticals.medical.fundus.registered import fundus_reader
@@ -31,18 +30,6 @@ def _graded(*, signal: float, number: int = 40) -> Graded:
     vectors[:, 0] += signal * grades
     patients = np.array([f"p{i // 2}" for i in range(len(grades))])
     return Graded(vectors, grades, patients)
-
-
-class _Registry:
-    """Holds what `load` is to find, as the registry of the service does."""
-
-    def __init__(self, folder: Path, files: dict[str, bytes]) -> None:
-        for name, content in files.items():
-            (folder / name).write_bytes(content)
-        self.paths = {name: folder / name for name in files}
-
-    def load(self, name: str, version: str | None = None) -> Any:
-        return (SimpleNamespace(version="1-abc"), self.paths) if name == NAME else None
 
 
 @cache
@@ -71,7 +58,7 @@ def test_the_interval_is_wider_when_a_patient_has_many_photographs() -> None:
 
 def test_a_head_that_passes_the_bar_grades_and_names_its_version(tmp_path: Path) -> None:
     files, card = train_dr(_graded(signal=3), trained_on="synthetic", draws=200)
-    reader = fundus_reader(_Registry(tmp_path, files))  # type: ignore[arg-type]
+    reader = fundus_reader(OneModel(NAME, tmp_path, files))  # type: ignore[arg-type]
 
     assert card["metrics"]["quadratic kappa"][1] >= LEAST_KAPPA
     assert reader.grader is not None
@@ -82,7 +69,7 @@ def test_a_head_that_passes_the_bar_grades_and_names_its_version(tmp_path: Path)
 
 def test_a_head_below_the_bar_is_kept_but_never_grades(tmp_path: Path) -> None:
     files, card = train_dr(_graded(signal=0.1), trained_on="synthetic", draws=200)
-    reader = fundus_reader(_Registry(tmp_path, files))  # type: ignore[arg-type]
+    reader = fundus_reader(OneModel(NAME, tmp_path, files))  # type: ignore[arg-type]
 
     assert card["metrics"]["quadratic kappa"][1] < LEAST_KAPPA
     assert card["limits"].startswith("NOT enabled")

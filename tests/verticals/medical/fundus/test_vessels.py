@@ -5,14 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from benchmarks.retinas import phantom_and_vessels
+from tests.verticals.medical.fundus.one_model import OneModel
 from verticals.contract import InvalidInput, NotFound
 from verticals.medical.fundus.picture import find_field, onto_photograph, to_retina
 from verticals.medical.fundus.registered import segmenter
@@ -32,18 +31,6 @@ TINY = Recipe(folds=2, steps=30, side=64, batch_size=4, learning_rate=1e-2)
 
 def _silent(_text: str, _share: float | None = None) -> None:
     pass
-
-
-class _Registry:
-    """Holds what `load` is to find, as the registry of the service does."""
-
-    def __init__(self, folder: Path, files: dict[str, bytes]) -> None:
-        for name, content in files.items():
-            (folder / name).write_bytes(content)
-        self.paths = {name: folder / name for name in files}
-
-    def load(self, name: str, version: str | None = None) -> Any:
-        return (SimpleNamespace(version="1-abc"), self.paths) if name == NAME and self.paths else None
 
 
 @cache
@@ -67,7 +54,7 @@ def test_a_trained_network_finds_the_vessels_of_another_retina_better_than_the_l
 
 
 def test_a_trained_network_is_served_from_the_registry_as_it_was(tmp_path: Path) -> None:
-    served = segmenter(_Registry(tmp_path, _fitted().to_files({})))  # type: ignore[arg-type]
+    served = segmenter(OneModel(NAME, tmp_path, _fitted().to_files({})))  # type: ignore[arg-type]
 
     assert isinstance(served, VesselNet)
     assert served.name_and_version == f"{NAME} 1-abc"
@@ -76,7 +63,7 @@ def test_a_trained_network_is_served_from_the_registry_as_it_was(tmp_path: Path)
 
 
 def test_without_a_trained_network_the_line_filter_serves(tmp_path: Path) -> None:
-    assert isinstance(segmenter(_Registry(tmp_path, {})), LineFilter)  # type: ignore[arg-type]
+    assert isinstance(segmenter(OneModel(NAME, tmp_path, {})), LineFilter)  # type: ignore[arg-type]
 
 
 def test_a_damaged_network_is_refused(tmp_path: Path) -> None:
