@@ -61,11 +61,13 @@ def back_up(settings: Settings, out: Path, *, progress: Progress) -> Manifest:
 
     Raises:
         Conflict: `out` is there already.
-        NotFound: there is no database yet.
+        NotFound: there is no database yet, or no folder for `out`.
         Unavailable: PostgreSQL's programs are missing or failed.
     """
     if out.exists():
         raise Conflict("is there already", field="FILE", value=str(out), remedy="Name another file.")
+    if not out.parent.is_dir():
+        raise NotFound("must lie in a folder that exists", field="FILE", value=str(out))
     url = make_url(settings.sqlalchemy_url)
     with tempfile.TemporaryDirectory(prefix=".backup-", dir=out.parent) as work:
         root = Path(work) / "content"

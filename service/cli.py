@@ -15,6 +15,7 @@ from pydantic import BaseModel, ValidationError
 from rich.console import Console
 from rich.markup import escape as plain
 from rich.table import Table
+from sqlalchemy.exc import OperationalError
 
 from service.auth import Caller
 from service.cli_admin import EXIT_FAILED, Tenant, audit_app, doctor_app, keys_app
@@ -59,6 +60,8 @@ def main() -> None:
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         _fail(f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}")
+    except OperationalError:  # its text may quote a statement
+        _fail("TRIVIUM_DATABASE_URL: the database is busy or away. See that it runs and answers; then run this again.")
     except KeyboardInterrupt:
         Console(stderr=True).print("Interrupted. Nothing is half-written; run the command again to go on.")
         sys.exit(EXIT_INTERRUPTED)

@@ -205,6 +205,8 @@ def test_without_data_or_with_an_unreachable_database_there_is_no_backup(setting
         back_up(settings, tmp_path / "a", progress=on_progress)
     with pytest.raises(OperationalError):
         back_up(away, tmp_path / "a", progress=on_progress)
+    with pytest.raises(NotFound, match="FILE: must lie in a folder that exists"):
+        back_up(settings, tmp_path / "no" / "a", progress=on_progress)
     with pytest.raises(NotFound, match="must be a file"):
         restore(settings, tmp_path / "a", replace=False, progress=on_progress)
     assert [path.name for path in tmp_path.iterdir()] in ([], ["home"])

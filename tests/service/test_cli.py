@@ -129,6 +129,18 @@ def test_a_key_is_issued_listed_and_revoked(home: Path) -> None:
     assert trivium(home, "keys", "revoke", "nobody").returncode == 1
 
 
+def test_a_database_that_is_away_is_told_without_traceback_or_password(home: Path, tmp_path: Path) -> None:
+    url = "postgresql+psycopg://trivium:hunter2@127.0.0.1:1/trivium"
+
+    for words in (("keys", "list"), ("backup", str(tmp_path / "a"))):
+        done = trivium(home, *words, TRIVIUM_DATABASE_URL=url)
+
+        assert done.returncode == 1
+        assert "TRIVIUM_DATABASE_URL: the database is busy or away" in done.stderr
+        assert "Traceback" not in done.stderr
+        assert "hunter2" not in done.stderr
+
+
 def test_audit_verify_fails_when_a_row_was_changed(home: Path) -> None:
     trivium(home, "keys", "list")  # makes the database
     engine = create_engine(f"sqlite:///{home / 'trivium.db'}")
