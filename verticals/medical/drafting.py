@@ -6,21 +6,19 @@ Images that no model is for (the slices of a CT) add nothing, so a series makes 
 
 from __future__ import annotations
 
-import io
 import secrets
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from pydicom import dcmread
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from verticals.medical import report
 from verticals.medical.evidence import NO_EVIDENCE, EvidenceGraph, Finding
 from verticals.medical.fundus.reader import GRADE_KINDS
-from verticals.medical.instance_tables import MedicalInstance, read_dicom
+from verticals.medical.instance_tables import MedicalInstance, read_dataset
 from verticals.medical.language import Draft
 from verticals.medical.report import Pictured, Report
 from verticals.medical.schemas import FindingsStatus, Quality
@@ -82,7 +80,7 @@ def _rows(session: Session, study: MedicalStudy) -> list[MedicalInstance]:
 
 
 def _read(row: MedicalInstance) -> Read:
-    header = dcmread(io.BytesIO(read_dicom(row)), stop_before_pixels=True)
+    header = read_dataset(row, header_only=True)
     kept = row.details["evidence"]
     return Read(
         Pictured(header, Quality.model_validate(row.details["quality"])),

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import io
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from pydicom import dcmread
 from pydicom.dataset import Dataset
 from sqlalchemy.orm import Session, sessionmaker
 
@@ -31,7 +29,7 @@ from verticals.medical.export import files
 from verticals.medical.fewshot import handlers as few_shot_handlers
 from verticals.medical.fundus.handlers import EyeDesk
 from verticals.medical.fundus.registered import fundus_reader
-from verticals.medical.instance_tables import list_instances, read_dicom, series_entries
+from verticals.medical.instance_tables import list_instances, read_dataset, series_entries
 from verticals.medical.intake import POLICY, Intake
 from verticals.medical.linking import linked
 from verticals.medical.part10 import prepare_pydicom
@@ -118,7 +116,7 @@ class _Desk:
             raise InvalidInput("window_center and window_width must be given together", field="window_center")
         with self.sessions() as session:
             image = tables.get_image(session, context.tenant, request.study_id, request.instance_id)
-            dataset = dcmread(io.BytesIO(read_dicom(image)))
+            dataset = read_dataset(image)
         stored, header = geometry.stored_frame(dataset, request.frame)
         window = None
         if request.window_center is not None and request.window_width is not None:
@@ -187,7 +185,7 @@ def _images(session: Session, study: tables.MedicalStudy, newest: Report) -> lis
     rows = list_instances(session, study.tenant, study.study_id)
     wanted = [row for row in rows if row.instance_id == study.drafted_from]
     wanted += [row for row in rows if row.sop_instance_uid in named and row.instance_id != study.drafted_from]
-    return [dcmread(io.BytesIO(read_dicom(row))) for row in wanted]
+    return [read_dataset(row) for row in wanted]
 
 
 def _model(current: Report) -> str:

@@ -7,11 +7,13 @@ object may still show text, and leave only through a person's release.
 from __future__ import annotations
 
 import hashlib
+import io
 from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
+from pydicom import Dataset, dcmread
 from sqlalchemy import JSON, CheckConstraint, LargeBinary, String, Text, UniqueConstraint, func, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
@@ -147,6 +149,15 @@ def read_dicom(row: MedicalInstance | MedicalHeld) -> bytes:
             "the stored image does not match its hash", field="sop_instance_uid", value=row.sop_instance_uid
         )
     return row.dicom
+
+
+def read_dataset(row: MedicalInstance | MedicalHeld, *, header_only: bool = False) -> Dataset:
+    """The stored object, parsed; `header_only`: without its pixels.
+
+    Raises:
+        Unavailable: it does not match its hash.
+    """
+    return dcmread(io.BytesIO(read_dicom(row)), stop_before_pixels=header_only)
 
 
 def study_bytes(session: Session, tenant: str, study_id: str) -> int:

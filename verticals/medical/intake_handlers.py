@@ -18,7 +18,7 @@ from verticals.medical import intake_schemas as schemas
 from verticals.medical.burned_in import masked
 from verticals.medical.deidentify import declare_pixels_clean
 from verticals.medical.frames import num_frames
-from verticals.medical.instance_tables import MedicalHeld, MedicalRefusal, get_held, read_dicom
+from verticals.medical.instance_tables import MedicalHeld, MedicalRefusal, get_held, read_dataset
 from verticals.medical.intake import POLICY, Intake
 from verticals.medical.receiving.queue import Queue
 from verticals.medical.schemas import Deidentification
@@ -80,7 +80,7 @@ class _IntakeDesk:
         """One frame as it is; that somebody looked is recorded."""
         with self.intake.sessions() as session:
             held = _waiting(session, context.tenant, request.held_id)
-            dataset = dcmread(io.BytesIO(read_dicom(held)))
+            dataset = read_dataset(held)
             png = geometry.to_png(geometry.render(*geometry.stored_frame(dataset, request.frame)))
             _record(session, context, "medical.show_held", held, {"frame": request.frame})
             session.commit()
@@ -92,7 +92,7 @@ class _IntakeDesk:
             raise InvalidInput("must be true: you have looked at every frame", field="attest", value=False)
         with self.intake.sessions() as session:
             held = _waiting(session, context.tenant, request.held_id)
-            dataset, told = dcmread(io.BytesIO(read_dicom(held))), list(held.details["told"])
+            dataset, told = read_dataset(held), list(held.details["told"])
             account = Deidentification.model_validate(held.details["deidentification"])
         done = f"A person looked at every frame and masked {len(request.masks)} region(s)."
         account.warnings.append(done)

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass
 
-from pydicom import dcmread
-from pydicom.pixels import pixel_array
 from sqlalchemy.orm import Session, sessionmaker
 
 from verticals.contract import Artifact, Context, Unavailable
@@ -16,8 +13,8 @@ from verticals.medical.chest.model import LOCALISED
 from verticals.medical.chest.reader import ChestReader
 from verticals.medical.chest.schemas import AttentionRequest
 from verticals.medical.findings import Image
-from verticals.medical.frames import frame_header
-from verticals.medical.instance_tables import read_dicom
+from verticals.medical.frames import num_frames
+from verticals.medical.instance_tables import read_dataset
 
 
 @dataclass(frozen=True)
@@ -35,10 +32,9 @@ class FilmDesk:
         """
         with self.sessions() as session:
             row = tables.get_image(session, context.tenant, request.study_id, request.instance_id)
-            dataset = dcmread(io.BytesIO(read_dicom(row)))
-        middle = int(dataset.get("NumberOfFrames") or 1) // 2
-        stored = pixel_array(dataset, raw=True, index=middle)
-        image = Image(geometry.render(stored, frame_header(dataset, middle)), dataset, middle + 1)
+            dataset = read_dataset(row)
+        middle = num_frames(dataset) // 2 + 1
+        image = Image(geometry.render(*geometry.stored_frame(dataset, middle)), dataset, middle)
         is_read = self.reader.reads(image.modality, image.body_part)
         seen = self.reader.look(image) if is_read else "it is no chest film."
         if not isinstance(seen, str) and LOCALISED not in self.reader.told:

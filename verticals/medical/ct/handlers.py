@@ -6,11 +6,9 @@ Candidates of an unvalidated model are shown here to who asks, and never enter a
 from __future__ import annotations
 
 import hashlib
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from pydicom import dcmread
 from sqlalchemy.orm import Session, sessionmaker
 
 from verticals.contract import Context, Decision, Handler, InvalidInput, ModelRegistry, Resources
@@ -21,7 +19,7 @@ from verticals.medical.ct.guideline_schemas import FleischnerRequest, GuidelineA
 from verticals.medical.ct.lung_rads import lung_rads
 from verticals.medical.ct.reader import FoundNodule, evidence
 from verticals.medical.ct.registered import nodule_reader
-from verticals.medical.instance_tables import MedicalInstance, list_instances, read_dicom, series_entries
+from verticals.medical.instance_tables import MedicalInstance, list_instances, read_dataset, series_entries
 from verticals.medical.series import assemble
 
 POLICY = "unvalidated candidates never enter a report"
@@ -53,7 +51,7 @@ class CtDesk:
             chosen = [image for image in images if image.series_uid == series_uid]
             if not chosen:
                 raise InvalidInput("must be a series of the study", field="series_uid")
-            datasets = [dcmread(io.BytesIO(read_dicom(image))) for image in chosen]
+            datasets = [read_dataset(image) for image in chosen]
             source = hashlib.sha256("".join(sorted(image.dicom_sha256 for image in chosen)).encode()).hexdigest()
         volume = assemble(datasets)
         reader = nodule_reader(self.registry)

@@ -7,12 +7,10 @@ nothing here can reach a report.
 from __future__ import annotations
 
 import hashlib
-import io
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
-from pydicom import dcmread
 from pydicom.dataset import Dataset
 from sqlalchemy.orm import Session, sessionmaker
 
@@ -37,7 +35,7 @@ from verticals.medical.fewshot.model import FewShotModel
 from verticals.medical.fewshot.training import train
 from verticals.medical.fewshot.validation import refusals
 from verticals.medical.frames import num_frames
-from verticals.medical.instance_tables import read_dicom
+from verticals.medical.instance_tables import read_dataset
 from verticals.medical.vision.pictures import Grey
 
 
@@ -150,7 +148,7 @@ class FewShotDesk:
         """
         with self.sessions() as session:
             image = tables.get_image(session, context.tenant, request.study_id, request.instance_id)
-            dataset = dcmread(io.BytesIO(read_dicom(image)))
+            dataset = read_dataset(image)
             instance_id, source = image.instance_id, image.dicom_sha256
             enabled = [one for one in ledger.findings(session, context.tenant) if one.enabled is not None]
         frame = request.frame or num_frames(dataset) // 2 + 1

@@ -11,7 +11,6 @@ from typing import get_args
 
 import numpy as np
 from PIL import Image
-from pydicom import dcmread
 from sqlalchemy.orm import Session, sessionmaker
 
 from verticals.contract import Context, InvalidInput
@@ -31,7 +30,7 @@ from verticals.medical.fundus.schemas import (
     VesselMask,
 )
 from verticals.medical.fundus.steps import Reading, read
-from verticals.medical.instance_tables import read_dicom
+from verticals.medical.instance_tables import read_dataset
 from verticals.medical.vocabulary import KINDS as WORDS
 
 NOT_REACHED = "A step before it refused."
@@ -53,7 +52,7 @@ class EyeDesk:
         """
         with self.sessions() as session:
             row = tables.get_image(session, context.tenant, request.study_id, request.instance_id)
-            dataset = dcmread(io.BytesIO(read_dicom(row)))
+            dataset = read_dataset(row)
         if not is_colour(dataset):
             raise InvalidInput("must be a photograph in colour", field="instance_id", value=row.instance_id)
         photograph = geometry.render(*geometry.stored_frame(dataset, 1))
