@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image
 from pydicom.dataset import Dataset
 
-from verticals.contract import InvalidInput, TooLarge, UnsupportedMedia
+from verticals.contract import InvalidInput, UnsupportedMedia
 from verticals.medical import geometry, ingest
 from verticals.medical.attributes import body_part, name
 from verticals.medical.frames import frame_header
-from verticals.medical.fundus.photograph import MAX_PIXELS, is_picture
+from verticals.medical.picture_files import is_picture, opened
 from verticals.medical.vision.pictures import Grey
 
 RADIOGRAPHS = ("CR", "DX")  # one kind of image, by two kinds of detector
@@ -63,12 +62,7 @@ def to_grey(shown: geometry.Array) -> Grey:
 
 
 def _grey_picture(content: bytes) -> Grey:
-    try:
-        with Image.open(io.BytesIO(content), formats=("JPEG", "PNG")) as picture:
-            if picture.width * picture.height > MAX_PIXELS:
-                raise TooLarge(f"must have at most {MAX_PIXELS} pixels", field="image")
-            if picture.mode not in ("L", "RGB"):
-                raise UnsupportedMedia("must be grey or RGB with 8 bits, without transparency", field="image")
-            return np.asarray(picture.convert("L"))
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
-        raise InvalidInput("must be a whole JPEG or PNG picture", field="image") from None
+    with opened(content, field="image") as picture:
+        if picture.mode not in ("L", "RGB"):
+            raise UnsupportedMedia("must be grey or RGB with 8 bits, without transparency", field="image")
+        return np.asarray(picture.convert("L"))

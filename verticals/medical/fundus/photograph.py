@@ -10,20 +10,12 @@ import io
 from datetime import UTC, datetime
 
 import numpy as np
-from PIL import Image
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import UID, ExplicitVRLittleEndian
 
-from verticals.contract import InvalidInput, TooLarge
+from verticals.contract import InvalidInput
 from verticals.medical.colour import MODALITY, SOP_CLASS
-
-MAX_PIXELS = 20 * 2**20  # three bytes each, within what an object may hold
-_STARTS = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n")
-
-
-def is_picture(content: bytes) -> bool:
-    """Whether a file begins as JPEG or PNG does."""
-    return content.startswith(_STARTS)
+from verticals.medical.picture_files import JPEG, is_picture, opened
 
 
 def to_dicom(content: bytes, laterality: str | None) -> bytes:
@@ -43,7 +35,7 @@ def to_dicom(content: bytes, laterality: str | None) -> bytes:
         )
     rgb = _pixels(content)
     kept = _object(rgb, laterality, hashlib.sha256(laterality.encode() + content).digest())
-    if content.startswith(_STARTS[0]):
+    if content.startswith(JPEG):
         kept.LossyImageCompression, kept.LossyImageCompressionMethod = "01", "ISO_10918_1"
     made = io.BytesIO()
     kept.save_as(made, enforce_file_format=True)
@@ -51,15 +43,10 @@ def to_dicom(content: bytes, laterality: str | None) -> bytes:
 
 
 def _pixels(content: bytes) -> np.ndarray[tuple[int, int, int], np.dtype[np.uint8]]:
-    try:
-        with Image.open(io.BytesIO(content), formats=("JPEG", "PNG")) as picture:
-            if picture.width * picture.height > MAX_PIXELS:
-                raise TooLarge(f"must have at most {MAX_PIXELS} pixels", field="file")
-            if picture.mode != "RGB":
-                raise InvalidInput("must be in colour, 8 bits a channel, without transparency", field="file")
-            return np.array(picture)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
-        raise InvalidInput("must be a whole JPEG or PNG picture", field="file") from None
+    with opened(content, field="file") as picture:
+        if picture.mode != "RGB":
+            raise InvalidInput("must be in colour, 8 bits a channel, without transparency", field="file")
+        return np.array(picture)
 
 
 def _object(rgb: np.ndarray[tuple[int, int, int], np.dtype[np.uint8]], laterality: str, digest: bytes) -> Dataset:
