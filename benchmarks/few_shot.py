@@ -31,7 +31,7 @@ from verticals.medical.fewshot.examples import Examples
 from verticals.medical.fewshot.images import Scope
 from verticals.medical.fewshot.model import FewShotModel, strangeness_features
 from verticals.medical.fewshot.training import train
-from verticals.medical.fewshot.validation import auc
+from verticals.medical.ranking import auc
 from verticals.medical.vision.pictures import to_picture
 
 DRAWS = 20

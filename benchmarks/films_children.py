@@ -15,10 +15,10 @@ import torch.nn.functional as F  # noqa: N812 - its usual name
 from torch import Tensor, nn
 
 from benchmarks.films_data import load_children
-from benchmarks.films_figures import auc
 from benchmarks.films_models import CHILD_SIZE, PRETRAINING, child_pictures
 from core_model.weights import Weights
 from verticals.bootstrap import bootstrap_interval
+from verticals.medical.ranking import auc
 from verticals.medical.vision.tower import Tower
 from verticals.medical.vision.train import Pictures, Recipe, first_parameters, train, varied
 

@@ -9,15 +9,11 @@ from numpy.typing import NDArray
 
 from benchmarks.films_data import Films, Floats
 from verticals.bootstrap import grouped_interval
+from verticals.medical.ranking import ordered_pairs
 from verticals.medical.uncertainty import Calibration, calibration_error
 
 DRAWS = 400
 Rows = NDArray[np.int64]
-
-
-def auc(labels_N: Floats, scores_N: Floats) -> float:
-    """Area under the ROC curve; ties count half; NaN with one class only."""
-    return auc_within(labels_N, scores_N, np.zeros(len(labels_N)))
 
 
 def auc_within(labels_N: Floats, scores_N: Floats, set_N: NDArray[np.generic]) -> float:
@@ -28,10 +24,8 @@ def auc_within(labels_N: Floats, scores_N: Floats, set_N: NDArray[np.generic]) -
     right, pairs = 0.0, 0.0
     for one in np.unique(set_N):
         here = set_N == one
-        labels, (_, rank) = labels_N[here], np.unique(scores_N[here], return_inverse=True)
-        bad, good = (np.bincount(rank, weights=of) for of in (labels, 1 - labels))
-        right += float((bad * (np.cumsum(good) - good / 2)).sum())
-        pairs += float(bad.sum() * good.sum())
+        right_here, pairs_here = ordered_pairs(labels_N[here], scores_N[here])
+        right, pairs = right + right_here, pairs + pairs_here
     return right / pairs if pairs else float("nan")
 
 

@@ -10,12 +10,13 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from benchmarks.films_data import Floats, medical_data, read_grey
-from benchmarks.films_figures import auc, told
+from benchmarks.films_figures import told
 from benchmarks.films_models import SIZE, loaded, pretrained
 from core_model.weights import Weights
 from verticals.bootstrap import bootstrap_interval
 from verticals.medical.chest.heads import FilmHeads
 from verticals.medical.chest.model import gate_features, look
+from verticals.medical.ranking import auc
 from verticals.medical.uncertainty import Gate
 from verticals.medical.vision.pictures import to_picture
 from verticals.medical.vision.tower import Tower

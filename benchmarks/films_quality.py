@@ -12,10 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.films_data import Films, Floats, load
-from benchmarks.films_figures import Rows, auc, told, with_interval
+from benchmarks.films_figures import Rows, told, with_interval
 from benchmarks.films_spoilt import SPOIL
 from verticals.medical import quality
 from verticals.medical.defects import DEFECTS, DefectModel, expand, measures
+from verticals.medical.ranking import auc
 
 NUM_FILMS = 80
 FALSE_ALARMS = 0.02  # of images that are good, by defect

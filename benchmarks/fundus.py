@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from benchmarks.films_data import medical_data
-from benchmarks.films_figures import auc
 from benchmarks.fundus_spoilt import SPOIL, spoil
 from benchmarks.retinas import Painted, paint
 from verticals.bootstrap import grouped_interval
@@ -32,6 +31,7 @@ from verticals.medical.fundus.quality import grade_photograph
 from verticals.medical.fundus.side import refusal
 from verticals.medical.fundus.training import open_photograph
 from verticals.medical.fundus.vessels import LineFilter
+from verticals.medical.ranking import auc
 
 MARKED = 2  # grades 2 and 3 are to be told from 0 and 1
 SHOWN = 760  # pixels of the longer side at which photographs are spoilt

@@ -17,13 +17,13 @@ from numpy.typing import NDArray
 from verticals.bootstrap import grouped_interval
 from verticals.medical.chest.reader import LEAST_AUC, LEAST_COVERAGE
 from verticals.medical.fewshot.schemas import Figure, Figures
+from verticals.medical.ranking import Floats, auc
 from verticals.medical.uncertainty import Calibration, calibration_error
 
 DRAWS = 1000
 FOLDS = 5
 BINS = 20
 ROC_POINTS = 100
-Floats = NDArray[np.floating[Any]]
 Rows = NDArray[np.int64]
 
 
@@ -97,14 +97,6 @@ def refusals(figures: Figures) -> list[str]:
             f"{figures.gain.low:+.3f}"
         )
     return made
-
-
-def auc(labels_N: Floats, scores_N: Floats) -> float:
-    """Area under the ROC curve; ties count half; NaN with one class only."""
-    _, rank = np.unique(scores_N, return_inverse=True)
-    bad, good = (np.bincount(rank, weights=of) for of in (labels_N, 1 - labels_N))
-    pairs = bad.sum() * good.sum()
-    return float((bad * (np.cumsum(good) - good / 2)).sum() / pairs) if pairs else float("nan")
 
 
 def roc(labels_N: Floats, scores_N: Floats) -> tuple[Floats, Floats]:

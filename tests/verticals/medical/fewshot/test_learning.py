@@ -9,7 +9,7 @@ import torch
 from tests.verticals.medical.fewshot.spots import spot
 from verticals.medical.fewshot.encoder import METHODS, PROBE, Adapters, Encoder, NoChange, Stems, first_adapters
 from verticals.medical.fewshot.learning import Learned, learn, left_out_error
-from verticals.medical.fewshot.validation import auc
+from verticals.medical.ranking import auc
 from verticals.medical.vision.pictures import to_picture
 
 NUM = 24

@@ -9,7 +9,8 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from verticals.medical.fewshot.schemas import Figure, Figures
-from verticals.medical.fewshot.validation import ROC_POINTS, Truth, auc, measure, refusals, roc
+from verticals.medical.fewshot.validation import ROC_POINTS, Truth, measure, refusals, roc
+from verticals.medical.ranking import auc
 
 
 def figure(value: float, half: float = 0.05) -> Figure:
