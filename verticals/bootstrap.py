@@ -51,11 +51,20 @@ def grouped_interval(
         statistic: Maps the places of resampled rows to one number; NaN is left out.
         groups: Whose each row is, (n,).
     """
-    _, group_N = np.unique(np.asarray(groups), return_inverse=True)
-    members = np.split(np.argsort(group_N, kind="stable"), np.cumsum(np.bincount(group_N))[:-1])
+    members = rows_of_groups(groups)
     rng = np.random.default_rng(seed)
     drawn = (np.concatenate([members[g] for g in rng.integers(0, len(members), len(members))]) for _ in range(draws))
     return _middle([statistic(rows) for rows in drawn])
+
+
+def rows_of_groups(groups: ArrayLike) -> list[NDArray[np.int64]]:
+    """The rows of each group, by the order of their names.
+
+    Args:
+        groups: Whose each row is, (n,).
+    """
+    _, group_N = np.unique(np.asarray(groups), return_inverse=True)
+    return np.split(np.argsort(group_N, kind="stable"), np.cumsum(np.bincount(group_N))[:-1])
 
 
 def _middle(values: list[float]) -> tuple[float, float]:

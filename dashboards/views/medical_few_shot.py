@@ -150,11 +150,10 @@ def _side_by_side(labels: Labels, versions: Sequence[TrainedVersion], *, least_a
 
 
 def _auc_row(labels: Labels, one: TrainedVersion, least_auc: float) -> parts.IntervalRow:
-    state = "enabled" if one.enabled else "forbidden" if one.refusals else "allowed"
     auc = one.figures.auc
     return parts.IntervalRow(
         _method(labels, one), auc.value, auc.low, auc.high, (0.4, 1.0),
-        baseline=least_auc, note=one.version, verdict=labels(f"few_shot.{state}"),
+        baseline=least_auc, note=one.version, verdict=_state(labels, one),
         tone="bad" if one.refusals else "good", form=".3f",
     )  # fmt: skip
 
@@ -237,9 +236,7 @@ def versions_table(labels: Labels, one: FewShotFinding) -> pd.DataFrame:
                 labels("few_shot.method"): _method(labels, each),
                 labels("few_shot.at"): parts.when(each.trained_at),
                 "AUC": f"{each.figures.auc.value:.3f} ({each.figures.auc.low:.3f} – {each.figures.auc.high:.3f})",
-                labels("few_shot.state"): labels(
-                    f"few_shot.{'enabled' if each.enabled else 'forbidden' if each.refusals else 'allowed'}"
-                ),
+                labels("few_shot.state"): _state(labels, each),
             }
             for each in one.versions
         ]
@@ -260,6 +257,10 @@ def switches_table(labels: Labels, one: FewShotFinding) -> pd.DataFrame:
             for each in one.switches
         ]
     )
+
+
+def _state(labels: Labels, one: TrainedVersion) -> str:
+    return labels(f"few_shot.{'enabled' if one.enabled else 'forbidden' if one.refusals else 'allowed'}")
 
 
 def _method(labels: Labels, one: TrainedVersion) -> str:

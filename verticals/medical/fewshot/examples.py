@@ -93,8 +93,8 @@ def read_examples(upload: UploadedFile, scope: Scope, *, side: int, progress: Pr
         InvalidInput: the labels or an image break a rule.
     """
     with unpacking(upload) as members:
-        rows = split_patients(_rows(members))
-        entries, folder = members.by_name, _folder(members)
+        folder = _folder(members)
+        rows, entries = split_patients(_rows(members, folder)), members.by_name
         pictures: list[Picture] = []
         hashes: dict[str, int] = {}
         for at, row in enumerate(rows):
@@ -191,8 +191,7 @@ def _folder(members: Members) -> str:
     return found[0].removesuffix(LABELS)
 
 
-def _rows(members: Members) -> list[Row]:
-    folder = _folder(members)
+def _rows(members: Members, folder: str) -> list[Row]:
     names = {name.removeprefix(folder) for name in members.by_name if name.startswith(folder)} - {LABELS}
     rows = [_row(line, fields, names) for line, fields in _table(members, folder + LABELS)]
     if not rows:

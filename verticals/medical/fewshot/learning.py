@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from verticals.bootstrap import rows_of_groups
 from verticals.medical.chest.heads import center_and_scale
 from verticals.medical.fewshot.encoder import METHODS, Change, Encoder, Stems
 
@@ -56,7 +57,8 @@ def learn(encoder: Encoder, stems: Stems, labels_B: Floats, patient_B: NDArray[A
     """
     chosen, draw = METHODS[method], torch.Generator().manual_seed(SEED)
     change = chosen.change(chosen.first(encoder.tower.size, draw))
-    y_B, groups = torch.from_numpy(labels_B).float(), _groups(patient_B)
+    y_B = torch.from_numpy(labels_B).float()
+    groups = [torch.from_numpy(rows) for rows in rows_of_groups(patient_B)]
     _teach(encoder, stems.unmirrored, change, y_B, groups)
     with torch.no_grad():
         parts = _parts(encoder, stems, change)
@@ -118,9 +120,3 @@ def _standardised(parts: Sequence[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
 def _inverse(x_BF: Tensor, penalty: float) -> Tensor:
     inverse_BB: Tensor = torch.linalg.inv(x_BF @ x_BF.T + penalty * torch.eye(len(x_BF)))
     return inverse_BB
-
-
-def _groups(patient_B: NDArray[Any]) -> list[Tensor]:
-    """The rows of each patient."""
-    _, group_B = np.unique(patient_B, return_inverse=True)
-    return [torch.from_numpy(np.flatnonzero(group_B == g)) for g in range(group_B.max() + 1)]
