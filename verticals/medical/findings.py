@@ -71,12 +71,12 @@ class FindingsModel(Protocol):
         """Findings, each with its probability, confidence set and region."""
 
 
-def apply(image: Image, models: Sequence[FindingsModel]) -> tuple[FindingsStatus, EvidenceGraph]:
+def apply(image: Image, models: Sequence[FindingsModel]) -> tuple[FindingsStatus, EvidenceGraph | None]:
     """The first model that reads such a study, and what it found; or the reason why there is nothing.
 
     Returns:
         status: Names the model, or says "no model available" and why.
-        graph: Empty when no model was applied.
+        graph: Empty where the model refused this image; None: no model is for such a study.
     """
     for model in models:
         if model.reads(image.modality, image.body_part):
@@ -90,4 +90,4 @@ def apply(image: Image, models: Sequence[FindingsModel]) -> tuple[FindingsStatus
             )
     region = "an unstated body part" if image.body_part == "UNKNOWN" else image.body_part
     why = f"No validated findings model is installed for {image.modality} of {region}; the image was not interpreted."
-    return FindingsStatus(status="no model available", reason=why), NO_EVIDENCE
+    return FindingsStatus(status="no model available", reason=why), None

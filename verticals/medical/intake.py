@@ -151,9 +151,7 @@ class Intake:
         middle = facts.frames // 2
         image = _shown(stored[middle], clean, middle)
         grade = _graded(stored[middle], image, told)
-        status, found = findings.apply(image, self.readers)
-        is_for_a_model = any(model.reads(image.modality, image.body_part) for model in self.readers)
-        evidence = found if is_for_a_model else None
+        status, evidence = findings.apply(image, self.readers)
         content = to_file(clean)
         details: dict[str, Any] = {
             "quality": grade.model_dump(),

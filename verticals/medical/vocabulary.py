@@ -180,6 +180,9 @@ KINDS: dict[str, Kind] = {
     "dr_proliferative": _retinopathy("proliferative ", "增殖性", "dr-proliferative"),
 }
 
+# What "the lungs are clear" denies, written or read.
+CLEAR_LUNGS = ("opacity", "consolidation", "atelectasis", "edema", "nodule", "pneumonia", "mass")
+
 
 def codes_of(kind: str) -> tuple[Code, ...]:
     """The code of a key of `KINDS`, and RadLex's beside it where we have one."""

@@ -11,7 +11,7 @@ from decimal import Decimal
 from itertools import groupby
 
 from verticals.medical.evidence import EvidenceGraph, Finding, Measurement, Side
-from verticals.medical.vocabulary import KINDS, SITES
+from verticals.medical.vocabulary import CLEAR_LUNGS, KINDS, SITES
 
 _PLURALS = {"pneumothorax": "pneumothoraces", "mass": "masses"}
 _SIZES = {
@@ -21,7 +21,7 @@ _SIZES = {
 }
 # Said of exactly these kinds, when none of them is there.
 _NORMAL = {
-    "The lungs are clear.": {"opacity", "consolidation", "atelectasis", "edema", "nodule", "pneumonia", "mass"},
+    "The lungs are clear.": set(CLEAR_LUNGS),
     "The heart is normal in size.": {"cardiomegaly"},
     "Mediastinal contours are normal.": {"mediastinal_widening"},
 }

@@ -11,7 +11,7 @@ import re
 
 from verticals.medical import vocabulary
 from verticals.medical.evidence import Side
-from verticals.medical.vocabulary import KINDS
+from verticals.medical.vocabulary import CLEAR_LUNGS, KINDS
 
 _HEART = r"(?:heart|cardiac|cardiomediastinal|cardiopericardial)"
 _OF_HEART = rf"{_HEART}(?: (?:size|silhouette|shadow|contours?))*"
@@ -85,7 +85,6 @@ OTHERS = {
     "deviation": r"(?:tracheal|mediastinal) (?:shift|deviation)|hilar (?:prominence|enlargement|fullness)|"
     r"mediastinal fullness",
 }
-_LUNG_KINDS = ("opacity", "consolidation", "atelectasis", "edema", "nodule", "pneumonia", "mass")
 # Say that kinds are not there without naming them.
 _NORMAL: dict[tuple[str, ...], str] = {
     ("cardiomegaly",): rf"(?:normal|unremarkable)(?: in)? {_HEART}(?: \w+)?(?: size| silhouette)?|"
@@ -94,7 +93,7 @@ _NORMAL: dict[tuple[str, ...], str] = {
     ("mediastinal_widening",): r"mediastin(?:um|al (?:contours?|silhouette))"
     r"(?: (?:is|are|remains?|appears?|grossly))* (?:normal|unremarkable|within (?:the )?normal limits)|"
     r"(?:normal|unremarkable) mediastin(?:um|al (?:contours?|silhouette))",
-    _LUNG_KINDS: r"(?:lungs|lung fields|lung zones)(?: (?:is|are|remain|appear|both|grossly|otherwise))* clear|"
+    CLEAR_LUNGS: r"(?:lungs|lung fields|lung zones)(?: (?:is|are|remain|appear|both|grossly|otherwise))* clear|"
     r"clear (?:lungs|lung fields)",
 }
 
