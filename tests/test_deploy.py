@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -101,6 +102,16 @@ def test_a_pod_may_do_no_more_than_it_must(name: str, spec: dict[str, Any]) -> N
     assert container["resources"]["limits"]["memory"]
     assert {mount["name"] for mount in container["volumeMounts"]} == declared
     assert f"USER {spec['securityContext']['runAsUser']}" in CONTAINERFILE
+
+
+def test_the_image_gets_all_that_the_package_is_built_from() -> None:
+    copied = {
+        path for line in re.findall(r"^COPY (?!--)(.+) \S+$", CONTAINERFILE, re.MULTILINE) for path in line.split()
+    }
+    built = tomllib.loads((DEPLOY.parent / "pyproject.toml").read_text())
+    packages = {pattern.removesuffix("*") for pattern in built["tool"]["setuptools"]["packages"]["find"]["include"]}
+
+    assert {built["project"]["readme"], *built["project"]["license-files"], "pyproject.toml"} | packages <= copied
 
 
 def test_everything_that_compose_refers_to_is_there() -> None:
