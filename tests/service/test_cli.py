@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import os
 import socket
 import subprocess
 import sys
+from collections.abc import Mapping
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
 
@@ -15,6 +19,7 @@ from PIL import Image
 from sqlalchemy import create_engine, text
 
 from benchmarks.retinas import phantom
+from service.cli import main
 from tests.verticals.medical.ct.small_chest import small_chest, write_luna
 
 
@@ -23,16 +28,41 @@ def home(tmp_path: Path) -> Path:
     return tmp_path / "home"
 
 
-def trivium(home: Path, *words: str, **settings: str) -> subprocess.CompletedProcess[str]:
+@dataclass(frozen=True)
+class Done:
+    """How a command ended, and what it wrote."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def settings_of(home: Path, settings: Mapping[str, str]) -> dict[str, str]:
+    """The environment of a command: nothing of ours but these settings."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("TRIVIUM_")}
-    environment |= {"TRIVIUM_HOME": str(home), "COLUMNS": "200", **settings}
-    return subprocess.run(
-        [sys.executable, "-m", "service.cli", *words], env=environment, capture_output=True, text=True, timeout=120
-    )
+    return environment | {"TRIVIUM_HOME": str(home), "COLUMNS": "200", **settings}
+
+
+def trivium(home: Path, *words: str, **settings: str) -> Done:
+    """Run a command in this process: a new one takes three seconds to start, and there are many of them here."""
+    out, err = io.StringIO(), io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+        for name in [name for name in os.environ if name.startswith("TRIVIUM_")]:
+            patch.delenv(name)
+        for name, value in settings_of(home, settings).items():
+            patch.setenv(name, value)
+        patch.setattr(sys, "argv", ["trivium", *words])
+        try:
+            main()
+            code: str | int | None = 0
+        except SystemExit as end:
+            code = end.code
+    return Done(int(code or 0), out.getvalue(), err.getvalue())
 
 
 def test_help_lists_every_command(home: Path) -> None:
-    done = trivium(home, "--help")
+    command = [sys.executable, "-m", "service.cli", "--help"]
+    done = subprocess.run(command, env=settings_of(home, {}), capture_output=True, text=True, timeout=120, check=False)
 
     assert done.returncode == 0
     for command in ("up", "chat", "score", "report", "ingest", "eval", "models", "audit", "doctor"):
@@ -75,8 +105,7 @@ def test_the_receiver_takes_files_in_until_it_is_stopped(home: Path, tmp_path: P
     inbox.mkdir()
     (inbox / "letter.txt").write_text("to Erika Mustermann")
     os.utime(inbox / "letter.txt", (0, 0))
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("TRIVIUM_")}
-    environment |= {"TRIVIUM_HOME": str(home), "TRIVIUM_DICOM_FOLDERS": f"hospital={inbox}"}
+    environment = settings_of(home, {"TRIVIUM_DICOM_FOLDERS": f"hospital={inbox}"})
     command = [sys.executable, "-m", "service.cli", "medical", "receive"]
     receiver = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
