@@ -14,6 +14,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import TypeVar
 
@@ -115,21 +116,62 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str
     if request.param == "sqlite":
         yield f"sqlite:///{tmp_path / 'trivium.db'}"
         return
-    server = request.getfixturevalue("postgresql")
+    with _database_like("template1", request.getfixturevalue("postgresql")) as url:
+        yield url
+
+
+@contextmanager
+def _database_like(template: str, server: str) -> Iterator[str]:
+    """A database of this PostgreSQL server that begins as a copy of `template`; its URL."""
     name = f"test_{uuid.uuid4().hex}"
     admin = create_engine(server, isolation_level="AUTOCOMMIT")
     with admin.connect() as connection:
-        connection.execute(text(f"CREATE DATABASE {name}"))
+        connection.execute(text(f"CREATE DATABASE {name} TEMPLATE {template}"))
     yield server.removesuffix("/postgres") + f"/{name}"
     with admin.connect() as connection:
         connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
     admin.dispose()
 
 
+@pytest.fixture(scope="session")
+def migrated_postgresql(postgresql: str) -> Iterator[str]:
+    """The name of a database with every migration applied, to be copied."""
+    with _database_like("template1", postgresql) as url:
+        migrate(url)
+        yield url.rpartition("/")[2]
+
+
+@cache
+def _migrated_sqlite() -> bytes:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "trivium.db"
+        migrate(f"sqlite:///{path}")
+        return path.read_bytes()
+
+
+def migrated_sqlite(url: str) -> None:
+    """What `migrate` makes of an empty SQLite database at `url`: done once, then copied. Keeps one that is there."""
+    path = Path(url.removeprefix("sqlite:///"))
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(_migrated_sqlite())
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def migrated_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """A database with every migration applied, once of each kind."""
+    if request.param == "sqlite":
+        migrated_sqlite(url := f"sqlite:///{tmp_path / 'trivium.db'}")
+        yield url
+        return
+    template = request.getfixturevalue("migrated_postgresql")
+    with _database_like(template, request.getfixturevalue("postgresql")) as url:
+        yield url
+
+
 @pytest.fixture
-def sessions(database_url: str) -> Iterator[sessionmaker[Session]]:
+def sessions(migrated_url: str) -> Iterator[sessionmaker[Session]]:
     """Sessions on a migrated database, once of each kind."""
-    migrate(database_url)
-    engine = open_database(database_url)
+    engine = open_database(migrated_url)
     yield make_sessions(engine)
     engine.dispose()

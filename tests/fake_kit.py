@@ -16,8 +16,9 @@ from service.customer_records import customer_records
 from service.kit import Kit
 from service.registry import FileRegistry
 from service.settings import Settings
-from service.storage import make_sessions, migrate, open_database
+from service.storage import make_sessions, open_database
 from service.webhooks.events import event_outbox
+from tests.conftest import migrated_sqlite
 from verticals.contract import Resources, Vertical
 
 
@@ -42,7 +43,7 @@ def make_kit(
 ) -> Kit:
     """A kit on a fresh SQLite database with fakes for the models; `models` serves its "core"."""
     in_force = Settings(home=home, max_upload_mb=1, **(settings or {}))
-    migrate(in_force.sqlalchemy_url)
+    migrated_sqlite(in_force.sqlalchemy_url)
     database = open_database(in_force.sqlalchemy_url)
     sessions = make_sessions(database)
     registry = FileRegistry(home / "registry")

@@ -20,7 +20,8 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from benchmarks.finance_setting import random_applications
 from service.audit import AuditEntry, AuditHead, AuditLog
-from service.storage import make_sessions, migrate, open_database
+from service.storage import make_sessions, open_database
+from tests.conftest import migrated_sqlite
 from tests.verticals.finance.applications import body
 from tests.verticals.finance.conftest import FolderRegistry
 from tests.verticals.finance.sources.small_models import reading, small_model
@@ -45,7 +46,6 @@ class Bank:
     """Finance over a migrated database with a real audit trail."""
 
     def __init__(self, url: str, registry: FolderRegistry) -> None:
-        migrate(url)
         self.engine = open_database(url)
         self.sessions: sessionmaker[Session] = make_sessions(self.engine)
         self.audit = AuditLog(self.sessions)
@@ -68,15 +68,16 @@ class Bank:
 
 
 @pytest.fixture
-def bank(database_url: str, registry: FolderRegistry) -> Any:
-    found = Bank(database_url, registry)
+def bank(migrated_url: str, registry: FolderRegistry) -> Any:
+    found = Bank(migrated_url, registry)
     yield found
     found.engine.dispose()
 
 
 @pytest.fixture
 def small_bank(tmp_path: Path, registry: FolderRegistry) -> Any:
-    found = Bank(f"sqlite:///{tmp_path / 'bank.db'}", registry)
+    migrated_sqlite(url := f"sqlite:///{tmp_path / 'bank.db'}")
+    found = Bank(url, registry)
     yield found
     found.engine.dispose()
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from service.storage import make_sessions, migrate, open_database
+from service.storage import make_sessions, open_database
 from tests.verticals.support.world import World
 from verticals.support import schemas as s
 
 
-def test_a_refund_from_wish_to_report(database_url: str) -> None:
-    migrate(database_url)
-    engine = open_database(database_url)
+def test_a_refund_from_wish_to_report(migrated_url: str) -> None:
+    engine = open_database(migrated_url)
     world = World(make_sessions(engine))
     session = world.begin()
     world.say(session, "I want a refund for the lamp of order MP-10001, it is faulty", "yes")
@@ -25,9 +24,8 @@ def test_a_refund_from_wish_to_report(database_url: str) -> None:
     engine.dispose()
 
 
-def test_the_hand_off_and_the_ticket(database_url: str) -> None:
-    migrate(database_url)
-    engine = open_database(database_url)
+def test_the_hand_off_and_the_ticket(migrated_url: str) -> None:
+    engine = open_database(migrated_url)
     world = World(make_sessions(engine))
     session = world.begin()
     events = world.say(session, "I want to speak to a person")
