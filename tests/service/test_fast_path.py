@@ -250,7 +250,7 @@ def test_every_acknowledged_decision_survives_kill_9(home: Path, monkeypatch: py
     # a spawned process runs its parent's main file again; a page's test may have left its own script there
     monkeypatch.setitem(sys.modules, "__main__", ModuleType("__main__"))
     acknowledged: set[str] = set()
-    for attempt in range(3):
+    for attempt in range(2):
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
         port = free_port()
