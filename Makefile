@@ -4,6 +4,7 @@ SHELL  := /bin/bash
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
+DATABASE ?= sqlite
 STAMP  := $(VENV)/.installed
 # Test files side by side, each on one thread: more of either would only fight for the cores.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
@@ -42,8 +43,8 @@ $(STAMP): pyproject.toml constraints.txt model-packages.txt | $(VENV)/bin/python
 run: $(STAMP) ## prepare what is missing, start the API (:8000) and the dashboards (:8501)
 	@exec $(BIN)/trivium up
 
-test: $(STAMP) ## the whole test suite
-	@$(PYTEST)
+test: $(STAMP) ## the whole test suite (DATABASE=postgresql: every test that has a database on PostgreSQL)
+	@$(PYTEST) --database $(DATABASE)
 
 check: $(STAMP) ## format, lint, types, architecture and the fast tests
 	@$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/mypy && $(PYTEST) -m "not slow and not e2e"

@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-import getpass
 import logging
-import os
-import shutil
-import socket
-import subprocess
-import tempfile
 import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import cache
 from pathlib import Path
 from typing import TypeVar
 
@@ -23,23 +16,35 @@ import structlog
 import uvicorn
 from fastapi import FastAPI
 from hypothesis import settings
-from sqlalchemy import create_engine, text
 from sqlalchemy.orm import Session, sessionmaker
 
 from service.monitoring import OURS, configure_logging
-from service.storage import make_sessions, migrate, open_database
+from service.storage import make_sessions, open_database
+from tests import databases
+from tests.ports import free_port
 
 T = TypeVar("T")
 
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--database postgresql` runs every test that has a database on PostgreSQL, not only those that run on both."""
+    parser.addoption("--database", choices=databases.KINDS, default=databases.KINDS[0])
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Take the option over."""
+    databases.asked["kind"] = config.getoption("database")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item: pytest.Item) -> None:
+    """A test's databases go with it; those of a module's kit stay."""
+    if folder := getattr(item, "funcargs", {}).get("tmp_path"):
+        databases.drop_databases_of(folder)
+
+
 settings.register_profile("untimed", deadline=None)  # a busy machine is no failure
 settings.load_profile("untimed")
-
-
-def free_port() -> int:
-    """A port that nothing listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @contextmanager
@@ -78,95 +83,21 @@ def service_logging() -> Iterator[None]:
     structlog.reset_defaults()
 
 
-def _postgresql_binaries() -> Path | None:
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
-    if found:
-        return found[-1].parent
-    on_path = shutil.which("initdb")
-    return Path(on_path).parent if on_path else None
-
-
-@pytest.fixture(scope="session")
-def postgresql() -> Iterator[str]:
-    """A real PostgreSQL server of this session; the URL of its `postgres` database."""
-    binaries = _postgresql_binaries()
-    if binaries is None:
-        if os.environ.get("CI"):
-            pytest.fail("PostgreSQL is not installed; .ci/run installs it")
-        pytest.skip("PostgreSQL is not installed (Debian: apt-get install postgresql)")
-    # PostgreSQL refuses to run as root, so root lends it the account that the Debian package makes.
-    as_user = ["runuser", "-u", "postgres", "--"] if getpass.getuser() == "root" else []
-    folder = Path(tempfile.mkdtemp(prefix="trivium-postgresql-"))
-    if as_user:
-        shutil.chown(folder, "postgres")
-    port, data = free_port(), folder / "data"
-    quiet = {"check": True, "stdout": subprocess.DEVNULL, "cwd": folder}
-    subprocess.run([*as_user, binaries / "initdb", "-D", data, "-U", "trivium", "--auth=trust", "-E", "UTF8"], **quiet)
-    options = f"-h 127.0.0.1 -p {port} -k {folder} -c fsync=off"
-    control = [*as_user, binaries / "pg_ctl", "-D", data]
-    subprocess.run([*control, "-w", "-l", folder / "log", "-o", options, "start"], **quiet)
-    yield f"postgresql+psycopg://trivium@127.0.0.1:{port}/postgres"
-    subprocess.run([*control, "-m", "immediate", "stop"], **quiet)
-    shutil.rmtree(folder, ignore_errors=True)
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=databases.KINDS)
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """An empty database, once of each kind."""
     if request.param == "sqlite":
         yield f"sqlite:///{tmp_path / 'trivium.db'}"
         return
-    with _database_like("template1", request.getfixturevalue("postgresql")) as url:
-        yield url
+    databases.create_postgresql(name := f"test_{uuid.uuid4().hex}")
+    yield databases.postgresql_url(name)
+    databases.drop_postgresql(name)
 
 
-@contextmanager
-def _database_like(template: str, server: str) -> Iterator[str]:
-    """A database of this PostgreSQL server that begins as a copy of `template`; its URL."""
-    name = f"test_{uuid.uuid4().hex}"
-    admin = create_engine(server, isolation_level="AUTOCOMMIT")
-    with admin.connect() as connection:
-        connection.execute(text(f"CREATE DATABASE {name} TEMPLATE {template}"))
-    yield server.removesuffix("/postgres") + f"/{name}"
-    with admin.connect() as connection:
-        connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
-    admin.dispose()
-
-
-@pytest.fixture(scope="session")
-def migrated_postgresql(postgresql: str) -> Iterator[str]:
-    """The name of a database with every migration applied, to be copied."""
-    with _database_like("template1", postgresql) as url:
-        migrate(url)
-        yield url.rpartition("/")[2]
-
-
-@cache
-def _migrated_sqlite() -> bytes:
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "trivium.db"
-        migrate(f"sqlite:///{path}")
-        return path.read_bytes()
-
-
-def migrated_sqlite(url: str) -> None:
-    """What `migrate` makes of an empty SQLite database at `url`: done once, then copied. Keeps one that is there."""
-    path = Path(url.removeprefix("sqlite:///"))
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(_migrated_sqlite())
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def migrated_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+@pytest.fixture(params=databases.KINDS)
+def migrated_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """A database with every migration applied, once of each kind."""
-    if request.param == "sqlite":
-        migrated_sqlite(url := f"sqlite:///{tmp_path / 'trivium.db'}")
-        yield url
-        return
-    template = request.getfixturevalue("migrated_postgresql")
-    with _database_like(template, request.getfixturevalue("postgresql")) as url:
-        yield url
+    return databases.migrated_url(tmp_path, request.param)
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""A kit on a fresh SQLite database with fakes for the models. Ignores which verticals it runs."""
+"""A kit on a fresh database with fakes for the models. Ignores which verticals it runs."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from langchain_core.language_models import BaseChatModel, GenericFakeChatModel
+from pydantic import SecretStr
 
 from core_model.generation import SamplingParams, TextEngine, TokenChunk
 from core_model.models import ModelPool
@@ -18,7 +19,7 @@ from service.registry import FileRegistry
 from service.settings import Settings
 from service.storage import make_sessions, open_database
 from service.webhooks.events import event_outbox
-from tests.conftest import migrated_sqlite
+from tests.databases import migrated_url
 from verticals.contract import Resources, Vertical
 
 
@@ -41,9 +42,9 @@ def make_kit(
     models: ModelPool | None = None,
     settings: Mapping[str, Any] | None = None,
 ) -> Kit:
-    """A kit on a fresh SQLite database with fakes for the models; `models` serves its "core"."""
-    in_force = Settings(home=home, max_upload_mb=1, **(settings or {}))
-    migrated_sqlite(in_force.sqlalchemy_url)
+    """A kit on a fresh database with fakes for the models; `models` serves its "core"."""
+    database_url = SecretStr(migrated_url(home))
+    in_force = Settings(home=home, max_upload_mb=1, **{"database_url": database_url, **(settings or {})})
     database = open_database(in_force.sqlalchemy_url)
     sessions = make_sessions(database)
     registry = FileRegistry(home / "registry")

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import free_port
 from tests.e2e.browser import binaries, chromium
+from tests.ports import free_port
 
 START_TIMEOUT_S = 240
 

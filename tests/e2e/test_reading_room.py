@@ -11,9 +11,10 @@ import pytest
 from selenium.webdriver import ActionChains, Chrome
 from selenium.webdriver.support.ui import WebDriverWait
 
-from tests.conftest import free_port, served
+from tests.conftest import served
 from tests.dashboards.fake_api import make_app
 from tests.e2e.browser import parts_of, press, settle, shown_image
+from tests.ports import free_port
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 APP = Path(__file__).parents[2] / "dashboards" / "app.py"

@@ -9,11 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from sqlalchemy import create_engine
 from sqlalchemy.orm import Session, sessionmaker
 
 from retrieval.store import KnowledgeBase
-from retrieval.tables import Base
+from tests.databases import migrated_engine
 
 
 class WordEmbedder:
@@ -52,8 +51,7 @@ def embedder_class() -> type[WordEmbedder]:
 
 @pytest.fixture
 def sessions(tmp_path: Path) -> Iterator[sessionmaker[Session]]:
-    engine = create_engine(f"sqlite:///{tmp_path / 'knowledge.db'}")
-    Base.metadata.create_all(engine)
+    engine = migrated_engine(tmp_path)
     yield sessionmaker(engine)
     engine.dispose()
 

@@ -20,6 +20,7 @@ from service.backup import MANIFEST, back_up, restore
 from service.registry import FileRegistry
 from service.settings import Settings
 from service.storage import make_sessions, migrate, open_database
+from tests import databases
 from verticals.contract import Conflict, Decision, InvalidInput, NotFound, Progress
 from verticals.support.checkpoints import open_checkpointer
 
@@ -136,12 +137,9 @@ def test_nothing_is_written_over(settings: Settings, tmp_path: Path) -> None:
     engine.dispose()
 
 
-def test_a_postgresql_database_that_holds_data_is_refused(postgresql: str, tmp_path: Path) -> None:
-    name = "restored"
-    admin = create_engine(postgresql, isolation_level="AUTOCOMMIT")
-    with admin.connect() as connection:
-        connection.execute(text(f"CREATE DATABASE {name}"))
-    url = postgresql.removesuffix("/postgres") + f"/{name}"
+def test_a_postgresql_database_that_holds_data_is_refused(tmp_path: Path) -> None:
+    databases.create_postgresql(name := "restored")
+    url = databases.postgresql_url(name)
     full = Settings(home=tmp_path / "home", database_url=SecretStr(url))
     try:
         filled(full)
@@ -154,9 +152,7 @@ def test_a_postgresql_database_that_holds_data_is_refused(postgresql: str, tmp_p
         with pytest.raises(InvalidInput, match="another kind of database"):
             restore(Settings(home=tmp_path / "c"), tmp_path / "a", replace=False, progress=on_progress)
     finally:
-        with admin.connect() as connection:
-            connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
-        admin.dispose()
+        databases.drop_postgresql(name)
 
 
 def repacked(file: Path, change: dict[str, bytes]) -> Path:

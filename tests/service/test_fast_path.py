@@ -27,7 +27,7 @@ from service.fast_path import FastPath
 from service.grouping import Grouping
 from service.kit import Kit
 from service.storage import make_sessions, open_database
-from tests.conftest import free_port
+from tests.ports import free_port
 from verticals.contract import Context, Grouped
 from verticals.finance import VERTICAL
 

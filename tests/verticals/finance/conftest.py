@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from sqlalchemy import create_engine
 from sqlalchemy.orm import Session, sessionmaker
 
+from tests.databases import migrated_engine
 from tests.verticals.finance.sources.small_models import CARD, FakeEmbedder, register, small_model
 from verticals.contract import Context, Decision, Handler, ModelCard, Resources
 from verticals.finance import VERTICAL
@@ -22,7 +22,6 @@ from verticals.finance.histories.encoder import EncoderConfig, EventEncoder
 from verticals.finance.histories.head import SequenceHead
 from verticals.finance.histories.model import ENCODER, SEQUENCE, encoder_id, to_files
 from verticals.finance.scoring import CHALLENGER, MOE, SCORECARD, Models, load_models
-from verticals.finance.tables import FinanceDecision
 from verticals.finance.train import train_challenger, train_moe, train_scorecard
 
 
@@ -87,10 +86,8 @@ def models(registry: FolderRegistry) -> Models:
 
 @pytest.fixture
 def make_resources(tmp_path: Path) -> Callable[[Any], Resources]:
-    """Resources with the given registry and a database on a temporary file; what finance does not use is None."""
-    engine = create_engine(f"sqlite:///{tmp_path / 'finance.db'}")
-    tables = [t for name, t in FinanceDecision.metadata.tables.items() if name.startswith("finance_")]
-    FinanceDecision.metadata.create_all(engine, tables=tables)
+    """Resources with the given registry and a database; what finance does not use is None."""
+    engine = migrated_engine(tmp_path)
 
     def make(registry: Any) -> Resources:
         nothing: Any = None

@@ -21,7 +21,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from benchmarks.finance_setting import random_applications
 from service.audit import AuditEntry, AuditHead, AuditLog
 from service.storage import make_sessions, open_database
-from tests.conftest import migrated_sqlite
+from tests import databases
 from tests.verticals.finance.applications import body
 from tests.verticals.finance.conftest import FolderRegistry
 from tests.verticals.finance.sources.small_models import reading, small_model
@@ -76,8 +76,7 @@ def bank(migrated_url: str, registry: FolderRegistry) -> Any:
 
 @pytest.fixture
 def small_bank(tmp_path: Path, registry: FolderRegistry) -> Any:
-    migrated_sqlite(url := f"sqlite:///{tmp_path / 'bank.db'}")
-    found = Bank(url, registry)
+    found = Bank(databases.migrated_url(tmp_path), registry)
     yield found
     found.engine.dispose()
 

@@ -10,11 +10,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from sqlalchemy import Engine, create_engine
+from sqlalchemy import Engine
 from sqlalchemy.orm import Session, sessionmaker
 
+from tests.databases import migrated_engine
 from tests.verticals.medical.orthanc import Orthanc, running_orthanc
-from verticals.contract import Base, Context, Decision, UploadedFile
+from verticals.contract import Context, Decision, UploadedFile
 from verticals.medical import VERTICAL, schemas, tables  # noqa: F401 - tables declares what create_all makes
 from verticals.medical.geometry import Array
 from verticals.medical.handlers import build
@@ -111,8 +112,7 @@ class EmptyRegistry:
 
 @pytest.fixture
 def desk(tmp_path: Path) -> Iterator[Desk]:
-    engine = create_engine(f"sqlite:///{tmp_path / 'medical.db'}")
-    Base.metadata.create_all(engine)
+    engine = migrated_engine(tmp_path)
     resources: Any = SimpleNamespace(
         sessions=sessionmaker(engine),
         data_dir=None,

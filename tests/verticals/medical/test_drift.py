@@ -6,10 +6,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import create_engine
 from sqlalchemy.orm import Session
 
-from verticals.contract import Base
+from tests.databases import migrated_engine
 from verticals.medical import tables
 from verticals.medical.drift import watch
 from verticals.medical.evidence import EvidenceGraph, Finding
@@ -32,9 +31,7 @@ DRAFT = "Left pleural effusion. No pneumothorax."
 
 @pytest.fixture
 def session(tmp_path: Path) -> Session:
-    engine = create_engine(f"sqlite:///{tmp_path / 'm.db'}")
-    Base.metadata.create_all(engine)
-    return Session(engine)
+    return Session(migrated_engine(tmp_path))
 
 
 def _store(session: Session, number: int, final_text: str | None, *, days_ago: int = 1, finds: bool = True) -> None:

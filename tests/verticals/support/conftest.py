@@ -6,14 +6,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import create_engine, event
 from sqlalchemy.orm import Session, sessionmaker
 
-from retrieval import tables
 from retrieval.ledger import Ledger
+from tests.databases import migrated_engine
 from tests.verticals.support.fakes import ListRetriever, ScriptedModel
 from tests.verticals.support.world import World
-from verticals.contract import Base
 from verticals.support.agent import SupportAgent
 from verticals.support.answerable import answerable_with
 from verticals.support.handlers import SupportHandlers
@@ -24,10 +22,7 @@ from verticals.support.tickets import TicketDesk
 
 @pytest.fixture
 def sessions(tmp_path: Path) -> Iterator[sessionmaker[Session]]:
-    engine = create_engine(f"sqlite:///{tmp_path / 'support.db'}")
-    event.listen(engine, "connect", lambda connection, _: connection.execute("PRAGMA synchronous=OFF"))
-    Base.metadata.create_all(engine)
-    tables.Base.metadata.create_all(engine)
+    engine = migrated_engine(tmp_path)
     yield sessionmaker(engine)
     engine.dispose()
 

@@ -9,18 +9,17 @@ from pathlib import Path
 import jsonschema
 import numpy as np
 import pytest
-from sqlalchemy import create_engine
 from sqlalchemy.orm import sessionmaker
 
 from core_model.chat_model import EngineChatModel
 from core_model.embedded import prepare_default_model
 from core_model.loading import load_engine
-from retrieval import tables as retrieval_tables
 from retrieval.embed import MiniLMEmbedder
 from retrieval.store import KnowledgeBase
 from service.registry import FileRegistry
+from tests.databases import migrated_engine
 from tests.verticals.support.fakes import Trail, context
-from verticals.contract import Base, Handler, Resources
+from verticals.contract import Handler, Resources
 from verticals.support import VERTICAL
 from verticals.support.agent import DECLINE, OUT_OF_SCOPE
 from verticals.support.answerable import ANSWERABLE_SIMILARITY
@@ -35,9 +34,7 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module")
 def resources(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Resources]:
     folder = tmp_path_factory.mktemp("support")
-    database = create_engine(f"sqlite:///{folder / 'support.db'}")
-    retrieval_tables.Base.metadata.create_all(database)
-    Base.metadata.create_all(database)
+    database = migrated_engine(folder)
     sessions = sessionmaker(database)
     engine, tokenizer = load_engine(prepare_default_model(_cache(), lambda what, share: None), max_batch=2)
     with engine:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
-
 import pytest
 from sqlalchemy import select
 
@@ -13,11 +11,11 @@ from tests.verticals.support.fakes import hit
 from tests.verticals.support.world import ADA, BEN, World
 from verticals.contract import NotFound
 from verticals.support import schemas as s
+from verticals.support.checkpoints import open_checkpointer
 
 
 def _checkpoints(world: World) -> int:
-    with sqlite3.connect(f"{world.sessions.kw['bind'].url.database}-checkpoints") as database:
-        return int(database.execute("SELECT COUNT(*) FROM checkpoints").fetchone()[0])
+    return sum(1 for _ in open_checkpointer(world.sessions.kw["bind"]).list(None))
 
 
 def _forget(world: World, customer: str = ADA) -> s.ForgetMemoryResponse:

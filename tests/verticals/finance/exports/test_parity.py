@@ -16,6 +16,7 @@ from sqlalchemy import create_engine, text
 
 from benchmarks.finance_setting import random_applications
 from benchmarks.parity import largest_differences, points_of_json, with_customers
+from tests.databases import postgresql_url
 from tests.verticals.finance.applications import applications, body
 from tests.verticals.finance.conftest import FolderRegistry
 from verticals.contract import Artifact, Context, Handler, InvalidInput, Resources
@@ -84,11 +85,11 @@ def test_an_onnx_graph_scores_without_the_terms_as_with_terms_of_nothing(models:
     assert nothing.tolist() == bare.tolist()
 
 
-def test_postgresql_gives_the_same_points(models: Models, postgresql: str) -> None:
+def test_postgresql_gives_the_same_points(models: Models) -> None:
     rows = random_applications(ROWS, seed=2, models=models)
     frame = pd.DataFrame([r.model_dump(mode="json") for r in rows])
     ours = models.scorecard.score(frame)
-    engine = create_engine(postgresql)
+    engine = create_engine(postgresql_url("postgres"))
     frame.assign(position=range(ROWS)).to_sql("applications", engine, if_exists="replace", index=False)
     query = export_sql(models.scorecard, version="1").decode()
     with engine.connect() as connection:

@@ -12,6 +12,7 @@ from sqlalchemy import create_engine
 from sqlalchemy.orm import Session, sessionmaker
 from sqlalchemy.pool import StaticPool
 
+from tests.databases import migrated_engine
 from tests.retrieval.conftest import WordEmbedder
 from verticals.contract import Base
 from verticals.support.memory.store import CustomerMemory, Owner
@@ -23,9 +24,8 @@ WHERE = "I live in Portland. We moved to Denver."
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-def make_sessions(url: str) -> sessionmaker[Session]:
-    options = {"poolclass": StaticPool} if url == "sqlite://" else {}
-    engine = create_engine(url, **options)
+def in_memory() -> sessionmaker[Session]:
+    engine = create_engine("sqlite://", poolclass=StaticPool)
     tables = [table.__table__ for table in (FactRow, EpisodeRow, UnreadTurnRow)]
     Base.metadata.create_all(engine, tables=tables)  # type: ignore[arg-type]
     return sessionmaker(engine)
@@ -33,7 +33,7 @@ def make_sessions(url: str) -> sessionmaker[Session]:
 
 @pytest.fixture
 def sessions(tmp_path: Path) -> sessionmaker[Session]:
-    return make_sessions(f"sqlite:///{tmp_path / 'memory.db'}")
+    return sessionmaker(migrated_engine(tmp_path))
 
 
 @pytest.fixture
@@ -142,7 +142,7 @@ def test_one_memory_can_be_forgotten_alone(memory: CustomerMemory, sessions: ses
 def test_in_whatever_order_messages_are_read_one_place_holds_at_a_time(
     order: list[tuple[int, str]], data: st.DataObject
 ) -> None:
-    sessions = make_sessions("sqlite://")
+    sessions = in_memory()
     memory = CustomerMemory(sessions, WordEmbedder())
     for day, place in order:
         say(memory, sessions, f"I live in {place}.", day=day)

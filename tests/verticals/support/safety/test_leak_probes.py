@@ -8,18 +8,16 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
-from sqlalchemy import create_engine
 from sqlalchemy.orm import sessionmaker
 
 from retrieval.store import KnowledgeBase
-from retrieval.tables import Base
+from tests.databases import migrated_engine
 from tests.verticals.support.safety.fakes import HashEmbedder
 from verticals.support.safety.leak_probes import SEARCHED, Streamed, search_probes, stream_leaks, streams
 
 
 def test_search_never_shows_another_tenants_or_a_deleted_document(tmp_path: Path) -> None:
-    engine = create_engine(f"sqlite:///{tmp_path / 'kb.db'}")
-    Base.metadata.create_all(engine)
+    engine = migrated_engine(tmp_path)
     knowledge = KnowledgeBase(sessionmaker(engine), HashEmbedder(), tmp_path / "index")
 
     probes = list(search_probes(knowledge, 60))
