@@ -14,6 +14,7 @@ from verticals.medical.ct.guideline_schemas import FleischnerRequest, GuidelineA
 from verticals.medical.ct.schemas import NodulesRequest, NodulesResponse
 from verticals.medical.fewshot import schemas as few_shot
 from verticals.medical.fundus.schemas import FundusStepsRequest, FundusStepsResponse
+from verticals.medical.live import LIVE_MODELS
 
 
 def _build(resources: Resources) -> Mapping[str, Handler]:
@@ -308,4 +309,6 @@ VERTICAL = Vertical(
     build=_build,
     evals=_evals,
     demo=_demo,
+    models=LIVE_MODELS,
+    subjects=("study_id", "report_id"),
 )

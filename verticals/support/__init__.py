@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from verticals.contract import ContextOf, Handler, Progress, Resources, Suite, Vertical
+from verticals.support.live import LIVE_MODELS
 from verticals.support.operations import OPERATIONS
 
 
@@ -45,4 +46,6 @@ VERTICAL = Vertical(
     evals=_evals,
     demo=_demo,
     recover=_recover,
+    models=LIVE_MODELS,
+    subjects=("session_id", "conversation_id"),
 )
