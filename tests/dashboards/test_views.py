@@ -68,6 +68,26 @@ def test_an_older_run_can_be_chosen(api: Api) -> None:
     assert "Nothing got worse" in page.success[0].value
 
 
+def test_a_deep_link_opens_one_suite_of_one_run(api: Api) -> None:
+    run_id = fake_evals.reports()[1]["run"]["run_id"]
+
+    page = open_page("evaluation", api, query={"run": run_id, "suite": "support/tickets"})
+
+    assert field(page.selectbox, "Run").value == run_id
+    assert "support / tickets" in texts(page) or field(page.selectbox, "Suite").value == "support/tickets"
+    assert "2 of 12 examples" in page.expander[1].label
+    assert "talk 4" in texts(page)
+    assert "ticket 4 of 4" in texts(page)
+    assert "perplexity" not in texts(page)
+
+
+def test_a_link_to_what_is_not_there_opens_the_newest_run(api: Api) -> None:
+    page = open_page("evaluation", api, query={"run": "nothing", "suite": "none/such"})
+
+    assert not page.exception
+    assert field(page.selectbox, "Run").value == fake_evals.reports()[0]["run"]["run_id"]
+
+
 def test_alarms_name_regressions_losses_and_what_is_gone() -> None:
     report = fake_evals.reports()[0]
     report["gone"] = [{"domain": "medical", "suite": "old"}]
@@ -77,7 +97,7 @@ def test_alarms_name_regressions_losses_and_what_is_gone() -> None:
 
 
 def test_history_holds_every_metric_of_every_run() -> None:
-    points = history_points(fake_evals.reports())
+    points = history_points(fake_evals.reports()[0])
 
     perplexity = points[points["metric"] == "core / perplexity / perplexity"].sort_values("started")
     assert list(perplexity["value"].round(1)) == [21.3, 21.2, 21.1, 21.0, 20.9]

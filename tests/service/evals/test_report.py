@@ -10,16 +10,9 @@ from pathlib import Path
 import pytest
 
 from service.evals.compare import Previous, compare
-from service.evals.report import (
-    RunInfo,
-    bar_geometry,
-    describe,
-    format_change,
-    format_number,
-    format_seconds,
-    render_html,
-    write_report,
-)
+from service.evals.numbers import format_change, format_number, format_seconds
+from service.evals.page import bar_geometry, render_html
+from service.evals.report import RunInfo, describe, write_report
 from service.evals.runner import SuiteResult
 from verticals.contract import Metric
 
@@ -30,7 +23,10 @@ INFO = RunInfo(
     git_version="1c1ba94-dirty",
     models={"core": "smol 1-abc"},
     machine={"cpus": 2, "python": "3.11.9"},
+    target=None,
     last_run_ids=("20261121T020000Z-def456",),
+    week_run_id=None,
+    baseline_run_id=None,
     exit_code=1,
 )
 
@@ -58,6 +54,10 @@ def comparison():
     )
 
 
+def page_of(info, comparison, trends=None) -> str:
+    return render_html(describe(info, comparison, trends).model_dump(mode="json"))
+
+
 class Page(HTMLParser):
     """Collects tags, attributes and text."""
 
@@ -77,16 +77,16 @@ class Page(HTMLParser):
 
 
 def test_the_page_fetches_nothing(comparison) -> None:
-    html = render_html(describe(INFO, comparison))
+    html = page_of(INFO, comparison)
     page = Page(html)
 
     assert not {"script", "link", "img", "iframe", "object", "base"} & set(page.tags)
-    assert not {"src", "href", "srcset", "data"} & {name for name, _ in page.attributes}
+    assert not {"src", "href", "srcset", "data", "action", "ping"} & {name for name, _ in page.attributes}
     assert not any(word in html for word in ("url(", "@import", "http:", "https:"))
 
 
 def test_regressions_and_losses_come_before_the_domains(comparison) -> None:
-    text = Page(render_html(describe(INFO, comparison))).text
+    text = Page(page_of(INFO, comparison)).text
 
     attention, first_domain = text.index("Needs attention"), text.index("value and 95 % interval")
     for word in ("AUC", "−0.150", "failed: KeyError at finance:12", "is gone"):
@@ -94,7 +94,7 @@ def test_regressions_and_losses_come_before_the_domains(comparison) -> None:
 
 
 def test_the_page_names_data_method_reasons_and_run(comparison) -> None:
-    text = Page(render_html(describe(INFO, comparison))).text
+    text = Page(page_of(INFO, comparison)).text
 
     for word in (
         *(
@@ -115,23 +115,24 @@ def test_hostile_text_is_escaped() -> None:
     attack = "<script>alert(1)</script>"
     metric = Metric(attack, 0.5, 0.4, 0.6, 9, baseline=attack, baseline_value=0.1)
 
-    page = Page(render_html(describe(INFO, compare([result(attack, metric, dataset=attack, domain=attack)], {}))))
+    page = Page(page_of(INFO, compare([result(attack, metric, dataset=attack, domain=attack)], {})))
 
     assert "script" not in page.tags
     assert attack in page.text
 
 
 def test_json_holds_the_figures_in_full_precision(comparison, tmp_path: Path) -> None:
-    _, json_path = write_report(INFO, comparison, tmp_path)
+    _, json_path = write_report(describe(INFO, comparison), tmp_path)
 
     report = json.loads(json_path.read_text())
     metric = report["domains"][0]["suites"][0]["metrics"][0]
-    assert report["format"] == "trivium-evaluation/1"
+    assert report["format"] == "trivium-evaluation/2"
     assert report["summary"] | {"alarms": 3, "regressed": 1, "failed": 1, "skipped": 1, "ok": 1} == report["summary"]
     assert metric["verdict"] == "regressed"
     assert metric["value"] == 0.65
-    assert metric["last"]["value"] == 0.8
-    assert metric["change"] == pytest.approx(-0.15)
+    (against,) = metric["against"]
+    assert (against["reference"], against["value"], against["num_pairs"]) == ("last", 0.8, None)
+    assert against["change"] == pytest.approx(-0.15)
     assert report["gone"] == [{"domain": "finance", "suite": "old"}]
 
 
@@ -147,11 +148,12 @@ def test_the_headline_never_claims_more_than_was_measured(first_run: bool, statu
     info = RunInfo(**{**INFO.__dict__, "last_run_ids": () if first_run else ("r1",)})
     metrics = (auc(0.8),) if status == "ok" else ()
 
-    assert headline in Page(render_html(describe(info, compare([result("s", *metrics, status=status)], {})))).text
+    assert headline in Page(page_of(info, compare([result("s", *metrics, status=status)], {}))).text
 
 
 def test_marks_keep_their_order_and_stay_inside_the_drawing() -> None:
-    row = {"value": 0.65, "low": 0.62, "high": 0.68, "last": {"value": 0.8}, "baseline_value": 0.5}
+    row = {"value": 0.65, "low": 0.62, "high": 0.68, "baseline_value": 0.5}
+    row["against"] = [{"reference": "last", "value": 0.8}]
 
     at = bar_geometry(row)
 
@@ -159,7 +161,7 @@ def test_marks_keep_their_order_and_stay_inside_the_drawing() -> None:
 
 
 def test_an_exact_metric_is_drawn_in_the_middle() -> None:
-    at = bar_geometry({"value": 3.0, "low": 3.0, "high": 3.0, "last": None, "baseline_value": None})
+    at = bar_geometry({"value": 3.0, "low": 3.0, "high": 3.0, "against": [], "baseline_value": None})
 
     assert at["value"] == at["low"] == at["high"] == at["width"] / 2
     assert at["last"] is None
