@@ -94,7 +94,7 @@ def open_live(settings: Settings, domain: str, live: LiveApi) -> Iterator[Declar
             call,
         )
         is_plugin = domain != CORE and domain not in verticals
-        judged = [suite if is_plugin or suite.operations else _stays_inside(suite) for suite in suites]
+        judged = suites if is_plugin else judged_live(suites)
         yield Declared(tuple((domain, suite) for suite in judged), models, workers=live.concurrency)
 
 
@@ -125,6 +125,11 @@ def _no_resources(settings: Settings) -> Resources:
         sessions=nothing,
         data_dir=settings.data,
     )
+
+
+def judged_live(suites: Sequence[Suite]) -> list[Suite]:
+    """The suites as a live API is judged by them: one that goes through no operation skips itself, and says why."""
+    return [suite if suite.operations else _stays_inside(suite) for suite in suites]
 
 
 def _stays_inside(suite: Suite) -> Suite:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -28,7 +28,7 @@ class LiveApi:
     """Where a live API answers, the key for it, and how many requests it gets at once."""
 
     url: str
-    key: str
+    key: str = field(repr=False)
     concurrency: int
 
     def connect(self, transport: httpx.BaseTransport | None = None) -> TriviumClient:

@@ -7,20 +7,22 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from service.evals.nightly import (
     EXIT_FAILED,
     EXIT_OK,
     EXIT_REGRESSION,
+    Limits,
     Night,
     NightlyResult,
     find_git_version,
     run_nightly,
 )
-from service.evals.tables import EvalMetric, EvalRun, EvalSuite
-from tests.service.evals.fake_bench import FakeBench
-from verticals.contract import InvalidInput, Metric, Suite, Unavailable
+from service.evals.store import pin_baseline
+from service.evals.tables import EvalExample, EvalMetric, EvalRun, EvalSuite
+from tests.service.evals.fake_bench import FakeBench, by_cases
+from verticals.contract import Conflict, InvalidInput, Metric, NotFound, Suite, Unavailable
 
 
 def auc(value: float, name: str = "auc") -> Metric:
@@ -32,8 +34,10 @@ def night(sessions, tmp_path: Path):
     """Runs suites as the next night of this database."""
     nights = iter(range(1, 28))
 
-    def run(*suites, tenant: str = "shop", only=(), target=None, fresh=False, benches=None, **more) -> NightlyResult:
-        at = datetime(2026, 11, next(nights), 2, tzinfo=UTC)
+    def run(
+        *suites, tenant: str = "shop", only=(), target=None, fresh=False, benches=None, day=None, **more
+    ) -> NightlyResult:
+        at = datetime(2026, 11, day or next(nights), 2, tzinfo=UTC)
         by_domain: dict[str, list[Suite]] = {}
         for domain, suite in suites:
             by_domain.setdefault(domain, []).append(suite)
@@ -164,3 +168,94 @@ def test_both_reports_are_written_under_the_run_id(night, make_suite) -> None:
 def test_a_folder_that_is_no_checkout_has_no_git_version(tmp_path: Path) -> None:
     assert find_git_version(tmp_path) is None
     assert find_git_version(tmp_path / "absent") is None
+
+
+def test_a_run_is_compared_with_yesterday_last_week_and_the_baseline(night, make_suite, sessions) -> None:
+    first, week_before, yesterday = (night(("finance", make_suite(auc(0.80))), day=day) for day in (1, 4, 9))
+    with sessions.begin() as session:
+        pin_baseline(session, first.run_id, tenant="shop", now=datetime(2026, 11, 9, 3, tzinfo=UTC))
+
+    last = night(("finance", make_suite(auc(0.70))), day=10)
+
+    change = last.comparison.suites[0].changes[0]
+    assert {each.reference: each.run_id for each in change.against} == {
+        "last": yesterday.run_id,
+        "week": week_before.run_id,
+        "baseline": first.run_id,
+    }
+    trend = last.report.domains[0].suites[0].metrics[0].trend
+    assert [point.run_id for point in trend] == [run.run_id for run in (first, week_before, yesterday, last)]
+    assert (last.report.run.week_run_id, last.report.run.baseline_run_id) == (week_before.run_id, first.run_id)
+
+
+def test_only_a_run_that_ended_and_is_ones_own_can_be_the_baseline(night, make_suite, sessions) -> None:
+    theirs = night(("core", make_suite(auc(0.8))), tenant="bank")
+    with pytest.raises(KeyboardInterrupt, match="stop"):
+        night(("core", make_suite(error=KeyboardInterrupt("stop"))))
+
+    now = datetime(2026, 11, 9, tzinfo=UTC)
+    with sessions.begin() as session:
+        unfinished = session.scalars(select(EvalRun.id).where(EvalRun.status == "running")).one()
+        with pytest.raises(NotFound, match="no such run"):
+            pin_baseline(session, theirs.run_id, tenant="shop", now=now)
+        with pytest.raises(Conflict, match="did not end"):
+            pin_baseline(session, unfinished, tenant="shop", now=now)
+
+
+def test_runs_against_a_live_api_have_a_history_of_their_own(night, make_suite) -> None:
+    night(("core", make_suite(auc(0.8))))
+
+    first = night(("core", make_suite(auc(0.6))), target="https://api.example.org")
+    second = night(("core", make_suite(auc(0.6))), target="https://api.example.org")
+
+    assert (_verdicts(first), _verdicts(second)) == (["new"], ["steady"])
+
+
+def test_a_suite_for_which_no_time_is_left_is_reported_and_not_begun(night) -> None:
+    begun: list[str] = []
+
+    result = night(("core", by_cases({"a": 1.0}, on_score=begun.append)), limits=Limits(run_s=0))
+
+    assert begun == []
+    assert result.exit_code == EXIT_FAILED
+    assert "the run's time was over" in str(result.comparison.suites[0].result.reason)
+
+
+def test_a_domain_that_cannot_be_opened_does_not_stop_the_others(night, make_suite) -> None:
+    benches = [FakeBench("core", error="its process was ended by SIGKILL"), FakeBench("finance", make_suite(auc(0.8)))]
+
+    result = night(benches=benches)
+
+    assert [suite.result.status for suite in result.comparison.suites] == ["failed", "ok"]
+    assert result.exit_code == EXIT_FAILED
+
+
+def test_a_regression_beside_a_failure_exits_1(night, make_suite) -> None:
+    night(("core", make_suite(auc(0.8))))
+
+    result = night(("core", make_suite(auc(0.5))), ("core", make_suite(name="b", error=RuntimeError("x"))))
+
+    assert result.exit_code == EXIT_REGRESSION
+
+
+def test_slices_and_changed_examples_come_with_the_report_and_old_examples_are_forgotten(night, sessions) -> None:
+    def suite(wrong: str) -> Suite:
+        scores = {f"case {i}": float(f"case {i}" != wrong) for i in range(6)}
+        return by_cases(
+            scores, shown=lambda case: f"{case}: {wrong}", slices=lambda case: {"odd": str(case[-1] in "135")}
+        )
+
+    night(("support", suite("case 1")))
+    (found,) = night(("support", suite("case 4"))).report.domains[0].suites
+
+    assert [(each.id, each.change) for each in found.moved] == [("case 4", -1.0), ("case 1", 1.0)]
+    assert (found.moved[0].shown_before, found.moved[0].shown_now) == ("case 4: case 1", "case 4: case 4")
+    assert [(each.value_of, round(each.value, 3), round(each.last_value, 3), each.n) for each in found.slices] == [
+        ("False", 0.667, 1.0, 3),
+        ("True", 1.0, 0.667, 3),
+    ]
+    with sessions.begin() as session:
+        session.execute(update(EvalRun).values(started_at=datetime(2026, 9, 1, tzinfo=UTC)))
+    night(("support", suite("case 4")))
+    with sessions() as session:
+        assert len(session.scalars(select(EvalExample.run_id).distinct()).all()) == 1

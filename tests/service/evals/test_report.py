@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from html.parser import HTMLParser
 from pathlib import Path
 
+import jsonschema
 import pytest
+from pydantic import ValidationError
 
 from service.evals.compare import Previous, compare
+from service.evals.cost import Cost
+from service.evals.history import Point
 from service.evals.numbers import format_change, format_number, format_seconds
-from service.evals.page import bar_geometry, render_html
+from service.evals.page import bar_geometry, render_html, trend_geometry
 from service.evals.report import RunInfo, describe, write_report
+from service.evals.report_schema import Report
 from service.evals.runner import SuiteResult
-from verticals.contract import Metric
+from service.evals.words import WORDS
+from verticals.contract import Example, Metric
+from verticals.scores import mean_metric
 
 INFO = RunInfo(
     run_id="20261122T020000Z-abc123",
@@ -187,3 +195,61 @@ def test_changes_are_signed() -> None:
 )
 def test_durations_read_as_people_say_them(value: float, text: str) -> None:
     assert format_seconds(value) == text
+
+
+def examples(wrong: int, shown: str = "an answer") -> dict[str, Example]:
+    return {f"case {i}": Example({"right": float(i != wrong)}, {"language": "zh"}, shown) for i in range(5)}
+
+
+def test_slices_changed_examples_trends_and_cost_are_drawn_and_hostile_ones_escaped() -> None:
+    attack = "<img src=x onerror=alert(1)>"
+    old, new = examples(0), examples(1, attack)
+    made = result("answers", mean_metric("right", new), domain="support")
+    now = replace(made, examples=new, cost=Cost(tokens=1_234, cpu_s=70.0, peak_mb=512.0))
+    before = replace(made, metrics=(mean_metric("right", old),), examples=old, duration_s=2.0)
+    points = [Point(f"r{i}", datetime(2026, 11, 20 + i, tzinfo=UTC), 0.7 + i / 100, 0.6, 0.9) for i in range(3)]
+
+    html = page_of(
+        INFO,
+        compare([now], {now.key: Previous("ok", "r1", before, "r1")}),
+        {("support", "answers", "right"): points},
+    )
+    page = Page(html)
+
+    assert "img" not in page.tags
+    assert attack in page.text
+    assert "2 / 5 examples scored otherwise" in page.text
+    assert "language = zh" in page.text
+    assert page.tags.count("polyline") == 1
+    assert "1,234" in page.text
+    assert "512 MiB" in page.text
+    assert "1 min 10 s" in page.text
+
+
+def test_both_languages_are_in_the_page_and_a_check_box_shows_one(comparison) -> None:
+    page = Page(page_of(INFO, comparison))
+
+    assert "需要查看" in page.text
+    assert page.tags.count("input") == 1
+    assert all(english and chinese for english, chinese in WORDS.values())
+
+
+def test_a_trend_is_drawn_by_time_within_its_drawing_and_its_band_holds_its_line() -> None:
+    row = {"trend": [{"value": 0.7 + i / 50, "low": 0.6, "high": 0.9} for i in range(3)]}
+
+    at = trend_geometry(row)
+
+    xs, ys = zip(*at["points"], strict=True)
+    assert list(xs) == sorted(xs)
+    assert list(ys) == sorted(ys, reverse=True)  # better is higher, which is a smaller y
+    assert all(0 < x < at["width"] for x in xs)
+    assert all(0 < y < at["height"] for y in ys)
+
+
+def test_the_json_obeys_its_schema_and_unknown_parts_are_refused(comparison, tmp_path: Path) -> None:
+    _, json_path = write_report(describe(INFO, comparison), tmp_path)
+    found = json.loads(json_path.read_text())
+
+    jsonschema.validate(found, Report.model_json_schema())
+    with pytest.raises(ValidationError, match="extra"):
+        Report.model_validate(found | {"more": 1})
