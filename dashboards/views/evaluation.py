@@ -105,15 +105,16 @@ def _summary(labels: Labels, report: Report) -> None:
     st.caption(labels("evals.about", run=run["run_id"], git=run.get("git_version") or "–", models=models or "–"))
 
 
-def alarms(report: Report) -> Iterator[tuple[str, str]]:
+def alarms(labels: Labels, report: Report) -> Iterator[tuple[str, str]]:
     """(where, what) of everything that got worse: regressed metrics, failed or lost suites, suites that are gone."""
     for domain, suite in suites(report):
         where = f"{domain} / {suite['name']}"
         for metric in suite["metrics"]:
             for each in metric["against"]:
                 if each["verdict"] == "regressed" and each["reference"] != "week":
+                    since = labels(f"evals.since_{each['reference']}")
                     span = f"{each['change']:+.3g} [{each['change_low']:+.3g}, {each['change_high']:+.3g}]"
-                    yield where, f"{metric['name']} {metric['value']:.4g} ({each['reference']}: {span})"
+                    yield where, f"{metric['name']} {metric['value']:.4g} ({since}: {span})"
         for loss in suite["losses"]:
             yield where, loss
     for gone in report["gone"]:
@@ -128,7 +129,7 @@ def suites(report: Report) -> Iterator[tuple[str, Mapping[str, Any]]]:
 
 
 def _alarms(labels: Labels, report: Report) -> None:
-    found = list(alarms(report))
+    found = list(alarms(labels, report))
     if not found:
         st.success(labels("evals.no_alarms"), icon=":material/check:")
         return

@@ -16,7 +16,7 @@ from service.evals.numbers import format_change, format_number, format_seconds
 from service.evals.words import WORDS
 
 BAR_WIDTH, BAR_HEIGHT = 150, 18  # px
-TREND_WIDTH, TREND_HEIGHT = 150, 36  # px
+TREND_WIDTH, TREND_HEIGHT = 110, 36  # px
 MARGIN = 8.0
 
 
