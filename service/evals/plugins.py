@@ -58,7 +58,10 @@ def _load_file(file: Path) -> Callable[[Call], Sequence[Suite]]:
     assert spec is not None  # a name that ends in .py has a loader
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except SyntaxError as error:
+        raise InvalidInput(f"is no Python in line {error.lineno}", field=file.name) from None
     return _function(getattr(module, FUNCTION, None), file.name)
 
 

@@ -16,7 +16,18 @@ from numpy.typing import NDArray
 
 from retrieval.grounding import choose_evidence, find_support, stream_sentences
 from verticals.bootstrap import bootstrap_interval
-from verticals.contract import Cases, Context, Decision, Example, Handler, Metric, Progress, Resources, Suite
+from verticals.contract import (
+    Cases,
+    Context,
+    Decision,
+    Example,
+    Handler,
+    Metric,
+    Progress,
+    Resources,
+    Suite,
+    Unavailable,
+)
 from verticals.scores import mean_metric
 from verticals.support.answering import answer_messages, is_instruction
 from verticals.support.evals_questions import DATASET, TENANT, Question, by_id, ingest_articles, load_questions
@@ -183,6 +194,8 @@ def _grounding_metrics(examples: Mapping[str, Example]) -> list[Metric]:
         return np.array([[e.scores[of], e.scores[among]] for e in examples.values() if e.scores.get(among)])
 
     found, drafts = rows("grounded", "sentences"), rows("draft grounded", "draft sentences")
+    if not len(found):
+        raise Unavailable("no answer cites anything", field="chat", remedy="Does the tenant hold the shop's articles?")
     low, high = bootstrap_interval(found, _ratio)
     return [
         Metric(

@@ -47,7 +47,7 @@ def test_the_documented_example_runs(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("code", "reason"),
     [
-        ("1 +", "SyntaxError"),
+        ("1 +", "broken.py: is no Python in line 1"),
         ("raise OSError('Jane Doe')", "OSError at "),
         ("x = 1", "must define a function evals(call)"),
         ("def evals(call): return ['no suite']", "must give verticals.contract.Suite (got 'str')"),
