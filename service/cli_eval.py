@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 from rich.markup import escape as plain
+from sqlalchemy.exc import OperationalError
 
 from service.cli_admin import Tenant
 from service.cli_parts import Parts, open_parts, require_file
@@ -55,7 +56,7 @@ def evaluate(
     if context.invoked_subcommand is not None:
         return
     from service.evals.declare import benches
-    from service.evals.nightly import Limits, Night, find_git_version, run_nightly
+    from service.evals.nightly import EXIT_FAILED, Limits, Night, find_git_version, run_nightly
 
     try:
         settings = read_settings()
@@ -75,6 +76,9 @@ def evaluate(
     except TriviumError as error:
         Console(stderr=True, soft_wrap=True).print(f"[red]error[/red] {plain(str(error))}", highlight=False)
         raise typer.Exit(EXIT_USAGE) from None
+    except OperationalError:  # its text may quote a statement; the run goes on with the next call
+        Console(stderr=True).print("error TRIVIUM_DATABASE_URL: the database is busy or away.", highlight=False)
+        raise typer.Exit(EXIT_FAILED) from None
     _print(result)
     if settings.eval_webhook_url:
         _send(result, settings)

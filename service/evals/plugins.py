@@ -17,6 +17,7 @@ from verticals.contract import InvalidInput, Suite
 
 GROUP = "trivium.evals"
 FUNCTION = "evals"
+MAX_DOMAIN = 64  # characters, as the tables have it
 Call = Callable[[str, str, Mapping[str, Any]], Any]
 Load = Callable[[], Callable[[Call], Sequence[Suite]]]
 
@@ -27,13 +28,13 @@ def find_plugins(folder: Path | None) -> dict[str, Load]:
     Nothing of them is imported yet. A folder that is not there is a plug-in that fails.
     """
     found: dict[str, Load] = {
-        f"{entry.dist.name if entry.dist else entry.module}:{entry.name}": partial(_load_entry, entry)
+        f"{entry.dist.name if entry.dist else entry.module}:{entry.name}"[:MAX_DOMAIN]: partial(_load_entry, entry)
         for entry in entry_points(group=GROUP)
     }
     if folder is not None and not folder.is_dir():
         return found | {folder.name: partial(_missing, folder)}
     files = sorted(folder.glob("[!_.]*.py")) if folder else []
-    return found | {file.name: partial(_load_file, file) for file in files}
+    return found | {file.name[:MAX_DOMAIN]: partial(_load_file, file) for file in files}
 
 
 def plugin_suites(load: Load, call: Call) -> Sequence[Suite]:

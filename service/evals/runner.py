@@ -11,12 +11,13 @@ from typing import Any, Literal
 
 from service.evals.cost import Cost, peak_memory_mb, reset_peak_memory
 from service.monitoring import describe_error
-from verticals.contract import Cases, Example, Metric, Progress, Suite, Unavailable
+from verticals.contract import Cases, Example, InvalidInput, Metric, Progress, Suite, Unavailable
 from verticals.support.safety.personal_data import mask
 
 Status = Literal["ok", "skipped", "failed"]
 DomainSuite = tuple[str, Suite]  # (a vertical's name, "core" or a plug-in's name; its suite)
 BATCH = 8  # cases that are kept together; what a killed run does again, at most
+MAX_ID, MAX_NAME = 200, 120  # characters, as the tables have them
 MAX_SHOWN = 2_000  # characters of an example in the report
 
 
@@ -157,10 +158,22 @@ def _score(run: Cases, cases: Mapping[str, Any], left: Sequence[str], workers: i
         for start in range(0, len(left), BATCH * workers):
             ids = left[start : start + BATCH * workers]
             scored = list(scoring(run.score, [cases[case_id] for case_id in ids]))
-            yield {
-                case_id: replace(example, shown=mask(example.shown[:MAX_SHOWN]))
-                for case_id, example in zip(ids, scored, strict=True)
-            }
+            yield {case_id: _storable(case_id, example) for case_id, example in zip(ids, scored, strict=True)}
+
+
+def _storable(case_id: str, example: Example) -> Example:
+    """The example as it may be kept: personal data masked, cut, text that every database takes.
+
+    Raises:
+        InvalidInput: its id is too long, or a score is not finite.
+    """
+    if len(case_id) > MAX_ID:
+        raise InvalidInput(f"must have at most {MAX_ID} characters", field="case id", value=len(case_id))
+    for name, score in example.scores.items():
+        if not math.isfinite(score):
+            raise InvalidInput("must be finite", field=f"score {name!r}", value=score)
+    text = example.shown[:MAX_SHOWN].replace("\0", "\ufffd").encode("utf-8", "replace").decode()
+    return replace(example, shown=mask(text))
 
 
 def _flaw(metrics: Sequence[Metric]) -> str | None:
@@ -169,6 +182,8 @@ def _flaw(metrics: Sequence[Metric]) -> str | None:
         return "The suite returned no metrics."
     names = [metric.name for metric in metrics]
     for metric in metrics:
+        if len(metric.name) > MAX_NAME:
+            return f"A metric's name has {len(metric.name)} characters, at most {MAX_NAME} are kept."
         if names.count(metric.name) > 1:
             return f"Two metrics are named {metric.name!r}; names must differ."
         figures = [metric.value, metric.low, metric.high, metric.baseline_value or 0.0]

@@ -120,3 +120,23 @@ def test_a_suite_says_what_it_cost(make_suite) -> None:
     assert cost.tokens == 250
     assert cost.cpu_s >= 0
     assert cost.peak_mb > 10
+
+
+@pytest.mark.parametrize(
+    ("scores", "reason"),
+    [
+        ({"a": math.nan}, "score 'right': must be finite"),
+        ({"x" * 201: 1.0}, r"case id: must have at most 200 characters (got 201)"),
+    ],
+)
+def test_examples_that_no_database_keeps_fail_their_suite_alone(scores: dict[str, float], reason: str) -> None:
+    result = run_suite("core", by_cases(scores), _quiet)
+
+    assert result.status == "failed"
+    assert reason in str(result.reason)
+
+
+def test_text_that_a_database_refuses_is_kept_without_it() -> None:
+    result = run_suite("core", by_cases({"a": 1.0}, shown=lambda case_id: "nul \0 and half a sign \ud800"), _quiet)
+
+    assert result.examples["a"].shown == "nul \ufffd and half a sign ?"
