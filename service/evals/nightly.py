@@ -115,7 +115,7 @@ def run_nightly(
     night.out_dir.mkdir(parents=True, exist_ok=True)  # before the work, not after
     run, done, is_resumed = _begin(night, [bench.domain for bench in chosen], fresh=fresh)
     models = dict(night.models)
-    results = list(_run_all(chosen, night, run, done, models, progress))
+    results = _run_all(chosen, night, run=run, done=done, models=models, progress=progress)
     return _finish(night, run, results, models, is_resumed=is_resumed)
 
 
@@ -147,6 +147,7 @@ def _begin(night: Night, domains: Sequence[str], *, fresh: bool) -> tuple[Run, d
 def _run_all(
     benches: Sequence[Bench],
     night: Night,
+    *,
     run: Run,
     done: Mapping[SuiteKey, SuiteResult],
     models: dict[str, str],
@@ -157,7 +158,8 @@ def _run_all(
     results = []
     for idx, bench in enumerate(benches):
         try:
-            for result in _run_domain(bench, night, run, done, models, until_s, _within(progress, idx, len(benches))):
+            tell = _within(progress, idx=idx, count=len(benches))
+            for result in _run_domain(bench, night, run=run, done=done, models=models, until_s=until_s, progress=tell):
                 if result.key not in done:
                     with night.sessions.begin() as session:
                         add_result(session, run.run_id, result, tenant=night.tenant)
@@ -171,6 +173,7 @@ def _run_all(
 def _run_domain(
     bench: Bench,
     night: Night,
+    *,
     run: Run,
     done: Mapping[SuiteKey, SuiteResult],
     models: dict[str, str],
@@ -195,7 +198,7 @@ def _run_domain(
         except Broken as error:
             yield unmeasured(bench.domain, suite, status="failed", reason=str(error))
             continue
-        tell = _within(progress, i, len(suites), label="/".join(key))
+        tell = _within(progress, idx=i, count=len(suites), label="/".join(key))
         tell("", 0.0)
         yield bench.run(suite, journal=_journal(night, run, key), progress=tell, timeout_s=timeout_s)
 
@@ -280,7 +283,7 @@ def _choose(benches: Sequence[Bench], only: Collection[str]) -> list[Bench]:
     return chosen
 
 
-def _within(progress: Progress, idx: int, count: int, label: str = "") -> Progress:
+def _within(progress: Progress, *, idx: int, count: int, label: str = "") -> Progress:
     """The share of one part as that of all; a label names the part."""
 
     def tell(what: str, share: float) -> None:
