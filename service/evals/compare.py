@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from service.evals.judge import Against, Reference, Verdict, compare_metric, correct, decide
-from service.evals.runner import Status, SuiteResult
+from service.evals.runner import NO_SUITES, Status, SuiteResult
 from verticals.contract import Metric
 
 SuiteKey = tuple[str, str]  # (domain, suite name)
@@ -101,7 +101,13 @@ def compare(
 ) -> Comparison:
     """Compare a run's results with what earlier runs know; `previous` covers the domains of this run only."""
     present = {result.key for result in results}
-    gone = tuple(key for key, before in previous.items() if key not in present and before.last_status is not None)
+    closed = {result.domain for result in results if result.name == NO_SUITES.name}  # told once, not suite by suite
+    gone = tuple(
+        (domain, name)
+        for (domain, name), before in previous.items()
+        if (domain, name) not in present and before.last_status is not None
+        if domain not in closed and name != NO_SUITES.name
+    )
     suites = [_compare_suite(result, previous.get(result.key), others or {}) for result in results]
     return _corrected(Comparison(tuple(suites), gone))
 

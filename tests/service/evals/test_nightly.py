@@ -230,6 +230,16 @@ def test_a_domain_that_cannot_be_opened_does_not_stop_the_others(night, make_sui
     assert result.exit_code == EXIT_FAILED
 
 
+def test_a_domain_that_could_not_be_opened_is_one_failure_and_its_return_is_no_loss(night, make_suite) -> None:
+    night(("core", make_suite(auc(0.8))))
+
+    away = night(benches=[FakeBench("core", error="its process was ended by SIGKILL")])
+    back = night(("core", make_suite(auc(0.8))))
+
+    assert (away.exit_code, away.comparison.num_alarms) == (EXIT_FAILED, 1)
+    assert (back.exit_code, _verdicts(back)) == (EXIT_OK, ["steady"])
+
+
 def test_a_regression_beside_a_failure_exits_1(night, make_suite) -> None:
     night(("core", make_suite(auc(0.8))))
 
