@@ -38,7 +38,7 @@ from service.monitoring import configure_logging
 from service.settings import Settings
 from service.up import serve
 from service.wiring import DEMO_TENANT, build
-from verticals.support.evals import load_questions
+from verticals.support.evals_questions import load_questions
 from verticals.support.shop.demo_data import DEMO_CUSTOMER
 from verticals.support.understanding.messages import MessageReader
 

@@ -28,8 +28,8 @@ from retrieval.store import KnowledgeBase
 from retrieval.tables import Base
 from verticals.support.conversation import Intent, read_intent
 from verticals.support.demo import KNOWLEDGE_DIR
-from verticals.support.evals import load_questions
 from verticals.support.evals_injection import PLACEMENTS, Case, Outcome, ask, plant
+from verticals.support.evals_questions import load_questions
 from verticals.support.safety.guard import Guard
 from verticals.support.safety.injections import Attack, goals, make_attacks
 from verticals.support.schemas import Message

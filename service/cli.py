@@ -6,7 +6,6 @@ import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,6 +18,7 @@ from sqlalchemy.exc import OperationalError
 from service.auth import Caller
 from service.cli_admin import EXIT_FAILED, Tenant, audit_app, doctor_app, keys_app
 from service.cli_backup import backup_app
+from service.cli_eval import eval_app
 from service.cli_finance import finance_app
 from service.cli_medical import medical_app
 from service.cli_models import models_app
@@ -43,6 +43,7 @@ app = typer.Typer(
 )
 app.add_typer(audit_app, name="audit")
 app.add_typer(keys_app, name="keys")
+app.add_typer(eval_app, name="eval")
 app.add_typer(finance_app, name="finance")
 app.add_typer(medical_app, name="medical")
 app.add_typer(models_app, name="models")
@@ -298,41 +299,6 @@ def _answer(found: Any, out: Path | None) -> None:
         _write(found.model_dump_json(indent=2), out)
     else:
         _write("\n".join(event.model_dump_json() for event in found), out)
-
-
-@app.command("eval")
-def evaluate(
-    only: Annotated[list[str] | None, typer.Option(help="finance, medical, support or core; may be repeated.")] = None,
-    tenant: Tenant = "demo",
-) -> None:
-    """Run every evaluation suite, compare with the last run and write one report; exit 1 on a regression."""
-    from service.evals.core_suites import core_suites
-    from service.evals.nightly import find_git_version, run_nightly
-    from service.evals.runner import declare_suites
-
-    with open_kit() as kit:
-        suites = declare_suites("core", lambda: core_suites(kit.settings))
-        for name, vertical in kit.verticals.items():
-            suites += declare_suites(name, partial(vertical.evals, kit.resources, kit.handlers[name]))
-        versions = {"core": kit.resources.model_version} | {card.name: card.version for card in kit.registry.cards()}
-        with show_progress() as on_progress:
-            result = run_nightly(
-                suites,
-                sessions=kit.sessions,
-                tenant=tenant,
-                out_dir=kit.settings.reports,
-                models=versions,
-                progress=on_progress,
-                only=only or (),
-                git_version=find_git_version(Path.cwd()),
-            )
-    console = Console()
-    for change in result.comparison.suites:
-        state = change.result.reason or ", ".join(f"{m.name} {m.value:.4g}" for m in change.result.metrics)
-        line = f"{change.result.domain}/{change.result.name}: {change.result.status}  {state}"
-        console.print(plain(line), highlight=False, soft_wrap=True)
-    console.print(f"{result.comparison.num_alarms} alarms. Report: {result.html_path}", highlight=False, soft_wrap=True)
-    raise typer.Exit(result.exit_code)
 
 
 @app.command()

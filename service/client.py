@@ -171,6 +171,13 @@ class TriviumClient:
         """One evaluation run with all its metrics."""
         return dict(self._get(f"/v1/evals/runs/{quote(run_id, safe='')}"))
 
+    def eval_page(self, run_id: str) -> str:
+        """One evaluation run as a self-contained HTML page."""
+        with _connection_errors():
+            answer = self._http.get(f"/v1/evals/runs/{quote(run_id, safe='')}/page")
+        _raise_for_problem(answer)
+        return answer.text
+
     def customer_key(self, customer: str) -> dict[str, Any]:
         """A key for one of the shop's customers, valid for an hour: `key`, `customer`, `expires_at`."""
         with _connection_errors():

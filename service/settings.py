@@ -18,6 +18,7 @@ CHANNEL_SETTINGS = (  # a channel needs all of its group
     ("events_url", "events_secret"),
     ("slack_signing_secret", "slack_bot_token"),
     ("chatwoot_url", "chatwoot_secret", "chatwoot_token"),
+    ("eval_webhook_url", "eval_webhook_secret"),
 )
 PAIRS = {
     "adapters": "name=folder",
@@ -89,6 +90,9 @@ class Settings(BaseSettings):
     chatwoot_secret: SecretStr = Field(SecretStr(""), description="Secret of the Chatwoot agent bot's webhook.")
     chatwoot_token: SecretStr = Field(SecretStr(""), description="Access token of the Chatwoot agent bot.")
     mcp_key: SecretStr = Field(SecretStr(""), description="API key that `trivium mcp` speaks for.")
+    evals: Path | None = Field(None, description="Folder of own evaluation suites, one Python file each.")
+    eval_webhook_url: str = Field("", description="Where the nightly's signed summary goes; empty: nowhere.")
+    eval_webhook_secret: SecretStr = Field(SecretStr(""), description="Signs it; whsec_ and 24 to 64 bytes, base64.")
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_json: bool = Field(False, description="One JSON object a line instead of readable text.")
 
@@ -136,7 +140,7 @@ class Settings(BaseSettings):
                 raise ValueError(f"{given[0]}: needs {missing} beside it")
         if _text(self.webhook_secret) and not self.events_url:
             raise ValueError("webhook_secret: needs TRIVIUM_EVENTS_URL, where its answers go")
-        for name in ("webhook_secret", "events_secret"):
+        for name in ("webhook_secret", "events_secret", "eval_webhook_secret"):
             if (secret := _text(getattr(self, name))) and not WEBHOOK_SECRET.fullmatch(secret):
                 raise ValueError(f"{name}: must be whsec_ and 24 to 64 bytes in base64")
         return self

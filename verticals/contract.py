@@ -28,6 +28,12 @@ from sqlalchemy import DateTime, Dialect
 from sqlalchemy.orm import DeclarativeBase, Session, sessionmaker
 from sqlalchemy.types import TypeDecorator
 
+from verticals.evaluation import Cases as Cases
+from verticals.evaluation import Example as Example
+from verticals.evaluation import Metric as Metric
+from verticals.evaluation import Progress as Progress
+from verticals.evaluation import Suite as Suite
+
 if TYPE_CHECKING:  # LangChain takes a second to import; the command line and the pages only read schemas
     import numpy as np
     from langchain_core.language_models import BaseChatModel
@@ -322,40 +328,7 @@ class Resources:
         return self.engine.model_version
 
 
-Progress = Callable[[str, float], None]  # (what is being done, share done 0-1)
 ContextOf = Callable[[str], Context]  # the service's own context for a tenant, when nobody asks
-
-
-# --- evaluation: data set + solver + scorer, in the manner of inspect_ai ----------------------------------------------
-
-
-@dataclass(frozen=True)
-class Metric:
-    """One figure of a suite. `higher_is_better` decides what counts as a regression."""
-
-    name: str
-    value: float
-    low: float  # 95 % interval
-    high: float
-    n: int
-    higher_is_better: bool = True
-    baseline: str | None = None  # "constant report", with its figure in `baseline_value`
-    baseline_value: float | None = None
-
-
-@dataclass(frozen=True)
-class Suite:
-    """A named evaluation. `run` returns metrics with intervals; `dataset` says what, which split, which licence.
-
-    A suite whose data is not there raises `Unavailable`, which the report shows as skipped with the reason.
-    """
-
-    name: str
-    dataset: str
-    split: str
-    solver: str
-    scorer: str
-    run: Callable[[Progress], Sequence[Metric]]
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ import streamlit as st
 
 from dashboards import parts
 from dashboards.i18n import Labels
+from dashboards.views.evaluation import run_state
 from service.client import ApiError, TriviumClient
 
 TRY = {"finance": 3, "medical": 3, "support": 3}  # vertical -> how many hints the label table holds
@@ -91,8 +92,8 @@ def _evaluation(client: TriviumClient, labels: Labels) -> tuple[str, parts.Colou
         return error.title, "gray"
     if not runs:
         return labels("state.no_runs"), "gray"
-    good = runs[0].get("exit_code") == 0
-    return labels("evals.good" if good else "evals.bad"), "green" if good else "orange"
+    code = runs[0].get("exit_code")
+    return run_state(labels, code), "green" if code == 0 else "orange"
 
 
 def _snippet(base_url: str) -> str:

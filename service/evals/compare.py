@@ -1,19 +1,7 @@
-"""Compares a run with the last one: which changes are regressions. Ignores storage and presentation.
+"""Compares a run with others: which changes are regressions, what was lost. Ignores storage and presentation.
 
-The rule. A and B are the old and the new value of a metric, turned so that more is better, each with its own 95 %
-interval. Their change d = B - A has the interval
-
-    low  = d - sqrt((B - B.low)^2  + (A.high - A)^2)
-    high = d + sqrt((B.high - B)^2 + (A - A.low)^2)
-
-("MOVER": Zou and Donner 2008, Statistics in Medicine 27:1693-1702; for proportions it is Newcombe 1998, Statistics in
-Medicine 17:873-890, method 10). The metric has *regressed* when that whole interval lies on the bad side (high < 0),
-*improved* when it lies on the good side (low > 0), and is *steady* otherwise.
-
-The formula takes both intervals, keeps their asymmetry, and treats the two runs as independent. Runs that score the
-same cases are usually positively correlated, which makes the true interval narrower: the rule then errs towards
-silence, not towards false alarms. Paired tests need per-case scores, which are not stored yet. Changes below one part
-in a million count as none: floating-point sums differ between machines.
+A run is compared with the last one ("yesterday"), the one nearest to a week before, and the pinned baseline; `judge`
+has the rule. Only the last run and the baseline raise alarms: a change since last week is there for the reader.
 
 Besides, a run loses something when a suite fails (each time), when a suite that gave figures in the last run is skipped
 or gone, and when a suite no longer reports a metric. A changed data set, split or scorer makes figures incomparable:
@@ -22,17 +10,17 @@ the report says so and nothing is compared.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from service.evals.runner import Status, SuiteResult
+from service.evals.judge import Against, Reference, Verdict, compare_metric, correct, decide
+from service.evals.runner import NO_SUITES, Status, SuiteResult
 from verticals.contract import Metric
 
-Verdict = Literal["regressed", "improved", "steady", "new", "incomparable"]
 SuiteKey = tuple[str, str]  # (domain, suite name)
-RELATIVE_NOISE = 1e-6
+MetricVerdict = Verdict | Literal["new"]
+ALARMING: tuple[Reference, ...] = ("last", "baseline")
 
 
 @dataclass(frozen=True)
@@ -46,16 +34,34 @@ class Previous:
 
 
 @dataclass(frozen=True)
+class OtherRun:
+    """A completed run to compare with besides the last."""
+
+    run_id: str
+    results: Mapping[SuiteKey, SuiteResult]  # those with figures
+
+
+@dataclass(frozen=True)
 class MetricChange:
-    """A metric beside its last value; `low` and `high` bound the change (95 %), positive = better."""
+    """A metric beside its values in other runs."""
 
     metric: Metric
-    verdict: Verdict
-    last: Metric | None = None
-    last_run_id: str | None = None
-    change: float | None = None
-    low: float | None = None
-    high: float | None = None
+    against: tuple[Against, ...] = ()
+    is_incomparable: bool = False
+
+    @property
+    def verdict(self) -> MetricVerdict:
+        """Regressed if it is against the last run or the baseline; else what the last run says."""
+        verdicts = {each.reference: each.verdict for each in self.against}
+        if "regressed" in [verdicts.get(reference) for reference in ALARMING]:
+            return "regressed"
+        if self.is_incomparable:
+            return "incomparable"
+        return verdicts.get("last", "new")
+
+    def since(self, reference: Reference) -> Against | None:
+        """The comparison with that run, if there is one."""
+        return next((each for each in self.against if each.reference == reference), None)
 
 
 @dataclass(frozen=True)
@@ -66,79 +72,113 @@ class SuiteComparison:
     changes: tuple[MetricChange, ...]
     losses: tuple[str, ...] = ()
     note: str | None = None
+    last: SuiteResult | None = None  # what its examples and cost are compared with
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """A run beside the last one. `gone` names suites of the last run that this run no longer has."""
+    """A run beside the others. `gone` names suites of the last run that this run no longer has."""
 
     suites: tuple[SuiteComparison, ...]
     gone: tuple[SuiteKey, ...]
+    families: Mapping[Reference, int] = field(default_factory=dict)  # how many metrics were judged together
+
+    @property
+    def num_regressed(self) -> int:
+        """Metrics that got worse."""
+        return sum(change.verdict == "regressed" for suite in self.suites for change in suite.changes)
 
     @property
     def num_alarms(self) -> int:
         """Regressed metrics, losses and suites that are gone."""
-        regressed = sum(change.verdict == "regressed" for suite in self.suites for change in suite.changes)
-        return regressed + sum(len(suite.losses) for suite in self.suites) + len(self.gone)
+        return self.num_regressed + sum(len(suite.losses) for suite in self.suites) + len(self.gone)
 
 
-def change_interval(old: Metric, new: Metric) -> tuple[float, float, float]:
-    """(change, low, high) from `old` to `new` with its 95 % interval; positive = better. The rule: see the module.
-
-    A bound on the wrong side of its value, as a percentile bootstrap may give, counts as no uncertainty on that side.
-    """
-    sign = 1.0 if new.higher_is_better else -1.0
-    change = sign * (new.value - old.value)
-    new_down, new_up = max(new.value - new.low, 0.0), max(new.high - new.value, 0.0)
-    old_down, old_up = max(old.value - old.low, 0.0), max(old.high - old.value, 0.0)
-    if not new.higher_is_better:
-        new_down, new_up, old_down, old_up = new_up, new_down, old_up, old_down
-    return change, change - math.hypot(new_down, old_up), change + math.hypot(new_up, old_down)
-
-
-def compare_metric(old: Metric, new: Metric, *, last_run_id: str) -> MetricChange:
-    """Judge one metric against its last value by the rule in the module's head."""
-    if old.higher_is_better != new.higher_is_better:
-        return MetricChange(new, "incomparable", old, last_run_id)
-    change, low, high = change_interval(old, new)
-    noise = RELATIVE_NOISE * max(abs(old.value), abs(new.value))
-    verdict: Verdict = "steady"
-    if high < -noise:
-        verdict = "regressed"
-    elif low > noise:
-        verdict = "improved"
-    return MetricChange(new, verdict, old, last_run_id, change, low, high)
-
-
-def compare(results: Sequence[SuiteResult], previous: Mapping[SuiteKey, Previous]) -> Comparison:
+def compare(
+    results: Sequence[SuiteResult],
+    previous: Mapping[SuiteKey, Previous],
+    others: Mapping[Reference, OtherRun] | None = None,
+) -> Comparison:
     """Compare a run's results with what earlier runs know; `previous` covers the domains of this run only."""
     present = {result.key for result in results}
-    gone = tuple(key for key, before in previous.items() if key not in present and before.last_status is not None)
-    return Comparison(tuple(_compare_suite(result, previous.get(result.key)) for result in results), gone)
+    closed = {result.domain for result in results if result.name == NO_SUITES.name}  # told once, not suite by suite
+    gone = tuple(
+        (domain, name)
+        for (domain, name), before in previous.items()
+        if (domain, name) not in present and before.last_status is not None
+        if domain not in closed and name != NO_SUITES.name
+    )
+    suites = [_compare_suite(result, previous.get(result.key), others or {}) for result in results]
+    return _corrected(Comparison(tuple(suites), gone))
 
 
-def _compare_suite(result: SuiteResult, before: Previous | None) -> SuiteComparison:
+def _compare_suite(
+    result: SuiteResult, before: Previous | None, others: Mapping[Reference, OtherRun]
+) -> SuiteComparison:
     if result.status == "failed":
         return SuiteComparison(result, (), (f"failed: {result.reason}",))
     if result.status == "skipped":
         lost = before is not None and before.last_status == "ok"
         return SuiteComparison(result, (), (f"skipped, though it ran last time: {result.reason}",) if lost else ())
-    if before is None or before.reference is None or before.reference_run_id is None:
-        return SuiteComparison(result, tuple(MetricChange(metric, "new") for metric in result.metrics))
-    reference, run_id = before.reference, before.reference_run_id
-    changed = [part for part in ("dataset", "split", "scorer") if getattr(result, part) != getattr(reference, part)]
-    if changed:
-        note = f"Not compared with run {run_id}: {' and '.join(changed)} changed."
-        return SuiteComparison(
-            result, tuple(MetricChange(metric, "incomparable") for metric in result.metrics), (), note
-        )
-    old = {metric.name: metric for metric in reference.metrics}
+    references: dict[Reference, tuple[str, SuiteResult]] = {}
+    if before is not None and before.reference is not None and before.reference_run_id is not None:
+        references["last"] = before.reference_run_id, before.reference
+    for name, other in others.items():
+        if result.key in other.results:
+            references[name] = other.run_id, other.results[result.key]
+    changed = {name: _changed(result, old) for name, (_, old) in references.items()}
+    usable = {name: reference for name, reference in references.items() if not changed[name]}
     changes = tuple(
-        compare_metric(old[metric.name], metric, last_run_id=run_id)
-        if metric.name in old
-        else MetricChange(metric, "new")
-        for metric in result.metrics
+        MetricChange(metric, _against(metric, result, usable), bool(changed.get("last"))) for metric in result.metrics
     )
+    notes = [f"Not compared with run {references[name][0]}: {what} changed." for name, what in changed.items() if what]
+    last = usable["last"][1] if "last" in usable else None
     names = {metric.name for metric in result.metrics}
-    losses = tuple(f"metric {name} is no longer reported" for name in old if name not in names)
-    return SuiteComparison(result, changes, losses)
+    losses = [f"metric {m.name} is no longer reported" for m in (last.metrics if last else ()) if m.name not in names]
+    return SuiteComparison(result, changes, tuple(losses), " ".join(dict.fromkeys(notes)) or None, last)
+
+
+def _changed(result: SuiteResult, old: SuiteResult) -> str:
+    parts = ("dataset", "split", "scorer")
+    return " and ".join(part for part in parts if getattr(result, part) != getattr(old, part))
+
+
+def _against(
+    metric: Metric, result: SuiteResult, references: Mapping[Reference, tuple[str, SuiteResult]]
+) -> tuple[Against, ...]:
+    return tuple(
+        compare_metric(
+            old,
+            metric,
+            run_id=run_id,
+            reference=name,
+            old_examples=before.examples,
+            new_examples=result.examples,
+        )
+        for name, (run_id, before) in references.items()
+        for old in before.metrics
+        if old.name == metric.name
+    )
+
+
+def _corrected(comparison: Comparison) -> Comparison:
+    """With q instead of p, over all metrics that are compared with the same run."""
+    q: dict[int, float] = {}
+    families: dict[Reference, int] = {}
+    everything = [each for suite in comparison.suites for change in suite.changes for each in change.against]
+    for reference in dict.fromkeys(each.reference for each in everything):
+        judged = [each for each in everything if each.reference == reference and each.p is not None]
+        families[reference] = len(judged)
+        q |= zip(map(id, judged), correct([each.p or 0.0 for each in judged]), strict=True)
+
+    def settled(each: Against) -> Against:
+        return each if each.p is None else decide(replace(each, q=q[id(each)], verdict="steady"))
+
+    suites = tuple(
+        replace(
+            suite,
+            changes=tuple(replace(change, against=tuple(map(settled, change.against))) for change in suite.changes),
+        )
+        for suite in comparison.suites
+    )
+    return replace(comparison, suites=suites, families=families)

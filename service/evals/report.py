@@ -1,31 +1,45 @@
-"""Writes a run's report: JSON, and one HTML page of the same figures. Ignores how figures came about.
-
-The page needs nothing but itself: CSS and drawings are inline, there is no script and no address to fetch.
-"""
+"""Makes a run's report of its comparison, and writes it: JSON, and one HTML page of the same. Ignores drawing."""
 
 from __future__ import annotations
 
 import json
-import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
 from service.evals.compare import Comparison, MetricChange, SuiteComparison
+from service.evals.history import MetricKey, Point
+from service.evals.judge import Against, moved_examples
+from service.evals.page import render_html
+from service.evals.report_schema import (
+    FORMAT,
+    AgainstPart,
+    CostPart,
+    DomainPart,
+    ExamplePart,
+    GonePart,
+    MetricPart,
+    PointPart,
+    Report,
+    RunPart,
+    SlicePart,
+    SuitePart,
+    SummaryPart,
+)
+from service.evals.runner import SuiteResult
+from verticals.contract import Example
+from verticals.scores import mean_metric
 
-FORMAT = "trivium-evaluation/1"
-BAR_WIDTH, BAR_HEIGHT = 150, 18  # px
+MAX_MOVED = 20  # examples that are shown of a suite
 
 
 @dataclass(frozen=True)
 class RunInfo:
-    """What a report says about the run itself."""
+    """What a report says about the run itself; see `report_schema.RunPart`."""
 
     run_id: str
     started_at: datetime
@@ -33,17 +47,20 @@ class RunInfo:
     git_version: str | None
     models: Mapping[str, str]
     machine: Mapping[str, Any]
-    last_run_ids: tuple[str, ...]  # more than one when domains were last run apart
+    target: str | None
+    last_run_ids: tuple[str, ...]
+    week_run_id: str | None
+    baseline_run_id: str | None
     exit_code: int
 
 
-def write_report(info: RunInfo, comparison: Comparison, out_dir: Path) -> tuple[Path, Path]:
+def write_report(report: Report, out_dir: Path) -> tuple[Path, Path]:
     """Write `<run id>.html` and `<run id>.json` into `out_dir`; each appears whole or not at all."""
-    report = describe(info, comparison)
-    html_path, json_path = out_dir / f"{info.run_id}.html", out_dir / f"{info.run_id}.json"
+    found = report.model_dump(mode="json")
+    html_path, json_path = out_dir / f"{report.run.run_id}.html", out_dir / f"{report.run.run_id}.json"
     for path, text in (
-        (json_path, json.dumps(report, indent=2, ensure_ascii=False, allow_nan=False)),
-        (html_path, render_html(report)),
+        (json_path, json.dumps(found, indent=2, ensure_ascii=False, allow_nan=False)),
+        (html_path, render_html(found)),
     ):
         part = path.with_name(path.name + ".part")
         part.write_text(text, encoding="utf-8")
@@ -51,119 +68,126 @@ def write_report(info: RunInfo, comparison: Comparison, out_dir: Path) -> tuple[
     return html_path, json_path
 
 
-def describe(info: RunInfo, comparison: Comparison) -> dict[str, Any]:
-    """The report as JSON-able data, figures in full precision. `change` and its bounds are positive when better."""
+def describe(
+    info: RunInfo, comparison: Comparison, trends: Mapping[MetricKey, Sequence[Point]] | None = None
+) -> Report:
+    """The report of a run; `trends` are the metrics' values in earlier runs, oldest first."""
     domains = [
-        {"name": domain, "suites": [_suite(suite) for suite in suites]}
+        DomainPart(name=domain, suites=[_suite(suite, trends or {}) for suite in suites])
         for domain, suites in groupby(comparison.suites, key=lambda suite: suite.result.domain)
     ]
     verdicts = [change.verdict for suite in comparison.suites for change in suite.changes]
     statuses = [suite.result.status for suite in comparison.suites]
-    return {
-        "format": FORMAT,
-        "run": {**asdict(info), "started_at": info.started_at.isoformat(timespec="seconds")},
-        "summary": {
-            "alarms": comparison.num_alarms,
-            "metrics": len(verdicts),
-            **{
-                verdict: verdicts.count(verdict)
-                for verdict in ("regressed", "improved", "steady", "new", "incomparable")
-            },
-            **{status: statuses.count(status) for status in ("ok", "failed", "skipped")},
-        },
-        "gone": [{"domain": domain, "suite": name} for domain, name in comparison.gone],
-        "domains": domains,
-    }
-
-
-def _suite(suite: SuiteComparison) -> dict[str, Any]:
-    result = asdict(suite.result)
-    del result["metrics"], result["domain"]
-    return {
-        **result,
-        "losses": list(suite.losses),
-        "note": suite.note,
-        "metrics": [_metric(change) for change in suite.changes],
-    }
-
-
-def _metric(change: MetricChange) -> dict[str, Any]:
-    last = change.last
-    return {
-        **asdict(change.metric),
-        "verdict": change.verdict,
-        "last": None if last is None else {"value": last.value, "low": last.low, "high": last.high, "n": last.n},
-        "last_run_id": change.last_run_id,
-        "change": change.change,
-        "change_low": change.low,
-        "change_high": change.high,
-    }
-
-
-def render_html(report: Mapping[str, Any]) -> str:
-    """The page for `describe`'s data. Every text in it is escaped."""
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
+    return Report(
+        format=FORMAT,
+        run=RunPart(**asdict(info), families={str(name): count for name, count in comparison.families.items()}),
+        summary=SummaryPart(
+            alarms=comparison.num_alarms,
+            metrics=len(verdicts),
+            regressed=verdicts.count("regressed"),
+            improved=verdicts.count("improved"),
+            steady=verdicts.count("steady"),
+            new=verdicts.count("new"),
+            incomparable=verdicts.count("incomparable"),
+            ok=statuses.count("ok"),
+            failed=statuses.count("failed"),
+            skipped=statuses.count("skipped"),
+        ),
+        gone=[GonePart(domain=domain, suite=name) for domain, name in comparison.gone],
+        domains=domains,
     )
-    environment.filters.update(num=format_number, delta=format_change, seconds=format_seconds, bar=bar_geometry)
-    suites = [(domain["name"], suite) for domain in report["domains"] for suite in domain["suites"]]
-    regressions = [
-        (name, suite, row) for name, suite in suites for row in suite["metrics"] if row["verdict"] == "regressed"
-    ]
-    losses = [(name, suite, loss) for name, suite in suites for loss in suite["losses"]]
-    return environment.get_template("report.html").render(**report, regressions=regressions, losses=losses)
 
 
-def format_number(value: float) -> str:
-    """As many digits as a reader takes in: 0.794, 0.00091, 12.31, 1,204, 2.1e-05."""
-    size = abs(value)
-    if size == 0:
-        return "0"
-    if size < 0.0001:
-        text = f"{size:.1e}"
-    elif size < 10:
-        text = f"{size:.{max(3, 1 - math.floor(math.log10(size)))}f}"
-    elif size < 100:
-        text = f"{size:.2f}"
-    else:
-        text = f"{size:,.1f}" if size < 1000 else f"{size:,.0f}"
-    return f"−{text}" if value < 0 else text
+def _suite(suite: SuiteComparison, trends: Mapping[MetricKey, Sequence[Point]]) -> SuitePart:
+    result, last = suite.result, suite.last
+    moved = moved_examples(last.examples, result.examples, result.metrics) if last else []
+    return SuitePart(
+        name=result.name,
+        dataset=result.dataset,
+        split=result.split,
+        solver=result.solver,
+        scorer=result.scorer,
+        status=result.status,
+        reason=result.reason,
+        duration_s=result.duration_s,
+        cost=_cost(result),
+        last_duration_s=last.duration_s if last else None,
+        last_cost=_cost(last) if last else None,
+        losses=list(suite.losses),
+        note=suite.note,
+        metrics=[_metric(change, trends.get((*result.key, change.metric.name), ())) for change in suite.changes],
+        slices=list(_slices(result, last)),
+        num_examples=len(result.examples),
+        num_moved=len(moved),
+        moved=[_example(case_id, by, last.examples, result.examples) for case_id, by in moved[:MAX_MOVED] if last],
+    )
 
 
-def format_change(value: float) -> str:
-    """A signed number; zero is "0"."""
-    if value == 0:
-        return "0"
-    return ("+" if value > 0 else "") + format_number(value)
+def _cost(result: SuiteResult) -> CostPart | None:
+    return None if result.cost is None else CostPart(**asdict(result.cost))
 
 
-def format_seconds(value: float) -> str:
-    """A duration: 0.4 s, 12 s, 3 min 05 s, 1 h 02 min."""
-    if value < 10:
-        return f"{value:.1f} s"
-    minutes, seconds = divmod(round(value), 60)
-    if minutes == 0:
-        return f"{seconds} s"
-    return f"{minutes} min {seconds:02} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02} min"
+def _metric(change: MetricChange, trend: Sequence[Point]) -> MetricPart:
+    return MetricPart(
+        **asdict(change.metric),
+        verdict=change.verdict,
+        against=[_against(each) for each in change.against],
+        trend=[PointPart(**asdict(point)) for point in trend],
+    )
 
 
-def bar_geometry(metric: Mapping[str, Any]) -> dict[str, float | None]:
-    """Pixel positions of a metric's marks on its own scale, which spans its interval, last value and baseline."""
-    last = metric["last"]["value"] if metric["last"] else None
-    marks = [metric["value"], metric["low"], metric["high"], last, metric["baseline_value"]]
-    shown = [mark for mark in marks if mark is not None]
-    smallest, span = min(shown), max(shown) - min(shown)
-    margin = 8.0
+def _against(each: Against) -> AgainstPart:
+    old = each.old
+    return AgainstPart(
+        reference=each.reference,
+        run_id=each.run_id,
+        value=old.value,
+        low=old.low,
+        high=old.high,
+        n=old.n,
+        verdict=each.verdict,
+        change=each.change,
+        change_low=each.low,
+        change_high=each.high,
+        p=each.p,
+        q=each.q,
+        num_pairs=each.num_pairs,
+    )
 
-    def place(mark: float | None) -> float | None:
-        if mark is None:
-            return None
-        share = (mark - smallest) / span if span else 0.5
-        return round(margin + share * (BAR_WIDTH - 2 * margin), 1)
 
-    names = ("value", "low", "high", "last", "baseline")
-    return {"width": BAR_WIDTH, "height": BAR_HEIGHT, **dict(zip(names, map(place, marks), strict=True))}
+def _slices(result: SuiteResult, last: SuiteResult | None) -> Iterator[SlicePart]:
+    """Each metric that examples have scores of, over the examples of each slice."""
+    belongs = dict.fromkeys((name, value) for each in result.examples.values() for name, value in each.slices.items())
+    for name, value in belongs:
+        mine = _of_slice(result.examples, name, value)
+        before = _of_slice(last.examples, name, value) if last else {}
+        for metric in (metric.name for metric in result.metrics):
+            if not any(metric in each.scores for each in mine.values()):
+                continue
+            figure = mean_metric(metric, mine)
+            known = any(metric in each.scores for each in before.values())
+            yield SlicePart(
+                name=name,
+                value_of=value,
+                metric=metric,
+                value=figure.value,
+                low=figure.low,
+                high=figure.high,
+                n=figure.n,
+                last_value=mean_metric(metric, before).value if known else None,
+            )
+
+
+def _of_slice(examples: Mapping[str, Example], name: str, value: str) -> dict[str, Example]:
+    return {case_id: each for case_id, each in examples.items() if each.slices.get(name) == value}
+
+
+def _example(case_id: str, by: float, old: Mapping[str, Example], new: Mapping[str, Example]) -> ExamplePart:
+    return ExamplePart(
+        id=case_id,
+        change=by,
+        before=dict(old[case_id].scores),
+        now=dict(new[case_id].scores),
+        shown_before=old[case_id].shown,
+        shown_now=new[case_id].shown,
+    )

@@ -1,48 +1,93 @@
-"""Writes evaluation runs to SQL and reads back what to compare with. Ignores how suites run and how figures compare."""
+"""Writes evaluation runs to SQL: runs, results, examples, the pinned baseline. Ignores reading them to compare."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from dataclasses import asdict, fields
-from datetime import UTC, datetime
-from typing import Any, cast
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
-from service.evals.compare import Previous, SuiteKey
-from service.evals.runner import Status, SuiteResult
-from service.evals.tables import EvalMetric, EvalRun, EvalSuite
-from verticals.contract import Metric
+from service.evals.runner import SuiteResult
+from service.evals.tables import EvalBaseline, EvalExample, EvalMetric, EvalRun, EvalSuite
+from verticals.contract import Conflict, Example, NotFound
+
+RESUMABLE = timedelta(days=1)  # an older run's figures would be another night's
+EXAMPLES_KEPT = timedelta(days=35)  # of runs that are not the baseline; figures are kept for ever
 
 
-def start_run(
-    session: Session,
-    run_id: str,
-    *,
-    tenant: str,
-    started_at: datetime,
-    git_version: str | None,
-    models: Mapping[str, str],
-    machine: Mapping[str, Any],
-) -> None:
+@dataclass(frozen=True)
+class Run:
+    """A run's own facts, as they are stored when it begins."""
+
+    run_id: str
+    tenant: str
+    started_at: datetime
+    git_version: str | None
+    models: Mapping[str, str]
+    machine: Mapping[str, Any]
+    target: str | None
+    plan: str
+
+
+def start_run(session: Session, run: Run) -> None:
     """Note that a run has begun; until `finish_run` no later run is compared with it."""
     session.add(
         EvalRun(
-            id=run_id,
-            tenant=tenant,
+            id=run.run_id,
+            tenant=run.tenant,
             status="running",
-            started_at=started_at,
-            git_version=git_version,
-            models=dict(models),
-            machine=dict(machine),
+            started_at=run.started_at,
+            git_version=run.git_version,
+            models=dict(run.models),
+            machine=dict(run.machine),
+            target=run.target,
+            plan=run.plan,
         )
     )
 
 
+def find_unfinished(session: Session, *, tenant: str, plan: str, now: datetime) -> tuple[str, datetime] | None:
+    """Id and start of the newest run of the last day that has the same plan and never ended."""
+    run = session.scalars(
+        select(EvalRun)
+        .where(EvalRun.tenant == tenant, EvalRun.status == "running", EvalRun.plan == plan)
+        .where(EvalRun.started_at > now - RESUMABLE)
+        .order_by(EvalRun.started_at.desc())
+        .limit(1)
+    ).first()
+    return None if run is None else (run.id, as_utc(run.started_at))
+
+
+def add_examples(
+    session: Session, run_id: str, scored: Mapping[str, Example], *, domain: str, suite: str, tenant: str
+) -> None:
+    """Keep what was scored of a suite that still runs."""
+    mine = (EvalExample.run_id == run_id, EvalExample.domain == domain, EvalExample.suite == suite)
+    count = session.scalar(select(func.count()).select_from(EvalExample).where(*mine)) or 0
+    session.add_all(
+        EvalExample(
+            run_id=run_id,
+            domain=domain,
+            suite=suite,
+            case_id=case_id,
+            tenant=tenant,
+            position=count + i,
+            scores=dict(example.scores),
+            slices=dict(example.slices),
+            shown=example.shown,
+            tokens=example.tokens,
+        )
+        for i, (case_id, example) in enumerate(scored.items())
+    )
+
+
 def add_result(session: Session, run_id: str, result: SuiteResult, *, tenant: str) -> None:
-    """Store how one suite of a run ended, with its metrics."""
+    """Store how one suite of a run ended, with its metrics; its examples are there already."""
     metrics = [EvalMetric(tenant=tenant, **asdict(metric)) for metric in result.metrics]
+    cost = {} if result.cost is None else asdict(result.cost)
     session.add(
         EvalSuite(
             tenant=tenant,
@@ -57,70 +102,45 @@ def add_result(session: Session, run_id: str, result: SuiteResult, *, tenant: st
             reason=result.reason,
             duration_s=result.duration_s,
             metrics=metrics,
+            **cost,
         )
     )
 
 
-def finish_run(session: Session, run_id: str, *, tenant: str, exit_code: int) -> None:
-    """Mark a run completed: later runs are compared with it."""
+def finish_run(
+    session: Session, run_id: str, *, tenant: str, exit_code: int, models: Mapping[str, str], now: datetime
+) -> None:
+    """Mark a run completed: later runs are compared with it. Examples of runs long ago are forgotten."""
     run = session.scalars(select(EvalRun).where(EvalRun.id == run_id, EvalRun.tenant == tenant)).one()
-    run.status, run.exit_code, run.finished_at = "completed", exit_code, datetime.now(UTC)
+    run.status, run.exit_code, run.finished_at, run.models = "completed", exit_code, now, dict(models)
+    pinned = select(EvalBaseline.run_id)
+    old = select(EvalRun.id).where(EvalRun.started_at < now - EXAMPLES_KEPT, EvalRun.id.not_in(pinned))
+    session.execute(delete(EvalExample).where(EvalExample.tenant == tenant, EvalExample.run_id.in_(old)))
 
 
-def read_previous(session: Session, *, tenant: str, domains: Collection[str]) -> dict[SuiteKey, Previous]:
-    """What completed runs of `tenant` know of each suite of `domains`.
+def pin_baseline(session: Session, run_id: str, *, tenant: str, now: datetime) -> None:
+    """Hold later runs against this one; another call moves the pin.
 
-    A domain's last run is the newest completed run that covered it; figures come from each suite's newest "ok" result,
-    which may be older: a suite that failed last night is compared with the night before.
+    Raises:
+        NotFound: the tenant has no such run.
+        Conflict: it never ended.
     """
-    rows = session.execute(
-        select(EvalSuite.id, EvalSuite.run_id, EvalSuite.domain, EvalSuite.name, EvalSuite.status)
-        .join(EvalRun, EvalRun.id == EvalSuite.run_id)
-        .where(EvalRun.tenant == tenant, EvalSuite.tenant == tenant, EvalRun.status == "completed")
-        .where(EvalSuite.domain.in_(domains))
-        .order_by(EvalRun.started_at.desc(), EvalRun.id.desc(), EvalSuite.id)
-    ).all()
-    last_run: dict[str, str] = {}  # domain -> run
-    last_status: dict[SuiteKey, Status] = {}
-    reference: dict[SuiteKey, tuple[int, str]] = {}
-    for suite_id, run_id, domain, name, status in rows:
-        last_run.setdefault(domain, run_id)
-        if last_run[domain] == run_id:
-            last_status[domain, name] = _to_status(status)
-        if status == "ok":
-            reference.setdefault((domain, name), (suite_id, run_id))
-    loaded = session.scalars(
-        select(EvalSuite).where(EvalSuite.id.in_([suite_id for suite_id, _ in reference.values()]))
-    )
-    results = {suite.id: _to_result(suite) for suite in loaded}
-    return {
-        key: Previous(
-            last_status=last_status.get(key),
-            last_run_id=last_run[key[0]],
-            reference=results[reference[key][0]] if key in reference else None,
-            reference_run_id=reference[key][1] if key in reference else None,
-        )
-        for key in {*last_status, *reference}
-    }
+    run = session.get(EvalRun, run_id)
+    if run is None or run.tenant != tenant:
+        raise NotFound("no such run", field="RUN", value=run_id, remedy="`trivium eval runs` lists them.")
+    if run.status != "completed":
+        raise Conflict("the run did not end, so it cannot be the baseline", field="RUN", value=run_id)
+    session.merge(EvalBaseline(tenant=tenant, run_id=run_id, pinned_at=now))
 
 
-def _to_status(stored: str) -> Status:
-    assert stored in ("ok", "skipped", "failed"), stored  # only add_result writes it
-    return cast("Status", stored)
+def unpin_baseline(session: Session, *, tenant: str) -> bool:
+    """Hold later runs against none; False if there was none."""
+    pinned = session.get(EvalBaseline, tenant)
+    if pinned is not None:
+        session.delete(pinned)
+    return pinned is not None
 
 
-def _to_result(suite: EvalSuite) -> SuiteResult:
-    names = [field.name for field in fields(Metric)]
-    metrics = tuple(Metric(**{name: getattr(row, name) for name in names}) for row in suite.metrics)
-    return SuiteResult(
-        domain=suite.domain,
-        name=suite.name,
-        dataset=suite.dataset,
-        split=suite.split,
-        solver=suite.solver,
-        scorer=suite.scorer,
-        status=_to_status(suite.status),
-        reason=suite.reason,
-        duration_s=suite.duration_s,
-        metrics=metrics,
-    )
+def as_utc(moment: datetime) -> datetime:
+    """A stored time; SQLite drops its zone."""
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

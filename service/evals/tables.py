@@ -1,4 +1,4 @@
-"""Tables of evaluation runs: a run, its suites, their metrics. Ignores how figures are compared or shown."""
+"""Tables of evaluation runs: a run, its suites, metrics and examples; the pinned baseline. Ignores comparison."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ from service.storage import Base
 
 
 class EvalRun(Base):
-    """One evaluation run. `status` stays "running" when the process died: such a run is never compared with."""
+    """One evaluation run. `status` stays "running" when the process died, until a later one goes on with it.
+
+    Only completed runs are compared with. `plan` is what must be equal for going on: code, models, domains.
+    """
 
     __tablename__ = "eval_runs"
     __table_args__ = (Index("ix_eval_runs_tenant_started_at", "tenant", "started_at"),)
@@ -26,6 +29,8 @@ class EvalRun(Base):
     models: Mapped[dict[str, Any]] = mapped_column(JSON)  # model name -> version
     machine: Mapped[dict[str, Any]] = mapped_column(JSON)
     exit_code: Mapped[int | None] = mapped_column(Integer)
+    target: Mapped[str | None] = mapped_column(Text)  # the live API that was judged; None: this installation itself
+    plan: Mapped[str | None] = mapped_column(String(64))  # sha256
 
 
 class EvalSuite(Base):
@@ -46,6 +51,9 @@ class EvalSuite(Base):
     status: Mapped[str] = mapped_column(String(16))  # ok, skipped, failed
     reason: Mapped[str | None] = mapped_column(Text)
     duration_s: Mapped[float] = mapped_column(Double)
+    tokens: Mapped[int | None] = mapped_column(Integer)  # this and the next two: None where it did not run
+    cpu_s: Mapped[float | None] = mapped_column(Double)
+    peak_mb: Mapped[float | None] = mapped_column(Double)
     metrics: Mapped[list[EvalMetric]] = relationship(order_by="EvalMetric.id")
 
 
@@ -66,3 +74,30 @@ class EvalMetric(Base):
     higher_is_better: Mapped[bool] = mapped_column(Boolean)
     baseline: Mapped[str | None] = mapped_column(Text)
     baseline_value: Mapped[float | None] = mapped_column(Double)
+
+
+class EvalExample(Base):
+    """How one case was scored. Written before its suite has ended, so that a stopped run goes on after it."""
+
+    __tablename__ = "eval_examples"
+
+    run_id: Mapped[str] = mapped_column(ForeignKey("eval_runs.id"), primary_key=True)
+    domain: Mapped[str] = mapped_column(String(64), primary_key=True)
+    suite: Mapped[str] = mapped_column(String(120), primary_key=True)
+    case_id: Mapped[str] = mapped_column(String(200), primary_key=True)
+    tenant: Mapped[str] = mapped_column(String(64))
+    position: Mapped[int] = mapped_column(Integer)  # in the order of scoring
+    scores: Mapped[dict[str, Any]] = mapped_column(JSON)
+    slices: Mapped[dict[str, Any]] = mapped_column(JSON)
+    shown: Mapped[str] = mapped_column(Text)  # personal data is masked
+    tokens: Mapped[int] = mapped_column(Integer)
+
+
+class EvalBaseline(Base):
+    """The run that a tenant's later ones are held against, besides the last."""
+
+    __tablename__ = "eval_baselines"
+
+    tenant: Mapped[str] = mapped_column(String(64), primary_key=True)
+    run_id: Mapped[str] = mapped_column(ForeignKey("eval_runs.id"))
+    pinned_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,11 +71,20 @@ def _page(view: str, url: str, key: str, language: str, extra: tuple) -> None:  
     import_module(f"dashboards.views.{view}").render(TriviumClient(url, key), labels, *extra)
 
 
-def open_page(view: str, api: Api, *extra: Any, language: str = "en", tab: str | None = None) -> AppTest:
-    """Run a view once, with the tab of this name open; it must not raise."""
+def open_page(
+    view: str,
+    api: Api,
+    *extra: Any,
+    language: str = "en",
+    tab: str | None = None,
+    query: Mapping[str, str] | None = None,
+) -> AppTest:
+    """Run a view once, with the tab of this name open and `query` in the address; it must not raise."""
     page = AppTest.from_function(
         _page, kwargs={"view": view, "url": api.url, "key": api.key, "language": language, "extra": extra}
     )
+    for name, value in (query or {}).items():
+        page.query_params[name] = value
     if tab is not None:
         page.session_state[f"{view}.tab"] = tab
     return run(page)

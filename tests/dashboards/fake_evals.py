@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,14 @@ from typing import Any
 from sqlalchemy.orm import Session, sessionmaker
 
 from service.evals.compare import Previous, compare
+from service.evals.cost import Cost
+from service.evals.history import Point
+from service.evals.page import render_html
 from service.evals.report import RunInfo, describe
 from service.evals.runner import Status, SuiteResult
 from service.evals.tables import EvalRun
-from verticals.contract import Metric
+from verticals.contract import Example, Metric
+from verticals.scores import mean_metric
 
 
 def _metric(name: str, value: float, *, half: float = 0.02, **more: Any) -> Metric:
@@ -35,6 +40,19 @@ def _suite(domain: str, name: str, *metrics: Metric, status: Status = "ok", reas
     )
 
 
+def _tickets(run: int) -> SuiteResult:
+    examples = {
+        f"talk {i}": Example(
+            {"right category": float(i != run)},
+            {"category": "delivery" if i % 2 else "billing"},
+            f"ticket {i} of {run}",
+        )
+        for i in range(12)
+    }
+    suite = _suite("support", "tickets", mean_metric("right category", examples))
+    return replace(suite, examples=examples, cost=Cost(tokens=4_100, cpu_s=31.0, peak_mb=1_900.0))
+
+
 def _results(run: int) -> list[SuiteResult]:
     worse = 0.06 if run == 5 else 0.0
     constant = {"baseline": "one-hot logistic", "baseline_value": 0.76}
@@ -53,6 +71,7 @@ def _results(run: int) -> list[SuiteResult]:
             _metric("recall@5", 0.91 - worse, half=0.015, baseline="BM25", baseline_value=0.84),
             _metric("nDCG@5", 0.82 + 0.05 * (run == 5), half=0.015),
         ),
+        _tickets(run),
     ]
 
 
@@ -60,6 +79,7 @@ def reports() -> list[dict[str, Any]]:
     """Five runs, newest first; the last one has a regression and an improvement."""
     found: list[dict[str, Any]] = []
     before: dict[tuple[str, str], Previous] = {}
+    trends: dict[tuple[str, str, str], list[Point]] = {}
     for run in range(1, 6):
         results = _results(run)
         comparison = compare(results, before)
@@ -71,10 +91,17 @@ def reports() -> list[dict[str, Any]]:
             git_version="0123456789ab",
             models={"core": "fake-moe-1", "finance.scorecard": "1-0123456789ab"},
             machine={},
+            target=None,
             last_run_ids=(),
+            week_run_id=None,
+            baseline_run_id=None,
             exit_code=1 if comparison.num_alarms else 0,
         )
-        found.insert(0, describe(info, comparison))
+        for result in results:
+            for metric in result.metrics:
+                point = Point(info.run_id, started, metric.value, metric.low, metric.high)
+                trends.setdefault((*result.key, metric.name), []).append(point)
+        found.insert(0, describe(info, comparison, trends).model_dump(mode="json"))
         before = {
             result.key: Previous(result.status, info.run_id, result if result.metrics else None, info.run_id)
             for result in results
@@ -101,3 +128,4 @@ def store(reports: list[dict[str, Any]], *, sessions: sessionmaker[Session], fol
                 )
             )
             (folder / f"{run['run_id']}.json").write_text(json.dumps(report), encoding="utf-8")
+            (folder / f"{run['run_id']}.html").write_text(render_html(report), encoding="utf-8")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from dashboards.i18n import Labels
 from dashboards.views.evaluation import alarms, history_points
 from dashboards.views.generic import resolve
 from tests.dashboards import fake_evals
@@ -68,16 +69,40 @@ def test_an_older_run_can_be_chosen(api: Api) -> None:
     assert "Nothing got worse" in page.success[0].value
 
 
+def test_a_deep_link_opens_one_suite_of_one_run(api: Api) -> None:
+    run_id = fake_evals.reports()[1]["run"]["run_id"]
+
+    page = open_page("evaluation", api, query={"run": run_id, "suite": "support/tickets"})
+
+    assert field(page.selectbox, "Run").value == run_id
+    assert field(page.selectbox, "Suite").value == "support/tickets"
+    assert "2 of 12 examples" in page.expander[1].label
+    assert "talk 4" in texts(page)
+    assert "ticket 4 of 4" in texts(page)
+    assert "perplexity" not in texts(page)
+
+
+def test_a_link_to_what_is_not_there_opens_the_newest_run(api: Api) -> None:
+    page = open_page("evaluation", api, query={"run": "nothing", "suite": "none/such"})
+
+    assert not page.exception
+    assert field(page.selectbox, "Run").value == fake_evals.reports()[0]["run"]["run_id"]
+
+
 def test_alarms_name_regressions_losses_and_what_is_gone() -> None:
     report = fake_evals.reports()[0]
     report["gone"] = [{"domain": "medical", "suite": "old"}]
     report["domains"][0]["suites"][0]["losses"] = ["failed: out of memory"]
 
-    assert [where for where, _ in alarms(report)] == ["core / perplexity", "support / retrieval", "medical / old"]
+    assert [where for where, _ in alarms(Labels("en"), report)] == [
+        "core / perplexity",
+        "support / retrieval",
+        "medical / old",
+    ]
 
 
 def test_history_holds_every_metric_of_every_run() -> None:
-    points = history_points(fake_evals.reports())
+    points = history_points(fake_evals.reports()[0])
 
     perplexity = points[points["metric"] == "core / perplexity / perplexity"].sort_values("started")
     assert list(perplexity["value"].round(1)) == [21.3, 21.2, 21.1, 21.0, 20.9]

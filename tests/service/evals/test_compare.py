@@ -8,7 +8,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from service.evals.compare import Previous, change_interval, compare, compare_metric
+from service.evals.compare import Previous, compare
+from service.evals.judge import change_interval, compare_metric
 from service.evals.runner import SuiteResult
 from verticals.contract import Metric
 
@@ -46,31 +47,31 @@ def test_the_same_change_has_the_same_verdict_whichever_way_the_metric_points(hi
     old = Metric("m", sign * 5.0, *sorted((sign * 4.0, sign * 5.5)), n=9, higher_is_better=higher_is_better)
     worse = Metric("m", sign * 3.0, *sorted((sign * 2.8, sign * 3.1)), n=9, higher_is_better=higher_is_better)
 
-    change = compare_metric(old, worse, last_run_id="r")
+    change = compare_metric(old, worse, run_id="r")
 
     assert change.verdict == "regressed"
     assert change.change == -2.0
     assert change.high == pytest.approx(-2 + math.hypot(0.1, 1.0))
-    assert compare_metric(worse, old, last_run_id="r").verdict == "improved"
+    assert compare_metric(worse, old, run_id="r").verdict == "improved"
 
 
 def test_a_fall_within_both_intervals_is_steady() -> None:
     slightly_worse = replace(AUC, value=0.79, low=0.76, high=0.82)
 
-    assert compare_metric(AUC, slightly_worse, last_run_id="r").verdict == "steady"
+    assert compare_metric(AUC, slightly_worse, run_id="r").verdict == "steady"
 
 
 def test_a_value_below_the_old_interval_is_steady_when_its_own_interval_is_wide() -> None:
     small_sample = replace(AUC, value=0.76, low=0.60, high=0.88, n=20)
 
-    assert compare_metric(AUC, small_sample, last_run_id="r").verdict == "steady"
+    assert compare_metric(AUC, small_sample, run_id="r").verdict == "steady"
 
 
 def test_repeated_runs_of_an_unchanged_model_raise_few_alarms() -> None:
     rng = np.random.default_rng(0)
     hits = rng.binomial(300, 0.8, (2000, 2))
 
-    verdicts = [compare_metric(wilson(a, 300), wilson(b, 300), last_run_id="r").verdict for a, b in hits]
+    verdicts = [compare_metric(wilson(a, 300), wilson(b, 300), run_id="r").verdict for a, b in hits]
 
     assert verdicts.count("regressed") / 2000 < 0.035  # 2.5 % by construction, and the noise of 2,000 draws
 
@@ -80,7 +81,7 @@ def test_a_real_loss_is_nearly_always_seen() -> None:
     old, new = rng.binomial(300, 0.8, 1000), rng.binomial(300, 0.65, 1000)
 
     verdicts = [
-        compare_metric(wilson(a, 300), wilson(b, 300), last_run_id="r").verdict for a, b in zip(old, new, strict=True)
+        compare_metric(wilson(a, 300), wilson(b, 300), run_id="r").verdict for a, b in zip(old, new, strict=True)
     ]
 
     assert verdicts.count("regressed") / 1000 > 0.95
@@ -92,20 +93,20 @@ def test_floating_point_noise_of_an_exact_metric_is_steady_but_a_small_real_chan
     def moved(value: float) -> Metric:
         return replace(exact, value=value, low=value, high=value)
 
-    assert compare_metric(exact, moved(21.3 * (1 + 1e-9)), last_run_id="r").verdict == "steady"
-    assert compare_metric(exact, moved(21.31), last_run_id="r").verdict == "regressed"
+    assert compare_metric(exact, moved(21.3 * (1 + 1e-9)), run_id="r").verdict == "steady"
+    assert compare_metric(exact, moved(21.31), run_id="r").verdict == "regressed"
 
 
 def test_a_bootstrap_interval_beside_its_value_does_not_break_the_rule() -> None:
     biased = replace(AUC, low=0.81, high=0.83)
 
-    change = compare_metric(biased, replace(AUC, value=0.5, low=0.45, high=0.49), last_run_id="r")
+    change = compare_metric(biased, replace(AUC, value=0.5, low=0.45, high=0.49), run_id="r")
 
     assert change.verdict == "regressed"
 
 
 def test_a_metric_that_turned_round_is_not_compared() -> None:
-    assert compare_metric(AUC, replace(AUC, higher_is_better=False), last_run_id="r").verdict == "incomparable"
+    assert compare_metric(AUC, replace(AUC, higher_is_better=False), run_id="r").verdict == "incomparable"
 
 
 def test_the_first_run_has_new_metrics_and_no_alarms() -> None:

@@ -6,8 +6,9 @@ import math
 
 import pytest
 
-from service.evals.runner import declare_suites, run_suite, run_suites
-from verticals.contract import InvalidInput, Metric, Suite, Unavailable
+from service.evals.runner import Journal, declare_suites, run_suite
+from tests.service.evals.fake_bench import by_cases
+from verticals.contract import Example, InvalidInput, Metric, Unavailable
 
 
 def _quiet(what: str, share: float) -> None:
@@ -15,15 +16,6 @@ def _quiet(what: str, share: float) -> None:
 
 
 GOOD = Metric("auc", 0.8, 0.7, 0.9, 100)
-
-
-def test_a_suite_that_raises_fails_and_the_next_one_still_runs(make_suite) -> None:
-    broken, fine = make_suite(error=KeyError("Jane Doe"), name="broken"), make_suite(GOOD, name="fine")
-
-    first, second = run_suites([("finance", broken), ("finance", fine)], _quiet)
-
-    assert (first.status, first.metrics) == ("failed", ())
-    assert (second.status, second.metrics) == ("ok", (GOOD,))
 
 
 def test_the_reason_of_a_crash_gives_type_and_place_and_not_the_data_in_its_message(make_suite) -> None:
@@ -72,45 +64,79 @@ def test_an_interrupt_is_not_swallowed(make_suite) -> None:
         run_suite("finance", make_suite(error=KeyboardInterrupt("ctrl-c")), _quiet)
 
 
-def test_progress_rises_over_the_whole_run_whatever_a_suite_reports(make_suite) -> None:
-    seen: list[tuple[str, float]] = []
-
-    def overshoot(progress):
-        progress("scoring", 7.0)
-        return (GOOD,)
-
-    wild = Suite("wild", "d", "s", "m", "x", overshoot)
-    run_suites([("core", make_suite(GOOD)), ("core", wild)], lambda what, share: seen.append((what, share)))
-
-    shares = [share for _, share in seen]
-    assert ("core/scorecard: scoring", 0.25) in seen
-    assert shares == sorted(shares)
-    assert shares[-1] == 1.0
-
-
-def test_each_result_is_handed_over_before_the_next_suite_starts(make_suite) -> None:
-    events: list[str] = []
-
-    def late(progress):
-        events.append("second runs")
-        return (GOOD,)
-
-    run_suites(
-        [("core", make_suite(GOOD, name="first")), ("core", Suite("second", "d", "s", "m", "x", late))],
-        _quiet,
-        lambda result: events.append(f"{result.name} stored"),
-    )
-
-    assert events == ["first stored", "second runs", "second stored"]
-
-
 def test_a_domain_whose_suites_cannot_be_declared_fails_alone(make_suite) -> None:
     def broken():
         raise ImportError("no such module")
 
     suites = declare_suites("support", broken) + declare_suites("core", lambda: [make_suite(GOOD)])
-    first, second = run_suites(suites, _quiet)
+    first, second = [run_suite(domain, suite, _quiet) for domain, suite in suites]
 
     assert (first.domain, first.status) == ("support", "failed")
     assert "ImportError at " in str(first.reason)
     assert second.status == "ok"
+
+
+def test_cases_are_kept_in_batches_and_known_ones_are_not_scored_again() -> None:
+    scored: list[str] = []
+    batches: list[list[str]] = []
+    scores = {f"case {i}": float(i % 2) for i in range(20)}
+    known = {f"case {i}": Example({"right": float(i % 2)}) for i in range(5)}
+    journal = Journal(known, lambda batch: batches.append(list(batch)))
+
+    result = run_suite("core", by_cases(scores, on_score=scored.append), _quiet, journal=journal)
+
+    assert scored == [f"case {i}" for i in range(5, 20)]
+    assert [len(batch) for batch in batches] == [8, 7]
+    assert list(result.examples) == list(scores)
+    assert result.metrics[0].value == 0.5
+
+
+def test_what_an_example_shows_is_masked_before_anyone_keeps_it() -> None:
+    kept: dict[str, Example] = {}
+    suite = by_cases({"a": 1.0}, shown=lambda case_id: "write to jane.doe@example.org " + "x" * 5_000)
+
+    result = run_suite("core", suite, _quiet, journal=Journal({}, kept.update))
+
+    assert kept["a"].shown.startswith("write to [email 1] ")
+    assert len(kept["a"].shown) <= 2_000
+    assert result.examples["a"] == kept["a"]
+
+
+def test_threads_score_the_same_as_one() -> None:
+    scores = {f"case {i}": float(i % 3) for i in range(50)}
+
+    one, many = (run_suite("core", by_cases(scores), _quiet, workers=workers) for workers in (1, 4))
+
+    assert one.metrics == many.metrics
+    assert list(one.examples.items()) == list(many.examples.items())
+
+
+def test_a_suite_says_what_it_cost(make_suite) -> None:
+    counted = iter((100, 350))
+
+    cost = run_suite("core", make_suite(GOOD), _quiet, count_tokens=lambda: next(counted)).cost
+
+    assert cost is not None
+    assert cost.tokens == 250
+    assert cost.cpu_s >= 0
+    assert cost.peak_mb > 10
+
+
+@pytest.mark.parametrize(
+    ("scores", "reason"),
+    [
+        ({"a": math.nan}, "score 'right': must be finite"),
+        ({"x" * 201: 1.0}, r"case id: must have at most 200 characters (got 201)"),
+    ],
+)
+def test_examples_that_no_database_keeps_fail_their_suite_alone(scores: dict[str, float], reason: str) -> None:
+    result = run_suite("core", by_cases(scores), _quiet)
+
+    assert result.status == "failed"
+    assert reason in str(result.reason)
+
+
+def test_text_that_a_database_refuses_is_kept_without_it() -> None:
+    result = run_suite("core", by_cases({"a": 1.0}, shown=lambda case_id: "nul \0 and half a sign \ud800"), _quiet)
+
+    assert result.examples["a"].shown == "nul \ufffd and half a sign ?"

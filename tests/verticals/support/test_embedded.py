@@ -24,7 +24,9 @@ from verticals.support import VERTICAL
 from verticals.support.agent import DECLINE, OUT_OF_SCOPE
 from verticals.support.answerable import ANSWERABLE_SIMILARITY
 from verticals.support.demo import DEMO_TENANT
-from verticals.support.evals import choose_threshold, load_questions, says
+from verticals.support.evals import choose_threshold
+from verticals.support.evals_answers import says
+from verticals.support.evals_questions import load_questions
 from verticals.support.schemas import ChatEvent, ChatRequest, DeltaEvent, IngestRequest, Message, SourcesEvent
 from verticals.support.ticket_writing import ticket_schema
 

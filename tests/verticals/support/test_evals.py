@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 from verticals.support.demo import KNOWLEDGE_DIR
-from verticals.support.evals import choose_threshold, load_questions, says
+from verticals.support.evals import choose_threshold
+from verticals.support.evals_answers import says
+from verticals.support.evals_questions import load_questions
 from verticals.support.schemas import TicketCategory, TicketPriority
 
 PASSAGE = "You can return most items within 30 days of delivery. The label costs $6.95."
