@@ -24,7 +24,8 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import URL, make_url
 
-from service.audit import AuditCheck, AuditLog
+from service.audit import AuditLog
+from service.audit_check import AuditCheck
 from service.settings import Settings
 from service.storage import alembic_config, make_sessions, migrate, open_database
 from verticals.contract import Conflict, InvalidInput, NotFound, Progress, Unavailable

@@ -29,8 +29,13 @@ class Parts:
 
     def context(self, tenant: str, *, actor: str = "cli") -> Context:
         """The operator at the command line, or who else acts for the tenant."""
-        who = {"tenant": tenant, "actor": actor, "request_id": actor}
+        who = operator_of(tenant, actor)
         return Context(**who, record=partial(self.audit.record, who=who))
+
+
+def operator_of(tenant: str, actor: str = "cli") -> dict[str, str]:
+    """Whom the audit trail names for a command: whoever may run it on this machine."""
+    return {"tenant": tenant, "actor": actor, "request_id": actor}
 
 
 @contextmanager

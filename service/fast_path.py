@@ -116,9 +116,9 @@ class FastPath:
         except (ValidationError, RateLimited):
             return None
         state["caller"] = caller  # counted: whoever asks again in this request is not counted twice
-        who = {"tenant": caller.tenant, "actor": caller.key_id, "request_id": state["request_id"]}
+        context = Context(**caller.who(state["request_id"]), record=_no_record)
         try:
-            return await operation.grouping.ask(request, Context(**who, record=_no_record))
+            return await operation.grouping.ask(request, context)
         except Exception:  # noqa: BLE001  (FastAPI's way meets it again, and tells it)
             return None
 

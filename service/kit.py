@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING
 
 from pydantic import BaseModel
@@ -16,6 +15,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from service.audit import AuditLog
 from service.auth import Caller, KeyRing
+from service.recorded import begin
 from service.registry import FileRegistry
 from service.settings import Settings
 from verticals.contract import (
@@ -76,6 +76,8 @@ class Kit:
             caller.require(f"{vertical}.{name}")
         elif not operation.for_customers:
             raise PermissionDenied("a customer's key does not cover the operation", field="operation", value=name)
-        who = {"tenant": caller.tenant, "actor": caller.key_id, "request_id": request_id}
-        context = Context(**who, record=partial(self.audit.record, who=who), customer=caller.customer)
-        return self.handlers[vertical][operation.name](request, context)
+        who = caller.who(request_id)
+        recording = begin(self.audit, who)
+        context = Context(**who, record=recording, customer=caller.customer)
+        answer = self.handlers[vertical][operation.name](request, context)
+        return recording.complete(f"{vertical}.{name}", operation, request, answer)

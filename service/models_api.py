@@ -107,9 +107,9 @@ def _change(request: Request, caller: Caller, kind: str, name: str, run: Callabl
         raise InvalidInput(named_rule(error)[1], field="folder") from error
     versions = {"before": before.model_version, "after": version}
     digest = hashlib.sha256(f"{kind} {name} {version}".encode()).hexdigest()
-    who = {"tenant": caller.tenant, "actor": caller.key_id, "request_id": request_id_of(request)}
     kit.audit.record(
-        Decision(kind=kind, subject=name, input_sha256=digest, outcome=versions, model_version=version), who=who
+        Decision(kind=kind, subject=name, input_sha256=digest, outcome=versions, model_version=version),
+        who=caller.who(request_id_of(request)),
     )
     return {"name": name, **versions}
 

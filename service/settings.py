@@ -24,8 +24,10 @@ PAIRS = {
     "dicom_aets": "AE=tenant",
     "dicom_peers": "AE=tenant",
     "dicom_folders": "tenant=folder",
+    "audit_retention": "kind=days",
 }
 AE_TITLE = re.compile(r"[ -\[\]-~]{1,16}")
+AUDIT_KIND = re.compile(r"\*|[a-z_]+\.(\*|[a-z_]+)")
 WEBHOOK_SECRET = re.compile(r"whsec_[A-Za-z0-9+/]{32,86}={0,2}")
 
 
@@ -89,6 +91,9 @@ class Settings(BaseSettings):
     chatwoot_secret: SecretStr = Field(SecretStr(""), description="Secret of the Chatwoot agent bot's webhook.")
     chatwoot_token: SecretStr = Field(SecretStr(""), description="Access token of the Chatwoot agent bot.")
     mcp_key: SecretStr = Field(SecretStr(""), description="API key that `trivium mcp` speaks for.")
+    audit_retention: str = Field(
+        "", description="How many days the audit trail keeps what kind, as finance.*=3650,*=730; empty: for ever."
+    )
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_json: bool = Field(False, description="One JSON object a line instead of readable text.")
 
@@ -115,6 +120,13 @@ class Settings(BaseSettings):
             for left, right in _pairs(getattr(self, name)):
                 if not (left and right):
                     raise ValueError(f"{name}: must be {form},{form} (got {left or right!r})")
+        return self
+
+    @model_validator(mode="after")
+    def _retention_is_in_days(self) -> Self:
+        for kind, days in _pairs(self.audit_retention):
+            if not (days.isdecimal() and int(days) >= 1 and AUDIT_KIND.fullmatch(kind)):
+                raise ValueError(f"audit_retention: must be kind=days, such as finance.*=3650 (got '{kind}={days}')")
         return self
 
     @model_validator(mode="after")
@@ -160,6 +172,11 @@ class Settings(BaseSettings):
     def watched_folders(self) -> list[tuple[str, Path]]:
         """`dicom_folders`: tenant, folder."""
         return [(tenant, Path(folder)) for tenant, folder in _pairs(self.dicom_folders)]
+
+    @property
+    def retention_days(self) -> dict[str, int]:
+        """`audit_retention`: kind of audit entries -> days."""
+        return {kind: int(days) for kind, days in _pairs(self.audit_retention)}
 
     @property
     def has_channels(self) -> bool:

@@ -6,8 +6,10 @@ Imports schemas only.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from verticals.contract import ContextOf, Handler, Progress, Resources, Suite, Vertical
+from verticals.replaying import Kept, Replayed
 from verticals.support.operations import OPERATIONS
 
 
@@ -21,6 +23,12 @@ def _evals(resources: Resources, handlers: Mapping[str, Handler]) -> Sequence[Su
     from verticals.support.evals import evals
 
     return evals(resources, handlers)
+
+
+def _replay(kept: Kept, entry: Mapping[str, Any], given: Mapping[str, Any] | None) -> Replayed:
+    from verticals.support.replay import replay_entry
+
+    return replay_entry(kept, entry, given)
 
 
 def _demo(resources: Resources, progress: Progress) -> None:
@@ -45,4 +53,5 @@ VERTICAL = Vertical(
     evals=_evals,
     demo=_demo,
     recover=_recover,
+    replay=_replay,
 )

@@ -19,7 +19,8 @@ from sqlalchemy import delete, update
 from sqlalchemy.orm import Session, sessionmaker
 
 from benchmarks.finance_setting import random_applications
-from service.audit import AuditEntry, AuditHead, AuditLog
+from service.audit import AuditLog
+from service.audit_tables import AuditEntry, AuditHead
 from service.storage import make_sessions, open_database
 from tests import databases
 from tests.verticals.finance.applications import body
