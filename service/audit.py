@@ -90,6 +90,11 @@ class AuditLog:
         with self.sessions.begin() as own:
             self.append_all(own, entries)
 
+    def record_everywhere(self, decision: Decision, *, by: Mapping[str, str]) -> None:
+        """What concerns every tenant, such as a restored backup or a model in force, into every chain, at once."""
+        with self.sessions.begin() as session:
+            self.append_all(session, [({"tenant": tenant, **by}, decision) for tenant in self.tenants()])
+
     def _lock_head(self, session: Session, tenant: str) -> tuple[int, str]:
         """The newest sequence number and hash. The no-op UPDATE takes the write lock before the head is read."""
         connection = session.connection()

@@ -306,6 +306,7 @@ def evaluate(
     tenant: Tenant = "demo",
 ) -> None:
     """Run every evaluation suite, compare with the last run and write one report; exit 1 on a regression."""
+    from service.audit_check import keep_heads
     from service.evals.core_suites import core_suites
     from service.evals.nightly import find_git_version, run_nightly
     from service.evals.runner import declare_suites
@@ -326,6 +327,8 @@ def evaluate(
                 only=only or (),
                 git_version=find_git_version(Path.cwd()),
             )
+        with kit.sessions() as session:
+            keep_heads(session, kit.settings.reports)
     console = Console()
     for change in result.comparison.suites:
         state = change.result.reason or ", ".join(f"{m.name} {m.value:.4g}" for m in change.result.metrics)
