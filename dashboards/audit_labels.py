@@ -13,7 +13,6 @@ TABLE: Mapping[str, tuple[str, str]] = {
     "audit.broken": ("The chain is broken at entry {at}", "审计链在第 {at} 条处断裂"),
     "audit.told": ("Verified up to entry {last}; {entries} entries, {sealed} sealed off before, {erased} without payload.", "已验证至第 {last} 条；共 {entries} 条，此前已封存 {sealed} 条，内容已清除 {erased} 条。"),
     "audit.at": ("Checked {when} UTC.", "检查时间 {when} UTC。"),
-    "audit.head": ("Head", "链头"),
     "audit.head_help": ("Keep it where no administrator of this machine can write: with it, `trivium audit verify --head` finds a chain that was cut or written anew.", "请保存在本机管理员无法改写之处：凭它，`trivium audit verify --head` 可发现被截断或重写的链。"),
     "audit.verify": ("Verify again", "重新验证"),
     "audit.verifying": ("Recomputing every link …", "正在重新计算每一环……"),
@@ -60,9 +59,9 @@ TABLE: Mapping[str, tuple[str, str]] = {
     "audit.export_note": ("That it was exported is recorded too.", "导出操作本身也会记录。"),
     "audit.prepare": ("Prepare", "生成文件"),
     "audit.download": ("Download {name}", "下载 {name}"),
-    "audit.form.csv": ("CSV", "CSV"),
+    "audit.form.csv": ("CSV", "CSV 表格"),
     "audit.form.jsonl": ("JSON lines", "JSON 行"),
-    "audit.form.fhir": ("FHIR AuditEvent", "FHIR AuditEvent"),
+    "audit.form.fhir": ("FHIR AuditEvent", "FHIR 审计事件"),
 }
 
 # What a replay says: service/audit_replay.py and each vertical's replay.py.
@@ -82,6 +81,7 @@ TEXTS: Mapping[str, str] = {
     "A person's words are not made again; the stored version was hashed again, and compared.": "人写的文字不会重新生成；已对所存版本重新计算哈希并比较。",
     "The version is the one that was exported; a file of this format has ids or times of its own.": "版本与当时导出的一致；该格式的文件含有自身的编号或时间。",
     "The file was written again from the stored version.": "已据所存版本重新写出文件。",
+    "These are not the messages that were answered.": "这不是当时所回答的消息。",
     "Of support, answers are looked at again.": "客服领域可重新核对回答。",
     "The conversation is not kept here, or has been forgotten: give its messages to compare their fingerprint.": "该对话未保存于此或已被遗忘：请提供其消息以比较指纹。",
     "The words are not made again. The conversation has the recorded fingerprint, the answer's own record cites what the trail says, and each of those passages is still kept as it was.": "文字不会重新生成。核对内容：对话与所记录的指纹、回答自身的引用记录、以及各引用段落是否仍原样保存。",

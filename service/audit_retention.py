@@ -203,7 +203,7 @@ def _summary(session: Session, mine: ColumnElement[bool]) -> dict[str, Any]:
         "last": last.sequence,
         "last_at": last.at,
         "last_sha256": last.sha256,
-        "kinds": dict(tuple(row) for row in kinds),
+        "kinds": {row[0]: row[1] for row in kinds},
     }
 
 

@@ -18,6 +18,7 @@ from dashboards.i18n import Labels
 from service.client import TriviumClient
 
 PAGE = 50
+SHORT = 40  # characters; a SHA-256 has 64
 FORMS = ("csv", "jsonl", "fhir")
 TONES: Mapping[str, parts.Colour] = {"exact": "green", "unchanged": "green", "differs": "red", "other input": "red"}
 
@@ -76,7 +77,7 @@ def _filters(labels: Labels) -> dict[str, Any]:
         only[name] = column.text_input(
             labels(f"audit.{label}"), placeholder=hint, key=f"audit.only.{name}", on_change=_to_the_newest
         ).strip()
-    period = columns[-1].date_input(labels("audit.period"), value=(), key="audit.period", on_change=_to_the_newest)
+    period = columns[-1].date_input(labels("audit.period"), value=[], key="audit.period", on_change=_to_the_newest)
     days: tuple[date, ...] = period if isinstance(period, tuple) else (period,)
     if days:
         only["since"] = datetime.combine(days[0], time(), UTC).isoformat()
@@ -85,12 +86,17 @@ def _filters(labels: Labels) -> dict[str, Any]:
 
 
 def _to_the_newest() -> None:
-    st.session_state["audit.pages"] = []
+    _open_pages([])
+
+
+def _open_pages(pages: list[int]) -> None:
+    """Where each page after the first begins, as far as the reader has gone back."""
+    st.session_state["audit.pages"] = pages
 
 
 def _table(client: TriviumClient, labels: Labels, only: Mapping[str, Any]) -> None:
     """One page; a click on a row opens the entry beside it."""
-    pages: list[int] = st.session_state.setdefault("audit.pages", [])  # where each page after the first begins
+    pages: list[int] = st.session_state.get("audit.pages", [])
     before = {"before": pages[-1]} if pages else {}
     found = parts.ask(labels, lambda: client.audit_entries(**only, **before, limit=PAGE + 1))
     if found is None:
@@ -106,7 +112,8 @@ def _table(client: TriviumClient, labels: Labels, only: Mapping[str, Any]) -> No
                 labels("audit.who"): one["actor"],
                 labels("audit.kind"): one["kind"],
                 labels("audit.subject"): one["subject"],
-                labels("audit.took"): one.get("latency_ms"),
+                labels("audit.said"): _in_short(one["outcome"]),
+                labels("audit.took"): f"{one['latency_ms']:g}" if "latency_ms" in one else "",
             }
             for one in shown
         ]
@@ -117,10 +124,16 @@ def _table(client: TriviumClient, labels: Labels, only: Mapping[str, Any]) -> No
                 st.query_params["record"] = str(shown[row]["sequence"])
 
         st.dataframe(pd.DataFrame(rows), hide_index=True, on_select=choose, selection_mode="single-row", key=key)
+    older = [*pages, shown[-1]["sequence"]] if len(found) > PAGE else []
     with st.container(horizontal=True):
-        st.button(labels("audit.newer"), disabled=not pages, on_click=lambda: pages.pop())
-        is_last = len(found) <= PAGE
-        st.button(labels("audit.older"), disabled=is_last, on_click=lambda: pages.append(shown[-1]["sequence"]))
+        st.button(labels("audit.newer"), disabled=not pages, on_click=_open_pages, args=(pages[:-1],))
+        st.button(labels("audit.older"), disabled=not older, on_click=_open_pages, args=(older,))
+
+
+def _in_short(outcome: Mapping[str, Any] | None) -> str:
+    """The words of what was decided, without fingerprints: enough to tell rows apart."""
+    words = [value for value in (outcome or {}).values() if isinstance(value, str) and len(value) <= SHORT]
+    return ", ".join(words)
 
 
 def _export(client: TriviumClient, labels: Labels, only: Mapping[str, Any]) -> None:

@@ -32,13 +32,20 @@ def test_home_says_what_this_is_and_how_each_part_is(app: AppTest) -> None:
 
     assert "Trivium" in said
     assert "fake-moe-1" in said
-    assert "unbroken, 0 entries" in said
+    assert "unbroken, 1 entries" in said
     assert "needs a look" in said
     assert not app.warning
 
 
 def test_home_links_to_every_view_and_to_the_fourth_vertical(app: AppTest) -> None:
-    assert [link.label.strip("*") for link in app.page_link] == ["Finance", "Medical", "Support", "Coins", "Evaluation"]
+    assert [link.label.strip("*") for link in app.page_link] == [
+        "Finance",
+        "Medical",
+        "Support",
+        "Coins",
+        "Evaluation",
+        "Audit",
+    ]
 
 
 def test_the_language_is_changed_by_the_toggle_and_stays(app: AppTest) -> None:
@@ -53,7 +60,7 @@ def test_without_a_service_home_still_opens(monkeypatch: pytest.MonkeyPatch) -> 
     app = _open(monkeypatch, "--api-url", "http://127.0.0.1:9")
 
     assert "cannot be reached" in app.warning[0].value
-    assert [link.label.strip("*") for link in app.page_link] == ["Finance", "Medical", "Support", "Evaluation"]
+    assert [link.label.strip("*") for link in app.page_link] == ["Finance", "Medical", "Support", "Evaluation", "Audit"]
 
 
 def test_an_unknown_option_fails(capsys: pytest.CaptureFixture[str]) -> None:

@@ -42,9 +42,9 @@ def _draft(session: Session, tenant: str, entry: Mapping[str, Any]) -> Replayed:
     outcome = entry["outcome"]
     row = get_instance(session, tenant, outcome["instance_id"])
     pairs: dict[str, tuple[Any, Any]] = {}
-    pairs["dicom_sha256"] = (outcome["dicom_sha256"], hashlib.sha256(row.dicom).hexdigest())
+    pairs["dicom_sha256"] = (outcome["dicom_sha256"], now_sha256 := hashlib.sha256(row.dicom).hexdigest())
     versions = {"findings model": entry["model_version"]}
-    if "report_id" not in outcome:
+    if "report_id" not in outcome or now_sha256 != outcome["dicom_sha256"]:
         return Replayed.compared("unchanged", "The image made no draft; it is the one that came.", pairs, versions)
     if "evidence" not in row.details:
         return Replayed("not replayable", "The image was stored before its findings were kept with it.", versions)
