@@ -16,7 +16,8 @@ from service.audit import AuditLog
 from service.audit_check import Head, check_chain
 from service.audit_retention import erase, seal
 from service.audit_tables import GENESIS, AuditEntry, AuditHead, AuditSeal, canonical, chain_hash
-from service.storage import make_sessions, migrate, open_database
+from service.storage import make_sessions, open_database
+from tests.conftest import migrated_sqlite
 from verticals.contract import Decision, InvalidInput
 
 WHO = {"tenant": "acme", "actor": "key1", "request_id": "r1"}
@@ -41,7 +42,7 @@ def add_old_entry(session: Session) -> None:
 def chain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[sessionmaker[Session]]:
     """A chain with everything in it: an old row sealed off, one erased, and the entries that say so."""
     url = f"sqlite:///{tmp_path_factory.mktemp('chain') / 'trivium.db'}"
-    migrate(url)
+    migrated_sqlite(url)
     engine = open_database(url)
     sessions = make_sessions(engine)
     with sessions.begin() as session:

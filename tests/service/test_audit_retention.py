@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,7 +14,8 @@ from service.audit_check import keep_heads, kept_heads
 from service.audit_retention import days_of, erase, expire, seal
 from service.audit_tables import AuditEntry
 from service.auth import KeyRing
-from service.storage import make_sessions, migrate, open_database
+from service.storage import make_sessions, open_database
+from tests.conftest import migrated_sqlite
 from verticals.contract import Conflict, Decision, InvalidInput
 
 OFFICER = {"tenant": "acme", "actor": "officer", "request_id": "r9"}
@@ -23,19 +23,11 @@ NOW = datetime.now(UTC)
 POLICY = {"finance.*": 30, "*": 365}
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    made = tmp_path_factory.mktemp("retention")
-    migrate(f"sqlite:///{made / 'empty.db'}")
-    return made
-
-
 @pytest.fixture
-def audit(folder: Path, tmp_path: Path) -> Iterator[AuditLog]:
-    """An empty trail; the migrations ran once for all tests here."""
-    with sqlite3.connect(folder / "empty.db") as empty, sqlite3.connect(tmp_path / "trivium.db") as own:
-        empty.backup(own)
-    engine = open_database(f"sqlite:///{tmp_path / 'trivium.db'}")
+def audit(tmp_path: Path) -> Iterator[AuditLog]:
+    """An empty trail."""
+    migrated_sqlite(url := f"sqlite:///{tmp_path / 'trivium.db'}")
+    engine = open_database(url)
     yield AuditLog(make_sessions(engine))
     engine.dispose()
 
