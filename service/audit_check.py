@@ -83,7 +83,7 @@ class AuditCheck:
     head: str | None = None
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Fault(Exception):
     at: int
     reason: str
@@ -172,6 +172,8 @@ def _check_rows(session: Session, tenant: str, walk: _Walk, heads: Sequence[Head
     for head in heads:
         if head.sequence > walk.count:
             wanted.setdefault(head.sequence, set()).add(head.sha256)
+        elif head.sequence == walk.count and head.sha256 != walk.previous:
+            raise _Fault(walk.count, f"row {walk.count}, the last that is sealed off, is not the one that a head names")
     rows = session.scalars(
         select(AuditEntry)
         .where(AuditEntry.tenant == tenant)
@@ -234,14 +236,20 @@ def _check_seals(session: Session, tenant: str) -> tuple[int, str, str | None]:
 
 def _check_erasures(walk: _Walk) -> None:
     """Every payload that is gone was erased by an entry that says so."""
-    told = sorted(one for erasure in walk.erasures for one in erasure.ranges)
+    told: list[tuple[int, int]] = []  # what entries name, in order and apart
+    for first, last in sorted(one for erasure in walk.erasures for one in erasure.ranges):
+        if told and first <= told[-1][1] + 1:
+            told[-1] = (told[-1][0], max(told[-1][1], last))
+        else:
+            told.append((first, last))
+    place = 0
     for first, last in walk.erased:
-        reached = first - 1
-        for begins, ends in told:
-            if begins <= reached + 1:
-                reached = max(reached, ends)
-        if reached < last:
-            raise _Fault(reached + 1, f"row {reached + 1}'s payload is gone, and no entry tells that it was erased")
+        while place < len(told) and told[place][1] < first:
+            place += 1
+        is_begun = place < len(told) and told[place][0] <= first
+        unnamed = told[place][1] + 1 if is_begun else first
+        if unnamed <= last:
+            raise _Fault(unnamed, f"row {unnamed}'s payload is gone, and no entry tells that it was erased")
 
 
 # --- heads that are kept elsewhere ------------------------------------------------------------------------------------

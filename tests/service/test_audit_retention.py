@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import update
 
 from service.audit import AuditLog
-from service.audit_check import keep_heads, kept_heads
+from service.audit_check import Head, keep_heads, kept_heads
 from service.audit_retention import days_of, erase, expire, seal
 from service.audit_tables import AuditEntry
 from service.auth import KeyRing
@@ -78,9 +78,10 @@ def test_a_customer_is_erased_with_what_their_own_keys_did_and_what_that_was_abo
 
 
 def test_a_payload_that_goes_without_an_entry_is_found(audit: AuditLog) -> None:
-    note(audit, "finance.score", "app-1")
-    note(audit, "finance.score", "app-2")
-    erase(audit, "acme", names=["app-1"], reason="asked for", who=OFFICER)
+    for number in range(1, 5):
+        note(audit, "finance.score", f"app-{number}")
+    erase(audit, "acme", names=["app-1", "app-3"], reason="asked for", who=OFFICER)
+    assert audit.verify("acme").broken_at is None
     with audit.sessions.begin() as session:
         gone = {"payload": None, "salt": None, "subject": ""}
         session.execute(update(AuditEntry).where(AuditEntry.sequence == 2).values(**gone))
@@ -120,16 +121,17 @@ def test_old_rows_are_sealed_off_and_later_checks_start_from_the_seal(audit: Aud
     for number in range(4):
         note(audit, "finance.score", f"app-{number}")
     erase(audit, "acme", names=["app-1"], reason="asked for", who=OFFICER)
-    kept = audit.verify("acme").head
+    last = Head(4, audit.entries("acme", before=5)[0]["sha256"])
 
     assert seal(audit, "acme", POLICY, now=NOW + timedelta(days=31), who=OFFICER) == 4
+    assert audit.verify("acme", heads=[last]).broken_at is None
+    assert "is not the one that a head names" in audit.verify("acme", heads=[Head(4, "ab" * 32)]).reason
     note(audit, "finance.score", "app-9")
     assert seal(audit, "acme", POLICY, now=NOW + timedelta(days=400), who=OFFICER) == 3
     check = audit.verify("acme")
     assert (check.broken_at, check.sealed, check.entries) == (None, 7, 1)
     told = audit.entries("acme")[0]
     assert (told["kind"], told["outcome"]["first"], told["outcome"]["last"]) == ("audit.seal", 5, 7)
-    assert kept != check.head
 
 
 def test_nothing_is_sealed_off_a_broken_chain(audit: AuditLog) -> None:
