@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -116,14 +116,23 @@ def replay(
     from service.audit_replay import replay_entry
     from service.discovery import discover
 
-    if given is not None:
-        require_file(given, field="--input")
-    told = json.loads(given.read_bytes()) if given is not None else None
+    told = None if given is None else _read_object(given)
     with open_parts() as parts:
         found = replay_entry(parts.registry, parts.sessions, discover(), tenant=tenant, sequence=sequence, given=told)
     _print_replay(found)
     if found.verdict not in ("exact", "unchanged"):
         raise typer.Exit(EXIT_FAILED)
+
+
+def _read_object(file: Path) -> dict[str, Any]:
+    require_file(file, field="--input")
+    try:
+        told = json.loads(file.read_bytes())
+    except ValueError:
+        told = None
+    if not isinstance(told, dict):
+        raise InvalidInput("must hold one JSON object", field="--input", value=str(file))
+    return told
 
 
 def _print_replay(found: Replayed) -> None:
@@ -149,8 +158,9 @@ def export_trail(
     """Write the entries of a period to a file; that it was exported is an entry itself."""
     from service.audit_files import export
 
-    if out.exists():
-        raise InvalidInput("is there already", field="OUT", value=str(out), remedy="Name another file.")
+    if out.exists() or not out.parent.is_dir():
+        rule = "is there already" if out.exists() else "must lie in a folder that exists"
+        raise InvalidInput(rule, field="OUT", value=str(out), remedy="Name another file.")
     only, part = _only(kind, actor, subject, outcome, since, until), out.with_name(f".{out.name}.part")
     with open_parts() as parts:
         made = export(parts.audit, tenant, form=form, only=only, who=operator_of(tenant))

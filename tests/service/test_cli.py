@@ -188,8 +188,17 @@ def test_the_trail_is_listed_exported_erased_retained_and_verified_by_commands(h
     key_id, out = issued["subject"], tmp_path / "audit.csv"
     assert trivium(home, "audit", "export", str(out), "--tenant", "acme").returncode == 0
     assert key_id in out.read_text()
-    again = trivium(home, "audit", "export", str(out), "--tenant", "acme")
-    assert "OUT: is there already" in again.stderr
+    for words, told in (
+        (("export", str(out)), "OUT: is there already"),
+        (("export", str(tmp_path / "no" / "audit.csv")), "OUT: must lie in a folder that exists"),
+        (("export", str(tmp_path / "a"), "--format", "xls"), "format: must be one of csv, jsonl, fhir"),
+        (("replay", "1", "--input", str(out)), "--input: must hold one JSON object"),
+        (("replay", "99"), "sequence: no such entry"),
+        (("show", "99"), "SEQUENCE: no such entry"),
+        (("erase", "", "--reason", "x"), "subject: must name somebody"),
+    ):
+        refused = trivium(home, "audit", *words, "--tenant", "acme")
+        assert (refused.returncode, told in refused.stderr) == (1, True), refused.stderr
 
     tenant, head = trivium(home, "audit", "head").stdout.split()
     erased = trivium(home, "audit", "erase", key_id, "--reason", "article 17", "--tenant", "acme")
