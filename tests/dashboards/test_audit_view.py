@@ -26,8 +26,12 @@ def test_the_page_tells_that_the_chain_is_whole_and_its_head(api: Api, language:
     assert labels("audit.choose") in texts(page)
 
 
-def test_the_filter_finds_by_operation_and_says_when_nothing_fits(api: Api) -> None:
+def test_the_filter_finds_by_operation_and_a_file_is_offered_once_it_is_asked_for(api: Api) -> None:
     page = open_page("audit", api)
+    assert not page.get("download_button")
+    press(page, "Prepare")
+    assert [button.proto.label for button in page.get("download_button")] == ["Download audit.csv"]
+
     field(page.text_input, "Operation").set_value("keys.*")
     shown = run(page).dataframe[0].value
     field(page.text_input, "Operation").set_value("astrology.*")
@@ -37,7 +41,7 @@ def test_the_filter_finds_by_operation_and_says_when_nothing_fits(api: Api) -> N
     assert "Nothing was recorded that fits" in texts(page)
 
 
-def test_an_address_opens_an_entry_which_says_what_can_be_made_again(api: Api) -> None:
+def test_an_address_opens_an_entry_which_says_what_can_be_made_again_or_that_there_is_none(api: Api) -> None:
     page = open_page("audit", api)
     page.query_params["record"] = "1"
     run(page)
@@ -49,20 +53,8 @@ def test_an_address_opens_an_entry_which_says_what_can_be_made_again(api: Api) -
     field(page.text_area, "Input as JSON, where it is not kept").set_value("")
     assert "nothing in it to make again" in texts(press(page, "Make it again"))
 
-
-def test_an_entry_that_is_not_there_is_said_calmly(api: Api) -> None:
-    page = open_page("audit", api)
     page.query_params["record"] = "99999"
-
     assert "no such entry" in run(page).warning[0].value
-
-
-def test_a_file_is_prepared_on_request_and_then_offered(api: Api) -> None:
-    page = open_page("audit", api)
-    assert not page.get("download_button")
-
-    press(page, "Prepare")
-    assert [button.proto.label for button in page.get("download_button")] == ["Download audit.csv"]
 
 
 def told_by(module: ModuleType) -> list[str]:
