@@ -17,7 +17,7 @@ from service.audit_check import Head, check_chain
 from service.audit_retention import erase, seal
 from service.audit_tables import GENESIS, AuditEntry, AuditHead, AuditSeal, canonical, chain_hash
 from service.storage import make_sessions, open_database
-from tests.conftest import migrated_sqlite
+from tests.databases import migrated_url
 from verticals.contract import Decision, InvalidInput
 
 WHO = {"tenant": "acme", "actor": "key1", "request_id": "r1"}
@@ -41,9 +41,7 @@ def add_old_entry(session: Session) -> None:
 @pytest.fixture(scope="module")
 def chain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[sessionmaker[Session]]:
     """A chain with everything in it: an old row sealed off, one erased, and the entries that say so."""
-    url = f"sqlite:///{tmp_path_factory.mktemp('chain') / 'trivium.db'}"
-    migrated_sqlite(url)
-    engine = open_database(url)
+    engine = open_database(migrated_url(tmp_path_factory.mktemp("chain"), "sqlite"))
     sessions = make_sessions(engine)
     with sessions.begin() as session:
         add_old_entry(session)

@@ -15,7 +15,7 @@ from service.audit_retention import days_of, erase, expire, seal
 from service.audit_tables import AuditEntry
 from service.auth import KeyRing
 from service.storage import make_sessions, open_database
-from tests.conftest import migrated_sqlite
+from tests.databases import migrated_url
 from verticals.contract import Conflict, Decision, InvalidInput
 
 OFFICER = {"tenant": "acme", "actor": "officer", "request_id": "r9"}
@@ -26,8 +26,7 @@ POLICY = {"finance.*": 30, "*": 365}
 @pytest.fixture
 def audit(tmp_path: Path) -> Iterator[AuditLog]:
     """An empty trail."""
-    migrated_sqlite(url := f"sqlite:///{tmp_path / 'trivium.db'}")
-    engine = open_database(url)
+    engine = open_database(migrated_url(tmp_path, "sqlite"))
     yield AuditLog(make_sessions(engine))
     engine.dispose()
 
