@@ -116,7 +116,7 @@ def _ask_model(kit: Kit, asked: CompletionRequest, caller: Caller, request_id: s
         for chunk in kit.resources.chat_model.stream(messages, stop=stop, **options):
             piece = _piece(chunk)
             said.update(piece.text.encode())
-            finish = piece.finish_reason or "cancelled"
+            finish = piece.finish_reason or finish or "cancelled"
             yield piece
     except ValueError as error:  # the engine's own rules: context length, sampling values, grammars
         raise _invalid(error) from error

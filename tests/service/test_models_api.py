@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx
 import pytest
+from fastapi.testclient import TestClient
 
 from core_model.chat_model import EngineChatModel
 from core_model.config import parse_config
@@ -19,6 +20,7 @@ from core_model.runner import ModelRunner
 from core_model.tokenizer import Tokenizer
 from core_model.train.language_model import LanguageModel
 from core_model.weights import Weights
+from service.api import create_app
 from service.kit import Kit
 from tests.core_model.tiny import make_tokenizer
 from tests.core_model.train.tiny_training import MOE
@@ -96,6 +98,16 @@ def test_two_tenants_share_no_cached_beginning(kit: Kit, serve: Callable[[Kit], 
     assert cached_tokens("acme") == 0
     assert cached_tokens("other") == 0
     assert cached_tokens("acme") > 0
+
+
+def test_an_answer_of_the_bare_model_is_told_with_why_it_ended(kit: Kit) -> None:
+    body = {"model": "trivium-core", "messages": [{"role": "user", "content": "hello"}], "max_tokens": 2}
+    headers = {"Authorization": f"Bearer {kit.keys.issue(tenant='ops', label='chat')}"}
+    answer = TestClient(create_app(kit)).post("/v1/chat/completions", json=body, headers=headers).json()
+
+    [told] = kit.audit.of_kind("ops", "core.answer")
+    assert told["outcome"]["finish_reason"] == answer["choices"][0]["finish_reason"]
+    assert (told["subject"], told["model_version"]) == ("trivium-core", "a")
 
 
 def test_a_rollback_returns(ask: Ask) -> None:
