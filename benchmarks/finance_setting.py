@@ -18,6 +18,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from service.audit import AuditLog
 from service.auth import KeyRing
+from service.following import open_rollouts
 from service.kit import Kit
 from service.registry import FileRegistry
 from service.settings import Settings
@@ -95,15 +96,18 @@ def open_kit(home: Path) -> Kit:
     nothing: Any = None
     engine: Any = SimpleNamespace(model_version="none")
     resources = Resources(engine, nothing, nothing, registry, sessions, None)
+    audit = AuditLog(sessions)
+    rollouts, handlers = open_rollouts({"finance": VERTICAL}, resources, registry, audit)
     return Kit(
         settings=settings,
         database=database,
         sessions=sessions,
-        audit=AuditLog(sessions),
+        audit=audit,
         keys=KeyRing(sessions),
         registry=registry,
         resources=resources,
         verticals={"finance": VERTICAL},
-        handlers={"finance": VERTICAL.build(resources)},
+        handlers=handlers,
+        rollouts=rollouts,
         close=database.dispose,
     )

@@ -51,7 +51,7 @@ def _silently(what: str, share: float | None = None) -> None:
 def vessels() -> None:
     """Dice on DRIVE in five folds of its photographs, in its own pixels and field: the network beside two filters.
 
-    Thresholds are of the photographs learned from, as its are. About forty minutes of one core.
+    Thresholds are of the photographs learned from, as its are. About fifty minutes of one core.
     """
     (pairs, names), recipe = drive(), vessel_training.Recipe()
     scores = {"network": vessel_training.held_out(pairs, _silently, recipe)}

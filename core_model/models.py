@@ -58,6 +58,7 @@ class _Place:
     folder: Path
     options: Mapping[str, Any]
     previous: tuple[Path, Mapping[str, Any]] | None = None
+    before: Model | None = None  # of `previous`, where it stays loaded
     num_swaps: int = 0
     adapters: dict[str, Path] = field(default_factory=dict)
     draining: WeakSet[Engine] = field(default_factory=WeakSet)  # weak: an engine that has ended may be forgotten
@@ -145,6 +146,8 @@ class ModelPool:
         keep_free_bytes: Refuse a swap if less main memory than this would be left beside both models, the new one taken
             to be as large as its files. None swaps whatever happens.
         free_bytes: How much is available now; None if that cannot be told, and then nothing is refused.
+        keep_previous: Leave what a swap replaced loaded, as long as memory is not needed for another: rolling back is a
+            pointer that moves, then.
     """
 
     def __init__(
@@ -153,8 +156,10 @@ class ModelPool:
         *,
         keep_free_bytes: int | None = None,
         free_bytes: Callable[[], int | None] = available_bytes,
+        keep_previous: bool = False,
     ) -> None:
         self._open, self._keep_free, self._free_bytes = open_model, keep_free_bytes, free_bytes
+        self._keep_previous = keep_previous
         self._places: dict[str, _Place] = {}
         self._retired: WeakSet[Engine] = WeakSet()  # all that only finish what they have
         self._changing = threading.Lock()
@@ -196,10 +201,12 @@ class ModelPool:
             ValueError: there was no swap; else as `swap`.
         """
         with self._changing:
-            previous = self._place(name).previous
-            if previous is None:
+            place = self._place(name)
+            if place.previous is None:
                 raise ValueError(f"name: {name!r} was never swapped, so there is nothing to go back to. Use swap.")
-            return self._replace(name, *previous)
+            if place.before is None:
+                return self._replace(name, *place.previous)
+            return self._serve(place, place.before, *place.previous)
 
     def unload(self, name: str, *, drain: bool = True) -> None:
         """Serve `name` no longer.
@@ -215,6 +222,7 @@ class ModelPool:
             del self._places[name]
             old, place.current = place.current, None
             assert old is not None, "a place without a model has no name"
+            self._forget_before(place)
             self._retire(place, old.engine)
             if not drain:
                 for engine in [*place.draining]:
@@ -226,6 +234,7 @@ class ModelPool:
             place = self._place(name)
             self.engine(name).current.engine.load_adapter(adapter, folder)
             place.adapters[adapter] = folder
+            self._forget_before(place)  # it would have to fit that as well
 
     def unload_adapter(self, name: str, adapter: str) -> None:
         """As `Engine.unload_adapter`."""
@@ -278,15 +287,26 @@ class ModelPool:
 
     def _replace(self, name: str, folder: Path, options: Mapping[str, Any]) -> str:
         place = self._place(name)
+        self._forget_before(place)  # three would be one too many
         self._refuse_if_too_large(folder)
-        old, new = place.current, self._opened(name, folder, options, adapters=place.adapters)
-        place.current = new  # from here on requests go to the new one
+        return self._serve(place, self._opened(name, folder, options, adapters=place.adapters), folder, options)
+
+    def _serve(self, place: _Place, new: Model, folder: Path, options: Mapping[str, Any]) -> str:
+        """From here on requests go to `new`."""
+        old, place.current = place.current, new
         place.previous = place.folder, place.options
         place.folder, place.options = folder, options
         place.num_swaps += 1
         assert old is not None
-        self._retire(place, old.engine)
+        place.before = old
+        if not self._keep_previous:
+            self._forget_before(place)
         return new.engine.model_version
+
+    def _forget_before(self, place: _Place) -> None:
+        before, place.before = place.before, None
+        if before is not None:
+            self._retire(place, before.engine)
 
     def _retire(self, place: _Place, engine: Engine) -> None:
         place.draining.add(engine)

@@ -21,7 +21,7 @@ if _ROOT not in sys.path:
 
 from dashboards import parts  # noqa: E402
 from dashboards.i18n import LANGUAGES, Labels  # noqa: E402
-from dashboards.views import audit, evaluation, finance, generic, home, medical, support  # noqa: E402
+from dashboards.views import audit, evaluation, finance, generic, home, medical, models, support  # noqa: E402
 from service.client import ApiError, TriviumClient  # noqa: E402
 
 VIEWS = {"finance": finance.render, "medical": medical.render, "support": support.render}
@@ -82,6 +82,12 @@ def _pages(client: TriviumClient, labels: Labels) -> dict[str, Any]:
         title=labels("nav.audit"),
         icon=":material/receipt_long:",
         url_path="audit",
+    )
+    pages["models"] = st.Page(
+        _within(labels("nav.models"), labels("subtitle.models"), partial(models.render, client, labels)),
+        title=labels("nav.models"),
+        icon=":material/deployed_code_history:",
+        url_path="models",
     )
     start = partial(home.render, client, labels, dict(pages))
     first = st.Page(

@@ -24,11 +24,13 @@ from service import (
     openai_api,
     problems,
     responses_api,
+    rollouts_api,
 )
 from service.callers import Authenticated
 from service.envelope import RequestEnvelope
 from service.evals.routes import router as evals_router
 from service.fast_path import FastPath, fast_operations
+from service.following import Follower
 from service.health import health_router
 from service.idempotency import IdempotencyKeys
 from service.kit import Kit
@@ -45,17 +47,20 @@ from service.webhooks.routes import router as webhooks_router
 def create_app(kit: Kit) -> FastAPI:
     """The application over a built kit; closing the application closes the kit."""
     mcp, recovery, fast = McpEndpoint(kit), Recovery(kit), fast_operations(kit)
+    follower = Follower(kit.rollouts.refresh)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         async with mcp.run():
             app.state.webhooks.start()
             recovery.start()
+            follower.start()
             for operation in fast.values():
                 operation.grouping.start()
             yield
             for operation in fast.values():
                 await anyio.to_thread.run_sync(operation.grouping.stop)
+            await anyio.to_thread.run_sync(follower.stop)
             await anyio.to_thread.run_sync(recovery.stop)
             await anyio.to_thread.run_sync(app.state.webhooks.stop)
             app.state.streams.close()
@@ -77,6 +82,7 @@ def create_app(kit: Kit) -> FastAPI:
         metrics.watch_engine(kit.resources.engine.stats)
     if hasattr(kit.resources.engine, "expert_counts"):
         metrics.watch_experts(kit.resources.engine.expert_counts)
+    metrics.watch_models(lambda: kit.rollouts.faults)
     problems.install(app)
     for vertical in kit.verticals.values():
         app.include_router(vertical_router(kit, vertical))
@@ -85,6 +91,7 @@ def create_app(kit: Kit) -> FastAPI:
     app.include_router(embeddings_api.router)
     app.include_router(customer_keys_api.router)
     app.include_router(dicomweb_api.router)
+    app.include_router(rollouts_api.router)
     app.include_router(models_api.router)
     app.include_router(audit_api.router)
     app.include_router(evals_router)

@@ -14,7 +14,6 @@ import typer
 from pydantic import BaseModel, ValidationError
 from rich.console import Console
 from rich.markup import escape as plain
-from rich.table import Table
 from sqlalchemy.exc import OperationalError
 
 from service.auth import Caller
@@ -23,6 +22,7 @@ from service.cli_audit import audit_app
 from service.cli_backup import backup_app
 from service.cli_finance import finance_app
 from service.cli_medical import medical_app
+from service.cli_models import models_app
 from service.cli_parts import require_file
 from service.cli_quantize import quantize_app
 from service.progress import show_progress
@@ -46,6 +46,7 @@ app.add_typer(audit_app, name="audit")
 app.add_typer(keys_app, name="keys")
 app.add_typer(finance_app, name="finance")
 app.add_typer(medical_app, name="medical")
+app.add_typer(models_app, name="models")
 app.add_typer(doctor_app)
 app.add_typer(backup_app)
 app.add_typer(quantize_app)
@@ -345,17 +346,6 @@ def mcp() -> None:
 
     with open_kit() as kit:
         serve_mcp(kit)
-
-
-@app.command()
-def models() -> None:
-    """The models in force: version, data, licence, limits."""
-    table = Table("model", "version", "trained on", "licence", "limits", title="Models in force")
-    with open_kit() as kit:
-        table.add_row("core", kit.resources.model_version, "see its model_card.md", "", "")
-        for card in kit.registry.cards():
-            table.add_row(card.name, card.version, card.trained_on, card.licence, card.limits)
-    Console().print(table)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 promotion_app = typer.Typer()
 
 Reason = Annotated[str, typer.Option(help="Why; kept in the audit trail.")]
-_RESTART = "A server that runs keeps what it has read: restart it."
+_FOLLOWED = "A server that runs follows within a second."
 
 
 @promotion_app.command()
@@ -38,7 +38,7 @@ def promote(
         if not yes:
             typer.confirm("Promote it?", abort=True)
         promotion.promote(parts.registry, parts.context(tenant), evidence, reason=reason, policy_version=policy.version)
-    print(f"{evidence.contender} serves, {evidence.champion} is in its shadow. {_RESTART}")
+    print(f"{evidence.contender} serves, {evidence.champion} is in its shadow. {_FOLLOWED}")
 
 
 @promotion_app.command("roll-back")
@@ -51,7 +51,7 @@ def roll_back(reason: Reason, tenant: Tenant = "demo") -> None:
         policy = Finance(parts.registry, parts.sessions).policies.active(tenant)
         last = max(parts.audit.of_kind(tenant, promotion.KIND), key=lambda entry: entry["sequence"], default=None)
         promotion.roll_back(parts.registry, parts.context(tenant), last, reason=reason, policy_version=policy.version)
-    print(f"The champion before serves again. {_RESTART}")
+    print(f"The champion before serves again. {_FOLLOWED}")
 
 
 def _told(found: Evidence) -> list[str]:

@@ -43,6 +43,8 @@ class RequestEnvelope:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 added = {"x-request-id": request_id, **state.get("rate_limit_headers", {})}
+                if models := state.get("answered_by"):
+                    added["trivium-models"] = ", ".join(f"{name}@{version}" for name, version in models.items())
                 headers = [(name.encode(), value.encode()) for name, value in added.items()]
                 message["headers"] = [*message.get("headers", ()), *headers]
             await send(message)

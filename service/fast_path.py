@@ -18,7 +18,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from service.auth import Caller, KeyRing
 from service.grouping import Grouping
 from service.rate_limits import RateLimited, RateLimits
-from verticals.contract import Context, Grouped, Operation, PermissionDenied
+from verticals.contract import Context, Operation, PermissionDenied
+from verticals.grouped import Grouped
 
 if TYPE_CHECKING:
     from service.kit import Kit
@@ -117,6 +118,7 @@ class FastPath:
             return None
         state["caller"] = caller  # counted: whoever asks again in this request is not counted twice
         context = Context(**caller.who(state["request_id"]), record=_no_record)
+        state["answered_by"] = context.answered_by
         try:
             return await operation.grouping.ask(request, context)
         except Exception:  # noqa: BLE001  (FastAPI's way meets it again, and tells it)

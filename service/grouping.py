@@ -18,7 +18,8 @@ from typing import NamedTuple
 from pydantic import BaseModel
 from sqlalchemy.exc import OperationalError
 
-from verticals.contract import Context, Grouped, RecordAll
+from verticals.contract import Context
+from verticals.grouped import AnswerAll, Grouped, RecordAll
 
 MAX_GROUP = 256  # the write lock is held for one group
 FULL = 64  # a group that no longer waits for others
@@ -79,7 +80,7 @@ class Grouping:
 
     def _work(self) -> None:
         while (group := self._groups.get()) is not None:
-            found = self._answer(group)
+            found = self._answer_parts(group)
             loop = group[0].answer.get_loop()
             loop.call_soon_threadsafe(self._give, loop, group, found)
 
@@ -97,12 +98,21 @@ class Grouping:
         if self._waiting:
             loop.call_soon(self._gather, loop, 0)  # after those answers are sent
 
-    def _answer(self, waiting: Sequence[_Waiting]) -> Sequence[bytes | Exception]:
+    def _answer_parts(self, waiting: Sequence[_Waiting]) -> Sequence[bytes | Exception]:
+        if self._handler.split is None:
+            return self._answer(waiting, self._handler.answer_all)
+        found: dict[int, bytes | Exception] = {}
+        for places, answer_all in self._handler.split([(one.request, one.context) for one in waiting]):
+            answers = self._answer([waiting[place] for place in places], answer_all)
+            found |= zip(places, answers, strict=True)
+        return [found[place] for place in range(len(waiting))]
+
+    def _answer(self, waiting: Sequence[_Waiting], answer_all: AnswerAll) -> Sequence[bytes | Exception]:
         try:
-            return self._handler.answer_all([(one.request, one.context) for one in waiting], self._record_all)
+            return answer_all([(one.request, one.context) for one in waiting], self._record_all)
         except OperationalError as error:  # the database is away: for all of them
             return [error] * len(waiting)
         except Exception as error:  # noqa: BLE001  (it travels to whoever asked)
             if len(waiting) == 1:
                 return [error]
-            return [self._answer([one])[0] for one in waiting]  # one is to blame: the others must not pay
+            return [self._answer([one], answer_all)[0] for one in waiting]  # one is to blame: the others must not pay

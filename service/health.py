@@ -34,6 +34,8 @@ def health_router(kit: Kit, version: str, draining: threading.Event) -> APIRoute
     def ready() -> Response:
         status = "draining" if draining.is_set() else _database_state(kit)
         known: dict[str, Any] = {"model": kit.resources.model_version, "verticals": list(kit.verticals)}
+        if degraded := sorted(kit.rollouts.faults):  # it serves, by a version that is not the one in force
+            known["degraded"] = degraded
         is_ready = status == "ok"
         body = {"status": status, "version": version, **known}
         return JSONResponse(body, status_code=200 if is_ready else 503, headers=None if is_ready else RETRY_AFTER)

@@ -17,6 +17,7 @@ from service.audit import AuditLog
 from service.auth import Caller, KeyRing
 from service.recorded import begin
 from service.registry import FileRegistry
+from service.rollouts import Rollouts
 from service.settings import Settings
 from verticals.contract import (
     Artifact,
@@ -47,6 +48,7 @@ class Kit:
     resources: Resources
     verticals: Mapping[str, Vertical]
     handlers: Mapping[str, Mapping[str, Handler]]
+    rollouts: Rollouts
     close: Callable[[], None]
     models: ModelPool | None = None  # None with a remote engine
 
@@ -64,9 +66,24 @@ class Kit:
         return operations[name]
 
     def invoke(
-        self, vertical: str, name: str, request: BaseModel, *, caller: Caller, request_id: str
+        self,
+        vertical: str,
+        name: str,
+        request: BaseModel,
+        *,
+        caller: Caller,
+        request_id: str,
+        answered_by: dict[str, str] | None = None,
     ) -> BaseModel | Artifact | ArtifactStream | Iterator[BaseModel]:
         """Run one operation for `caller`; a streaming one returns an iterator of events.
+
+        Args:
+            vertical: Its name.
+            name: Of the operation.
+            request: Of the operation's model.
+            caller: Who asks.
+            request_id: For log and audit.
+            answered_by: Is filled with the versions of the live models that answer.
 
         Raises:
             TriviumError: as the operation's handler says; `PermissionDenied` when the key does not cover it.
@@ -79,5 +96,7 @@ class Kit:
         who = caller.who(request_id)
         recording = begin(self.audit, who)
         context = Context(**who, record=recording, customer=caller.customer)
-        answer = self.handlers[vertical][operation.name](request, context)
-        return recording.complete(f"{vertical}.{name}", operation, request, answer)
+        found = self.handlers[vertical][operation.name](request, context)
+        if answered_by is not None:
+            answered_by.update(context.answered_by)
+        return recording.complete(f"{vertical}.{name}", operation, request, found)

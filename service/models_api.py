@@ -10,15 +10,17 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Body, Request
 from pydantic import BaseModel, ConfigDict, Field
 
 from service.auth import Caller
 from service.callers import Authenticated, kit_of
+from service.core_steps import CORE
 from service.kit import Kit
 from service.problems import named_rule, request_id_of
+from service.rollout_ledger import State
 from verticals.contract import Decision, InvalidInput, NotFound, Unavailable
 
 if TYPE_CHECKING:
@@ -27,10 +29,17 @@ if TYPE_CHECKING:
 router = APIRouter(prefix="/v1/admin/models", tags=["service"])
 
 
-class SwapRequest(BaseModel):
-    """Which model to serve."""
+class StepNote(BaseModel):
+    """Who changes the model, and why; kept in the audit trail and the ledger."""
 
     model_config = ConfigDict(extra="forbid")
+
+    person: str = Field("", max_length=64, description="Who decides; else the key's id stands for them.")
+    reason: str = Field("", max_length=1000, description="Why.")
+
+
+class SwapRequest(StepNote):
+    """Which model to serve."""
 
     folder: str = Field(min_length=1, description="A checkpoint folder or GGUF file in the models folder.")
 
@@ -68,15 +77,17 @@ def swap(name: str, asked: SwapRequest, request: Request, caller: Authenticated)
     caller.require_operator("models.swap")
     kit = kit_of(request)
     pool, folder = _pool(kit), _find(kit.settings.home / "models", asked.folder)
-    return _change(request, caller, "models.swap", name, lambda: pool.swap(name, folder))
+    return _change(request, caller, "models.swap", name, lambda: pool.swap(name, folder), asked)
 
 
 @router.post("/{name}/rollback", summary="Serve again what served before the last swap")
-def roll_back(name: str, request: Request, caller: Authenticated) -> dict[str, str]:
-    """It is loaded and verified as in a swap."""
+def roll_back(
+    name: str, request: Request, caller: Authenticated, asked: Annotated[StepNote, Body(default_factory=StepNote)]
+) -> dict[str, str]:
+    """It is loaded still, or else loaded and verified as in a swap."""
     caller.require_operator("models.swap")
     pool = _pool(kit_of(request))
-    return _change(request, caller, "models.rollback", name, lambda: pool.roll_back(name))
+    return _change(request, caller, "models.rollback", name, lambda: pool.roll_back(name), asked)
 
 
 @router.post("/{name}/rebalance", summary="Even out the load of the model's experts by one step")
@@ -95,8 +106,10 @@ def rebalance(name: str, asked: RebalanceRequest, request: Request, caller: Auth
     return _change(request, caller, "models.rebalance", name, run)
 
 
-def _change(request: Request, caller: Caller, kind: str, name: str, run: Callable[[], str]) -> dict[str, str]:
-    """Run a change, and put it into the audit trail."""
+def _change(
+    request: Request, caller: Caller, kind: str, name: str, run: Callable[[], str], asked: StepNote | None = None
+) -> dict[str, str]:
+    """Run a change, and put it into the audit trail; a step of the core also into the ledger, which others follow."""
     kit = kit_of(request)
     before = _pool(kit).stats().get(name)
     if before is None:
@@ -107,10 +120,15 @@ def _change(request: Request, caller: Caller, kind: str, name: str, run: Callabl
         raise InvalidInput(named_rule(error)[1], field="folder") from error
     versions = {"before": before.model_version, "after": version}
     digest = hashlib.sha256(f"{kind} {name} {version}".encode()).hexdigest()
-    kit.audit.record(
-        Decision(kind=kind, subject=name, input_sha256=digest, outcome=versions, model_version=version),
-        who=caller.who(request_id_of(request)),
-    )
+    who = caller.who(request_id_of(request))
+    told = {} if asked is None else asked.model_dump(include={"person", "reason"}, exclude_defaults=True)
+    with kit.sessions.begin() as session:
+        if asked is not None and name == CORE and kit.rollouts.core is not None:
+            state: State = "full" if kind == "models.swap" else "rolled back"
+            note = {"person": asked.person or caller.key_id, "reason": asked.reason, "tenant": caller.tenant}
+            kit.rollouts.core.note(session, state, before=before.folder, **note)
+        decision = Decision(kind, subject=name, input_sha256=digest, outcome=versions | told, model_version=version)
+        kit.audit.record(decision, who=who, session=session)
     return {"name": name, **versions}
 
 

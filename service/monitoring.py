@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Protocol
 
 import structlog
-from prometheus_client import CollectorRegistry, Counter, Histogram, Metric
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
@@ -108,6 +108,11 @@ class Metrics:
         `counts` gives tokens per expert by layer since the start (`Decoder.expert_counts`), at every scrape.
         """
         self.registry.register(_ExpertCollector(counts))
+
+    def watch_models(self, faults: Callable[[], Mapping[str, str]]) -> None:
+        """Export for how many models another version serves than the one in force."""
+        degraded = Gauge("trivium_models_degraded", "Models that serve by an earlier version.", registry=self.registry)
+        degraded.set_function(lambda: len(faults()))
 
     def render(self) -> tuple[bytes, str]:
         """The body of `/metrics` and its media type."""

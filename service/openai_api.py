@@ -48,7 +48,9 @@ async def complete(
     """One completion, whole or as a stream of chunks."""
     kit, request_id = kit_of(request), problems.request_id_of(request)
     check_model(kit, asked.model, caller)
-    pieces = await open_stream(partial(answer_pieces, kit, asked, caller=caller, request_id=request_id))
+    noted = request.state.answered_by = dict[str, str]()
+    start = partial(answer_pieces, kit, asked, caller=caller, request_id=request_id, answered_by=noted)
+    pieces = await open_stream(start)
     if asked.stream:
         return event_stream(_chunks(pieces, asked, request_id=request_id))
     return await unless_gone(request, _whole(pieces, asked))

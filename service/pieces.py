@@ -58,21 +58,25 @@ def check_model(kit: Kit, model: str, caller: Caller) -> None:
 
 
 def answer_pieces(
-    kit: Kit, asked: CompletionRequest, *, caller: Caller, request_id: str, conversation_id: str | None = None
+    kit: Kit,
+    asked: CompletionRequest,
+    *,
+    caller: Caller,
+    request_id: str,
+    conversation_id: str | None = None,
+    answered_by: dict[str, str] | None = None,
 ) -> Iterator[Piece]:
-    """The answer's pieces; closing the iterator stops the model.
+    """The answer's pieces; closing the iterator stops the model. `answered_by` as in `Kit.invoke`.
 
     Raises:
         InvalidInput: a value breaks a rule of agent or engine.
     """
     if asked.model == SUPPORT:
-        return _ask_agent(kit, asked, caller=caller, request_id=request_id, conversation_id=conversation_id)
+        return _ask_agent(kit, asked, conversation_id, caller=caller, request_id=request_id, answered_by=answered_by)
     return _ask_model(kit, asked, caller, request_id)
 
 
-def _ask_agent(
-    kit: Kit, asked: CompletionRequest, *, caller: Caller, request_id: str, conversation_id: str | None
-) -> Iterator[Piece]:
+def _ask_agent(kit: Kit, asked: CompletionRequest, conversation_id: str | None, **who: Any) -> Iterator[Piece]:
     """The support agent's events as pieces; sources and ticket travel in `extra`."""
     for name in ("stop", *OPENAI_SAMPLING, *EXTENSIONS):
         if getattr(asked, name) is not None:
@@ -89,7 +93,7 @@ def _ask_agent(
         seed=asked.seed,
         conversation_id=conversation_id,
     )
-    events = cast(Iterator[Any], kit.invoke("support", "chat", chat, caller=caller, request_id=request_id))
+    events = cast(Iterator[Any], kit.invoke("support", "chat", chat, **who))
     extra: dict[str, Any] = {}
     for event in (wrapped.root for wrapped in events):
         if event.type == "delta":
@@ -137,6 +141,7 @@ def _invalid(error: ValueError) -> InvalidInput:
 
 def _piece(chunk: AIMessageChunk) -> Piece:
     counts = chunk.usage_metadata
+    version = chunk.response_metadata.get("model_name")  # with the last chunk
     usage = {"prompt_tokens": counts["input_tokens"], "completion_tokens": counts["output_tokens"]} if counts else {}
     calls = [
         {
@@ -152,4 +157,5 @@ def _piece(chunk: AIMessageChunk) -> Piece:
         logprobs=(chunk.response_metadata.get("logprobs") or {}).get("content") or [],
         finish_reason=chunk.response_metadata.get("finish_reason"),
         usage=usage,
+        extra={"model_version": version} if version else {},
     )

@@ -49,6 +49,7 @@ async def create(
         raise InvalidInput("is honoured with stream only", field="background", remedy="Set stream, or leave it out.")
     store = ResponseStore(kit.sessions, caller)
     chain = await anyio.to_thread.run_sync(store.chain, asked.previous_response_id)
+    noted = request.state.answered_by = dict[str, str]()
     start = partial(
         answer_pieces,
         kit,
@@ -56,6 +57,7 @@ async def create(
         caller=caller,
         request_id=request_id,
         conversation_id=chain.conversation_id,
+        answered_by=noted,
     )
     if asked.background:
         streams_of(request).make_room(caller.tenant)

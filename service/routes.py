@@ -52,9 +52,10 @@ def vertical_router(kit: Kit, vertical: Vertical) -> APIRouter:
 
 def _endpoint(kit: Kit, vertical: Vertical, operation: Operation) -> Callable[..., Any]:
     def endpoint(request: Request, caller: Caller, **parts: Any) -> Any:
-        asked = _assemble(operation, parts)
+        asked, request_id = _assemble(operation, parts), problems.request_id_of(request)
+        noted = request.state.answered_by = dict[str, str]()
         found = kit.invoke(
-            vertical.name, operation.name, asked, caller=caller, request_id=problems.request_id_of(request)
+            vertical.name, operation.name, asked, caller=caller, request_id=request_id, answered_by=noted
         )
         if isinstance(found, ArtifactStream):
             return StreamingResponse(found.chunks, media_type=found.media_type, headers=as_download(found))
@@ -66,9 +67,12 @@ def _endpoint(kit: Kit, vertical: Vertical, operation: Operation) -> Callable[..
 def _streaming_endpoint(kit: Kit, vertical: Vertical, operation: Operation) -> Callable[..., Any]:
     async def endpoint(request: Request, caller: Caller, **parts: Any) -> Any:
         asked, request_id = _assemble(operation, parts), problems.request_id_of(request)
+        noted = request.state.answered_by = dict[str, str]()
 
         def start() -> Iterator[BaseModel]:
-            found = kit.invoke(vertical.name, operation.name, asked, caller=caller, request_id=request_id)
+            found = kit.invoke(
+                vertical.name, operation.name, asked, caller=caller, request_id=request_id, answered_by=noted
+            )
             return cast(Iterator[BaseModel], found)
 
         return event_stream(_as_json(await open_stream(start), request_id=request_id))

@@ -55,6 +55,7 @@ def all_metadata() -> list[MetaData]:
     import service.evals.tables
     import service.idempotency
     import service.responses_store
+    import service.rollout_ledger
     import service.webhooks.jobs
     import service.webhooks.talks  # noqa: F401  (each registers its tables on Base)
     from service.discovery import discover_tables

@@ -9,8 +9,10 @@ from pydantic import SecretStr
 
 from service.audit import AuditLog
 from service.auth import KeyRing
+from service.core_steps import CORE, CoreSteps
 from service.customer_records import customer_records
 from service.discovery import discover
+from service.following import open_rollouts
 from service.kit import Kit
 from service.registry import FileRegistry
 from service.settings import Settings
@@ -28,7 +30,6 @@ if TYPE_CHECKING:
     from retrieval.store import KnowledgeBase
 
 DEMO_TENANT = "demo"
-CORE = "core"  # the model that every vertical uses
 KEEP_FREE_BYTES = 256 * 2**20  # of main memory, beside both models of a swap: for caches and answers
 
 
@@ -61,7 +62,9 @@ def build(settings: Settings, *, on_progress: Progress) -> Kit:
     if settings.demo:
         for vertical in verticals.values():
             vertical.demo(resources, on_progress)
-    handlers = {name: vertical.build(resources) for name, vertical in verticals.items()}
+    audit = AuditLog(sessions, on_append=event_outbox(settings, sessions))
+    core = CoreSteps(models, settings.home / "models", sessions) if models else None
+    rollouts, handlers = open_rollouts(verticals, resources, registry, audit, core)
 
     def close() -> None:
         close_engine()
@@ -72,12 +75,13 @@ def build(settings: Settings, *, on_progress: Progress) -> Kit:
         settings=settings,
         database=database,
         sessions=sessions,
-        audit=AuditLog(sessions, on_append=event_outbox(settings, sessions)),
+        audit=audit,
         keys=KeyRing(sessions),
         registry=registry,
         resources=resources,
         verticals=verticals,
         handlers=handlers,
+        rollouts=rollouts,
         models=models,
         close=close,
     )
@@ -101,7 +105,7 @@ def _open_engine(
     from core_model.loading import load_engine
     from core_model.models import ModelPool
 
-    pool = ModelPool(load_engine, keep_free_bytes=KEEP_FREE_BYTES)
+    pool = ModelPool(load_engine, keep_free_bytes=KEEP_FREE_BYTES, keep_previous=True)
     try:
         folder = settings.model or prepare_default_model(settings.home / "models", on_progress)
         core = pool.load(

@@ -13,7 +13,9 @@ from core_model.generation import SamplingParams, TextEngine, TokenChunk
 from core_model.models import ModelPool
 from service.audit import AuditLog
 from service.auth import KeyRing
+from service.core_steps import CoreSteps
 from service.customer_records import customer_records
+from service.following import open_rollouts
 from service.kit import Kit
 from service.registry import FileRegistry
 from service.settings import Settings
@@ -58,16 +60,20 @@ def make_kit(
         data_dir=None,
         records=customer_records(sessions),
     )
+    audit = AuditLog(sessions, on_append=event_outbox(in_force, sessions))
+    core = CoreSteps(models, home / "models", sessions) if models else None
+    rollouts, handlers = open_rollouts(verticals, resources, registry, audit, core)
     return Kit(
         settings=in_force,
         database=database,
         sessions=sessions,
-        audit=AuditLog(sessions, on_append=event_outbox(in_force, sessions)),
+        audit=audit,
         keys=KeyRing(sessions),
         registry=registry,
         resources=resources,
         verticals=verticals,
-        handlers={name: vertical.build(resources) for name, vertical in verticals.items()},
+        handlers=handlers,
+        rollouts=rollouts,
         close=database.dispose,
         models=models,
     )

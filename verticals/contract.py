@@ -37,6 +37,7 @@ if TYPE_CHECKING:  # LangChain takes a second to import; the command line and th
     from core_model.generation import TextEngine
     from retrieval.documents import Hit
     from retrieval.store import KnowledgeBase
+    from verticals.live import LiveModel
     from verticals.replaying import Replay
 
 Method = Literal["GET", "POST", "PUT", "DELETE"]
@@ -140,6 +141,7 @@ class Decision:
     outcome: Mapping[str, Any]  # JSON-able: points, decision, status, cited ids
     model_version: str
     policy_version: str | None = None
+    models: Mapping[str, str] = field(default_factory=dict)  # name -> version of what answers; the service adds them
 
 
 class Recorder(Protocol):
@@ -160,9 +162,8 @@ class Context:
     request_id: str
     record: Recorder
     customer: str | None = None  # whose key it is; None: the tenant's staff or system
-    started_s: float = field(
-        init=False, default_factory=perf_counter
-    )  # when the request came; the audit trail tells how long
+    started_s: float = field(init=False, default_factory=perf_counter)  # when the request came
+    answered_by: dict[str, str] = field(default_factory=dict, init=False, compare=False)  # models, by the service
 
 
 @dataclass(frozen=True)
@@ -187,32 +188,6 @@ class ArtifactStream:
 
 
 Handler = Callable[[Any, Context], BaseModel | Artifact | ArtifactStream | Iterator[BaseModel]]
-
-RecordAll = Callable[[Sequence[tuple[Context, Decision]], Session], None]
-"""Appends decisions of several callers to the audit trail, in the session's transaction."""
-
-
-@dataclass(frozen=True)
-class Grouped:
-    """A handler that answers requests which arrive together with one transaction.
-
-    Args:
-        response: The operation's response model.
-        answer_all: (requests with their callers, recorder) -> each answer as JSON, once all of them are durable. It
-            raises for all or for none: whoever calls it then asks one by one.
-    """
-
-    response: type[BaseModel]
-    answer_all: Callable[[Sequence[tuple[Any, Context]], RecordAll], Sequence[bytes]]
-
-    def __call__(self, request: BaseModel, context: Context) -> BaseModel:
-        """One request alone, as any handler answers it."""
-
-        def record(entries: Sequence[tuple[Context, Decision]], session: Session) -> None:
-            context.record(*(decision for _, decision in entries), session=session)
-
-        [answer] = self.answer_all([(request, context)], record)
-        return self.response.model_validate_json(answer)
 
 
 @dataclass(frozen=True)
@@ -280,6 +255,11 @@ class ModelCard:
     recipe: str
     metrics: Mapping[str, Any]
     limits: str
+    parent: str | None = None  # the version of this name that was in force when it was registered
+    data: Mapping[str, str] = field(default_factory=dict)  # what it was trained on -> SHA-256
+    command: str = ""  # that makes it
+    code: str = ""  # version of the program that made it
+    registered_at: str = ""  # ISO 8601
 
 
 class ModelRegistry(Protocol):
@@ -294,7 +274,7 @@ class ModelRegistry(Protocol):
         """The active version or the one that is named, its sha256 verified; None when there is none.
 
         Raises:
-            Unavailable: a file is missing or its sha256 differs from the card.
+            Unavailable: files differ from the card; of the active version: and of those before it.
         """
 
 
@@ -397,3 +377,5 @@ class Vertical:
     # processes. Gives how many things there were; None: nothing is ever left.
     recover: Callable[[Resources, ContextOf], int] | None = None
     replay: Replay | None = None  # makes a recorded decision again; None: it has nothing to make again
+    models: tuple[LiveModel, ...] = ()
+    subjects: tuple[str, ...] = ()  # fields of requests that name whom they are about; the first given one counts

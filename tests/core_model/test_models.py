@@ -140,6 +140,19 @@ def test_rolling_back_returns_to_what_served_before_with_its_options(pool: Model
     assert shop.options == [{"precision": name} for name in ("fp32", "int8", "fp32", "int8")]
 
 
+def test_a_kept_previous_model_is_back_without_being_loaded_and_there_is_never_a_third(shop: Shop) -> None:
+    with ModelPool(shop.open, keep_previous=True) as pool:
+        served = pool.load("core", A)
+        pool.swap("core", B)
+
+        assert pool.roll_back("core") == "a"
+        assert text_of(served.stream([1], FIVE))[0] == "aaaaa"
+        assert pool.roll_back("core") == "b"
+        assert len(shop.engines) == 2
+        pool.swap("core", Path("c"))
+        wait_until(lambda: gc.collect() >= 0 and shop.engines[0]() is None)
+
+
 def test_unloading_lets_answers_end_or_cancels_them(pool: ModelPool, shop: Shop) -> None:
     kept, dropped = pool.load("kept", A), pool.load("dropped", B)
     for runner in shop.runners.values():

@@ -45,6 +45,7 @@ def test_home_links_to_every_view_and_to_the_fourth_vertical(app: AppTest) -> No
         "Coins",
         "Evaluation",
         "Audit",
+        "Models",
     ]
 
 
@@ -60,7 +61,14 @@ def test_without_a_service_home_still_opens(monkeypatch: pytest.MonkeyPatch) -> 
     app = _open(monkeypatch, "--api-url", "http://127.0.0.1:9")
 
     assert "cannot be reached" in app.warning[0].value
-    assert [link.label.strip("*") for link in app.page_link] == ["Finance", "Medical", "Support", "Evaluation", "Audit"]
+    assert [link.label.strip("*") for link in app.page_link] == [
+        "Finance",
+        "Medical",
+        "Support",
+        "Evaluation",
+        "Audit",
+        "Models",
+    ]
 
 
 def test_an_unknown_option_fails(capsys: pytest.CaptureFixture[str]) -> None:

@@ -28,8 +28,9 @@ from service.grouping import Grouping
 from service.kit import Kit
 from service.storage import make_sessions, open_database
 from tests.ports import free_port
-from verticals.contract import Context, Grouped
+from verticals.contract import Context
 from verticals.finance import VERTICAL
+from verticals.grouped import Grouped
 
 PATH = "/v1/finance/score"
 STRAINED = dict(next(o for o in VERTICAL.operations if o.name == "score").examples["strained"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,9 @@ from core_model.tokenizer import Tokenizer
 from core_model.train.language_model import LanguageModel
 from core_model.weights import Weights
 from service.api import create_app
+from service.core_steps import CoreSteps
 from service.kit import Kit
+from service.rollout_ledger import newest_steps
 from tests.core_model.tiny import make_tokenizer
 from tests.core_model.train.tiny_training import MOE
 from tests.fake_kit import make_kit
@@ -80,6 +83,21 @@ def test_a_swap_serves_the_new_model_everywhere_and_is_audited(kit: Kit, ask: As
         "core",
         {"before": "a", "after": "b"},
     )
+
+
+def test_another_process_follows_the_core_and_a_damaged_folder_is_said(kit: Kit, ask: Ask) -> None:
+    ask("/v1/admin/models/core", {"folder": "b", "person": "Ada", "reason": "newer"})
+    with ModelPool(open_tiny) as pool, kit.sessions() as session:
+        pool.load("core", kit.settings.home / "models" / "a")
+        other = CoreSteps(pool, kit.settings.home / "models", kit.sessions)
+
+        other.follow(newest_steps(session))
+
+        assert (pool.engine("core").model_version, other.fault) == ("b", None)
+        broken = replace(newest_steps(session)["core"], number=2, version="broken")
+        other.follow({"core": broken})
+        assert pool.engine("core").model_version == "b"
+        assert "cannot be read" in str(other.fault)
 
 
 def test_two_tenants_share_no_cached_beginning(kit: Kit, serve: Callable[[Kit], str]) -> None:

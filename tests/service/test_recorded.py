@@ -34,6 +34,10 @@ ROUTES = {
     ("POST", "/v1/admin/models/{name}"): "models.swap",
     ("POST", "/v1/admin/models/{name}/rollback"): "models.rollback",
     ("POST", "/v1/admin/models/{name}/rebalance"): "models.rebalance",
+    **{
+        ("POST", f"/v1/admin/models/registered/{{name}}/{step}"): "models.rollout"
+        for step in ("shadow", "canary", "full", "roll-back")
+    },
     ("POST", "/v1/audit/entries/{sequence}/replay"): "computes",
     ("POST", "/v1/audit/erasures"): "audit.erase",
     ("POST", "/webhooks/rest/webhook"): "support.answer",

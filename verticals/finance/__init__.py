@@ -10,6 +10,7 @@ from verticals.finance import schemas, serving_schemas
 from verticals.finance.documents.operations import DOCUMENT_OPERATIONS
 from verticals.finance.fraud.operations import CARD_OPERATIONS, CASE_OPERATIONS
 from verticals.finance.histories.operations import HISTORY_OPERATIONS
+from verticals.finance.live import LIVE_MODELS
 from verticals.finance.manual.operations import OVERRIDE_OPERATIONS
 from verticals.finance.policy_operations import POLICY_OPERATIONS
 from verticals.finance.portfolio.operations import PORTFOLIO_OPERATIONS
@@ -177,4 +178,6 @@ VERTICAL = Vertical(
     demo=_demo,
     recover=_recover,
     replay=_replay,
+    models=LIVE_MODELS,
+    subjects=("customer", "application_id"),
 )

@@ -13,10 +13,8 @@ from verticals.contract import (
     Artifact,
     ArtifactStream,
     Context,
-    Grouped,
     Handler,
     ModelRegistry,
-    RecordAll,
     Resources,
 )
 from verticals.finance import schemas, serving_schemas
@@ -43,6 +41,7 @@ from verticals.finance.sources.store import open_stores, read_all
 from verticals.finance.strategy_handlers import StrategyDesk
 from verticals.finance.tables import FinanceDecision
 from verticals.finance.validation.handlers import ValidationDesk
+from verticals.grouped import Grouped, RecordAll
 
 
 def build(resources: Resources) -> Mapping[str, Handler]:

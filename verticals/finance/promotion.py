@@ -191,7 +191,8 @@ def _switch(
     )
     for name, taken in ((SCORECARD, contender), (MOE, champion)):
         content = {file_name: path.read_bytes() for file_name, path in taken.files.items()}
-        registry.save(name, content, {field: getattr(taken.card, field) for field in REGISTERED})
+        kept = (*REGISTERED, "data", "command")
+        registry.save(name, content, {field: getattr(taken.card, field) for field in kept})
 
 
 def _candidate(registry: ModelRegistry, name: str) -> Candidate:

@@ -17,12 +17,13 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session, sessionmaker
 
 from verticals.bulk import insert_rows
-from verticals.contract import Context, Decision, RecordAll
+from verticals.contract import Context, Decision
 from verticals.finance.batch_scores import Scored
 from verticals.finance.compiled import Answer
 from verticals.finance.fields import CATEGORIES
 from verticals.finance.scoring import FINGERPRINTED, Assessment, Models, canonical
 from verticals.finance.tables import FinanceBatchChunk, FinanceDecision
+from verticals.grouped import RecordAll
 
 ONE, CHUNK = "finance.score", "finance.score_batch"  # kinds of audit entries
 DIGEST_BYTES = 8  # who edits a row must find another one with the same 64 bits

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -28,6 +29,7 @@ from verticals.finance.validate import (
 )
 
 SEED = 20261101
+COMMAND = "trivium prepare"  # for the card
 METHOD = (
     "Stratified {folds}-fold cross-validation on the development sample, bins included; figures over the 1,000 "
     "held-out predictions, 95 % percentile bootstrap over applicants (500 draws). Fields and shrinkage were "
@@ -56,6 +58,7 @@ def train_scorecard(progress: Progress, *, folds: int = 10) -> tuple[dict[str, b
     validation = _validation(found, folds=folds)
     card = {
         "trained_on": SOURCE,
+        **_origin(frame, default),
         "licence": f"Apache-2.0 (data: {LICENCE})",
         "recipe": "WoE scorecard: monotone optimal bins (optbinning), logistic regression; verticals/finance/train.py",
         "metrics": _metrics(validation["figures"]),
@@ -72,6 +75,7 @@ def train_challenger(progress: Progress, *, folds: int = 10) -> tuple[dict[str, 
     figures = _figures(default, found.prob_default[0])
     card = {
         "trained_on": SOURCE,
+        **_origin(frame, default),
         "licence": f"Apache-2.0 (data: {LICENCE})",
         "recipe": f"LightGBM, {ROUNDS} rounds, {json.dumps(dict(PARAMS))}; verticals/finance/train.py",
         "metrics": _metrics(figures),
@@ -110,12 +114,19 @@ def train_moe(progress: Progress, *, folds: int = 10) -> tuple[dict[str, bytes],
     validation = _validation(found, folds=folds)
     card = {
         "trained_on": SOURCE,
+        **_origin(frame, default),
         "licence": f"Apache-2.0 (data: {LICENCE})",
         "recipe": "Mixture of experts: on (field, bin) tokens, five members in one table; verticals/finance/moe",
         "metrics": _metrics(validation["figures"]),
         "limits": f"{DATA_NOTE} Not scored: {', '.join(EXCLUDED)}.",
     }
     return {"scorecard.json": fit_moe(frame, default).to_json(), "validation.json": _json(validation)}, card
+
+
+def _origin(frame: pd.DataFrame, default: NDArray[np.int_]) -> dict[str, Any]:
+    """The rows that were learned from, by their hash, and the command that learns from them again."""
+    rows = frame.assign(default=default).to_csv(index=False).encode()
+    return {"data": {"German credit, scored fields and outcome": hashlib.sha256(rows).hexdigest()}, "command": COMMAND}
 
 
 def _validation(found: OutOfFold, *, folds: int) -> dict[str, Any]:

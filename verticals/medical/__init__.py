@@ -15,6 +15,7 @@ from verticals.medical.ct.guideline_schemas import FleischnerRequest, GuidelineA
 from verticals.medical.ct.schemas import NodulesRequest, NodulesResponse
 from verticals.medical.fewshot import schemas as few_shot
 from verticals.medical.fundus.schemas import FundusStepsRequest, FundusStepsResponse
+from verticals.medical.live import LIVE_MODELS
 from verticals.replaying import Kept, Replayed
 
 
@@ -317,4 +318,6 @@ VERTICAL = Vertical(
     evals=_evals,
     demo=_demo,
     replay=_replay,
+    models=LIVE_MODELS,
+    subjects=("study_id", "report_id"),
 )

@@ -10,6 +10,7 @@ from typing import Any
 
 from verticals.contract import ContextOf, Handler, Progress, Resources, Suite, Vertical
 from verticals.replaying import Kept, Replayed
+from verticals.support.live import LIVE_MODELS
 from verticals.support.operations import OPERATIONS
 
 
@@ -54,4 +55,6 @@ VERTICAL = Vertical(
     demo=_demo,
     recover=_recover,
     replay=_replay,
+    models=LIVE_MODELS,
+    subjects=("session_id", "conversation_id"),
 )

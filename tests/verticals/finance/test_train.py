@@ -53,6 +53,8 @@ def test_the_card_names_data_licence_figures_and_limits(models: Models) -> None:
     assert "personal_status_sex" in card.limits
     value, low, high = card.metrics["AUC"]
     assert 0.7 < low < value < high < 0.85
+    assert card.command == "trivium prepare"
+    assert all(len(sha256) == 64 for sha256 in card.data.values())
 
 
 def test_the_demo_goes_on_where_it_was_interrupted_and_then_does_nothing(

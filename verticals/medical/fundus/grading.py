@@ -20,7 +20,7 @@ from verticals.medical.fundus.lesions import KINDS, Candidate
 from verticals.medical.fundus.picture import Floats, Mask, Retina, blurred
 from verticals.medical.uncertainty import sigmoid
 
-NAME = "medical.fundus-grade"
+NAME = "medical.fundus_grade"
 FILE = "grade.json"
 GRADES = (
     "no apparent",

@@ -42,7 +42,7 @@ class Recipe:
     """
 
     folds: int = 5
-    steps: int = 1000
+    steps: int = 3000
     side: int = 96
     batch_size: int = 8
     learning_rate: float = 4e-3

@@ -26,7 +26,7 @@ from verticals.medical.fundus.filters import lineness
 from verticals.medical.fundus.picture import Floats, Mask, Retina, evened
 from verticals.medical.vision.unet import UNet, UNetSize
 
-NAME = "medical.fundus-vessels"
+NAME = "medical.fundus_vessels"
 WEIGHTS, CARD = "vessels.safetensors", "card.json"
 SIZE = UNetSize(inputs=3)
 LINE_THRESHOLD = 0.40  # of the line filter, in local standard deviations; chosen by hand

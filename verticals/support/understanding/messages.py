@@ -97,6 +97,8 @@ def prepare_intents(registry: ModelRegistry, progress: Progress) -> None:
     ).with_threshold(SHOP_THRESHOLD)
     card = {
         **_origin(),
+        "data": {UTTERANCES.name: hashlib.sha256(UTTERANCES.read_bytes()).hexdigest()},
+        "command": "trivium prepare",
         "licence": "Apache-2.0",
         "metrics": {},
         "limits": "English; the invented shop's intents. `python -m benchmarks.understanding shop` measures it.",

@@ -84,7 +84,7 @@ def test_too_few_photographs_of_a_grade_are_refused() -> None:
 def test_a_damaged_head_is_refused(tmp_path: Path) -> None:
     (tmp_path / FILE).write_text("{}")
 
-    with pytest.raises(ValueError, match=r"files: no readable medical\.fundus-grade"):
+    with pytest.raises(ValueError, match=r"files: no readable medical\.fundus_grade"):
         GradingHead.load({FILE: tmp_path / FILE}, NAME)
 
 

@@ -69,7 +69,7 @@ def test_without_a_trained_network_the_line_filter_serves(tmp_path: Path) -> Non
 def test_a_damaged_network_is_refused(tmp_path: Path) -> None:
     (tmp_path / WEIGHTS).write_bytes(b"x")
 
-    with pytest.raises(ValueError, match=r"files: no readable medical\.fundus-vessels"):
+    with pytest.raises(ValueError, match=r"files: no readable medical\.fundus_vessels"):
         VesselNet.load({WEIGHTS: tmp_path / WEIGHTS}, NAME)
 
 
