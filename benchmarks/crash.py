@@ -37,7 +37,8 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from benchmarks.setting import machine
-from service.audit import AuditEntry, AuditLog
+from service.audit import AuditLog
+from service.audit_tables import AuditEntry
 from service.registry import FileRegistry
 from service.storage import make_sessions, migrate, open_database
 from verticals.contract import Context, Resources

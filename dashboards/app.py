@@ -21,7 +21,7 @@ if _ROOT not in sys.path:
 
 from dashboards import parts  # noqa: E402
 from dashboards.i18n import LANGUAGES, Labels  # noqa: E402
-from dashboards.views import evaluation, finance, generic, home, medical, models, support  # noqa: E402
+from dashboards.views import audit, evaluation, finance, generic, home, medical, models, support  # noqa: E402
 from service.client import ApiError, TriviumClient  # noqa: E402
 
 VIEWS = {"finance": finance.render, "medical": medical.render, "support": support.render}
@@ -75,6 +75,13 @@ def _pages(client: TriviumClient, labels: Labels) -> dict[str, Any]:
         title=labels("nav.evaluation"),
         icon=":material/query_stats:",
         url_path="evaluation",
+    )
+    trail = partial(audit.render, client, labels)
+    pages["audit"] = st.Page(
+        _within(labels("nav.audit"), labels("subtitle.audit"), trail),
+        title=labels("nav.audit"),
+        icon=":material/receipt_long:",
+        url_path="audit",
     )
     pages["models"] = st.Page(
         _within(labels("nav.models"), labels("subtitle.models"), partial(models.render, client, labels)),

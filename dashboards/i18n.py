@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from dashboards import few_shot_labels, finance_labels, medical_labels, model_labels, support_labels
+from dashboards import audit_labels, few_shot_labels, finance_labels, medical_labels, model_labels, support_labels
 from dashboards.service_texts import in_chinese
 
 LANGUAGES: Mapping[str, str] = {"en": "English", "zh": "中文"}
@@ -215,6 +215,7 @@ TABLE: Mapping[str, tuple[str, str]] = {
     **finance_labels.TABLE,
     **medical_labels.TABLE,
     **few_shot_labels.TABLE,
+    **audit_labels.TABLE,
     **model_labels.TABLE,
     # --- evaluation
     "evals.empty": ("No evaluation run yet", "尚无评估"),

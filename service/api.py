@@ -1,4 +1,4 @@
-"""The HTTP API: the verticals' operations, OpenAI's routes, health, metrics, audit. Ignores how answers are made."""
+"""The HTTP API: the verticals' operations, OpenAI's routes, health, metrics. Ignores how answers are made."""
 
 from __future__ import annotations
 
@@ -7,15 +7,16 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import asdict
 from importlib.metadata import version
-from typing import Annotated, Any
+from typing import Any
 
 import anyio.to_thread
-from fastapi import FastAPI, Query
+from fastapi import FastAPI
 from fastapi.responses import RedirectResponse, Response
 from prometheus_client import CollectorRegistry
 from starlette.routing import Route
 
 from service import (
+    audit_api,
     customer_keys_api,
     dicomweb_api,
     embeddings_api,
@@ -92,6 +93,7 @@ def create_app(kit: Kit) -> FastAPI:
     app.include_router(dicomweb_api.router)
     app.include_router(rollouts_api.router)
     app.include_router(models_api.router)
+    app.include_router(audit_api.router)
     app.include_router(evals_router)
     app.include_router(webhooks_router)
     app.router.routes.append(Route(mcp.path, mcp))
@@ -139,17 +141,3 @@ def _add_service_routes(app: FastAPI, kit: Kit, metrics: Metrics) -> None:
     @app.get("/v1/models/registered", tags=["service"], summary="The card of every model in force")
     def models(caller: Authenticated) -> list[dict[str, Any]]:
         return [asdict(card) for card in kit.registry.cards()]
-
-    @app.get("/v1/audit/verify", tags=["service"], summary="Recompute this tenant's audit chain")
-    def verify(caller: Authenticated) -> dict[str, Any]:
-        caller.require("audit.verify")
-        return asdict(kit.audit.verify(caller.tenant))
-
-    @app.get("/v1/audit/entries", tags=["service"], summary="This tenant's decisions, newest first")
-    def entries(
-        caller: Authenticated,
-        limit: Annotated[int, Query(ge=1, le=1000)] = 100,
-        before: Annotated[int | None, Query(ge=1)] = None,
-    ) -> list[dict[str, Any]]:
-        caller.require("audit.read")
-        return kit.audit.entries(caller.tenant, limit=limit, before=before)

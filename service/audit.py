@@ -1,71 +1,35 @@
-"""The audit trail: one append-only row a decision, chained by SHA-256 per tenant. Ignores what was decided.
+"""The audit trail: append-only rows, chained by SHA-256 per tenant. Ignores what was decided, and how it is checked.
 
-Each row's hash covers its content and the hash of the row before it, and a head row holds the newest hash and count, so
-an edit, a deletion (also of the last rows) or a reordering breaks `verify` (Schneier & Kelsey 1999).
+A row has two parts. Its `content` says who, when, what kind, which versions and how long, and is what the chain covers:
+a row's hash covers it and the hash of the row before it, and a head row holds the newest hash and count (Schneier &
+Kelsey 1999). What concerns a person, the `payload` (subject, fingerprint of the input, outcome), stands beside it; the
+content holds a salted commitment to it alone. So a payload can be erased, and every hash stays what it was
+(docs/decisions/0024).
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
+import secrets
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Index, String, Text, bindparam, insert, select, update
+from sqlalchemy import bindparam, insert, select, update
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import Mapped, Session, mapped_column, sessionmaker
+from sqlalchemy.orm import Session, sessionmaker
 
-from service.storage import Base
+from service.audit_check import AuditCheck, Head, check_chain
+from service.audit_read import EVERYTHING, AuditFilter, page
+from service.audit_tables import GENESIS, AuditEntry, AuditHead, canonical, chain_hash, commitment, told_by
 from verticals.bulk import insert_rows
 from verticals.contract import Context, Decision
 
-GENESIS = "0" * 64
 OnAppend = Callable[[Session, str, Sequence[Decision]], None]
 
 
-class AuditEntry(Base):
-    """One decision. `content` is the canonical JSON that was hashed; the other columns repeat parts for queries."""
-
-    __tablename__ = "audit_entries"
-    __table_args__ = (Index("ix_audit_subject", "tenant", "subject"),)
-
-    tenant: Mapped[str] = mapped_column(String(64), primary_key=True)
-    sequence: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
-    kind: Mapped[str] = mapped_column(String(64))
-    subject: Mapped[str] = mapped_column(String(128))
-    content: Mapped[str] = mapped_column(Text)
-    sha256: Mapped[str] = mapped_column(String(64))
-
-
-class AuditHead(Base):
-    """The newest link of a tenant's chain; writers serialise on this row."""
-
-    __tablename__ = "audit_heads"
-
-    tenant: Mapped[str] = mapped_column(String(64), primary_key=True)
-    sequence: Mapped[int]
-    sha256: Mapped[str] = mapped_column(String(64))
-
-
-@dataclass(frozen=True)
-class AuditCheck:
-    """What `verify` found. `broken_at` is the first bad sequence number, None when the chain is whole."""
-
-    tenant: str
-    entries: int
-    broken_at: int | None = None
-    reason: str = ""
-
-
-def chain_hash(previous: str, content: str) -> str:
-    """The link: SHA-256 over the previous hash and this row's canonical JSON."""
-    return hashlib.sha256(f"{previous}\n{content}".encode()).hexdigest()
-
-
 class AuditLog:
-    """Appends to and verifies the chains.
+    """Appends to the chains and reads them.
 
     Args:
         sessions: Of the database that holds them.
@@ -73,29 +37,27 @@ class AuditLog:
     """
 
     def __init__(self, sessions: sessionmaker[Session], on_append: OnAppend = lambda *_: None) -> None:
-        self._sessions, self._on_append = sessions, on_append
+        self.sessions, self._on_append = sessions, on_append
 
-    def append(self, session: Session, decisions: tuple[Decision, ...], *, who: Mapping[str, str]) -> None:
-        """Add `decisions` within `session`'s transaction; `who` holds tenant, actor and request_id."""
-        self.append_all(session, [(who, decision) for decision in decisions])
+    def append_all(self, session: Session, entries: Sequence[tuple[Mapping[str, Any], Decision]]) -> None:
+        """Add (who, decision) pairs of several callers within one transaction, in their order.
 
-    def append_all(self, session: Session, entries: Sequence[tuple[Mapping[str, str], Decision]]) -> None:
-        """Add (who, decision) pairs of several callers within one transaction, in their order."""
-        by_tenant: dict[str, list[tuple[Mapping[str, str], Decision]]] = {}
+        `who` holds tenant, actor and request_id, and latency_ms where somebody waited.
+        """
+        by_tenant: dict[str, list[tuple[Mapping[str, Any], Decision]]] = {}
         for who, decision in entries:
             by_tenant.setdefault(who["tenant"], []).append((who, decision))
         for tenant in sorted(by_tenant):  # in one order for all writers: none waits for another in a circle
             self._extend(session, tenant, by_tenant[tenant])
 
-    def _extend(self, session: Session, tenant: str, entries: Sequence[tuple[Mapping[str, str], Decision]]) -> None:
+    def _extend(self, session: Session, tenant: str, entries: Sequence[tuple[Mapping[str, Any], Decision]]) -> None:
         sequence, previous = self._lock_head(session, tenant)
         at, rows = datetime.now(UTC).isoformat(), []
         for who, decision in entries:
             sequence += 1
-            content = _canonical({"sequence": sequence, "at": at, **who, **vars(decision)})
-            previous = chain_hash(previous, content)
-            row = {"tenant": tenant, "sequence": sequence, "kind": decision.kind, "subject": decision.subject}
-            rows.append(row | {"content": content, "sha256": previous})
+            row = _row(who, decision, sequence=sequence, at=at)
+            previous = row["sha256"] = chain_hash(previous, row["content"])
+            rows.append(row)
         insert_rows(session.connection(), _ENTRIES, rows)
         session.connection().execute(_ADVANCE, {"of": tenant, "to": sequence, "newest": previous})
         self._on_append(session, tenant, [decision for _, decision in entries])
@@ -105,13 +67,33 @@ class AuditLog:
         """`verticals.contract.RecordAll`."""
         self.append_all(session, [(_who(context), decision) for context, decision in entries])
 
-    def record(self, *decisions: Decision, who: Mapping[str, str], session: Session | None = None) -> None:
-        """Append in the caller's transaction, or in one of its own that is durable on return."""
+    def record(
+        self,
+        *decisions: Decision,
+        who: Mapping[str, str],
+        session: Session | None = None,
+        since_s: float | None = None,
+    ) -> None:
+        """Append in the caller's transaction, or in one of its own that is durable on return.
+
+        Args:
+            decisions: What was decided.
+            who: Tenant, actor and request_id.
+            session: The caller's transaction.
+            since_s: When the request came, by `time.perf_counter`; the entries then tell how long it took.
+        """
+        told = dict(who) if since_s is None else {**who, "latency_ms": _since_ms(since_s)}
+        entries = [(told, decision) for decision in decisions]
         if session is not None:
-            self.append(session, decisions, who=who)
+            self.append_all(session, entries)
             return
-        with self._sessions.begin() as own:
-            self.append(own, decisions, who=who)
+        with self.sessions.begin() as own:
+            self.append_all(own, entries)
+
+    def record_everywhere(self, decision: Decision, *, by: Mapping[str, str]) -> None:
+        """What concerns every tenant, such as a restored backup or a model in force, into every chain, at once."""
+        with self.sessions.begin() as session:
+            self.append_all(session, [({"tenant": tenant, **by}, decision) for tenant in self.tenants()])
 
     def _lock_head(self, session: Session, tenant: str) -> tuple[int, str]:
         """The newest sequence number and hash. The no-op UPDATE takes the write lock before the head is read."""
@@ -126,76 +108,75 @@ class AuditLog:
             found = connection.execute(_LOCK, {"of": tenant}).one()
         return found.sequence, found.sha256
 
-    def verify(self, tenant: str) -> AuditCheck:
-        """Recompute every link of `tenant`'s chain."""
-        with self._sessions() as session:
-            head = session.get(AuditHead, tenant)
-            rows = session.scalars(
-                select(AuditEntry)
-                .where(AuditEntry.tenant == tenant)
-                .order_by(AuditEntry.sequence)
-                .execution_options(yield_per=1000)
-            )
-            previous, count = GENESIS, 0
-            for row in rows:
-                count += 1
-                reason = _fault(row, sequence=count, previous=previous)
-                if reason:
-                    return AuditCheck(tenant, count, broken_at=count, reason=reason)
-                previous = row.sha256
-            if head is None:
-                return AuditCheck(
-                    tenant, count, broken_at=1 if count else None, reason="the head is missing" if count else ""
-                )
-            if (head.sequence, head.sha256) != (count, previous):
-                return AuditCheck(tenant, count, broken_at=count + 1, reason="rows at the end are missing")
-            return AuditCheck(tenant, count)
+    def verify(self, tenant: str, *, heads: Sequence[Head] = ()) -> AuditCheck:
+        """Recompute every link of `tenant`'s chain, and hold it against heads that were kept elsewhere."""
+        with self.sessions() as session:
+            return check_chain(session, tenant, heads=heads)
+
+    def entries(
+        self, tenant: str, *, limit: int = 100, before: int | None = None, only: AuditFilter = EVERYTHING
+    ) -> list[dict[str, Any]]:
+        """The newest entries first; `before` pages back."""
+        with self.sessions() as session:
+            return page(session, tenant, only, limit=limit, before=before)
 
     def tenants(self) -> list[str]:
         """Every tenant that has a chain."""
-        with self._sessions() as session:
+        with self.sessions() as session:
             heads = session.scalars(select(AuditHead.tenant))
             entries = session.scalars(select(AuditEntry.tenant).distinct())
             return sorted({*heads, *entries})
 
     def of_kind(self, tenant: str, kind: str, *, subject: str | None = None) -> Iterator[dict[str, Any]]:
-        """Every entry of a kind, of one subject if given, oldest first."""
-        query = select(AuditEntry.content).where(AuditEntry.tenant == tenant, AuditEntry.kind == kind)
+        """Every entry of a kind, of one subject if given, oldest first; not those that were erased."""
+        query = select(AuditEntry).where(AuditEntry.tenant == tenant, AuditEntry.kind == kind)
         if subject is not None:
             query = query.where(AuditEntry.subject == subject)
-        with self._sessions() as session:
+        with self.sessions() as session:
             rows = session.scalars(query.order_by(AuditEntry.sequence).execution_options(yield_per=1000))
-            yield from (json.loads(content) for content in rows)
-
-    def entries(self, tenant: str, *, limit: int = 100, before: int | None = None) -> list[dict[str, Any]]:
-        """The newest rows first; `before` pages back."""
-        query = select(AuditEntry).where(AuditEntry.tenant == tenant).order_by(AuditEntry.sequence.desc()).limit(limit)
-        if before is not None:
-            query = query.where(AuditEntry.sequence < before)
-        with self._sessions() as session:
-            return [{**json.loads(row.content), "sha256": row.sha256} for row in session.scalars(query)]
+            yield from (entry for entry in map(told_by, rows) if entry["outcome"] is not None)
 
 
-def _who(context: Context) -> dict[str, str]:
-    return {"tenant": context.tenant, "actor": context.actor, "request_id": context.request_id}
+def _row(who: Mapping[str, Any], decision: Decision, *, sequence: int, at: str) -> dict[str, Any]:
+    """A row but for its hash."""
+    payload = canonical(
+        {"subject": decision.subject, "input_sha256": decision.input_sha256, "outcome": decision.outcome}
+    )
+    salt = secrets.token_hex(16)
+    content = {
+        **who,
+        "sequence": sequence,
+        "at": at,
+        "kind": decision.kind,
+        "model_version": decision.model_version,
+        "policy_version": decision.policy_version,
+        "commitment": commitment(salt, payload),
+    }
+    return {
+        "tenant": who["tenant"],
+        "sequence": sequence,
+        "kind": decision.kind,
+        "actor": who["actor"],
+        "at": at,
+        "subject": decision.subject,
+        "content": canonical(content),
+        "payload": payload,
+        "salt": salt,
+    }
 
 
-def _fault(row: AuditEntry, *, sequence: int, previous: str) -> str:
-    if row.sequence != sequence:
-        return f"row {sequence} is missing"
-    if chain_hash(previous, row.content) != row.sha256:
-        return f"row {sequence} was changed"
-    content = json.loads(row.content)
-    if any(content[name] != getattr(row, name) for name in ("tenant", "sequence", "kind", "subject")):
-        return f"row {sequence}'s columns differ from what was hashed"
-    return ""
+def _who(context: Context) -> dict[str, Any]:
+    return {
+        "tenant": context.tenant,
+        "actor": context.actor,
+        "request_id": context.request_id,
+        "latency_ms": _since_ms(context.started_s),
+    }
 
 
-def _canonical(content: Mapping[str, Any]) -> str:
-    return _ENCODER.encode(content)
+def _since_ms(started_s: float) -> float:
+    return round((time.perf_counter() - started_s) * 1e3, 1)
 
-
-_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 # Of the tables, not the classes, and made once: a third of the work a row.
 _ENTRIES, _HEADS = AuditEntry.metadata.tables["audit_entries"], AuditHead.metadata.tables["audit_heads"]

@@ -7,20 +7,22 @@ import hmac
 import secrets
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import JSON, String, select
 from sqlalchemy.orm import Mapped, Session, mapped_column, sessionmaker
 
+from service.audit import AuditLog
 from service.storage import Base
-from verticals.contract import PermissionDenied, Time, TriviumError
+from verticals.contract import Decision, PermissionDenied, Time, TriviumError
 
 KEY_PREFIX = "tvm"
 RECENT_S = 2.0  # how long a checked key is known; a revocation by another process shows after so long at most
 REFRESH_S = 1.0  # a known key that is in use is checked again meanwhile
 MAX_RECENT = 10_000
+OPERATOR = {"actor": "cli", "request_id": "cli"}  # whoever may run commands on this machine
 
 
 class Unauthenticated(TriviumError):
@@ -58,6 +60,10 @@ class Caller:
     scopes: tuple[str, ...]
     customer: str | None = None
 
+    def who(self, request_id: str) -> dict[str, str]:
+        """Whom the audit trail names for a request."""
+        return {"tenant": self.tenant, "actor": self.key_id, "request_id": request_id}
+
     def require(self, scope: str) -> None:
         """Check that the key covers `scope`.
 
@@ -93,7 +99,7 @@ class _Known:
 
 
 class KeyRing:
-    """Issues, checks and revokes keys.
+    """Issues, checks and revokes keys; issuing and revoking are entries of the tenant's audit trail.
 
     Args:
         sessions: Of the database.
@@ -101,7 +107,7 @@ class KeyRing:
     """
 
     def __init__(self, sessions: sessionmaker[Session], *, clock: Callable[[], float] = time.monotonic) -> None:
-        self._sessions, self._clock = sessions, clock
+        self._sessions, self._clock, self._audit = sessions, clock, AuditLog(sessions)
         self._known: dict[str, _Known] = {}  # by the key's hash
         self._revocations = 0
         self._lock = threading.Lock()
@@ -114,23 +120,27 @@ class KeyRing:
         scopes: Sequence[str] = ("*",),
         lifetime: timedelta | None = None,
         customer: str | None = None,
+        by: Mapping[str, str] = OPERATOR,
     ) -> str:
-        """A new key, shown this once: only its hash is stored. A customer's has no scopes."""
+        """A new key, shown this once: only its hash is stored. A customer's has no scopes.
+
+        `by` is who issues it: actor and request_id.
+        """
         key_id, secret = secrets.token_hex(6), secrets.token_urlsafe(32)
         now = datetime.now(UTC)
+        row = ApiKey(
+            key_id=key_id,
+            tenant=tenant,
+            label=label,
+            secret_sha256=_digest(secret),
+            scopes=list(scopes) if customer is None else [],
+            customer=customer,
+            created_at=now,
+            expires_at=now + lifetime if lifetime else None,
+        )
         with self._sessions.begin() as session:
-            session.add(
-                ApiKey(
-                    key_id=key_id,
-                    tenant=tenant,
-                    label=label,
-                    secret_sha256=_digest(secret),
-                    scopes=list(scopes) if customer is None else [],
-                    customer=customer,
-                    created_at=now,
-                    expires_at=now + lifetime if lifetime else None,
-                )
-            )
+            session.add(row)
+            self._note("keys.issue", row, by, session)
         return f"{KEY_PREFIX}_{key_id}_{secret}"
 
     def authenticate(self, key: str) -> Caller:
@@ -179,16 +189,28 @@ class KeyRing:
         if len(self._known) < MAX_RECENT:
             self._known[digest] = _Known(caller, now + for_s, now + min(REFRESH_S, for_s))
 
-    def revoke(self, key_id: str) -> bool:
-        """End a key now; False when there is no such key."""
+    def revoke(self, key_id: str, *, by: Mapping[str, str] = OPERATOR) -> bool:
+        """End a key now; False when there is no such key. `by` is who does it."""
         with self._sessions.begin() as session:
             row = session.get(ApiKey, key_id)
             if row is not None:
                 row.revoked_at = datetime.now(UTC)
+                self._note("keys.revoke", row, by, session)
         with self._lock:
             self._revocations += 1
             self._known.clear()
         return row is not None
+
+    def _note(self, kind: str, row: ApiKey, by: Mapping[str, str], session: Session) -> None:
+        """Into the audit trail: which key, with which rights; neither its label nor whose customer's it is."""
+        outcome = {
+            "scopes": row.scopes,
+            "for_customer": row.customer is not None,
+            "expires_at": row.expires_at and row.expires_at.isoformat(),
+        }
+        decision = Decision(kind, row.key_id, row.secret_sha256, outcome, "none")
+        who = {"tenant": row.tenant, "actor": by["actor"], "request_id": by["request_id"]}
+        self._audit.record(decision, who=who, session=session)
 
     def list(self, tenant: str | None = None) -> list[ApiKey]:
         """Keys without their secrets, newest first."""

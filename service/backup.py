@@ -24,10 +24,12 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import URL, make_url
 
-from service.audit import AuditCheck, AuditLog
+from service.audit import AuditLog
+from service.audit_check import AuditCheck
+from service.auth import OPERATOR
 from service.settings import Settings
 from service.storage import alembic_config, make_sessions, migrate, open_database
-from verticals.contract import Conflict, InvalidInput, NotFound, Progress, Unavailable
+from verticals.contract import Conflict, Decision, InvalidInput, NotFound, Progress, Unavailable
 
 FORMAT = 1
 MANIFEST = "manifest.json"
@@ -124,7 +126,8 @@ def restore(settings: Settings, file: Path, *, replace: bool, progress: Progress
         _put(root, settings.home, url, taken)
     progress("Verifying the decisions", 0.9)
     migrate(settings.sqlalchemy_url)
-    return _verify(settings.sqlalchemy_url)
+    told = {"made_at": manifest.made_at, "schema": manifest.revision, "replaced": bool(taken)}
+    return _verify(settings.sqlalchemy_url, Decision("backup.restore", file.name[:128], _sha256(file), told, "none"))
 
 
 def _put(root: Path, home: Path, url: URL, taken: Sequence[Path]) -> None:
@@ -222,10 +225,14 @@ def _refuse_database(url: URL) -> None:
         )
 
 
-def _verify(url: str) -> list[AuditCheck]:
+def _verify(url: str, restored: Decision) -> list[AuditCheck]:
+    """Every chain as it came; then each that is whole tells that it was restored."""
     engine = open_database(url)
     audit = AuditLog(make_sessions(engine))
     checks = [audit.verify(tenant) for tenant in audit.tenants()]
+    for check in checks:
+        if check.broken_at is None:
+            audit.record(restored, who={"tenant": check.tenant, **OPERATOR})
     engine.dispose()
     return checks
 

@@ -16,7 +16,8 @@ from rich.markup import escape as plain
 from sqlalchemy.exc import OperationalError
 
 from service.auth import Caller
-from service.cli_admin import EXIT_FAILED, Tenant, audit_app, doctor_app, keys_app
+from service.cli_admin import EXIT_FAILED, Tenant, doctor_app, keys_app
+from service.cli_audit import audit_app
 from service.cli_backup import backup_app
 from service.cli_eval import eval_app
 from service.cli_finance import finance_app

@@ -1,11 +1,10 @@
-"""The commands of operators: audit, keys, doctor. Ignores models: none of these loads one."""
+"""The commands of operators: keys, doctor. Ignores models: none of these loads one."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from datetime import timedelta
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -15,11 +14,13 @@ from rich.table import Table
 from service.settings import Settings, read_settings
 from verticals.contract import InvalidInput
 
+if TYPE_CHECKING:
+    from service.auth import KeyRing
+
 EXIT_FAILED = 1
 
 Tenant = Annotated[str, typer.Option(help="Whose data and decisions.")]
 
-audit_app = typer.Typer(help="The audit trail.", no_args_is_help=True)
 doctor_app = typer.Typer()
 keys_app = typer.Typer(help="API keys.", no_args_is_help=True)
 
@@ -47,26 +48,6 @@ def doctor(
         raise typer.Exit(EXIT_FAILED)
 
 
-@audit_app.command("verify")
-def audit_verify(tenant: Annotated[str | None, typer.Option(help="One tenant only.")] = None) -> None:
-    """Recompute the hash chains; exit 1 when one is broken."""
-    checks = _with_database(
-        lambda audit, _keys: [audit.verify(name) for name in ([tenant] if tenant else audit.tenants())]
-    )
-    for check in checks:
-        state = "whole" if check.broken_at is None else f"BROKEN at {check.broken_at}: {check.reason}"
-        print(f"{check.tenant}: {check.entries} entries, {state}")
-    if any(check.broken_at is not None for check in checks):
-        raise typer.Exit(EXIT_FAILED)
-
-
-@audit_app.command("list")
-def audit_list(tenant: Tenant = "demo", limit: Annotated[int, typer.Option(min=1, max=10_000)] = 20) -> None:
-    """The newest decisions, one JSON a line."""
-    for entry in _with_database(lambda audit, _keys: audit.entries(tenant, limit=limit)):
-        print(json.dumps(entry, ensure_ascii=False))
-
-
 @keys_app.command("issue")
 def keys_issue(
     label: Annotated[str, typer.Option(help="Who or what it is for.")],
@@ -80,16 +61,19 @@ def keys_issue(
     """Make a key and show it this once."""
     if customer and scope:
         raise InvalidInput("a customer's key has its own scopes", field="--scope", remedy="Leave it out.")
-    who = {"tenant": tenant, "label": label, "customer": customer}
-    lifetime = timedelta(days=days) if days else None
-    print(_with_database(lambda _audit, keys: keys.issue(**who, scopes=scope or ["*"], lifetime=lifetime)))
+    lifetime, scopes = timedelta(days=days) if days else None, scope or ["*"]
+    print(
+        _with_keys(
+            lambda keys: keys.issue(tenant=tenant, label=label, scopes=scopes, lifetime=lifetime, customer=customer)
+        )
+    )
 
 
 @keys_app.command("list")
 def keys_list(tenant: Annotated[str | None, typer.Option(help="One tenant only.")] = None) -> None:
     """Keys without their secrets."""
     table = Table("key id", "tenant", "customer", "label", "scopes", "created", "expires", "revoked")
-    for row in _with_database(lambda _audit, keys: keys.list(tenant)):
+    for row in _with_keys(lambda keys: keys.list(tenant)):
         dates = (str(when or "")[:16] for when in (row.created_at, row.expires_at, row.revoked_at))
         table.add_row(row.key_id, row.tenant, row.customer or "", row.label, " ".join(row.scopes), *dates)
     Console().print(table)
@@ -98,23 +82,21 @@ def keys_list(tenant: Annotated[str | None, typer.Option(help="One tenant only."
 @keys_app.command("revoke")
 def keys_revoke(key_id: str) -> None:
     """End a key now."""
-    if not _with_database(lambda _audit, keys: keys.revoke(key_id)):
+    if not _with_keys(lambda keys: keys.revoke(key_id)):
         raise InvalidInput(
             "is not the id of a key", field="KEY_ID", value=key_id, remedy="`trivium keys list` shows them."
         )
 
 
-def _with_database(use: Callable[[Any, Any], Any]) -> Any:
-    """Audit and keys without loading a model."""
-    from service.audit import AuditLog
+def _with_keys(use: Callable[[KeyRing], Any]) -> Any:
+    """Keys without loading a model."""
     from service.auth import KeyRing
     from service.storage import make_sessions, migrate, open_database
 
     url = read_settings().sqlalchemy_url
     migrate(url)
     engine = open_database(url)
-    sessions = make_sessions(engine)
     try:
-        return use(AuditLog(sessions), KeyRing(sessions))
+        return use(KeyRing(make_sessions(engine)))
     finally:
         engine.dispose()

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
+from service.auth import OPERATOR
 from service.cli_admin import EXIT_FAILED
+from service.cli_parts import open_parts
 from service.progress import show_progress
 from service.settings import read_settings
+from verticals.contract import Decision
 
 backup_app = typer.Typer()
 
@@ -22,6 +27,10 @@ def backup(file: Annotated[Path, typer.Argument(help="Where to; must not be ther
 
     with show_progress() as on_progress:
         made = back_up(read_settings(), file, progress=on_progress)
+    digest = hashlib.sha256(json.dumps(dict(made.files), sort_keys=True).encode()).hexdigest()
+    with open_parts() as parts:
+        told = {"files": len(made.files), "schema": made.revision}
+        parts.audit.record_everywhere(Decision("backup.make", file.name[:128], digest, told, "none"), by=OPERATOR)
     size = file.stat().st_size / 2**20
     Console(soft_wrap=True).print(f"{file}: {size:.1f} MiB, {len(made.files)} file(s), schema {made.revision}.")
 

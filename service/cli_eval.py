@@ -55,6 +55,7 @@ def evaluate(
     """Run every evaluation suite, compare with other runs and write one report; go on with a run that was stopped."""
     if context.invoked_subcommand is not None:
         return
+    from service.audit_check import keep_heads
     from service.evals.declare import benches
     from service.evals.nightly import EXIT_FAILED, Limits, Night, find_git_version, run_nightly
 
@@ -73,6 +74,8 @@ def evaluate(
             )
             chosen = benches(settings, tenant=tenant, live=live, memory_mb=memory_mb)
             result = run_nightly(chosen, night, progress=on_progress, only=only or (), fresh=fresh)
+            with parts.sessions() as session:
+                keep_heads(session, settings.reports)
     except TriviumError as error:
         Console(stderr=True, soft_wrap=True).print(f"[red]error[/red] {plain(str(error))}", highlight=False)
         raise typer.Exit(EXIT_USAGE) from None

@@ -11,7 +11,7 @@ import typer
 
 from service.cli_admin import EXIT_FAILED, Tenant
 from service.cli_fraud import fraud_app
-from service.cli_parts import open_parts, require_file
+from service.cli_parts import note_model, open_parts, require_file
 from service.cli_promotion import promotion_app
 from service.progress import show_progress
 from service.settings import read_settings
@@ -116,6 +116,7 @@ def train_sources(
     with open_parts() as parts:
         embedder = open_embedder(read_settings()).name
         card = register_outcomes(parts.registry, parts.sessions, tenant, file.read_bytes(), embedder_name=embedder)
+        note_model(parts, card)
     gap, low, high = card.metrics["AUC over the champion, out of fold"]
     print(f"{card.name}@{card.version}: AUC {gap:+.4f} ({low:+.4f} to {high:+.4f}) over the champion, out of fold")
 

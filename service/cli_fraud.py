@@ -12,9 +12,8 @@ from typing import Annotated, Any
 import typer
 
 from service.cli_admin import EXIT_FAILED, Tenant
-from service.cli_parts import open_parts, print_card, require_file
+from service.cli_parts import open_parts, print_card, put_in_force, require_file
 from service.progress import show_progress
-from service.settings import read_settings
 from verticals.contract import InvalidInput
 
 SHOWN_ERRORS = 20
@@ -36,7 +35,6 @@ def train_fraud_model(
     simulated: Annotated[bool, typer.Option(help="The transactions are simulated, and answers say so.")] = False,
 ) -> None:
     """Train the fraud model on card transactions, measure it on the last days, and bring it into force."""
-    from service.registry import FileRegistry
     from verticals.finance.fraud.files import read_folder, to_transactions
     from verticals.finance.fraud.model import FRAUD
     from verticals.finance.fraud.training import train_fraud
@@ -54,7 +52,7 @@ def train_fraud_model(
             synthetic=simulated,
             false_positives=false_positives,
         )
-    made = FileRegistry(read_settings().home / "registry").save(FRAUD, files, card)
+    made = put_in_force(FRAUD, files, card)
     print_card(made, digits=4)
     print("A server that runs takes it at its next start.")
 

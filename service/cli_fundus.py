@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from service.cli_parts import print_card
+from service.cli_parts import print_card, put_in_force
 from service.progress import show_progress
 from service.settings import read_settings
 from verticals.contract import ModelCard
@@ -36,7 +36,7 @@ def train_grading_head(
         graded = read_folder(folder, segmenter(registry), on_progress)
         told = f"{len(graded.grade_N)} graded photographs, {graded.skipped} more without a field left out."
         files, card = train_dr(graded, trained_on=told)
-    _tell(registry.save(NAME, files, card))
+    _tell(put_in_force(NAME, files, card))
 
 
 @fundus_app.command("train-vessels")
@@ -46,13 +46,12 @@ def train_vessel_model(
     ],
 ) -> None:
     """Train the vessel model on photographs with vessel masks; without it a plain line filter is used."""
-    from service.registry import FileRegistry
     from verticals.medical.fundus.vessel_training import read_masks, train_vessels
     from verticals.medical.fundus.vessels import NAME
 
     with show_progress() as on_progress:
         files, card = train_vessels(read_masks(folder, on_progress), on_progress)
-    _tell(FileRegistry(read_settings().home / "registry").save(NAME, files, card))
+    _tell(put_in_force(NAME, files, card))
 
 
 def _tell(card: ModelCard) -> None:

@@ -17,7 +17,7 @@ from rich.console import Console
 from service.cli_admin import EXIT_FAILED, Tenant
 from service.cli_few_shot import few_shot_app
 from service.cli_fundus import fundus_app
-from service.cli_parts import open_parts, print_card
+from service.cli_parts import open_parts, print_card, put_in_force
 from service.progress import show_progress
 from service.settings import Settings, read_settings
 from verticals.contract import Context, InvalidInput
@@ -118,7 +118,6 @@ def train_nodules(
 
     It stays a research model: its candidates are shown as unvalidated.
     """
-    from service.registry import FileRegistry
     from verticals.medical.ct.luna import open_luna
     from verticals.medical.ct.model import NAME
     from verticals.medical.ct.training import observe, train
@@ -131,7 +130,7 @@ def train_nodules(
             seen.append(observe(scan))
         told = f"{len(seen)} scans, {sum(len(one.diameters_mm) for one in seen)} nodules, in the shape of LUNA16."
         files, card = train(seen, on_progress, trained_on=told, licence=licence)
-    made = FileRegistry(read_settings().home / "registry").save(NAME, files, card)
+    made = put_in_force(NAME, files, card)
     print_card(made, digits=3)
 
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from service.auth import OPERATOR
 from service.settings import Settings, read_settings
-from verticals.contract import Context, ModelCard, NotFound
+from verticals.contract import Context, Decision, ModelCard, NotFound
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session, sessionmaker
@@ -29,8 +30,13 @@ class Parts:
 
     def context(self, tenant: str, *, actor: str = "cli") -> Context:
         """The operator at the command line, or who else acts for the tenant."""
-        who = {"tenant": tenant, "actor": actor, "request_id": actor}
+        who = operator_of(tenant, actor)
         return Context(**who, record=partial(self.audit.record, who=who))
+
+
+def operator_of(tenant: str, actor: str = "cli") -> dict[str, str]:
+    """Whom the audit trail names for a command: whoever may run it on this machine."""
+    return {"tenant": tenant, "actor": actor, "request_id": actor}
 
 
 @contextmanager
@@ -48,6 +54,21 @@ def open_parts(settings: Settings | None = None) -> Iterator[Parts]:
         yield Parts(FileRegistry(settings.home / "registry"), sessions, AuditLog(sessions))
     finally:
         database.dispose()
+
+
+def put_in_force(name: str, files: Mapping[str, bytes], card: Mapping[str, Any]) -> ModelCard:
+    """Register a trained model as the active version, and tell so in every chain."""
+    with open_parts() as parts:
+        made = parts.registry.save(name, files, card)
+        note_model(parts, made)
+        return made
+
+
+def note_model(parts: Parts, made: ModelCard) -> None:
+    """That a model came into force, in every chain: it decides for all of them."""
+    version = f"{made.name}@{made.version}"
+    told = {"trained_on": made.trained_on, "licence": made.licence}
+    parts.audit.record_everywhere(Decision("models.register", made.name, made.sha256, told, version), by=OPERATOR)
 
 
 def require_file(file: Path, *, field: str = "FILE") -> None:

@@ -189,9 +189,26 @@ class TriviumClient:
         """Whether the audit chain of this key's tenant is unbroken."""
         return dict(self._get("/v1/audit/verify"))
 
-    def _get(self, path: str) -> Any:
+    def audit_entries(self, **wanted: Any) -> list[dict[str, Any]]:
+        """A page of the audit trail, newest first: `kind`, `actor`, `subject`, `outcome`, `since`, `before`, ..."""
+        return list(self._get("/v1/audit/entries", **wanted))
+
+    def audit_entry(self, sequence: int) -> dict[str, Any]:
+        """One entry in full."""
+        return dict(self._get(f"/v1/audit/entries/{sequence}"))
+
+    def audit_replay(self, sequence: int, given: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """A recorded decision made again; `given` is its input, where that is not kept."""
+        return dict(self.send("POST", f"/v1/audit/entries/{sequence}/replay", {"input": given}))
+
+    def audit_export(self, *, form: str, **wanted: Any) -> Artifact:
+        """The wanted entries as a file: csv, jsonl or fhir."""
+        made: Artifact = self.send("GET", "/v1/audit/export", {"format": form, **wanted})
+        return made
+
+    def _get(self, path: str, **query: Any) -> Any:
         with _connection_errors():
-            answer = self._http.get(path)
+            answer = self._http.get(path, params=query)
         _raise_for_problem(answer)
         return _decode(answer)
 

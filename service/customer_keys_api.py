@@ -13,6 +13,7 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field
 
 from service.callers import Authenticated, kit_of
+from service.problems import request_id_of
 from verticals.support.schemas import Identifier
 
 router = APIRouter(prefix="/v1/customer-keys", tags=["keys"])
@@ -41,5 +42,8 @@ def issue_customer_key(request: Request, asked: CustomerKeyRequest, caller: Auth
     lifetime = timedelta(seconds=asked.lifetime_s)
     expires_at = datetime.now(UTC) + lifetime
     label = f"issued by {caller.key_id}"
-    key = kit_of(request).keys.issue(tenant=caller.tenant, label=label, lifetime=lifetime, customer=asked.customer)
+    by = caller.who(request_id_of(request))
+    key = kit_of(request).keys.issue(
+        tenant=caller.tenant, label=label, lifetime=lifetime, customer=asked.customer, by=by
+    )
     return CustomerKey(key=key, customer=asked.customer, expires_at=expires_at)

@@ -117,8 +117,7 @@ class FastPath:
         except (ValidationError, RateLimited):
             return None
         state["caller"] = caller  # counted: whoever asks again in this request is not counted twice
-        who = {"tenant": caller.tenant, "actor": caller.key_id, "request_id": state["request_id"]}
-        context = Context(**who, record=_no_record)
+        context = Context(**caller.who(state["request_id"]), record=_no_record)
         state["answered_by"] = context.answered_by
         try:
             return await operation.grouping.ask(request, context)

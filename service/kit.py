@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING
 
 from pydantic import BaseModel
@@ -16,6 +15,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from service.audit import AuditLog
 from service.auth import Caller, KeyRing
+from service.recorded import begin
 from service.registry import FileRegistry
 from service.rollouts import Rollouts
 from service.settings import Settings
@@ -93,9 +93,10 @@ class Kit:
             caller.require(f"{vertical}.{name}")
         elif not operation.for_customers:
             raise PermissionDenied("a customer's key does not cover the operation", field="operation", value=name)
-        who = {"tenant": caller.tenant, "actor": caller.key_id, "request_id": request_id}
-        context = Context(**who, record=partial(self.audit.record, who=who), customer=caller.customer)
+        who = caller.who(request_id)
+        recording = begin(self.audit, who)
+        context = Context(**who, record=recording, customer=caller.customer)
         found = self.handlers[vertical][operation.name](request, context)
         if answered_by is not None:
             answered_by.update(context.answered_by)
-        return found
+        return recording.complete(f"{vertical}.{name}", operation, request, found)

@@ -120,7 +120,7 @@ def _change(
         raise InvalidInput(named_rule(error)[1], field="folder") from error
     versions = {"before": before.model_version, "after": version}
     digest = hashlib.sha256(f"{kind} {name} {version}".encode()).hexdigest()
-    who = {"tenant": caller.tenant, "actor": caller.key_id, "request_id": request_id_of(request)}
+    who = caller.who(request_id_of(request))
     told = {} if asked is None else asked.model_dump(include={"person", "reason"}, exclude_defaults=True)
     with kit.sessions.begin() as session:
         if asked is not None and name == CORE and kit.rollouts.core is not None:

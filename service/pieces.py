@@ -6,6 +6,7 @@ language model, with an adapter as `trivium-core:NAME`. An option that we do not
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, cast
@@ -16,7 +17,8 @@ from service import problems
 from service.auth import Caller
 from service.kit import Kit
 from service.openai_schemas import EXTENSIONS, OPENAI_SAMPLING, CompletionRequest
-from verticals.contract import InvalidInput, NotFound
+from service.recorded import begin, fingerprint
+from verticals.contract import Decision, InvalidInput, NotFound
 from verticals.support.schemas import ChatRequest, Message
 
 SUPPORT, CORE = "trivium-support", "trivium-core"
@@ -71,7 +73,7 @@ def answer_pieces(
     """
     if asked.model == SUPPORT:
         return _ask_agent(kit, asked, conversation_id, caller=caller, request_id=request_id, answered_by=answered_by)
-    return _ask_model(kit, asked, caller)
+    return _ask_model(kit, asked, caller, request_id)
 
 
 def _ask_agent(kit: Kit, asked: CompletionRequest, conversation_id: str | None, **who: Any) -> Iterator[Piece]:
@@ -105,8 +107,9 @@ def _ask_agent(kit: Kit, asked: CompletionRequest, conversation_id: str | None, 
             extra |= event.model_dump(mode="json", exclude={"type"})
 
 
-def _ask_model(kit: Kit, asked: CompletionRequest, caller: Caller) -> Iterator[Piece]:
-    """The bare model's tokens as pieces."""
+def _ask_model(kit: Kit, asked: CompletionRequest, caller: Caller, request_id: str) -> Iterator[Piece]:
+    """The bare model's tokens as pieces; that it answered is recorded, also when the listener leaves."""
+    recording, said, finish = begin(kit.audit, caller.who(request_id)), hashlib.sha256(), ""
     messages = [message.as_openai() for message in asked.messages]
     stop = [asked.stop] if isinstance(asked.stop, str) else asked.stop
     adapter = asked.model.partition(":")[2]
@@ -115,9 +118,16 @@ def _ask_model(kit: Kit, asked: CompletionRequest, caller: Caller) -> Iterator[P
         options["user"] = caller.tenant
     try:
         for chunk in kit.resources.chat_model.stream(messages, stop=stop, **options):
-            yield _piece(chunk)
+            piece = _piece(chunk)
+            said.update(piece.text.encode())
+            finish = piece.finish_reason or finish or "cancelled"
+            yield piece
     except ValueError as error:  # the engine's own rules: context length, sampling values, grammars
         raise _invalid(error) from error
+    finally:
+        if finish:  # else nothing was answered
+            outcome = {"finish_reason": finish, "answer_sha256": said.hexdigest()}
+            recording(Decision("core.answer", asked.model, fingerprint(asked), outcome, kit.resources.model_version))
 
 
 def _invalid(error: ValueError) -> InvalidInput:

@@ -6,6 +6,7 @@ The models are those of chat completions. What the support agent adds travels in
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections import deque
 from collections.abc import AsyncIterator
 from functools import partial
@@ -26,7 +27,7 @@ from service.responses_schemas import FIELDS, Item, ResponseRequest
 from service.responses_store import ResponseStore
 from service.sse import Event, EventStream, open_stream
 from service.streams import LiveStream
-from verticals.contract import Conflict, InvalidInput
+from verticals.contract import Conflict, Decision, InvalidInput
 
 EXAMPLES: Any = {
     "question": {"value": {"model": SUPPORT, "input": "How long can I return a lamp?"}},
@@ -95,7 +96,11 @@ def retrieve(
 def delete(response_id: str, request: Request, caller: Authenticated) -> dict[str, Any]:
     """It is gone, and cannot be continued."""
     _stored(request, caller, response_id)
-    ResponseStore(kit_of(request).sessions, caller).delete(response_id)
+    kit = kit_of(request)
+    ResponseStore(kit.sessions, caller).delete(response_id)
+    digest = hashlib.sha256(response_id.encode()).hexdigest()
+    forgot = Decision("responses.delete", response_id, digest, {}, "none")
+    kit.audit.record(forgot, who=caller.who(problems.request_id_of(request)))
     return {"id": response_id, "object": "response", "deleted": True}
 
 

@@ -58,7 +58,7 @@ def _endpoint(kit: Kit, vertical: Vertical, operation: Operation) -> Callable[..
             vertical.name, operation.name, asked, caller=caller, request_id=request_id, answered_by=noted
         )
         if isinstance(found, ArtifactStream):
-            return StreamingResponse(found.chunks, media_type=found.media_type, headers=_as_download(found))
+            return StreamingResponse(found.chunks, media_type=found.media_type, headers=as_download(found))
         return _download(found) if isinstance(found, Artifact) else found
 
     return endpoint
@@ -150,10 +150,11 @@ def _uploaded(upload: Any, *, streamed: bool) -> UploadedFile:
 
 
 def _download(artifact: Artifact) -> Response:
-    return Response(artifact.content, media_type=artifact.media_type, headers=_as_download(artifact))
+    return Response(artifact.content, media_type=artifact.media_type, headers=as_download(artifact))
 
 
-def _as_download(artifact: Artifact | ArtifactStream) -> dict[str, str]:
+def as_download(artifact: Artifact | ArtifactStream) -> dict[str, str]:
+    """Headers under which a browser saves it by its name."""
     safe = re.sub(r"[^A-Za-z0-9._-]", "_", artifact.filename)
     disposition = "inline" if artifact.media_type.startswith("image/") else "attachment"
     return {"Content-Disposition": f'{disposition}; filename="{safe}"', "X-Content-Type-Options": "nosniff"}

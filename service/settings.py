@@ -25,8 +25,10 @@ PAIRS = {
     "dicom_aets": "AE=tenant",
     "dicom_peers": "AE=tenant",
     "dicom_folders": "tenant=folder",
+    "audit_retention": "kind=days",
 }
 AE_TITLE = re.compile(r"[ -\[\]-~]{1,16}")
+AUDIT_KIND = re.compile(r"\*|[a-z_]+\.(\*|[a-z_]+)")
 WEBHOOK_SECRET = re.compile(r"whsec_[A-Za-z0-9+/]{32,86}={0,2}")
 
 
@@ -93,6 +95,9 @@ class Settings(BaseSettings):
     evals: Path | None = Field(None, description="Folder of own evaluation suites, one Python file each.")
     eval_webhook_url: str = Field("", description="Where the nightly's signed summary goes; empty: nowhere.")
     eval_webhook_secret: SecretStr = Field(SecretStr(""), description="Signs it; whsec_ and 24 to 64 bytes, base64.")
+    audit_retention: str = Field(
+        "", description="How many days the audit trail keeps what kind, as finance.*=3650,*=730; empty: for ever."
+    )
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_json: bool = Field(False, description="One JSON object a line instead of readable text.")
 
@@ -119,6 +124,13 @@ class Settings(BaseSettings):
             for left, right in _pairs(getattr(self, name)):
                 if not (left and right):
                     raise ValueError(f"{name}: must be {form},{form} (got {left or right!r})")
+        return self
+
+    @model_validator(mode="after")
+    def _retention_is_in_days(self) -> Self:
+        for kind, days in _pairs(self.audit_retention):
+            if not (days.isdecimal() and int(days) >= 1 and AUDIT_KIND.fullmatch(kind)):
+                raise ValueError(f"audit_retention: must be kind=days, such as finance.*=3650 (got '{kind}={days}')")
         return self
 
     @model_validator(mode="after")
@@ -164,6 +176,11 @@ class Settings(BaseSettings):
     def watched_folders(self) -> list[tuple[str, Path]]:
         """`dicom_folders`: tenant, folder."""
         return [(tenant, Path(folder)) for tenant, folder in _pairs(self.dicom_folders)]
+
+    @property
+    def retention_days(self) -> dict[str, int]:
+        """`audit_retention`: kind of audit entries -> days."""
+        return {kind: int(days) for kind, days in _pairs(self.audit_retention)}
 
     @property
     def has_channels(self) -> bool:

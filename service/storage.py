@@ -50,7 +50,7 @@ def all_metadata() -> list[MetaData]:
     """Every layer's tables, for migrations and for the test that the migrations match them."""
     import retrieval.signatures
     import retrieval.tables
-    import service.audit
+    import service.audit_tables
     import service.auth
     import service.evals.tables
     import service.idempotency

@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from io import BytesIO
 from pathlib import Path
+from time import perf_counter
 from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Literal, Protocol, Self
 
 from pydantic import BaseModel, PrivateAttr
@@ -43,6 +44,7 @@ if TYPE_CHECKING:  # LangChain takes a second to import; the command line and th
     from retrieval.documents import Hit
     from retrieval.store import KnowledgeBase
     from verticals.live import LiveModel
+    from verticals.replaying import Replay
 
 Method = Literal["GET", "POST", "PUT", "DELETE"]
 
@@ -166,6 +168,7 @@ class Context:
     request_id: str
     record: Recorder
     customer: str | None = None  # whose key it is; None: the tenant's staff or system
+    started_s: float = field(init=False, default_factory=perf_counter)  # when the request came
     answered_by: dict[str, str] = field(default_factory=dict, init=False, compare=False)  # models, by the service
 
 
@@ -212,6 +215,7 @@ class Operation:
     streaming: bool = False
     streams_file: bool = False  # its `UploadedFile` is an `OpenFile`: read from where it lies, never held whole
     for_customers: bool = False  # whether a customer's key may call it; it then answers for that customer alone
+    recorded: bool | None = None  # whether each call leaves an audit entry; None: all but GET do
     examples: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # name -> request body, shown in OpenAPI
 
 
@@ -345,5 +349,6 @@ class Vertical:
     # Finishes what a stopped process left, of every tenant; called at each start, beside the first requests and other
     # processes. Gives how many things there were; None: nothing is ever left.
     recover: Callable[[Resources, ContextOf], int] | None = None
+    replay: Replay | None = None  # makes a recorded decision again; None: it has nothing to make again
     models: tuple[LiveModel, ...] = ()
     subjects: tuple[str, ...] = ()  # fields of requests that name whom they are about; the first given one counts

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given, settings
@@ -10,7 +11,10 @@ from hypothesis import strategies as st
 from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session, sessionmaker
 
-from service.audit import AuditEntry, AuditHead, AuditLog, chain_hash
+from service.audit import AuditLog
+from service.audit_read import AuditFilter
+from service.audit_retention import erase, expire, seal
+from service.audit_tables import AuditEntry, AuditHead, chain_hash
 from verticals.bulk import MAX_ROWS
 from verticals.contract import Decision
 
@@ -54,10 +58,10 @@ def test_entries_come_newest_first_and_hold_what_was_decided(log: AuditLog) -> N
     assert newest[0]["actor"] == "key1"
 
 
-@pytest.mark.parametrize("column", ["content", "sha256", "kind", "subject"])
+@pytest.mark.parametrize("column", ["content", "payload", "subject"])
 def test_an_edited_row_is_found(log: AuditLog, sessions: sessionmaker[Session], column: str) -> None:
     with sessions.begin() as session:
-        session.execute(update(AuditEntry).where(AuditEntry.sequence == 3).values({column: '{"points": 999}'}))
+        session.execute(update(AuditEntry).where(AuditEntry.sequence == 3).values({column: '{"points": 9}'}))
 
     assert log.verify("acme").broken_at == 3
 
@@ -77,6 +81,19 @@ def test_two_rows_that_change_places_are_found(log: AuditLog, sessions: sessionm
         second.sha256, third.sha256 = third.sha256, second.sha256
 
     assert log.verify("acme").broken_at == 2
+
+
+def test_filters_erasure_and_seals_are_alike_on_each_database(log: AuditLog) -> None:
+    log.record(Decision("medical.sign", "RP_1%", "0" * 64, {"state": "FINAL"}, "v1"), who=WHO)
+    erase(log, "acme", names=["application-2"], reason="asked for", who=WHO)
+    later = datetime.now(UTC) + timedelta(days=40)
+    assert seal(log, "acme", {"finance.*": 30}, now=later, who=WHO) == 5
+    assert expire(log, "acme", {"medical.*": 30}, now=later, who=WHO) == 1
+
+    check = log.verify("acme")
+    assert (check.broken_at, check.sealed, check.entries, check.erased) == (None, 5, 4, 1)
+    only = AuditFilter(kind="audit.*", outcome="ASKED", since=datetime.now(UTC) - timedelta(hours=1))
+    assert [entry["kind"] for entry in log.entries("acme", only=only)] == ["audit.erase"]
 
 
 def test_a_missing_head_is_found(log: AuditLog, sessions: sessionmaker[Session]) -> None:

@@ -80,8 +80,10 @@ def test_what_is_backed_up_comes_back_whole(database_url: str, tmp_path: Path) -
 
     (check,) = restore(new, file, replace=False, progress=on_progress)
 
-    assert (check.tenant, check.entries, check.broken_at) == ("bank", 2, None)
+    assert (check.tenant, check.entries, check.broken_at) == ("bank", 3, None)  # the key's issue, and two decisions
     engine = open_database(new.sqlalchemy_url)
+    told = AuditLog(make_sessions(engine)).entries("bank")[0]
+    assert (told["kind"], told["outcome"]["made_at"]) == ("backup.restore", manifest.made_at)
     assert KeyRing(make_sessions(engine)).authenticate(key).tenant == "bank"
     assert open_checkpointer(engine).get_tuple({"configurable": {"thread_id": "none"}}) is None
     engine.dispose()

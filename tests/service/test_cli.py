@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import socket
 import subprocess
@@ -181,6 +182,38 @@ def test_audit_verify_fails_when_a_row_was_changed(home: Path) -> None:
     assert "acme: 0 entries, BROKEN at 1: rows at the end are missing" in done.stdout
 
 
+def test_the_trail_is_listed_exported_erased_retained_and_verified_by_commands(home: Path, tmp_path: Path) -> None:
+    trivium(home, "keys", "issue", "--label", "till", "--tenant", "acme")
+    issued = json.loads(trivium(home, "audit", "list", "--tenant", "acme", "--kind", "keys.*").stdout)
+    key_id, out = issued["subject"], tmp_path / "audit.csv"
+    assert trivium(home, "audit", "export", str(out), "--tenant", "acme").returncode == 0
+    assert key_id in out.read_text()
+    for words, told in (
+        (("export", str(out)), "OUT: is there already"),
+        (("export", str(tmp_path / "no" / "audit.csv")), "OUT: must lie in a folder that exists"),
+        (("export", str(tmp_path / "a"), "--format", "xls"), "format: must be one of csv, jsonl, fhir"),
+        (("replay", "1", "--input", str(out)), "--input: must hold one JSON object"),
+        (("show", "99"), "SEQUENCE: no such entry"),
+    ):
+        refused = trivium(home, "audit", *words, "--tenant", "acme")
+        assert (refused.returncode, told in refused.stderr) == (1, True), refused.stderr
+
+    tenant, head = trivium(home, "audit", "head").stdout.split()
+    forged = trivium(home, "audit", "verify", "--tenant", tenant, "--head", "2:" + "ab" * 32)
+    assert (forged.returncode, "BROKEN at 2: row 2 is not the one that a head" in forged.stdout) == (1, True)
+    erased = trivium(home, "audit", "erase", key_id, "--reason", "article 17", "--tenant", "acme")
+    verified = trivium(home, "audit", "verify", "--tenant", tenant, "--head", head)
+
+    assert erased.stdout == "1 entries lost their payload\n"
+    assert "acme: 3 entries, whole, 1 without payload; head 3:" in verified.stdout
+    assert "audit.erase (3): 1 entries, article 17" in verified.stdout
+    assert "NOT REPLAYABLE: " in trivium(home, "audit", "replay", "1", "--tenant", "acme").stdout
+    assert json.loads(trivium(home, "audit", "show", "1", "--tenant", "acme").stdout)["outcome"] is None
+    assert "TRIVIUM_AUDIT_RETENTION: is not set" in trivium(home, "audit", "retain").stderr
+    kept = trivium(home, "audit", "retain", TRIVIUM_AUDIT_RETENTION="*=1")
+    assert kept.stdout == "acme: 0 sealed off, 0 payloads erased\n"
+
+
 def test_the_settings_are_listed_without_secrets(home: Path) -> None:
     done = trivium(home, "doctor", "--settings", TRIVIUM_DATABASE_URL="postgresql+psycopg://u:hunter2@db/x")
 
@@ -234,8 +267,10 @@ def test_a_backup_is_made_and_restored_at_the_command_line(home: Path, tmp_path:
 
     assert (made.returncode, "1 file(s)" in made.stdout) == (0, True), made.stderr
     assert (again.returncode, "--replace" in again.stderr) == (1, True)
-    assert (restored.returncode, "0 decisions of 0 tenants verified" in restored.stdout) == (0, True), restored.stderr
+    assert (restored.returncode, "1 decisions of 1 tenants verified" in restored.stdout) == (0, True), restored.stderr
     assert "till" in trivium(other, "keys", "list").stdout
+    kinds = [json.loads(line)["kind"] for line in trivium(home, "audit", "list").stdout.splitlines()]
+    assert kinds == ["backup.make", "keys.issue"]
 
 
 def test_a_grading_head_is_not_trained_from_too_few_photographs_and_the_counts_are_told(

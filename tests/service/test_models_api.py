@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx
 import pytest
+from fastapi.testclient import TestClient
 
 from core_model.chat_model import EngineChatModel
 from core_model.config import parse_config
@@ -20,6 +21,7 @@ from core_model.runner import ModelRunner
 from core_model.tokenizer import Tokenizer
 from core_model.train.language_model import LanguageModel
 from core_model.weights import Weights
+from service.api import create_app
 from service.core_steps import CoreSteps
 from service.kit import Kit
 from service.rollout_ledger import newest_steps
@@ -75,7 +77,7 @@ def test_a_swap_serves_the_new_model_everywhere_and_is_audited(kit: Kit, ask: As
     assert ask("/healthz", {}, method="GET").json()["model"] == "b"
     assert kit.resources.model_version == "b"
     assert kit.resources.chat_model.invoke("hi", max_tokens=2).response_metadata["model_name"] == "b"
-    (entry,) = kit.audit.entries("ops")
+    (entry,) = kit.audit.of_kind("ops", "models.swap")
     assert (entry["kind"], entry["subject"], entry["outcome"]) == (
         "models.swap",
         "core",
@@ -116,6 +118,16 @@ def test_two_tenants_share_no_cached_beginning(kit: Kit, serve: Callable[[Kit], 
     assert cached_tokens("acme") > 0
 
 
+def test_an_answer_of_the_bare_model_is_told_with_why_it_ended(kit: Kit) -> None:
+    body = {"model": "trivium-core", "messages": [{"role": "user", "content": "hello"}], "max_tokens": 2}
+    headers = {"Authorization": f"Bearer {kit.keys.issue(tenant='ops', label='chat')}"}
+    answer = TestClient(create_app(kit)).post("/v1/chat/completions", json=body, headers=headers).json()
+
+    [told] = kit.audit.of_kind("ops", "core.answer")
+    assert told["outcome"]["finish_reason"] == answer["choices"][0]["finish_reason"]
+    assert (told["subject"], told["model_version"]) == ("trivium-core", "a")
+
+
 def test_a_rollback_returns(ask: Ask) -> None:
     ask("/v1/admin/models/core", {"folder": "b"})
 
@@ -153,7 +165,7 @@ def test_what_cannot_be_done_changes_nothing(
 
     assert (answer.status_code, kit.resources.model_version) == (status, "a")
     assert message in answer.text
-    assert kit.audit.entries("ops") == []
+    assert {entry["kind"] for entry in kit.audit.entries("ops")} == {"keys.issue"}
 
 
 @pytest.mark.parametrize("scope", ["*", "core.*", "models.read"])

@@ -31,6 +31,8 @@ def test_a_value_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
         ("TRIVIUM_PORT", "70000", "TRIVIUM_PORT: .*less than or equal to 65535"),
         ("TRIVIUM_PRECISION", "int3", "TRIVIUM_PRECISION: .*'int4', 'int8', 'int8-dynamic', 'bf16' or 'fp32'"),
         ("TRIVIUM_ADAPTERS", "polite", "must be name=folder,name=folder \\(got 'polite'\\)"),
+        ("TRIVIUM_AUDIT_RETENTION", "finance=10", r"must be kind=days, such as .* \(got 'finance=10'\)"),
+        ("TRIVIUM_AUDIT_RETENTION", "finance.*=0", "must be kind=days"),
         ("TRIVIUM_HOST", "0.0.0.0", "demo: its key and data are not for others, .*Set TRIVIUM_DEMO=false"),
         ("TRIVIUM_HOST", "::", "demo: its key"),
         ("TRIVIUM_HOST", "bank.example", "demo: its key"),

@@ -16,6 +16,7 @@ from verticals.finance.policy_operations import POLICY_OPERATIONS
 from verticals.finance.portfolio.operations import PORTFOLIO_OPERATIONS
 from verticals.finance.sources.operations import SOURCE_OPERATIONS
 from verticals.finance.validation.operations import VALIDATION_OPERATIONS
+from verticals.replaying import Kept, Replayed
 
 
 def _build(resources: Resources) -> Mapping[str, Handler]:
@@ -28,6 +29,12 @@ def _evals(resources: Resources, handlers: Mapping[str, Handler]) -> Sequence[Su
     from verticals.finance.evals import evals
 
     return evals(resources, handlers)
+
+
+def _replay(kept: Kept, entry: Mapping[str, Any], given: Mapping[str, Any] | None) -> Replayed:
+    from verticals.finance.replay import replay_entry
+
+    return replay_entry(kept, entry, given)
 
 
 def _demo(resources: Resources, progress: Progress) -> None:
@@ -111,6 +118,7 @@ VERTICAL = Vertical(
             response=serving_schemas.ExplainResponse,
             summary="What makes up a score: contributions and reasons; nothing is decided or recorded.",
             path="/explain",
+            recorded=False,
             examples={"strained": _without_reference(_STRAINED)},
         ),
         Operation(
@@ -119,6 +127,7 @@ VERTICAL = Vertical(
             response=serving_schemas.CounterfactualResponse,
             summary="The smallest changes a person can make that would approve an application, or that there are none.",
             path="/counterfactual",
+            recorded=False,
             examples={"not approved": _without_reference(_UNSURE | {"savings": "under_100_dm"})},
         ),
         Operation(
@@ -128,6 +137,7 @@ VERTICAL = Vertical(
             summary="The scorecard in force as JSON table, SQL query or ONNX graph.",
             path="/export",
             method="GET",
+            recorded=True,
         ),
         Operation(
             name="model",
@@ -167,6 +177,7 @@ VERTICAL = Vertical(
     evals=_evals,
     demo=_demo,
     recover=_recover,
+    replay=_replay,
     models=LIVE_MODELS,
     subjects=("customer", "application_id"),
 )

@@ -31,6 +31,7 @@ POLICY_OPERATIONS = (
         response=s.SimulateResponse,
         summary="A proposed policy against the active one: approvals, losses, profit, swap set, each with an interval.",
         path="/simulate",
+        recorded=False,
         examples={"approve from 540 points": {"approve_at": 540, "decline_below": 480}},
     ),
     Operation(

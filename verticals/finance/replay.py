@@ -8,15 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
-from verticals.contract import ModelRegistry, Unavailable
+from pydantic import ValidationError
+
+from verticals.contract import InvalidInput, ModelRegistry, Unavailable
 from verticals.finance import schemas
 from verticals.finance.reasons import PROFILES
-from verticals.finance.records import outcome_of
+from verticals.finance.records import CHUNK, ONE, find_edited, outcome_of
 from verticals.finance.scoring import CHALLENGER, MOE, SCORECARD, Found, Models, assess, input_sha256, read_models
 from verticals.finance.sources.model import NAME, from_files
 from verticals.finance.sources.reading import Reading, read_sources, recorded_kept
+from verticals.replaying import Kept, Replayed
 
 
 @dataclass(frozen=True)
@@ -88,3 +92,42 @@ def _version(registry: ModelRegistry, name: str, named: str) -> Found:
     if found is None:
         raise Unavailable("this version is not in the registry", field=name, value=named, remedy="Restore its folder.")
     return found
+
+
+def replay_entry(kept: Kept, entry: Mapping[str, Any], given: Mapping[str, Any] | None) -> Replayed:
+    """`verticals.replaying.Replay`: a scoring to the bit; the records of a file against their digests.
+
+    Raises:
+        InvalidInput: what was given is no application.
+        Unavailable, NotFound: as `replay`.
+    """
+    from verticals.finance.handlers import Finance
+
+    if entry["kind"] == CHUNK:
+        with kept.sessions() as session:
+            edited = list(find_edited(session, kept.tenant, [entry]))
+        pairs = {f"record {number}": (line, None) for number, line in enumerate(edited, start=1)}
+        return Replayed.compared("unchanged", _FILE_SAID, pairs, {"model": entry["model_version"]})
+    if entry["kind"] != ONE:
+        return Replayed("not replayable", "Of finance, scorings are made again: of one application, or of a file.")
+    versions = {"model": entry["model_version"], "policy": entry["policy_version"]}
+    versions |= {name: told for name in ("challenger_version", "moe_version") if (told := entry["outcome"].get(name))}
+    if given is None:
+        return Replayed("input needed", "No attribute of an applicant is kept: give the application again.", versions)
+    try:
+        application = schemas.ScoreRequest.model_validate(given)
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        raise InvalidInput(first["msg"], field=f"input.{'.'.join(map(str, first['loc']))}") from None
+    policies = Finance(kept.registry, kept.sessions).policies
+    found = replay(kept.registry, entry, application, policy_of=partial(policies.get, kept.tenant))
+    if not found.is_same_application:
+        return Replayed("other input", "The fingerprint is another one: this is not what was scored.", versions)
+    said = "Scored again with the recorded models and policy, and compared bit for bit."
+    return Replayed("exact" if found.is_exact else "differs", said, versions, found.differences)
+
+
+_FILE_SAID = (
+    "The records of this part of a file were compared with the digests that the trail keeps. One of them is scored "
+    "again with `trivium finance replay`."
+)

@@ -6,6 +6,7 @@ Only schemas are imported here; pydicom and the rest load when `build`, `evals` 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from verticals.contract import Artifact, Handler, Operation, Progress, Resources, Suite, Vertical
 from verticals.medical import intake_schemas, reading_schemas, record_schemas, schemas
@@ -15,6 +16,7 @@ from verticals.medical.ct.schemas import NodulesRequest, NodulesResponse
 from verticals.medical.fewshot import schemas as few_shot
 from verticals.medical.fundus.schemas import FundusStepsRequest, FundusStepsResponse
 from verticals.medical.live import LIVE_MODELS
+from verticals.replaying import Kept, Replayed
 
 
 def _build(resources: Resources) -> Mapping[str, Handler]:
@@ -27,6 +29,12 @@ def _evals(resources: Resources, handlers: Mapping[str, Handler]) -> Sequence[Su
     from verticals.medical.evals import suites
 
     return suites(resources, handlers)
+
+
+def _replay(kept: Kept, entry: Mapping[str, Any], given: Mapping[str, Any] | None) -> Replayed:
+    from verticals.medical.replay import replay_entry
+
+    return replay_entry(kept, entry, given)
 
 
 def _demo(resources: Resources, progress: Progress) -> None:
@@ -309,6 +317,7 @@ VERTICAL = Vertical(
     build=_build,
     evals=_evals,
     demo=_demo,
+    replay=_replay,
     models=LIVE_MODELS,
     subjects=("study_id", "report_id"),
 )

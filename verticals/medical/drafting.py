@@ -21,7 +21,7 @@ from verticals.medical.fundus.reader import GRADE_KINDS
 from verticals.medical.instance_tables import MedicalInstance, read_dataset
 from verticals.medical.language import Draft
 from verticals.medical.report import Pictured, Report
-from verticals.medical.schemas import FindingsStatus, Quality
+from verticals.medical.schemas import FindingsStatus, Quality, Sections
 from verticals.medical.tables import MedicalStudy, append_report, earlier_studies, get_report
 from verticals.medical.vocabulary import KINDS
 
@@ -72,6 +72,17 @@ def again(session: Session, study: MedicalStudy, image: Read) -> Plan | None:
     return Plan(before, tuple(one.picture for one in images), status, evidence)
 
 
+def as_of(session: Session, study: MedicalStudy, instance_id: str) -> Plan:
+    """What the draft had to say that was made when this image came, from what is kept of it and those before it."""
+    rows = _rows(session, study)
+    until = next(number for number, row in enumerate(rows, start=1) if row.instance_id == instance_id)
+    if until == 1:
+        return first(_read(rows[0]))
+    images = [_read(row) for row in rows[:until] if row.instance_id == study.drafted_from or row.details["evidence"]]
+    status, evidence = together(images)
+    return Plan(None, tuple(one.picture for one in images), status, evidence)
+
+
 def _rows(session: Session, study: MedicalStudy) -> list[MedicalInstance]:
     """The study's images in the order of their arrival."""
     row = MedicalInstance
@@ -95,8 +106,7 @@ def store(session: Session, study: MedicalStudy, plan: Plan, said: Draft) -> Rep
     Raises:
         IntegrityError: somebody made the same version first.
     """
-    priors = earlier_studies(session, study.tenant, study.patient, before=study.received_at)
-    sections = report.draft(plan.pictures, plan.status, said, priors=priors)
+    sections = worded(session, study, plan, said)
     if plan.before is not None:
         made = report.redrafted(plan.before, sections, plan.status, plan.evidence)
     else:
@@ -113,6 +123,12 @@ def store(session: Session, study: MedicalStudy, plan: Plan, said: Draft) -> Rep
         )
     append_report(session, study.tenant, made)
     return made
+
+
+def worded(session: Session, study: MedicalStudy, plan: Plan, said: Draft) -> Sections:
+    """The planned draft's text."""
+    priors = earlier_studies(session, study.tenant, study.patient, before=study.received_at)
+    return report.draft(plan.pictures, plan.status, said, priors=priors)
 
 
 def together(images: Sequence[Read]) -> tuple[FindingsStatus, EvidenceGraph]:

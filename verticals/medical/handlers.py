@@ -163,7 +163,7 @@ class _Desk:
         """The newest version as a file; the audit row keeps the file's hash."""
         with self.sessions() as session:
             newest = tables.get_report(session, context.tenant, report_id=request.report_id)
-            images = _images(session, tables.get_study(session, context.tenant, newest.study_id), newest)
+            images = images_of(session, tables.get_study(session, context.tenant, newest.study_id), newest)
             made = files.export(newest, images, request.format)
             outcome = {
                 "format": request.format,
@@ -179,7 +179,7 @@ class _Desk:
             return made
 
 
-def _images(session: Session, study: tables.MedicalStudy, newest: Report) -> list[Dataset]:
+def images_of(session: Session, study: tables.MedicalStudy, newest: Report) -> list[Dataset]:
     """The image that the draft was made from, and the others that the report's evidence names."""
     named = {region.sop_instance_uid for finding in newest.evidence.findings for region in finding.regions}
     rows = list_instances(session, study.tenant, study.study_id)

@@ -193,6 +193,20 @@ def get_report(session: Session, tenant: str, *, report_id: str | None = None, s
     return reports.verify(chain)
 
 
+def get_version(session: Session, tenant: str, report_id: str, version: int) -> Report:
+    """One version of a report, whose whole chain is verified.
+
+    Raises:
+        NotFound: there is none of that id, or of that number, for this tenant.
+        Unavailable: as `get_report`.
+    """
+    get_report(session, tenant, report_id=report_id)
+    row = session.get(MedicalReportVersion, (report_id, version))
+    if row is None:
+        raise NotFound("no such version", field="version", value=version)
+    return _from_row(row)
+
+
 def add_report(session: Session, tenant: str, report: Report) -> None:
     """Append one version.
 

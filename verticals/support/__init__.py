@@ -6,8 +6,10 @@ Imports schemas only.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from verticals.contract import ContextOf, Handler, Progress, Resources, Suite, Vertical
+from verticals.replaying import Kept, Replayed
 from verticals.support.live import LIVE_MODELS
 from verticals.support.operations import OPERATIONS
 
@@ -22,6 +24,12 @@ def _evals(resources: Resources, handlers: Mapping[str, Handler]) -> Sequence[Su
     from verticals.support.evals import evals
 
     return evals(resources, handlers)
+
+
+def _replay(kept: Kept, entry: Mapping[str, Any], given: Mapping[str, Any] | None) -> Replayed:
+    from verticals.support.replay import replay_entry
+
+    return replay_entry(kept, entry, given)
 
 
 def _demo(resources: Resources, progress: Progress) -> None:
@@ -46,6 +54,7 @@ VERTICAL = Vertical(
     evals=_evals,
     demo=_demo,
     recover=_recover,
+    replay=_replay,
     models=LIVE_MODELS,
     subjects=("session_id", "conversation_id"),
 )

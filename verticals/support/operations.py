@@ -36,6 +36,7 @@ _CHAT = (
         response=schemas.SearchResponse,
         summary="Search the knowledge base.",
         path="/search",
+        recorded=False,
         for_customers=True,
         examples={"question": {"query": "return period", "k": 5}},
     ),
@@ -251,6 +252,7 @@ _MEMORY = (
         path="/memory/export",
         for_customers=True,
         method="GET",
+        recorded=True,
     ),
     Operation(
         name="forget_memory",

@@ -170,6 +170,14 @@ class SessionStore:
             ]
 
 
+def talks_of(db: Database, session_id: str, tenant: str) -> list[list[Message]]:
+    """For each message of the customer, the talk up to it on which it was answered; none where no such session is."""
+    mine = (_MESSAGE.tenant == tenant, _MESSAGE.session_id == session_id)
+    rows = db.execute(select(_MESSAGE.role, _MESSAGE.content).where(*mine).order_by(_MESSAGE.number)).all()
+    talk = [_said(*row) for row in rows]
+    return [talk[max(0, end - _READ_BACK) : end] for end, row in enumerate(rows, start=1) if row.role == "customer"]
+
+
 def _said(role: str, content: str) -> Message:
     return Message(role="user" if role == "customer" else "assistant", content=content)
 

@@ -19,24 +19,26 @@ from sqlalchemy import delete, update
 from sqlalchemy.orm import Session, sessionmaker
 
 from benchmarks.finance_setting import random_applications
-from service.audit import AuditEntry, AuditHead, AuditLog
+from service.audit import AuditLog
+from service.audit_tables import AuditEntry, AuditHead
 from service.storage import make_sessions, open_database
 from tests import databases
 from tests.verticals.finance.applications import body
 from tests.verticals.finance.conftest import FolderRegistry
 from tests.verticals.finance.sources.small_models import reading, small_model
 from tests.verticals.finance.test_batch import csv_of, nobody
-from verticals.contract import Context, Unavailable, UploadedFile
+from verticals.contract import Context, InvalidInput, Unavailable, UploadedFile
 from verticals.finance import schemas
 from verticals.finance.batch import score_file
 from verticals.finance.compiled import CompiledModels
 from verticals.finance.handlers import Finance
 from verticals.finance.overrides import Override
 from verticals.finance.records import CHUNK, ONE, find_edited, outcome_of, records_of_files
-from verticals.finance.replay import Replay, replay
+from verticals.finance.replay import Replay, replay, replay_entry
 from verticals.finance.scoring import Models, assess, input_sha256, new_id, respond
 from verticals.finance.sources.reading import Reading
 from verticals.finance.tables import FinanceBatchChunk, FinanceDecision
+from verticals.replaying import Kept
 
 TENANT = "bank"
 WHO = {"tenant": TENANT, "actor": "key-1", "request_id": "r-1"}
@@ -163,6 +165,28 @@ def test_every_decision_is_made_again_to_the_bit(small_bank: Bank, registry: Fol
     entries = {e["subject"]: e for e in small_bank.audit.of_kind(TENANT, ONE)}
 
     assert all(again(small_bank, registry, entries[str(r.application_id)], r).is_exact for r in rows)
+
+
+def test_an_entry_is_made_again_with_the_application_that_is_given(small_bank: Bank, registry: FolderRegistry) -> None:
+    one, other = (r.model_copy(update={"application_id": "r-1"}) for r in random_applications(2, seed=4))
+    bank = small_bank
+    bank.score_all([one])
+    bank.score_file(10)
+    [entry], [file] = bank.audit.of_kind(TENANT, ONE), bank.audit.of_kind(TENANT, CHUNK)
+    kept: Any = Kept(TENANT, registry, bank.sessions)
+    given, another = one.model_dump(mode="json"), other.model_dump(mode="json")
+
+    assert replay_entry(kept, entry, given).verdict == "exact"
+    assert replay_entry(kept, entry, None).verdict == "input needed"
+    assert replay_entry(kept, entry, another).verdict == "other input"
+    edited = entry | {"outcome": entry["outcome"] | {"points": 1}}
+    assert replay_entry(kept, edited, given).differences == (("points", 1, entry["outcome"]["points"]),)
+    assert replay_entry(kept, file, None).verdict == "unchanged"
+    with pytest.raises(InvalidInput, match=r"input\.purpose: "):
+        replay_entry(kept, entry, given | {"purpose": "a yacht"})
+    with bank.sessions.begin() as session:
+        session.execute(update(FinanceDecision).where(FinanceDecision.application_id == "a-3").values(points=1))
+    assert "a-3: the record was changed" in replay_entry(kept, file, None).differences[0][1]
 
 
 def test_a_decision_of_a_file_is_made_again_to_the_bit(small_bank: Bank, registry: FolderRegistry) -> None:

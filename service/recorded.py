@@ -1,0 +1,91 @@
+"""Sees to it that a call which must leave an audit entry leaves one. Ignores what handlers record of themselves.
+
+A handler records its decisions with the change that they describe. One that recorded nothing is recorded here, when it
+has answered: who called what, with fingerprints of request and answer. So no new operation can change something unseen.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Any
+
+from pydantic import BaseModel
+from sqlalchemy.orm import Session
+
+from service.audit import AuditLog
+from verticals.contract import Artifact, ArtifactStream, Decision, Operation
+
+Answer = BaseModel | Artifact | ArtifactStream | Iterator[BaseModel]
+
+
+def must_record(operation: Operation) -> bool:
+    """Whether each call of it leaves an entry."""
+    return operation.method != "GET" if operation.recorded is None else operation.recorded
+
+
+@dataclass
+class Recording:
+    """`verticals.contract.Recorder` of one call."""
+
+    audit: AuditLog
+    who: Mapping[str, str]
+    started_s: float
+    is_recorded: bool = False
+
+    def __call__(self, *decisions: Decision, session: Session | None = None) -> None:
+        """Append them, with how long the call has taken."""
+        self.audit.record(*decisions, who=self.who, session=session, since_s=self.started_s)
+        self.is_recorded |= bool(decisions)
+
+    def complete(self, kind: str, operation: Operation, request: BaseModel, answer: Answer) -> Answer:
+        """The answer, once it is known that the call has left, or at its end will leave, an entry."""
+        if not must_record(operation):
+            return answer
+        if isinstance(answer, ArtifactStream):
+            chunks = self._to_the_end(answer.chunks, kind, operation, request)
+            return ArtifactStream(chunks, answer.media_type, answer.filename)
+        if isinstance(answer, BaseModel | Artifact):
+            self._leave(kind, operation, request, answer)
+            return answer
+        return self._to_the_end(answer, kind, operation, request)
+
+    def _to_the_end(self, parts: Iterator[Any], kind: str, operation: Operation, request: BaseModel) -> Iterator[Any]:
+        try:
+            yield from parts
+        except GeneratorExit:  # whoever listened left: what was done until then counts
+            self._leave(kind, operation, request, None)
+            raise
+        self._leave(kind, operation, request, None)
+
+    def _leave(self, kind: str, operation: Operation, request: BaseModel, answer: BaseModel | Artifact | None) -> None:
+        if self.is_recorded:
+            return
+        named = re.findall(r"{(\w+)}", operation.path)
+        subject = "/".join(str(getattr(request, name)) for name in named) or _id_of(answer)
+        outcome = {} if answer is None else {"answer_sha256": fingerprint(answer)}
+        self(Decision(kind, subject[:128], fingerprint(request), outcome, "none"))
+
+
+def fingerprint(told: BaseModel | Artifact) -> str:
+    """SHA-256 of a request's or an answer's canonical JSON, in which a file's bytes stand as their own SHA-256."""
+    content = told.model_dump() if isinstance(told, BaseModel) else vars(told)
+    return hashlib.sha256(json.dumps(content, sort_keys=True, default=_plain).encode()).hexdigest()
+
+
+def _plain(value: Any) -> str:
+    return hashlib.sha256(value).hexdigest() if isinstance(value, bytes) else str(value)
+
+
+def _id_of(answer: BaseModel | Artifact | None) -> str:
+    fields = type(answer).model_fields if isinstance(answer, BaseModel) else ()
+    return next((str(getattr(answer, name)) for name in fields if name.endswith("_id")), "")
+
+
+def begin(audit: AuditLog, who: Mapping[str, str]) -> Recording:
+    """The recording of a call that comes now."""
+    return Recording(audit, who, perf_counter())
