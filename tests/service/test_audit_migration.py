@@ -13,7 +13,7 @@ from service.audit_tables import GENESIS, chain_hash
 from service.storage import alembic_config, make_sessions, migrate, open_database
 from verticals.contract import Decision
 
-BEFORE = "0026"  # the schema before payloads
+BEFORE = "0027"  # the schema before payloads
 OLD = {
     **{"sequence": 1, "at": "2026-01-01T00:00:00+00:00", "tenant": "acme", "actor": "key1", "request_id": "r"},
     **{"kind": "finance.score", "subject": "app-1", "input_sha256": "ab", "outcome": {"points": 600}},
