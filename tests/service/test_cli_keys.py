@@ -8,7 +8,8 @@ import pytest
 from typer.testing import CliRunner
 
 from service.auth import KeyRing
-from service.cli_admin import audit_app, keys_app
+from service.cli_admin import keys_app
+from service.cli_audit import audit_app
 from service.settings import read_settings
 from service.storage import make_sessions, open_database
 from verticals.contract import InvalidInput

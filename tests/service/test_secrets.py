@@ -25,15 +25,15 @@ GROUPS = {  # what secrets need beside them
     "TRIVIUM_OIDC_AUDIENCE": "trivium",
     "TRIVIUM_OIDC_CLIENT_ID": "dashboards",
     "TRIVIUM_EVENTS_URL": "https://shop.example/events",
+    "TRIVIUM_EVAL_WEBHOOK_URL": "https://shop.example/nightly",
     "TRIVIUM_CHATWOOT_URL": "https://chat.example",
 }
 
 
 def _planted(name: str) -> str:
-    prefix = {"events_secret": "whsec_", "webhook_secret": "whsec_", "database_url": "postgresql+psycopg://u:"}.get(
-        name, ""
-    )
-    return f"{prefix}{PLANTED}" + ("@db/x" if name == "database_url" else "")
+    if name == "database_url":
+        return f"postgresql+psycopg://u:{PLANTED}@db/x"
+    return f"whsec_{PLANTED}" if name.endswith(("webhook_secret", "events_secret")) else PLANTED
 
 
 @pytest.fixture
