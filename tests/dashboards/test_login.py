@@ -50,7 +50,7 @@ def test_who_is_not_logged_in_sees_only_the_way_in_in_both_languages(api: Api, m
     ("role", "seen"),
     [
         ("analyst", ["Finance"]),
-        ("admin", ["Finance", "Medical", "Support", "Coins", "Evaluation"]),
+        ("admin", ["Finance", "Medical", "Support", "Coins", "Evaluation", "Audit"]),
     ],
 )
 def test_a_role_sees_its_views(api: Api, monkeypatch: pytest.MonkeyPatch, role: str, seen: list[str]) -> None:
