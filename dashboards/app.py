@@ -1,4 +1,4 @@
-"""The dashboards' main script: argument parsing, language, navigation. Ignores what each view shows.
+"""The dashboards' main script: argument parsing, log-in, language, navigation. Ignores what each view shows.
 
 streamlit run dashboards/app.py -- --api-url http://127.0.0.1:8000 --key-file var/demo.key
 """
@@ -19,7 +19,7 @@ _ROOT = str(Path(__file__).resolve().parents[1])
 if _ROOT not in sys.path:
     sys.path.insert(0, _ROOT)
 
-from dashboards import parts  # noqa: E402
+from dashboards import login, parts  # noqa: E402
 from dashboards.i18n import LANGUAGES, Labels  # noqa: E402
 from dashboards.views import audit, evaluation, finance, generic, home, medical, models, support  # noqa: E402
 from service.client import ApiError, TriviumClient  # noqa: E402
@@ -36,15 +36,9 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-@st.cache_resource
-def client_for(api_url: str, key: str) -> TriviumClient:
-    """One client, with its connections, for all sessions."""
-    return TriviumClient(api_url, key)
-
-
 @st.cache_data(ttl=30, show_spinner=False)
-def installed(_client: TriviumClient, base_url: str) -> list[dict[str, Any]]:
-    """The verticals that the API serves; asked again after half a minute. `base_url` is the cache's key."""
+def installed(_client: TriviumClient, who: str) -> list[dict[str, Any]]:
+    """The verticals that the API serves; asked again after half a minute. `who` is the cache's key."""
     return _client.verticals()
 
 
@@ -53,45 +47,50 @@ def _key(path: Path | None) -> str:
 
 
 def _pages(client: TriviumClient, labels: Labels) -> dict[str, Any]:
-    """One page for each vertical that the API serves, between home and evaluation."""
+    """One page for each vertical that the API serves and the reader may use, between home and evaluation."""
     try:
-        served = installed(client, client.base_url)
+        served = installed(client, client.who)
     except ApiError:  # home says what is wrong; the known views stay reachable
         served = [{"name": name} for name in VIEWS]
     pages: dict[str, Any] = {}
+    user = partial(login.account, client, labels)
     for vertical in served:
         name = vertical["name"]
+        if not client.may(f"{name}.*"):
+            continue
         view = (
             partial(VIEWS[name], client, labels) if name in VIEWS else partial(generic.render, client, labels, vertical)
         )
         title = labels(f"nav.{name}") if name in VIEWS else vertical.get("title", name)
         icon = ICONS.get(name, ":material/extension:")
         pages[name] = st.Page(
-            _within(title, _subtitle(labels, name, vertical), view), title=title, icon=icon, url_path=name
+            _within(title, _subtitle(labels, name, vertical), view, user), title=title, icon=icon, url_path=name
         )
-    about = partial(evaluation.render, client, labels)
-    pages["evaluation"] = st.Page(
-        _within(labels("nav.evaluation"), labels("subtitle.evaluation"), about),
-        title=labels("nav.evaluation"),
-        icon=":material/query_stats:",
-        url_path="evaluation",
-    )
-    trail = partial(audit.render, client, labels)
-    pages["audit"] = st.Page(
-        _within(labels("nav.audit"), labels("subtitle.audit"), trail),
-        title=labels("nav.audit"),
-        icon=":material/receipt_long:",
-        url_path="audit",
-    )
-    pages["models"] = st.Page(
-        _within(labels("nav.models"), labels("subtitle.models"), partial(models.render, client, labels)),
-        title=labels("nav.models"),
-        icon=":material/deployed_code_history:",
-        url_path="models",
-    )
+    if client.may("evals.read"):
+        about = partial(evaluation.render, client, labels)
+        pages["evaluation"] = st.Page(
+            _within(labels("nav.evaluation"), labels("subtitle.evaluation"), about, user),
+            title=labels("nav.evaluation"),
+            icon=":material/query_stats:",
+            url_path="evaluation",
+        )
+    if client.may("audit.read"):
+        pages["audit"] = st.Page(
+            _within(labels("nav.audit"), labels("subtitle.audit"), partial(audit.render, client, labels), user),
+            title=labels("nav.audit"),
+            icon=":material/receipt_long:",
+            url_path="audit",
+        )
+    if client.may("models.read"):
+        pages["models"] = st.Page(
+            _within(labels("nav.models"), labels("subtitle.models"), partial(models.render, client, labels), user),
+            title=labels("nav.models"),
+            icon=":material/deployed_code_history:",
+            url_path="models",
+        )
     start = partial(home.render, client, labels, dict(pages))
     first = st.Page(
-        _within("Trivium", labels("subtitle.home"), start),
+        _within("Trivium", labels("subtitle.home"), start, user),
         title=labels("nav.home"),
         icon=":material/home:",
         default=True,
@@ -103,45 +102,66 @@ def _subtitle(labels: Labels, name: str, vertical: dict[str, Any]) -> str:
     return labels(f"subtitle.{name}") if name in VIEWS else str(vertical.get("summary", ""))
 
 
-def _within(title: str, subtitle: str, view: Any) -> Any:
-    """A page: its heading with the language toggle beside it, then its view."""
+def _within(title: str, subtitle: str, view: Any, user: Any) -> Any:
+    """A page: its heading with the language toggle and the reader's account beside it, then its view."""
 
     def page() -> None:
-        left, right = st.columns([3, 1], vertical_alignment="center")  # so that the toggle fits a narrow page
+        left, right = st.columns([2, 1], vertical_alignment="center")  # so that all fits a narrow page
         with left:
             st.title(title, anchor=False)
             st.caption(subtitle)
-        with right, st.container(horizontal_alignment="right"):
-            # A key of its own, because a widget's state is dropped when its page is left.
-            st.segmented_control(
-                "Language / 语言",
-                options=list(LANGUAGES),
-                format_func=LANGUAGES.__getitem__,
-                default=st.session_state.get("language", "en"),
-                key="language_choice",
-                on_change=_remember_language,
-                label_visibility="collapsed",
-            )
+        with right, st.container(horizontal=True, horizontal_alignment="right"):
+            _language_toggle()
+            user()
         view()
 
     return page
 
 
+def _language_toggle() -> None:
+    # A key of its own, because a widget's state is dropped when its page is left.
+    st.segmented_control(
+        "Language / 语言",
+        options=list(LANGUAGES),
+        format_func=LANGUAGES.__getitem__,
+        default=_language(),
+        key="language_choice",
+        on_change=_remember_language,
+        label_visibility="collapsed",
+    )
+
+
+def _language() -> str:
+    """As the reader chose, or else as the browser is set: a log-in comes back as a new session."""
+    chosen: str = st.session_state.get("language") or ("zh" if (st.context.locale or "").startswith("zh") else "en")
+    return chosen
+
+
 def _remember_language() -> None:
-    st.session_state["language"] = st.session_state["language_choice"] or st.session_state.get("language", "en")
+    st.session_state["language"] = st.session_state["language_choice"] or _language()
 
 
 def main(argv: Sequence[str]) -> None:
     """Draw the page that the reader chose."""
     args = arguments(argv)
-    labels = Labels(st.session_state.get("language", "en"))
+    labels = Labels(_language())
     st.set_page_config(
         page_title="Trivium", page_icon=":material/hub:", layout="wide", menu_items={"About": labels("about")}
     )
     parts.style()
-    client = client_for(args.api_url, _key(args.key_file))
+    client = login.reader(labels, api_url=args.api_url, key=_key(args.key_file))
+    if client is None:
+        _log_in(labels)
+        return
     pages = _pages(client, labels)
     st.navigation(list(pages.values()), position="top").run()
+
+
+def _log_in(labels: Labels) -> None:
+    """The way in, at every address that a link may lead to, and no navigation left of who was here before."""
+    ask = partial(login.ask, labels, _language_toggle)
+    others = [st.Page(ask, title="Trivium", url_path=name) for name in (*VIEWS, "evaluation", "audit", "models")]
+    st.navigation([st.Page(ask, title="Trivium", default=True), *others], position="hidden").run()
 
 
 if __name__ == "__main__":  # so it is when Streamlit runs this file

@@ -99,7 +99,11 @@ def tabs(labels: Labels, group: str, names: Sequence[str]) -> Sequence[Any]:
     def remember() -> None:
         st.session_state[kept] = shown[st.session_state[key]]
 
-    opened = labels(f"{group}.{st.session_state.get(kept, names[0])}")
+    if not names:
+        st.info(labels("login.nothing"), icon=":material/lock:")
+        return ()
+    last = st.session_state.get(kept)
+    opened = labels(f"{group}.{last if last in names else names[0]}")
     return st.tabs(list(shown), default=opened, key=key, on_change=remember)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import asdict
 from importlib.metadata import version
@@ -13,6 +13,7 @@ import anyio.to_thread
 from fastapi import FastAPI
 from fastapi.responses import RedirectResponse, Response
 from prometheus_client import CollectorRegistry
+from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Route
 
 from service import (
@@ -20,6 +21,7 @@ from service import (
     customer_keys_api,
     dicomweb_api,
     embeddings_api,
+    me_api,
     models_api,
     openai_api,
     problems,
@@ -42,6 +44,16 @@ from service.routes import vertical_router
 from service.streams import LiveStreams, StreamLimits
 from service.webhooks.hub import WebhookHub
 from service.webhooks.routes import router as webhooks_router
+
+# What a page of a named origin may send and read. Never credentials: who calls is in a header, not in a cookie.
+CROSS_ORIGIN: Mapping[str, Any] = {
+    "allow_methods": ["GET", "POST", "PUT", "DELETE"],
+    "allow_headers": ["Authorization", "Content-Type", "Idempotency-Key", "Last-Event-ID"],
+    "expose_headers": [
+        *("x-request-id", "retry-after", "idempotent-replayed", "content-disposition"),
+        *("x-ratelimit-limit-requests", "x-ratelimit-remaining-requests", "x-ratelimit-reset-requests"),
+    ],
+}
 
 
 def create_app(kit: Kit) -> FastAPI:
@@ -90,6 +102,7 @@ def create_app(kit: Kit) -> FastAPI:
     app.include_router(responses_api.router)
     app.include_router(embeddings_api.router)
     app.include_router(customer_keys_api.router)
+    app.include_router(me_api.router)
     app.include_router(dicomweb_api.router)
     app.include_router(rollouts_api.router)
     app.include_router(models_api.router)
@@ -101,6 +114,8 @@ def create_app(kit: Kit) -> FastAPI:
     app.include_router(health_router(kit, app.version, app.state.draining))
     _add_service_routes(app, kit, metrics)
     app.add_middleware(FastPath, operations=fast, keys=kit.keys, rate_limits=app.state.rate_limits)
+    if origins := kit.settings.allowed_origins:
+        app.add_middleware(CORSMiddleware, allow_origins=origins, **CROSS_ORIGIN)
     app.add_middleware(RequestEnvelope, metrics=metrics, settings=kit.settings)
     return app
 

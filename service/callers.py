@@ -1,4 +1,4 @@
-"""Who a request comes from: its key, checked and counted once. Ignores what the request asks for."""
+"""Who a request comes from: its key or token, checked and counted once. Ignores what the request asks for."""
 
 from __future__ import annotations
 
@@ -7,11 +7,15 @@ from typing import Annotated, cast
 from fastapi import Depends, Request
 from fastapi.security import HTTPBearer
 
-from service.auth import Caller, Unauthenticated
+from service.auth import KEY_PREFIX, Caller, Unauthenticated
 from service.kit import Kit
 from service.rate_limits import RateLimits
 
-_bearer = HTTPBearer(auto_error=False, description="An API key, as `trivium up` prints or `trivium keys issue` makes.")
+_bearer = HTTPBearer(
+    auto_error=False,
+    description="An API key, as `trivium up` prints or `trivium keys issue` makes; or a person's access token, if "
+    "an issuer is set.",
+)
 
 
 def kit_of(request: Request) -> Kit:
@@ -20,21 +24,27 @@ def kit_of(request: Request) -> Kit:
 
 
 def caller_of(request: Request) -> Caller:
-    """The caller behind the request's key, at most once a request.
+    """The caller behind the request's key or token, at most once a request.
 
     Raises:
-        Unauthenticated: no key, or a bad one.
-        RateLimited: the key sent too many.
+        Unauthenticated: neither, or a bad one.
+        RateLimited: the caller sent too many.
+        Unavailable: the issuer of the token cannot be asked for its keys.
     """
     known = getattr(request.state, "caller", None)
     if known is not None:
         return cast(Caller, known)
-    scheme, _, key = request.headers.get("Authorization", "").partition(" ")
-    if scheme.lower() != "bearer" or not key:
+    scheme, _, credential = request.headers.get("Authorization", "").partition(" ")
+    credential = credential.strip()
+    if scheme.lower() != "bearer" or not credential:
         raise Unauthenticated(
             "an API key is needed", field="Authorization", remedy="Send `Authorization: Bearer <key>`."
         )
-    caller = kit_of(request).keys.authenticate(key.strip())
+    kit = kit_of(request)
+    if kit.tokens is None or credential.startswith(f"{KEY_PREFIX}_"):
+        caller = kit.keys.authenticate(credential)
+    else:
+        caller = kit.tokens.authenticate(credential)
     limits = cast(RateLimits, request.app.state.rate_limits)
     request.state.rate_limit_headers = limits.take(caller.key_id)
     request.state.caller = caller

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Any
@@ -18,6 +19,16 @@ if TYPE_CHECKING:
     from service.auth import KeyRing
 
 EXIT_FAILED = 1
+DURATION = re.compile(r"(\d{1,6})([smhd])")
+UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+
+KEY_DATES = {
+    "created": "created_at",
+    "last used": "last_used_at",
+    "expires": "expires_at",
+    "old secret until": "previous_until",
+    "revoked": "revoked_at",
+}
 
 Tenant = Annotated[str, typer.Option(help="Whose data and decisions.")]
 
@@ -72,20 +83,42 @@ def keys_issue(
 @keys_app.command("list")
 def keys_list(tenant: Annotated[str | None, typer.Option(help="One tenant only.")] = None) -> None:
     """Keys without their secrets."""
-    table = Table("key id", "tenant", "customer", "label", "scopes", "created", "expires", "revoked")
+    table = Table("key id", "tenant", "customer", "label", "scopes", *KEY_DATES)
     for row in _with_keys(lambda keys: keys.list(tenant)):
-        dates = (str(when or "")[:16] for when in (row.created_at, row.expires_at, row.revoked_at))
+        dates = (str(getattr(row, column) or "")[:16] for column in KEY_DATES.values())
         table.add_row(row.key_id, row.tenant, row.customer or "", row.label, " ".join(row.scopes), *dates)
     Console().print(table)
 
 
+@keys_app.command("rotate")
+def keys_rotate(
+    key_id: str,
+    grace: Annotated[str, typer.Option(help="How long the old secret works on: 30m, 24h, 7d; 0s: not at all.")] = "24h",
+) -> None:
+    """Give a key a new secret and show it this once; its id, scopes and expiry stay."""
+    found = DURATION.fullmatch(grace)
+    if found is None:
+        raise InvalidInput(
+            "must be a number and s, m, h or d", field="--grace", value=grace, remedy="For instance 24h."
+        )
+    for_so_long = timedelta(**{UNITS[found[2]]: int(found[1])})
+    key = _with_keys(lambda keys: keys.rotate(key_id, grace=for_so_long))
+    if key is None:
+        raise _no_such_key(key_id)
+    print(key)
+
+
 @keys_app.command("revoke")
 def keys_revoke(key_id: str) -> None:
-    """End a key now."""
+    """End a key now, a rotated one's old secret too."""
     if not _with_keys(lambda keys: keys.revoke(key_id)):
-        raise InvalidInput(
-            "is not the id of a key", field="KEY_ID", value=key_id, remedy="`trivium keys list` shows them."
-        )
+        raise _no_such_key(key_id)
+
+
+def _no_such_key(key_id: str) -> InvalidInput:
+    return InvalidInput(
+        "is not the id of a key", field="KEY_ID", value=key_id, remedy="`trivium keys list` shows them."
+    )
 
 
 def _with_keys(use: Callable[[KeyRing], Any]) -> Any:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import math
 import re
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,11 +18,13 @@ from urllib.parse import quote
 import httpx
 from pydantic import BaseModel, ValidationError
 
+from service.roles import covers
 from verticals.contract import Artifact, Operation, UploadedFile, Vertical
 
 __all__ = ["ApiError", "Artifact", "Operation", "TriviumClient", "UploadedFile"]
 
 _DONE = "[DONE]"
+_GUESS_S = 5.0  # a service that is away is not asked for scopes more often
 
 
 @dataclass
@@ -60,14 +65,19 @@ class TriviumClient:
 
     Args:
         base_url: Where the API answers, e.g. `http://127.0.0.1:8000`.
-        api_key: Sent as a bearer token.
+        api_key: Sent as a bearer token: an API key, or a person's access token.
         transport: An httpx transport instead of the network, for tests.
         timeout_s: Longest wait for a byte; generation on a CPU can be slow.
+
+    Attributes:
+        who: A fingerprint of address and key: what is kept of answers must be kept apart by it.
     """
 
     def __init__(
         self, base_url: str, api_key: str, transport: httpx.BaseTransport | None = None, *, timeout_s: float = 120.0
     ) -> None:
+        self._scopes: tuple[float, list[str]] = (-math.inf, [])  # until when they are known, and which
+        self.who = hashlib.sha256(f"{base_url}\n{api_key}".encode()).hexdigest()
         self._http = httpx.Client(
             base_url=base_url.rstrip("/"),
             headers={"Authorization": f"Bearer {api_key}"},
@@ -90,6 +100,25 @@ class TriviumClient:
     def base_url(self) -> str:
         """Where the API is."""
         return str(self._http.base_url)
+
+    def me(self) -> dict[str, Any]:
+        """Who this key or token speaks for: `tenant`, `actor`, `roles`, `scopes`, `customer`."""
+        return dict(self._get("/v1/me"))
+
+    def may(self, scope: str) -> bool:
+        """Whether the API would let this key or token do `scope`, or anything of an area (`finance.*`).
+
+        What is shown follows it; what is done is decided by the API alone. Without an answer all is shown.
+        """
+        known_until_s, scopes = self._scopes
+        if time.monotonic() >= known_until_s:
+            try:
+                scopes, for_s = self.me()["scopes"], math.inf
+            except ApiError:
+                scopes, for_s = ["*", "models.*"], _GUESS_S
+            self._scopes = time.monotonic() + for_s, scopes
+        area, _, operation = scope.partition(".")
+        return covers(scopes, scope) or (operation == "*" and any(one.startswith(f"{area}.") for one in scopes))
 
     def call(self, vertical: str, operation: str, request: BaseModel) -> Any:
         """Run one operation.

@@ -76,6 +76,7 @@ class FastPath:
         if operation is None or caller is None:
             await self._app(scope, receive, send)
             return
+        scope["state"]["is_known"] = True  # the envelope need not ask
         messages: list[Message] = []
         body = await _read(receive, messages)
         answer = None if body is None else await self._ask(operation, caller, body, scope)

@@ -33,6 +33,7 @@ from verticals.contract import (
 
 if TYPE_CHECKING:
     from core_model.models import ModelPool
+    from service.oidc import TokenVerifier
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,7 @@ class Kit:
     rollouts: Rollouts
     close: Callable[[], None]
     models: ModelPool | None = None  # None with a remote engine
+    tokens: TokenVerifier | None = None  # None without an issuer
 
     def operation(self, vertical: str, name: str) -> Operation:
         """The declared operation.

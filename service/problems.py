@@ -72,6 +72,8 @@ def of_validation(errors: Sequence[Any], *, request_id: str, of_request: bool = 
 
 def as_ours(error: Exception, *, request_id: str) -> TriviumError:
     """`error` as one of ours. The engine's pass with time; anything else is a bug, and the log gets its traceback."""
+    if isinstance(error, HTTPException) and isinstance(error.__cause__, TriviumError):
+        return error.__cause__
     if isinstance(error, TriviumError):
         return error
     if isinstance(error, EngineBusy | EngineStopped | GenerationFailed):
@@ -100,12 +102,7 @@ def answer(request: Request, body: dict[str, Any], *, headers: dict[str, str] | 
 def install(app: FastAPI) -> None:
     """Answer every failure of `app` in this form."""
 
-    @app.exception_handler(TriviumError)
-    def _ours(request: Request, error: TriviumError) -> Response:
-        headers = {401: {"WWW-Authenticate": "Bearer"}, 503: {"Retry-After": "1"}}.get(error.status)
-        if (retry_after_s := getattr(error, "retry_after_s", None)) is not None:
-            headers = {"Retry-After": str(retry_after_s)}
-        return answer(request, of_error(error, request_id=request_id_of(request)), headers=headers)
+    app.add_exception_handler(TriviumError, of_failure)
 
     @app.exception_handler(RequestValidationError)
     def _validation(request: Request, error: RequestValidationError) -> Response:
@@ -118,6 +115,10 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     def _http(request: Request, error: HTTPException) -> Response:
+        if isinstance(error.__cause__, TriviumError):  # FastAPI passes on no other while it reads a body
+            return of_failure(request, error)
+        if isinstance(error.__cause__, OperationalError):
+            return _database(request, error.__cause__)
         status, title = error.status_code, HTTPStatus(error.status_code).phrase
         if isinstance(error.__cause__, UnicodeDecodeError):  # of which FastAPI says only that the body was not parsed
             ours = InvalidInput("must be UTF-8", field="body", remedy="Send JSON encoded as UTF-8.")
@@ -138,13 +139,17 @@ def install(app: FastAPI) -> None:
         )
         return answer(request, body, headers={"Retry-After": "1"})
 
-    @app.exception_handler(EngineBusy)
-    @app.exception_handler(EngineStopped)
-    @app.exception_handler(GenerationFailed)
-    @app.exception_handler(UnicodeEncodeError)
-    @app.exception_handler(Exception)
-    def _others(request: Request, error: Exception) -> Response:
-        return _ours(request, as_ours(error, request_id=request_id_of(request)))
+    for kind in (EngineBusy, EngineStopped, GenerationFailed, UnicodeEncodeError):
+        app.add_exception_handler(kind, of_failure)
+
+
+def of_failure(request: Request, error: Exception) -> Response:
+    """The answer to any failure that is not the framework's own; `service/envelope.py` asks for it last."""
+    ours = as_ours(error, request_id=request_id_of(request))
+    headers = {401: {"WWW-Authenticate": "Bearer"}, 503: {"Retry-After": "1"}}.get(ours.status, {})
+    if (retry_after_s := getattr(ours, "retry_after_s", None)) is not None:
+        headers = {"Retry-After": str(retry_after_s), **getattr(ours, "headers", {})}
+    return answer(request, of_error(ours, request_id=request_id_of(request)), headers=headers)
 
 
 def request_id_of(request: Request) -> str:

@@ -22,8 +22,8 @@ class RateLimited(TriviumError):
     status = 429
     title = "Too many requests"
 
-    def __init__(self, *, limit: int, retry_after_s: int) -> None:
-        self.retry_after_s = retry_after_s
+    def __init__(self, *, limit: int, retry_after_s: int, headers: Mapping[str, str]) -> None:
+        self.retry_after_s, self.headers = retry_after_s, headers
         super().__init__(
             f"this key may send {limit} requests a minute",
             field="Authorization",
@@ -63,12 +63,14 @@ class RateLimits:
             bucket = self._buckets.setdefault(key_id, _Bucket(self._per_minute, now))
             bucket.tokens = min(self._per_minute, bucket.tokens + (now - bucket.filled_at) * rate)
             bucket.filled_at = now
-            if bucket.tokens < 1:
-                raise RateLimited(limit=self._per_minute, retry_after_s=math.ceil((1 - bucket.tokens) / rate))
-            bucket.tokens -= 1
+            is_empty = bucket.tokens < 1
+            bucket.tokens -= 0 if is_empty else 1
             left = bucket.tokens
-        return {
+        headers = {
             "x-ratelimit-limit-requests": str(self._per_minute),
             "x-ratelimit-remaining-requests": str(int(left)),
             "x-ratelimit-reset-requests": f"{math.ceil((self._per_minute - left) / rate)}s",
         }
+        if is_empty:
+            raise RateLimited(limit=self._per_minute, retry_after_s=math.ceil((1 - left) / rate), headers=headers)
+        return headers

@@ -157,7 +157,7 @@ def as_download(artifact: Artifact | ArtifactStream) -> dict[str, str]:
     """Headers under which a browser saves it by its name."""
     safe = re.sub(r"[^A-Za-z0-9._-]", "_", artifact.filename)
     disposition = "inline" if artifact.media_type.startswith("image/") else "attachment"
-    return {"Content-Disposition": f'{disposition}; filename="{safe}"', "X-Content-Type-Options": "nosniff"}
+    return {"Content-Disposition": f'{disposition}; filename="{safe}"'}
 
 
 def _examples(operation: Operation) -> dict[str, Any]:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import ipaddress
 import os
 import re
+import stat
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -14,7 +16,9 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from verticals.contract import InvalidInput
 
 PREFIX = "TRIVIUM_"
-CHANNEL_SETTINGS = (  # a channel needs all of its group
+WHOLE_GROUPS = (  # who sets one needs all of its group
+    ("oidc_issuer", "oidc_audience"),
+    ("oidc_client_id", "oidc_client_secret"),
     ("events_url", "events_secret"),
     ("slack_signing_secret", "slack_bot_token"),
     ("chatwoot_url", "chatwoot_secret", "chatwoot_token"),
@@ -29,6 +33,7 @@ PAIRS = {
 }
 AE_TITLE = re.compile(r"[ -\[\]-~]{1,16}")
 AUDIT_KIND = re.compile(r"\*|[a-z_]+\.(\*|[a-z_]+)")
+ORIGIN = re.compile(r"https?://[^/?#@*\s]+")
 WEBHOOK_SECRET = re.compile(r"whsec_[A-Za-z0-9+/]{32,86}={0,2}")
 
 
@@ -68,6 +73,20 @@ class Settings(BaseSettings):
         0, ge=0, le=600, description="How long it answers on after SIGTERM, unready, before it stops."
     )
     stop_s: int = Field(5, ge=1, le=600, description="How long requests that run may take to end when it stops.")
+    oidc_issuer: str = Field("", description="Address of the OpenID Connect issuer whose tokens count; empty: none.")
+    oidc_audience: str = Field("", description="What its tokens must name as audience: this API.")
+    oidc_jwks_url: str = Field("", description="Where its keys are; empty: where its discovery document says.")
+    oidc_ca: str = Field("", description="PEM file of who certifies it; empty: the public ones.")
+    oidc_tenant_claim: str = Field("tenant", description="Claim of a token that names its tenant.")
+    oidc_roles_claim: str = Field("roles", description="Claim of a token that lists its person's roles.")
+    oidc_client_id: str = Field("", description="The dashboards' client there; set, they ask people to log in.")
+    oidc_client_secret: SecretStr = Field(SecretStr(""), description="That client's secret.")
+    oidc_scope: str = Field("openid profile", description="What the dashboards ask the issuer for.")
+    dashboard_url: str = Field("", description="Address that people open the dashboards at; empty: host and port.")
+    cors_origins: str = Field("", description="Origins whose pages may call the API, comma-separated; empty: none.")
+    trusted_proxies: str = Field(
+        "", description="Addresses or networks whose X-Forwarded headers count, comma-separated; empty: nobody's."
+    )
     stream_idle_s: float = Field(30, gt=0, description="How long a resumable stream goes on without a listener.")
     channel_tenant: str = Field("demo", description="Tenant that webhooks and events belong to.")
     webhook_secret: SecretStr = Field(
@@ -111,6 +130,32 @@ class Settings(BaseSettings):
         return self
 
     @model_validator(mode="after")
+    def _people_log_in_where_nobody_listens(self) -> Self:
+        for name in ("oidc_issuer", "oidc_jwks_url", "dashboard_url"):
+            if (url := getattr(self, name)) and not is_private_url(url):
+                raise ValueError(f"{name}: must begin with https://, or http:// and an address of this machine")
+        if self.oidc_client_id and not self.oidc_issuer:
+            raise ValueError("oidc_client_id: needs TRIVIUM_OIDC_ISSUER, where people log in")
+        return self
+
+    @model_validator(mode="after")
+    def _others_pages_and_proxies_are_named(self) -> Self:
+        for origin in self.allowed_origins:
+            if not (ORIGIN.fullmatch(origin) and is_private_url(origin)):
+                raise ValueError(
+                    "cors_origins: must name each origin as https://host, without a path; a wildcard would let any "
+                    f"page call the API (got {origin!r})"
+                )
+        for proxy in self.proxies:
+            try:
+                is_everybody = ipaddress.ip_network(proxy).prefixlen == 0
+            except ValueError as error:
+                raise ValueError(f"trusted_proxies: must be addresses or networks (got {proxy!r})") from error
+            if is_everybody:
+                raise ValueError("trusted_proxies: must not be everybody: anyone could say who they are")
+        return self
+
+    @model_validator(mode="after")
     def _openai_engine_has_an_address(self) -> Self:
         if self.engine == "openai" and not (self.openai_base_url and self.openai_model):
             raise ValueError("engine=openai needs TRIVIUM_OPENAI_BASE_URL and TRIVIUM_OPENAI_MODEL")
@@ -144,8 +189,8 @@ class Settings(BaseSettings):
         return self
 
     @model_validator(mode="after")
-    def _channels_are_whole(self) -> Self:
-        for group in CHANNEL_SETTINGS:
+    def _groups_are_whole(self) -> Self:
+        for group in WHOLE_GROUPS:
             given = [name for name in group if _text(getattr(self, name))]
             if given and len(given) < len(group):
                 missing = ", ".join(PREFIX + name.upper() for name in group if name not in given)
@@ -156,6 +201,21 @@ class Settings(BaseSettings):
             if (secret := _text(getattr(self, name))) and not WEBHOOK_SECRET.fullmatch(secret):
                 raise ValueError(f"{name}: must be whsec_ and 24 to 64 bytes in base64")
         return self
+
+    @property
+    def allowed_origins(self) -> list[str]:
+        """`cors_origins`, one by one."""
+        return _listed(self.cors_origins)
+
+    @property
+    def proxies(self) -> list[str]:
+        """`trusted_proxies`, one by one."""
+        return _listed(self.trusted_proxies)
+
+    @property
+    def dashboard_address(self) -> str:
+        """Where people open the dashboards."""
+        return self.dashboard_url.rstrip("/") or f"http://{self.host}:{self.dashboard_port}"
 
     @property
     def adapter_folders(self) -> dict[str, Path]:
@@ -206,6 +266,17 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
+def is_private_url(url: str) -> bool:
+    """Whether nobody on the way can read or change what goes to `url`: https, or http to this machine."""
+    found = urlsplit(url)
+    host = found.hostname or ""
+    return bool(host) and (found.scheme == "https" or (found.scheme == "http" and is_loopback(host)))
+
+
+def _listed(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
 def _pairs(text: str) -> list[tuple[str, str]]:
     """ "a=b,c=d" as pairs; a side that is missing is empty."""
     parts = (pair.partition("=") for pair in filter(None, text.split(",")))
@@ -217,18 +288,49 @@ def _text(value: str | SecretStr) -> str:
 
 
 def read_settings() -> Settings:
-    """Settings from the environment.
+    """Settings from the environment. A secret may lie in a file instead: `TRIVIUM_<NAME>_FILE` names it.
 
     Raises:
         InvalidInput: a `TRIVIUM_` variable is unknown or breaks its rule.
     """
     known = {PREFIX + name.upper() for name in Settings.model_fields}
+    in_files = {f"{PREFIX}{name.upper()}_FILE": name for name in secret_names()}
     for name in os.environ:
-        if name.upper().startswith(PREFIX) and name.upper() not in known:
+        if name.upper().startswith(PREFIX) and name.upper() not in known and name not in in_files:
             raise InvalidInput("is not a setting", field=name, remedy="`trivium doctor --settings` lists them.")
     try:
-        return Settings()
+        found: dict[str, Any] = {name: _read_secret(file) for file, name in in_files.items() if file in os.environ}
+        return Settings(**found)
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         name = PREFIX + "_".join(str(part) for part in first["loc"]).upper() if first["loc"] else "settings"
         raise InvalidInput(first["msg"], field=name) from None
+
+
+def secret_names() -> list[str]:
+    """The settings that nobody may read in a log, an error or a list of settings."""
+    return [name for name, field in Settings.model_fields.items() if field.annotation is SecretStr]
+
+
+def _read_secret(variable: str) -> SecretStr:
+    """What the file that `variable` names holds, without the spaces around it.
+
+    Raises:
+        InvalidInput: it cannot be read, is empty or is open to everybody, or the secret is also set without a file.
+    """
+    if os.environ.get(variable.removesuffix("_FILE")):
+        raise InvalidInput(f"{variable.removesuffix('_FILE')} is set too", field=variable, remedy="Set one of them.")
+    path = Path(os.environ[variable])
+    try:
+        mode, text = path.stat().st_mode, path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidInput("names a file that cannot be read", field=variable, value=type(error).__name__) from None
+    if mode & stat.S_IRWXO:
+        raise InvalidInput(
+            "names a file that everybody on the machine may read",
+            field=variable,
+            remedy="`chmod o= FILE`; in Kubernetes `defaultMode: 0440`.",
+        )
+    if not text:
+        raise InvalidInput("names a file that holds nothing", field=variable)
+    return SecretStr(text)

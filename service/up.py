@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+import json
+import secrets
 import signal
 import socket
 import subprocess
@@ -16,7 +18,9 @@ from datetime import timedelta
 from pathlib import Path
 
 import httpx
+import structlog
 import uvicorn
+from fastapi import FastAPI
 
 from service.api import create_app
 from service.health import DrainingServer
@@ -28,6 +32,7 @@ from verticals.contract import Conflict
 
 START_TIMEOUT_S = 60
 STOP_TIMEOUT_S = 5
+DEMO_LABEL = "demo key of trivium up"
 DEMO_KEY_LIFETIME = timedelta(days=1)
 
 
@@ -55,20 +60,10 @@ def serve(kit: Kit, *, dashboards: bool, on_ready: Callable[[str, str | None, st
     """Run until interrupted. `on_ready` gets the API's address, the dashboards' and the demo key once both answer."""
     settings = kit.settings
     api_url = f"http://{settings.host}:{settings.port}"
-    key = None
-    if settings.demo:
-        key = kit.keys.issue(tenant=DEMO_TENANT, label="demo", scopes=["*", "models.*"], lifetime=DEMO_KEY_LIFETIME)
+    key = demo_key(kit)
     settle()
     app = create_app(kit)
-    config = uvicorn.Config(
-        app,
-        host=settings.host,
-        port=settings.port,
-        log_config=None,
-        access_log=False,
-        timeout_graceful_shutdown=settings.stop_s,
-    )
-    server = DrainingServer(config, app.state.draining, drain_s=settings.drain_s)
+    server = DrainingServer(server_config(app, settings), app.state.draining, drain_s=settings.drain_s)
     kit.resources.retriever.warm_up()
     with _dashboards(settings, api_url=api_url, key=key, wanted=dashboards) as page_url:
         waiting = threading.Thread(
@@ -79,6 +74,51 @@ def serve(kit: Kit, *, dashboards: bool, on_ready: Callable[[str, str | None, st
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         with suppress(KeyboardInterrupt):
             server.run()
+
+
+def server_config(app: FastAPI, settings: Settings) -> uvicorn.Config:
+    """How the API is served: who is believed about where a request came from, and how long a stop may take."""
+    return uvicorn.Config(
+        app,
+        host=settings.host,
+        port=settings.port,
+        log_config=None,
+        access_log=False,
+        timeout_graceful_shutdown=settings.stop_s,
+        server_header=False,
+        proxy_headers=bool(settings.proxies),  # said here, or uvicorn would believe this machine and its environment
+        forwarded_allow_ips=settings.proxies,
+    )
+
+
+def demo_key(kit: Kit) -> str | None:
+    """A new key of the demo; outside a demo none, and those that earlier demos left are ended."""
+    if kit.settings.demo:
+        return kit.keys.issue(
+            tenant=DEMO_TENANT, label=DEMO_LABEL, scopes=["*", "models.*"], lifetime=DEMO_KEY_LIFETIME
+        )
+    if ended := kit.keys.revoke_labelled(DEMO_LABEL):
+        structlog.get_logger().warning("keys of an earlier demo were ended", count=ended)
+    return None
+
+
+def log_in_settings(settings: Settings) -> str:
+    """Streamlit's own settings of its log-in (`[auth]` of its secrets), in TOML; "" if people need not log in.
+
+    The cookie's secret is new at each start, so a restart asks everybody to log in again.
+    """
+    if not settings.oidc_client_id:
+        return ""
+    auth = {
+        "redirect_uri": f"{settings.dashboard_address}/oauth2callback",
+        "cookie_secret": secrets.token_urlsafe(32),
+        "client_id": settings.oidc_client_id,
+        "client_secret": settings.oidc_client_secret.get_secret_value(),
+        "server_metadata_url": f"{settings.oidc_issuer.rstrip('/')}/.well-known/openid-configuration",
+        "expose_tokens": ["access"],
+    }
+    lines = [f"{name} = {json.dumps(value)}" for name, value in auth.items()]  # these are TOML's forms too
+    return "\n".join(["[auth]", *lines, f"client_kwargs = {{ scope = {json.dumps(settings.oidc_scope)} }}", ""])
 
 
 def _announce(server: uvicorn.Server, api_url: str, page_url: str | None, ready: Callable[[], None]) -> None:
@@ -98,7 +138,7 @@ def _announce(server: uvicorn.Server, api_url: str, page_url: str | None, ready:
 
 @contextmanager
 def _dashboards(settings: Settings, *, api_url: str, key: str | None, wanted: bool) -> Iterator[str | None]:
-    """The Streamlit child while the block runs. It gets its key through a file that only this user can read."""
+    """The Streamlit child while the block runs. Its secrets lie in files that only this user can read."""
     if not wanted:
         yield None
         return
@@ -115,9 +155,13 @@ def _dashboards(settings: Settings, *, api_url: str, key: str | None, wanted: bo
         "browser.gatherUsageStats": "false",
     }
     with tempfile.TemporaryDirectory(prefix="trivium-") as private, log_path.open("w") as log:
-        key_file = Path(private) / "key"
-        key_file.touch(mode=0o600)
-        key_file.write_text(key or "")
+        key_file, log_in_file = Path(private) / "key", Path(private) / "secrets.toml"
+        log_in = log_in_settings(settings)
+        for path, text in ((key_file, "" if log_in else key or ""), (log_in_file, log_in)):
+            path.touch(mode=0o600)
+            path.write_text(text)
+        if log_in:
+            options["secrets.files"] = str(log_in_file)
         child = subprocess.Popen(  # noqa: S603  (fixed words and typed settings; no shell)
             [
                 *(sys.executable, "-m", "streamlit", "run", str(app)),

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from core_model.models import ModelPool
     from retrieval.embed import Embedder
     from retrieval.store import KnowledgeBase
+    from service.oidc import TokenVerifier
 
 DEMO_TENANT = "demo"
 KEEP_FREE_BYTES = 256 * 2**20  # of main memory, beside both models of a swap: for caches and answers
@@ -65,10 +66,13 @@ def build(settings: Settings, *, on_progress: Progress) -> Kit:
     audit = AuditLog(sessions, on_append=event_outbox(settings, sessions))
     core = CoreSteps(models, settings.home / "models", sessions) if models else None
     rollouts, handlers = open_rollouts(verticals, resources, registry, audit, core)
+    tokens = open_tokens(settings)
 
     def close() -> None:
         close_engine()
         knowledge.close()
+        if tokens is not None:
+            tokens.close()
         database.dispose()
 
     return Kit(
@@ -83,8 +87,30 @@ def build(settings: Settings, *, on_progress: Progress) -> Kit:
         handlers=handlers,
         rollouts=rollouts,
         models=models,
+        tokens=tokens,
         close=close,
     )
+
+
+def open_tokens(settings: Settings) -> TokenVerifier | None:
+    """What checks people's tokens; None without an issuer.
+
+    Raises:
+        Unavailable: the file of its certificates cannot be read.
+    """
+    if not settings.oidc_issuer:
+        return None
+    from service.oidc import SigningKeys, TokenVerifier
+
+    try:
+        keys = SigningKeys(settings.oidc_issuer, settings.oidc_jwks_url, ca=settings.oidc_ca)
+    except OSError as error:  # also what is no certificate
+        raise Unavailable(
+            f"names no file of certificates: {type(error).__name__}",
+            field="TRIVIUM_OIDC_CA",
+            remedy="Name a PEM file that this user can read, or leave it out.",
+        ) from error
+    return TokenVerifier(settings, keys)
 
 
 def _open_engine(

@@ -62,6 +62,8 @@ THIRD_PARTY: Mapping[str, frozenset[str]] = {
             "langchain_openai",
             "openai",
             "mcp",
+            "jwt",
+            "cryptography",
         }
     ),
     "dashboards": frozenset({"streamlit", "altair", "pandas", "numpy", "PIL", "pydantic"}),

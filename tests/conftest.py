@@ -48,9 +48,9 @@ settings.load_profile("untimed")
 
 
 @contextmanager
-def served(app: FastAPI) -> Iterator[str]:
-    """A real server over `app` on a free port; gives its address."""
-    port = free_port()
+def served(app: FastAPI, *, port: int | None = None) -> Iterator[str]:
+    """A real server over `app`, on a free port unless one is given; gives its address."""
+    port = port or free_port()
     server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_config=None, access_log=False))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()

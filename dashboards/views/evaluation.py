@@ -29,7 +29,7 @@ def render(client: TriviumClient, labels: Labels) -> None:
     names = {str(run["run_id"]): _run_name(labels, run) for run in runs}
     with left:
         run_id = _chosen(labels("evals.run"), list(names), names, key="run")
-    report = parts.ask(labels, lambda: _report(client, run_id))
+    report = parts.ask(labels, lambda: _report(client, client.who, run_id))
     if report is None:
         return
     if report.get("format") != FORMAT:
@@ -62,7 +62,7 @@ def _chosen(label: str, options: Sequence[str], names: Mapping[str, str], *, key
 
 
 @st.cache_data(max_entries=50, show_spinner=False)
-def _report(_client: TriviumClient, run_id: str) -> dict[str, Any]:
+def _report(_client: TriviumClient, who: str, run_id: str) -> dict[str, Any]:
     return _client.eval_run(run_id)
 
 

@@ -36,7 +36,8 @@ REFERENCES = ("application_id", "customer")  # of the form: text, empty for none
 
 def render(client: TriviumClient, labels: Labels) -> None:
     """Draw the page."""
-    for name, tab in zip(TABS, parts.tabs(labels, "finance", list(TABS)), strict=True):
+    names = [name for name in TABS if client.may(f"finance.{NEEDS[name]}")]
+    for name, tab in zip(names, parts.tabs(labels, "finance", names), strict=True):
         if tab.open:
             with tab:
                 TABS[name](client, labels)
@@ -50,7 +51,8 @@ def _applicant(client: TriviumClient, labels: Labels) -> None:
     with left:
         _examples(client, labels)
         _form(labels)
-        text_form(client, labels, customer=st.session_state["finance.form"]["customer"])
+        if client.may("finance.file_text"):
+            text_form(client, labels, customer=st.session_state["finance.form"]["customer"])
     request: ScoreRequest | None = st.session_state.pop("finance.request", None)
     if request is not None:
         with right:
@@ -242,4 +244,16 @@ TABS: Mapping[str, Callable[[TriviumClient, Labels], None]] = {
     "strategy": strategy_tab,
     "model": model_tab,
     "validation": validation_tab,
+}
+NEEDS = {  # tab -> the operation without which it is of no use
+    "applicant": "score",
+    "batch": "score_batch",
+    "decisions": "decisions",
+    "document": "documents",
+    "history": "events",
+    "cases": "cases",
+    "portfolio": "portfolio",
+    "strategy": "simulate",
+    "model": "model",
+    "validation": "validation",
 }

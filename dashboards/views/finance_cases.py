@@ -26,7 +26,8 @@ PAGE = 50
 
 def cases_tab(client: TriviumClient, labels: Labels) -> None:
     """The queue on the left, the chosen case on the right; above, a file of card transactions to score."""
-    score_cards(client, labels)
+    if client.may("finance.score_cards"):
+        score_cards(client, labels)
     state = st.segmented_control(
         labels("cases.state"),
         get_args(State),
@@ -86,7 +87,7 @@ def _case(client: TriviumClient, labels: Labels, case: Case) -> None:
             (labels("policies.who"), f"{case.decided_by}, {parts.when(case.decided_at)}"),
         ]
     parts.facts(facts)
-    if case.state == "open":
+    if case.state == "open" and client.may("finance.decide_case"):
         _decide(client, labels, case)
 
 

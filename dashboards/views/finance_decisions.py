@@ -131,8 +131,9 @@ def _record(client: TriviumClient, labels: Labels, reference: str) -> None:
         _told(labels, one)
     waits = next((one for one in newest.overrides if one.state == "proposed"), None)
     if waits is not None:
-        _confirm(client, labels, waits)
-    else:
+        if client.may("finance.confirm_override"):
+            _confirm(client, labels, waits)
+    elif client.may("finance.override_decision"):
         _override(client, labels, record)
 
 

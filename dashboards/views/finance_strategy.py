@@ -49,7 +49,9 @@ def strategy_tab(client: TriviumClient, labels: Labels) -> None:
             _simulated(labels, found)
     st.divider()
     _versions(client, labels, page)
-    if request.approve_at is not None and request.decline_below is not None:
+    if request.approve_at is None or request.decline_below is None:
+        return
+    if client.may("finance.store_policy"):
         _store(client, labels, active, cut_offs=(request.approve_at, request.decline_below))
 
 
@@ -220,8 +222,9 @@ def _versions(client: TriviumClient, labels: Labels, page: PolicyPage) -> None:
                     for one in page.activations
                 ]
                 st.dataframe(pd.DataFrame(rows), hide_index=True)
-    with right:
-        _activate(client, labels, page)
+    if client.may("finance.activate_policy"):
+        with right:
+            _activate(client, labels, page)
 
 
 def _version(labels: Labels, one: StoredPolicy) -> dict[str, object]:

@@ -32,7 +32,8 @@ def validation_tab(client: TriviumClient, labels: Labels) -> None:
     left, right = st.columns([3, 1], gap="large")
     with right:
         _documents(client, labels)
-        _upload(client, labels)
+        if client.may("finance.validate_sample"):
+            _upload(client, labels)
     with left:
         report = st.session_state.get("validation.uploaded")
         if report is None:

@@ -24,6 +24,8 @@ def render(client: TriviumClient, labels: Labels, pages: Mapping[str, Any]) -> N
         pages: Name of a view -> its Streamlit page, to link to.
     """
     st.markdown(labels("home.what"))
+    if not pages:
+        st.info(labels("login.no_role"), icon=":material/lock:")
     _health(client, labels)
     st.space("small")
     known = [name for name in pages if name in TRY]
@@ -70,8 +72,8 @@ def _states(client: TriviumClient, labels: Labels, health: Mapping[str, Any]) ->
         "service": (labels.get(f"state.{state}", state), "green" if state == "ok" else "orange"),
         "model": (str(health.get("model") or labels("state.unknown")), "green" if health.get("model") else "orange"),
         "verticals": (", ".join(health.get("verticals", [])) or labels("state.unknown"), "green"),
-        "audit": _audit(client, labels),
-        "evaluation": _evaluation(client, labels),
+        **({"audit": _audit(client, labels)} if client.may("audit.verify") else {}),
+        **({"evaluation": _evaluation(client, labels)} if client.may("evals.read") else {}),
     }
 
 

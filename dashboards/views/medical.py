@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+
 import streamlit as st
 
 from dashboards import parts
@@ -25,19 +27,11 @@ _VERDICT: dict[str, parts.Colour] = {"accept": "green", "warn": "orange", "rejec
 def render(client: TriviumClient, labels: Labels) -> None:
     """Draw the page."""
     parts.banner(labels("medical.notice"))
-    reading, holding, watching, teaching = parts.tabs(labels, "medical", ["read", "held", "drift", "few_shot"])
-    if reading.open:
-        with reading:
-            _read(client, labels)
-    if holding.open:
-        with holding:
-            held(client, labels)
-    if watching.open:
-        with watching:
-            drift(client, labels)
-    if teaching.open:
-        with teaching:
-            studio(client, labels)
+    names = [name for name, (operation, _) in TABS.items() if client.may(f"medical.{operation}")]
+    for name, tab in zip(names, parts.tabs(labels, "medical", names), strict=True):
+        if tab.open:
+            with tab:
+                TABS[name][1](client, labels)
 
 
 def _read(client: TriviumClient, labels: Labels) -> None:
@@ -131,3 +125,11 @@ def _side_by_side(client: TriviumClient, labels: Labels, study: StudyResponse, p
 def _day(date: str | None) -> str:
     """A DICOM date for people; dates were moved by the patient's secret number of days, so only distances count."""
     return f"{date[:4]}-{date[4:6]}-{date[6:]}" if date else ""
+
+
+TABS: Mapping[str, tuple[str, Callable[[TriviumClient, Labels], None]]] = {  # with the operation that it is for
+    "read": ("list_studies", _read),
+    "held": ("list_held", held),
+    "drift": ("watch", drift),
+    "few_shot": ("list_few_shot", studio),
+}

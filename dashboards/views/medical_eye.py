@@ -24,11 +24,11 @@ def steps(client: TriviumClient, labels: Labels, study: StudyResponse, place: Pl
     if study.modality != "OP" or study.image.photometric != "RGB":
         return None
     waiting = labels("viewer.loading")
-    return parts.ask(labels, lambda: _steps(client, client.base_url, study.study_id, place[0]), waiting=waiting)
+    return parts.ask(labels, lambda: _steps(client, client.who, study.study_id, place[0]), waiting=waiting)
 
 
 @st.cache_data(max_entries=16, ttl=300, show_spinner=False)
-def _steps(_client: TriviumClient, base_url: str, study_id: str, instance_id: str | None) -> FundusStepsResponse:
+def _steps(_client: TriviumClient, who: str, study_id: str, instance_id: str | None) -> FundusStepsResponse:
     found: FundusStepsResponse = _client.call(
         "medical", "fundus_steps", FundusStepsRequest(study_id=study_id, instance_id=instance_id)
     )

@@ -38,8 +38,9 @@ def studio(client: TriviumClient, labels: Labels) -> None:
     if found is None:
         return
     left, right = st.columns([2, 5], gap="large")
-    with left:
-        _teach(client, labels)
+    if client.may("medical.train_few_shot"):
+        with left:
+            _teach(client, labels)
     with right:
         if found.findings:
             _finding(client, labels, _chosen(labels, found.findings), least_auc=found.least_auc)
@@ -88,7 +89,8 @@ def _finding(client: TriviumClient, labels: Labels, one: FewShotFinding, *, leas
     in_use = labels("few_shot.in_use", version=one.enabled) if one.enabled else labels("few_shot.none_in_use")
     st.badge(in_use, color="green" if one.enabled else "gray")
     _side_by_side(labels, _of_one_set(labels, one), least_auc=least_auc)
-    _switches(client, labels, one)
+    if client.may("medical.enable_few_shot"):
+        _switches(client, labels, one)
     with st.expander(f"{labels('few_shot.versions')} ({len(one.versions)})"):
         st.dataframe(versions_table(labels, one), hide_index=True)
     if one.switches:

@@ -49,7 +49,7 @@ def held(client: TriviumClient, labels: Labels) -> None:
         if page.objects:
             chosen = _table(labels, page.objects)
             parts.pager(page.total, key=_HELD_PAGE, size=ROWS)
-            if chosen.state == "held":
+            if chosen.state == "held" and client.may("medical.show_held"):
                 _decide(client, labels, chosen)
         else:
             parts.empty(labels("held.none"), labels("held.none_hint"))

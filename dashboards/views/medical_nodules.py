@@ -26,7 +26,7 @@ def candidates(
         return None
     found = parts.ask(
         labels,
-        lambda: _nodules(client, client.base_url, study.study_id, series.series_uid, len(series.instances)),
+        lambda: _nodules(client, client.who, study.study_id, series.series_uid, len(series.instances)),
         waiting=labels("nodules.looking"),
     )
     if found is not None:
@@ -36,7 +36,7 @@ def candidates(
 
 
 @st.cache_data(max_entries=8, ttl=300, show_spinner=False)
-def _nodules(_client: TriviumClient, base_url: str, study_id: str, series_uid: str, num_images: int) -> NodulesResponse:
+def _nodules(_client: TriviumClient, who: str, study_id: str, series_uid: str, num_images: int) -> NodulesResponse:
     """Read once for a series of so many images: a stored image never changes."""
     request = NodulesRequest(study_id=study_id, series_uid=series_uid, unvalidated=True)
     found: NodulesResponse = _client.call("medical", "ct_nodules", request)

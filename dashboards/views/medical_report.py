@@ -43,10 +43,13 @@ def report_panel(client: TriviumClient, labels: Labels, study: StudyResponse, *,
     if signed:
         _signed(client, labels, report)
     else:
-        _editor(client, labels, report)
-        _sign(client, labels, report)
+        if client.may("medical.edit_report"):
+            _editor(client, labels, report)
+        if client.may("medical.sign_report"):
+            _sign(client, labels, report)
     record_panel(client, labels, study, editor_key=None if signed else _typed(report, "examination"))
-    _exports(client, labels, report)
+    if client.may("medical.export_report"):
+        _exports(client, labels, report)
 
 
 def _findings(labels: Labels, report: ReportResponse) -> None:
@@ -112,6 +115,8 @@ def _signed(client: TriviumClient, labels: Labels, report: ReportResponse) -> No
         with st.container(border=True):
             st.caption(labels("report.addendum_by", author=addendum.author, moment=parts.when(addendum.added_at)))
             st.text(addendum.text)
+    if not client.may("medical.add_addendum"):
+        return
     with st.expander(labels("report.addendum")), st.form(f"addendum.{report.report_id}", border=False):
         author = st.text_input(labels("report.author"), max_chars=64)
         text = st.text_area(labels("report.addendum_text"), height=100)
@@ -134,7 +139,7 @@ def _exports(client: TriviumClient, labels: Labels, report: ReportResponse) -> N
     )
     if kind is None:
         return
-    file = parts.ask(labels, lambda: _export(client, report.report_id, report.content_sha256, kind))
+    file = parts.ask(labels, lambda: _export(client, client.who, report.report_id, report.content_sha256, kind))
     if file is not None:
         st.download_button(
             labels("report.download", name=file.filename),
@@ -157,7 +162,7 @@ def formats(report: ReportResponse) -> list[str]:
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
-def _export(_client: TriviumClient, report_id: str, content_sha256: str, kind: str) -> Artifact:
+def _export(_client: TriviumClient, who: str, report_id: str, content_sha256: str, kind: str) -> Artifact:
     """One export; the same content gives the same file, so it is made once."""
     request = ExportReportRequest.model_validate({"report_id": report_id, "format": kind})
     found: Artifact = _client.call("medical", "export_report", request)

@@ -59,7 +59,7 @@ def viewer(
     extra: Extra | None = None,
 ) -> PixelsResponse | None:
     """Draw the image at this place with its controls; returns the frame that is shown."""
-    frame = parts.ask(labels, lambda: _pixels(client, client.base_url, study.study_id, *place))
+    frame = parts.ask(labels, lambda: _pixels(client, client.who, study.study_id, *place))
     if frame is None:
         return None
     heatmap = _heatmap(client, labels, study, place[0]) if side == "main" else None
@@ -137,10 +137,8 @@ def _series_name(labels: Labels, series: SeriesEntry) -> str:
 
 
 @st.cache_data(max_entries=24, show_spinner=False)
-def _pixels(
-    _client: TriviumClient, base_url: str, study_id: str, instance_id: str | None, frame: int
-) -> PixelsResponse:
-    """One frame; a stored image never changes, so it is asked for once. `base_url` is a part of the cache's key."""
+def _pixels(_client: TriviumClient, who: str, study_id: str, instance_id: str | None, frame: int) -> PixelsResponse:
+    """One frame; a stored image never changes, so it is asked for once. `who` is a part of the cache's key."""
     request = PixelsRequest(study_id=study_id, instance_id=instance_id, frame=frame)
     found: PixelsResponse = _client.call("medical", "pixels", request)
     return found
@@ -282,10 +280,10 @@ def _heatmap(client: TriviumClient, labels: Labels, study: StudyResponse, instan
     if not st.toggle(labels("viewer.heatmap"), key=f"medical.heatmap.{study.study_id}"):
         return None
     waiting = labels("viewer.loading")
-    return parts.ask(labels, lambda: _attention(client, client.base_url, study.study_id, instance_id), waiting=waiting)
+    return parts.ask(labels, lambda: _attention(client, client.who, study.study_id, instance_id), waiting=waiting)
 
 
 @st.cache_data(max_entries=8, show_spinner=False)
-def _attention(_client: TriviumClient, base_url: str, study_id: str, instance_id: str | None) -> bytes:
+def _attention(_client: TriviumClient, who: str, study_id: str, instance_id: str | None) -> bytes:
     found: Artifact = _client.call("medical", "attention", AttentionRequest(study_id=study_id, instance_id=instance_id))
     return found.content

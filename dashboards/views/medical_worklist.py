@@ -33,8 +33,9 @@ def worklist(client: TriviumClient, labels: Labels) -> str | None:
                 on_change=_first_page,
             )
             is_all = st.toggle(labels("medical.with_signed"), key="medical.with_signed", on_change=_first_page)
-            with st.popover(labels("medical.upload"), icon=":material/upload:"):
-                _upload(client, labels)
+            if client.may("medical.ingest_study"):
+                with st.popover(labels("medical.upload"), icon=":material/upload:"):
+                    _upload(client, labels)
     request = ListStudiesRequest(
         limit=ROWS,
         offset=parts.offset(PAGE, ROWS),

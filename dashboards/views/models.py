@@ -34,7 +34,8 @@ def render(client: TriviumClient, labels: Labels) -> None:
     left, right = st.columns([2, 3], gap="large")
     with left:
         _standing(labels, model)
-        _step_form(client, labels, model)
+        if client.may("models.rollout"):
+            _step_form(client, labels, model)
     with right:
         _history(labels, model)
 

@@ -40,7 +40,7 @@ _REFRESH = "3s"
 
 def render(client: TriviumClient, labels: Labels) -> None:
     """Draw the conversation, and beside it what belongs to its last answer."""
-    customer = _who(labels)
+    customer = _who(labels) if client.may("keys.customers") else None
     speaker = _speaker(client, labels, customer)
     if speaker is None:
         return

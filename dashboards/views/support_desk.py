@@ -119,7 +119,7 @@ def _approvals(client: TriviumClient, labels: Labels) -> None:
 def _approval(client: TriviumClient, labels: Labels, action: Action) -> None:
     with st.container(border=True, gap="xsmall"):
         action_card(labels, action)
-        if action.status != "waiting":
+        if action.status != "waiting" or not client.may("support.decide_approval"):
             return
         with st.form(f"support.approval.{action.action_id}", border=False):
             with st.expander(labels("approval.edit"), type="compact"):

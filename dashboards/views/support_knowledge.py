@@ -97,9 +97,12 @@ def _documents(client: TriviumClient, labels: Labels) -> None:
             for document in page.documents
         ]
         st.dataframe(pd.DataFrame(rows), hide_index=True, height="content" if len(rows) <= 8 else 299)
-        _remove(client, labels, [document.doc_id for document in page.documents])
+        if client.may("support.delete_document"):
+            _remove(client, labels, [document.doc_id for document in page.documents])
     else:
         parts.empty(labels("support.no_documents"), labels("support.no_documents_hint"))
+    if not client.may("support.ingest"):
+        return
     with st.expander(labels("support.upload")), st.form("support.upload", border=False, clear_on_submit=True):
         file = st.file_uploader(labels("support.file"), type=_TYPES)
         if st.form_submit_button(labels("support.upload_send"), type="primary") and file is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from service.auth import KeyRing
 from tests.conftest import served
 from tests.dashboards.fake_api import make_app
 
@@ -19,17 +20,19 @@ RUN_TIMEOUT_S = 60
 
 @dataclass(frozen=True)
 class Api:
-    """Where a fake API answers, and a key for it."""
+    """Where a fake API answers, a key for it, and how to get others: of a tenant, with scopes."""
 
     url: str
     key: str
+    issue: Callable[[str, Sequence[str]], str] = lambda *_: ""
 
 
 @contextmanager
 def _served(home: Path, *, filled: bool) -> Iterator[Api]:
     app, key = make_app(home, filled=filled)
+    keys: KeyRing = app.state.kit.keys
     with served(app) as url:
-        yield Api(url, key)
+        yield Api(url, key, lambda tenant, scopes: keys.issue(tenant=tenant, label="test", scopes=scopes))
 
 
 @pytest.fixture(autouse=True)

@@ -9,12 +9,14 @@ import argparse
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
 from pydantic import BaseModel, Field
 
 from service.api import create_app
+from service.wiring import open_tokens
 from tests.dashboards import fake_evals, fake_finance, fake_histories, fake_medical, fake_strategy, fake_support
 from tests.fake_kit import make_kit
 from verticals import finance, medical, support
@@ -58,8 +60,8 @@ def _finance(*, filled: bool) -> Mapping[str, Handler]:
     }
 
 
-def make_app(home: Path, *, filled: bool = True) -> tuple[FastAPI, str]:
-    """The application and a key for it.
+def make_app(home: Path, *, filled: bool = True, settings: Mapping[str, Any] | None = None) -> tuple[FastAPI, str]:
+    """The application and a key for it; with an issuer among its `settings`, it takes tokens too.
 
     Args:
         home: Folder for its SQLite file.
@@ -71,10 +73,11 @@ def make_app(home: Path, *, filled: bool = True) -> tuple[FastAPI, str]:
         "support": replace(support.VERTICAL, build=lambda _: fake_support.handlers(filled=filled)),
         "coins": FOURTH,
     }
-    kit = make_kit(home, verticals)
+    kit = make_kit(home, verticals, settings=settings)
+    kit = replace(kit, tokens=open_tokens(kit.settings))
     if filled:
         fake_evals.store(fake_evals.reports(), sessions=kit.sessions, folder=kit.settings.reports)
-    return create_app(kit), kit.keys.issue(tenant="demo", label="test")
+    return create_app(kit), kit.keys.issue(tenant="demo", label="test", scopes=["*", "models.*"])
 
 
 def main() -> None:

@@ -259,6 +259,23 @@ def test_a_customers_key_is_asked_for_by_name() -> None:
     assert json.loads(wire.request.content) == {"customer": "C-1"}
 
 
+def test_what_may_be_done_is_asked_once_and_without_an_answer_all_is_shown() -> None:
+    asked: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(request.url.path)
+        return httpx.Response(200, json={"scopes": ["finance.score", "audit.*"]})
+
+    client = TriviumClient("http://api", "key", httpx.MockTransport(answer))
+    away = TriviumClient("http://api", "key", httpx.MockTransport(lambda _: httpx.Response(503)))
+
+    scopes = ("finance.score", "finance.*", "audit.read", "finance.model", "medical.*")
+
+    assert [client.may(scope) for scope in scopes] == [True, True, True, False, False]
+    assert asked == ["/v1/me"]
+    assert away.may("finance.score")
+
+
 def test_examples_are_those_that_the_operation_declares() -> None:
     wire = answering(json={})
 

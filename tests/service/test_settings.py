@@ -36,6 +36,19 @@ def test_a_value_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
         ("TRIVIUM_HOST", "0.0.0.0", "demo: its key and data are not for others, .*Set TRIVIUM_DEMO=false"),
         ("TRIVIUM_HOST", "::", "demo: its key"),
         ("TRIVIUM_HOST", "bank.example", "demo: its key"),
+        ("TRIVIUM_OIDC_ISSUER", "https://login.example", "oidc_issuer: needs TRIVIUM_OIDC_AUDIENCE"),
+        ("TRIVIUM_OIDC_ISSUER", "http://login.example", "oidc_issuer: must begin with https://"),
+        ("TRIVIUM_OIDC_JWKS_URL", "http://login.example/keys", "oidc_jwks_url: must begin with https://"),
+        ("TRIVIUM_OIDC_CLIENT_SECRET", "x", "oidc_client_secret: needs TRIVIUM_OIDC_CLIENT_ID"),
+        ("TRIVIUM_DASHBOARD_URL", "http://trivium.example", "dashboard_url: must begin with https://"),
+        ("TRIVIUM_CORS_ORIGINS", "*", "cors_origins: must name each origin .* a wildcard would let any page"),
+        ("TRIVIUM_CORS_ORIGINS", "https://*.shop.example", "cors_origins: must name each origin"),
+        ("TRIVIUM_CORS_ORIGINS", "https://a.example,http://b.example", r"got 'http://b\.example'"),
+        ("TRIVIUM_CORS_ORIGINS", "https://a.example/", "cors_origins: .*without a path"),
+        ("TRIVIUM_CORS_ORIGINS", "null", "cors_origins: must name each origin"),
+        ("TRIVIUM_TRUSTED_PROXIES", "*", r"trusted_proxies: must be addresses or networks \(got '\*'\)"),
+        ("TRIVIUM_TRUSTED_PROXIES", "0.0.0.0/0", "trusted_proxies: must not be everybody"),
+        ("TRIVIUM_TRUSTED_PROXIES", "10.0.0.1,::/0", "trusted_proxies: must not be everybody"),
         ("TRIVIUM_PROT", "1", "TRIVIUM_PROT: is not a setting"),
         ("TRIVIUM_ENGINE", "openai", "TRIVIUM_OPENAI_BASE_URL"),
         ("TRIVIUM_SLACK_BOT_TOKEN", "xoxb", "slack_bot_token: needs TRIVIUM_SLACK_SIGNING_SECRET"),
@@ -108,3 +121,27 @@ def test_secrets_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRIVIUM_DATABASE_URL", "postgresql+psycopg://user:hunter2@db/trivium")
 
     assert "hunter2" not in repr(read_settings())
+
+
+def test_an_issuer_on_this_machine_may_speak_plainly(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRIVIUM_OIDC_ISSUER", "http://127.0.0.1:9000")
+    monkeypatch.setenv("TRIVIUM_OIDC_AUDIENCE", "trivium")
+
+    assert read_settings().oidc_issuer == "http://127.0.0.1:9000"
+
+
+def test_a_log_in_needs_an_issuer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRIVIUM_OIDC_CLIENT_ID", "dashboards")
+    monkeypatch.setenv("TRIVIUM_OIDC_CLIENT_SECRET", "x")
+
+    with pytest.raises(InvalidInput, match="oidc_client_id: needs TRIVIUM_OIDC_ISSUER"):
+        read_settings()
+
+
+def test_origins_and_proxies_are_lists(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRIVIUM_CORS_ORIGINS", "https://a.example, http://localhost:3000")
+    monkeypatch.setenv("TRIVIUM_TRUSTED_PROXIES", "10.0.0.1, fd00::/8")
+
+    settings = read_settings()
+    assert settings.allowed_origins == ["https://a.example", "http://localhost:3000"]
+    assert settings.proxies == ["10.0.0.1", "fd00::/8"]
