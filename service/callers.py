@@ -10,6 +10,7 @@ from fastapi.security import HTTPBearer
 from service.auth import Caller, Unauthenticated
 from service.kit import Kit
 from service.rate_limits import RateLimits
+from service.scope import span
 
 _bearer = HTTPBearer(auto_error=False, description="An API key, as `trivium up` prints or `trivium keys issue` makes.")
 
@@ -34,9 +35,10 @@ def caller_of(request: Request) -> Caller:
         raise Unauthenticated(
             "an API key is needed", field="Authorization", remedy="Send `Authorization: Bearer <key>`."
         )
-    caller = kit_of(request).keys.authenticate(key.strip())
-    limits = cast(RateLimits, request.app.state.rate_limits)
-    request.state.rate_limit_headers = limits.take(caller.key_id)
+    with span("auth"):
+        caller = kit_of(request).keys.authenticate(key.strip())
+        limits = cast(RateLimits, request.app.state.rate_limits)
+        request.state.rate_limit_headers = limits.take(caller.key_id)
     request.state.caller = caller
     return caller
 

@@ -57,7 +57,8 @@ def serve(kit: Kit, *, dashboards: bool, on_ready: Callable[[str, str | None, st
     api_url = f"http://{settings.host}:{settings.port}"
     key = None
     if settings.demo:
-        key = kit.keys.issue(tenant=DEMO_TENANT, label="demo", scopes=["*", "models.*"], lifetime=DEMO_KEY_LIFETIME)
+        scopes = ("*", "models.*", "operations.*")
+        key = kit.keys.issue(tenant=DEMO_TENANT, label="demo", scopes=scopes, lifetime=DEMO_KEY_LIFETIME)
     settle()
     app = create_app(kit)
     config = uvicorn.Config(
