@@ -21,10 +21,26 @@ if _ROOT not in sys.path:
 
 from dashboards import parts  # noqa: E402
 from dashboards.i18n import LANGUAGES, Labels  # noqa: E402
-from dashboards.views import audit, evaluation, finance, generic, home, medical, models, support  # noqa: E402
+from dashboards.views import (  # noqa: E402
+    audit,
+    evaluation,
+    finance,
+    generic,
+    home,
+    medical,
+    models,
+    operations,
+    support,
+)
 from service.client import ApiError, TriviumClient  # noqa: E402
 
 VIEWS = {"finance": finance.render, "medical": medical.render, "support": support.render}
+SERVICE_VIEWS = {
+    "evaluation": (evaluation.render, ":material/query_stats:"),
+    "audit": (audit.render, ":material/receipt_long:"),
+    "models": (models.render, ":material/deployed_code_history:"),
+    "operations": (operations.render, ":material/monitor_heart:"),
+}
 ICONS = {"finance": ":material/monitoring:", "medical": ":material/radiology:", "support": ":material/forum:"}
 
 
@@ -69,26 +85,14 @@ def _pages(client: TriviumClient, labels: Labels) -> dict[str, Any]:
         pages[name] = st.Page(
             _within(title, _subtitle(labels, name, vertical), view), title=title, icon=icon, url_path=name
         )
-    about = partial(evaluation.render, client, labels)
-    pages["evaluation"] = st.Page(
-        _within(labels("nav.evaluation"), labels("subtitle.evaluation"), about),
-        title=labels("nav.evaluation"),
-        icon=":material/query_stats:",
-        url_path="evaluation",
-    )
-    trail = partial(audit.render, client, labels)
-    pages["audit"] = st.Page(
-        _within(labels("nav.audit"), labels("subtitle.audit"), trail),
-        title=labels("nav.audit"),
-        icon=":material/receipt_long:",
-        url_path="audit",
-    )
-    pages["models"] = st.Page(
-        _within(labels("nav.models"), labels("subtitle.models"), partial(models.render, client, labels)),
-        title=labels("nav.models"),
-        icon=":material/deployed_code_history:",
-        url_path="models",
-    )
+    for name, (about, icon) in SERVICE_VIEWS.items():
+        title = labels(f"nav.{name}")
+        pages[name] = st.Page(
+            _within(title, labels(f"subtitle.{name}"), partial(about, client, labels)),
+            title=title,
+            icon=icon,
+            url_path=name,
+        )
     start = partial(home.render, client, labels, dict(pages))
     first = st.Page(
         _within("Trivium", labels("subtitle.home"), start),

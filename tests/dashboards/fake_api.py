@@ -15,7 +15,15 @@ from fastapi import FastAPI
 from pydantic import BaseModel, Field
 
 from service.api import create_app
-from tests.dashboards import fake_evals, fake_finance, fake_histories, fake_medical, fake_strategy, fake_support
+from tests.dashboards import (
+    fake_evals,
+    fake_finance,
+    fake_histories,
+    fake_medical,
+    fake_operations,
+    fake_strategy,
+    fake_support,
+)
 from tests.fake_kit import make_kit
 from verticals import finance, medical, support
 from verticals.contract import Context, Handler, Operation, Vertical
@@ -71,10 +79,13 @@ def make_app(home: Path, *, filled: bool = True) -> tuple[FastAPI, str]:
         "support": replace(support.VERTICAL, build=lambda _: fake_support.handlers(filled=filled)),
         "coins": FOURTH,
     }
-    kit = make_kit(home, verticals)
+    kit = make_kit(home, verticals, settings={"watch_s": 600})  # what is made up stays
     if filled:
         fake_evals.store(fake_evals.reports(), sessions=kit.sessions, folder=kit.settings.reports)
-    return create_app(kit), kit.keys.issue(tenant="demo", label="test")
+    app = create_app(kit)
+    if filled:
+        fake_operations.fill(app)
+    return app, kit.keys.issue(tenant="demo", label="test", scopes=("*", "operations.*"))
 
 
 def main() -> None:
