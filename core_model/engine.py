@@ -28,11 +28,13 @@ from core_model.runs_model import Runner, check_prompt
 from core_model.scheduler import Request, Scheduler, Work
 from core_model.speculate import Speculation
 from core_model.stats import EngineStats
+from core_model.timeline import Timeline
 
 if TYPE_CHECKING:
     from core_model.detokenize import Decodes
     from core_model.pooled import FloatArray, Pooler, Pooling
     from core_model.speculate import Drafter
+    from core_model.timeline import Observe
 
 _NOTHING = TokenChunk((), "")
 _LOOK_AGAIN_S = 0.05  # while every request is paused: for readers that vanished without a word
@@ -53,6 +55,7 @@ class Engine:
         max_unread: Chunks that a reader may leave unread before its request is paused.
         step_tokens: Most tokens in one step; long prompts are cut to it, so that others go on meanwhile.
         new_drafter: Makes who guesses a request's next tokens (`core_model.speculate`); None guesses nothing.
+        observe: Told of each request at its end; see `core_model.timeline`.
     """
 
     def __init__(
@@ -69,6 +72,7 @@ class Engine:
         max_unread: int = 64,
         step_tokens: int = 256,
         new_drafter: Callable[[], Drafter] | None = None,
+        observe: Observe | None = None,
     ) -> None:
         self.model_version, self.max_context, self.max_batch = model_version, max_context, max_batch
         self._runner, self._tokenizer, self._eos_ids, self._max_unread = runner, tokenizer, eos_ids, max_unread
@@ -85,7 +89,7 @@ class Engine:
         self._changes = Changes()
         self._thread: threading.Thread | None = None
         self._new_drafter, self._drafted, self._accepted = new_drafter, 0, 0
-        self._adapters = AdapterNames(runner)  # guarded by _wake too
+        self._adapters, self._observe = AdapterNames(runner), observe  # the names are guarded by _wake too
         self._requests = self._failed = self._prompt_tokens = self._generated = self._cached = 0
 
     def start(self) -> Engine:
@@ -207,6 +211,7 @@ class Engine:
             adapter=adapter,
             max_length=max_length,
             speculation=Speculation(self._new_drafter()) if self._new_drafter and options.speculate else None,
+            timeline=Timeline(self._observe),
         )
         with self._wake:
             self._must_run()
@@ -325,7 +330,9 @@ class Engine:
     def _count_cached(self, request: Request) -> None:
         if len(request.token_ids) == request.num_prompt:  # else it was preempted, and finds its own tokens
             num_virtual = request.adapter.num_virtual_tokens if request.adapter else 0
-            self._cached += max(0, request.num_computed - num_virtual)
+            num_cached = max(0, request.num_computed - num_virtual)
+            self._cached += num_cached
+            request.timeline.start(num_prompt=request.num_prompt - num_virtual, num_cached=num_cached)
 
     def _deliver(self, work: Work, sampled: list[SampledToken] | Exception) -> None:
         request = work.request
@@ -356,6 +363,7 @@ class Engine:
             return self._finish(request, "stop")
         request.token_ids.append(token)
         self._generated += 1
+        request.timeline.count_token()
         text, stopped = request.text.push(token)
         chunk = TokenChunk((token,), text, logprobs=(sampled.logprob,) if sampled.logprob else ())
         if stopped or sampled.ends:
@@ -385,6 +393,7 @@ class Engine:
                 self._let_go_of_adapters()
         if request.speculation:
             request.speculation.drafter.end()
+        request.timeline.end()
 
     def _let_go_of_adapters(self) -> None:
         requests = (*self._scheduler.running, *self._scheduler.waiting)

@@ -86,6 +86,15 @@ def coefficient_of_variation(counts_E: ArrayLike) -> float:
     return float(counts.std() / counts.mean()) if counts.sum() else 0.0
 
 
+def utilisation_sd(counts_E: ArrayLike, *, num_experts_per_tok: int) -> float:
+    """Standard deviation of the experts' utilisation: each one's share of the layer's tokens, 0 to 1.
+
+    0 is even; tokens that all go to the same K of E experts give sqrt(K/E - (K/E)**2).
+    """
+    counts = _checked(counts_E)
+    return float((counts / counts.sum() * num_experts_per_tok).std()) if counts.sum() else 0.0
+
+
 def dead_experts(counts_E: ArrayLike) -> list[int]:
     """Experts with less than a hundredth of the mean load, in order."""
     counts = _checked(counts_E)

@@ -116,6 +116,7 @@ class _Int4Weight:
     def __init__(self, weight: QuantizedWeight) -> None:
         assert weight.bits == 4
         (num_outputs, num_inputs), self.group_size = weight.shape, weight.group_size
+        self._rounding = weight.rounding()
         middle_OG = torch.addcmul(weight.offset_OG, weight.scale_OG, weight.scale_OG.new_tensor(8.0))
         self.scale_and_middle_GO2 = (
             torch.stack((weight.scale_OG, middle_OG), -1).transpose(0, 1).bfloat16().contiguous()
@@ -135,6 +136,9 @@ class _Int4Weight:
     @property
     def nbytes(self) -> int:
         return int(self.packed.nbytes) + self.scale_and_middle_GO2.nbytes
+
+    def rounding(self) -> tuple[float, float]:
+        return self._rounding
 
     def __call__(self, x_NI: Tensor) -> Tensor:
         if self.has_kernel and (x_NI.shape[0] <= _FEW_ROWS or not self.block):

@@ -23,6 +23,7 @@ from core_model.layout import check_tensors
 from core_model.model import Decoder
 from core_model.runner import ModelRunner
 from core_model.speculate import Drafter, PromptLookup
+from core_model.timeline import Observe
 from core_model.tokenizer import Tokenizer
 from core_model.weights import Precision, Weights
 
@@ -47,6 +48,7 @@ def load_engine(
     num_threads: int | None = None,
     speculation: Speculating | None = None,
     draft_folder: Path | None = None,
+    observe: Observe | None = None,
 ) -> tuple[Engine, Tokenizer]:
     """Load a checkpoint folder or GGUF file into a started engine (call `engine.close()` at the end) and its tokenizer.
 
@@ -73,6 +75,7 @@ def load_engine(
             are the same to the bit, which is int8 on a CPU with VNNI. Elsewhere several tokens round otherwise than
             one, so that of two all but equal ones the other may be chosen.
         draft_folder: The smaller model, of the same vocabulary.
+        observe: As in `Engine`.
 
     Raises:
         ValueError: a changed or missing file, an unsupported model, or a bad argument.
@@ -120,6 +123,7 @@ def load_engine(
         max_waiting=max_waiting,
         max_waiting_per_tenant=max_waiting_per_tenant,
         new_drafter=new_drafter,
+        observe=observe,
     )
     return engine.start(), tokenizer
 

@@ -45,6 +45,7 @@ class OpenAIEngine:
         connect_timeout_s: Longest wait for a connection.
         max_retries: How often a request is sent again after 429 or 503, before its first token only. The wait doubles
             from half a second, or is what `Retry-After` says, and is ten seconds at most.
+        on_request: Sees each request before it is sent, and may add headers.
         transport: For tests.
         sleep: For tests.
     """
@@ -58,6 +59,7 @@ class OpenAIEngine:
         timeout_s: float = 60.0,
         connect_timeout_s: float = 5.0,
         max_retries: int = 3,
+        on_request: Callable[[httpx.Request], None] | None = None,
         transport: httpx.BaseTransport | None = None,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
@@ -67,6 +69,7 @@ class OpenAIEngine:
             headers={"Authorization": f"Bearer {api_key}"} if api_key else {},
             timeout=httpx.Timeout(timeout_s, connect=connect_timeout_s),
             limits=httpx.Limits(max_connections=None),  # the server bounds how much runs at once, and says 429
+            event_hooks={"request": [on_request] if on_request else []},
             transport=transport,
             trust_env=False,  # only service/settings.py reads the environment
         )

@@ -19,6 +19,8 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - its usual name
 from torch import Tensor
 
+from core_model.quantized_weight import SAMPLED_ROWS
+
 _CHUNK_ROWS = 512  # rows that are quantized at once: small enough to stay in the CPU's cache
 ALIGNMENT = 16  # bytes
 FEW_ROWS = 8  # up to here the first product wins: it costs the same per row, the second has a fixed cost
@@ -143,6 +145,13 @@ class _Int8Weight:
         self.q_IO, self.scale_bf16_O = self.q_OI.t(), scale_O.bfloat16()
         self._has_weight_only = q_OI.device.type == "cpu" and q_OI.shape[1] % ALIGNMENT == 0
         self._has_integer_product = has_integer_product(q_OI.device)
+
+    def rounding(self) -> tuple[float, float]:
+        """As `QuantizedWeight.rounding`."""
+        every = max(1, len(self.q_OI) // SAMPLED_ROWS)
+        energy_O, scale_O = self.q_OI[::every].float().square().sum(-1), self.scale_O[::every]
+        noise = float(scale_O[energy_O > 0].square().sum()) * self.q_OI.shape[1] / 12  # zeros are exact, at any scale
+        return every * noise, every * float((energy_O * scale_O.square()).sum())
 
     def weight_only(self, x_NI: Tensor) -> Tensor:
         """x W^T for a few bf16 rows."""

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+SAMPLED_ROWS = 64  # of a matrix, for what is told of its rounding
+
 
 @dataclass(frozen=True)
 class QuantizedWeight:
@@ -54,6 +56,15 @@ class QuantizedWeight:
         """The same on another device."""
         codes_OI, scale_OG, offset_OG = (part.to(device) for part in (self.codes_OI, self.scale_OG, self.offset_OG))
         return QuantizedWeight(codes_OI, scale_OG, offset_OG, self.bits)
+
+    def rounding(self) -> tuple[float, float]:
+        """What rounding to nearest adds, and what the weights have: sums of squares, from some rows of them."""
+        every = max(1, len(self.codes_OI) // SAMPLED_ROWS)
+        codes_OI, scale_OG, offset_OG = (part[::every] for part in (self.codes_OI, self.scale_OG, self.offset_OG))
+        weight_OI = QuantizedWeight(codes_OI, scale_OG, offset_OG, self.bits).dequantize()
+        energy_OG = weight_OI.square().view(*scale_OG.shape, -1).sum(-1)
+        noise = float(scale_OG[energy_OG > 0].square().sum()) * self.group_size / 12  # zeros are exact, at any scale
+        return every * noise, every * float(energy_OG.sum())
 
     def dequantize(self) -> Tensor:
         """The weights, fp32, (O, I)."""

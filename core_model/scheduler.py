@@ -14,6 +14,7 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, Protocol
 
 from core_model.generation import EngineBusy, RequestOptions
+from core_model.timeline import Timeline
 
 if TYPE_CHECKING:
     from core_model.adapter_names import LoadedAdapter
@@ -48,6 +49,7 @@ class Request:
     cancelled: bool = False
     paused: bool = False  # its reader is behind; it goes on when that has read
     order: int = -1  # of arrival
+    timeline: Timeline = field(default_factory=Timeline)
     num_prompt: int = field(init=False)
 
     def __post_init__(self) -> None:

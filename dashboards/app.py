@@ -21,10 +21,26 @@ if _ROOT not in sys.path:
 
 from dashboards import login, parts  # noqa: E402
 from dashboards.i18n import LANGUAGES, Labels  # noqa: E402
-from dashboards.views import audit, evaluation, finance, generic, home, medical, models, support  # noqa: E402
+from dashboards.views import (  # noqa: E402
+    audit,
+    evaluation,
+    finance,
+    generic,
+    home,
+    medical,
+    models,
+    operations,
+    support,
+)
 from service.client import ApiError, TriviumClient  # noqa: E402
 
 VIEWS = {"finance": finance.render, "medical": medical.render, "support": support.render}
+SERVICE_VIEWS = {
+    "evaluation": (evaluation.render, ":material/query_stats:", "evals.read"),
+    "audit": (audit.render, ":material/receipt_long:", "audit.read"),
+    "models": (models.render, ":material/deployed_code_history:", "models.read"),
+    "operations": (operations.render, ":material/monitor_heart:", "operations.read"),
+}
 ICONS = {"finance": ":material/monitoring:", "medical": ":material/radiology:", "support": ":material/forum:"}
 
 
@@ -66,28 +82,12 @@ def _pages(client: TriviumClient, labels: Labels) -> dict[str, Any]:
         pages[name] = st.Page(
             _within(title, _subtitle(labels, name, vertical), view, user), title=title, icon=icon, url_path=name
         )
-    if client.may("evals.read"):
-        about = partial(evaluation.render, client, labels)
-        pages["evaluation"] = st.Page(
-            _within(labels("nav.evaluation"), labels("subtitle.evaluation"), about, user),
-            title=labels("nav.evaluation"),
-            icon=":material/query_stats:",
-            url_path="evaluation",
-        )
-    if client.may("audit.read"):
-        pages["audit"] = st.Page(
-            _within(labels("nav.audit"), labels("subtitle.audit"), partial(audit.render, client, labels), user),
-            title=labels("nav.audit"),
-            icon=":material/receipt_long:",
-            url_path="audit",
-        )
-    if client.may("models.read"):
-        pages["models"] = st.Page(
-            _within(labels("nav.models"), labels("subtitle.models"), partial(models.render, client, labels), user),
-            title=labels("nav.models"),
-            icon=":material/deployed_code_history:",
-            url_path="models",
-        )
+    for name, (about, icon, scope) in SERVICE_VIEWS.items():
+        if client.may(scope):
+            title, body = labels(f"nav.{name}"), partial(about, client, labels)
+            pages[name] = st.Page(
+                _within(title, labels(f"subtitle.{name}"), body, user), title=title, icon=icon, url_path=name
+            )
     start = partial(home.render, client, labels, dict(pages))
     first = st.Page(
         _within("Trivium", labels("subtitle.home"), start, user),

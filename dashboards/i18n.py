@@ -5,7 +5,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from dashboards import audit_labels, few_shot_labels, finance_labels, medical_labels, model_labels, support_labels
+from dashboards import (
+    audit_labels,
+    few_shot_labels,
+    finance_labels,
+    medical_labels,
+    model_labels,
+    operations_labels,
+    support_labels,
+)
 from dashboards.service_texts import in_chinese
 
 LANGUAGES: Mapping[str, str] = {"en": "English", "zh": "中文"}
@@ -232,6 +240,7 @@ TABLE: Mapping[str, tuple[str, str]] = {
     **few_shot_labels.TABLE,
     **audit_labels.TABLE,
     **model_labels.TABLE,
+    **operations_labels.TABLE,
     # --- evaluation
     "evals.empty": ("No evaluation run yet", "尚无评估"),
     "evals.empty_hint": ("Run `make nightly` or `trivium eval`; the figures appear here.", "运行 `make nightly` 或 `trivium eval`，结果会显示在这里。"),

@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from functools import lru_cache
 
-from dashboards import audit_labels, few_shot_labels, medical_texts, model_labels
+from dashboards import audit_labels, few_shot_labels, medical_texts, model_labels, operations_labels
 from verticals.finance.schemas import FEATURE_LABELS, LABELS
 
 # fmt: off
@@ -284,7 +284,15 @@ def _tables() -> tuple[Mapping[str, str], tuple[tuple[re.Pattern[str], str], ...
     """Whole texts, names of fields and of values among them, and patterns, the most telling first."""
     from dashboards.i18n import TABLE
 
-    texts = {**TEXTS, **medical_texts.TEXTS, **few_shot_labels.TEXTS, **audit_labels.TEXTS, **model_labels.TEXTS}
+    tables = (
+        TEXTS,
+        medical_texts.TEXTS,
+        few_shot_labels.TEXTS,
+        audit_labels.TEXTS,
+        model_labels.TEXTS,
+        operations_labels.TEXTS,
+    )
+    texts = {english: told for table in tables for english, told in table.items()}
     whole = {text: told for text, told in texts.items() if "{" not in text}
     for key, (english, chinese) in TABLE.items():
         if key.startswith("kind."):

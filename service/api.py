@@ -38,6 +38,11 @@ from service.idempotency import IdempotencyKeys
 from service.kit import Kit
 from service.mcp_http import McpEndpoint
 from service.monitoring import Metrics
+from service.operations.notices import Notices
+from service.operations.routes import router as operations_router
+from service.operations.rules import read_rules
+from service.operations.signals import SIGNALS
+from service.operations.watcher import Watcher
 from service.rate_limits import RateLimits
 from service.recovery import Recovery
 from service.routes import vertical_router
@@ -67,12 +72,14 @@ def create_app(kit: Kit) -> FastAPI:
             app.state.webhooks.start()
             recovery.start()
             follower.start()
+            watcher.start()
             for operation in fast.values():
                 operation.grouping.start()
             yield
             for operation in fast.values():
                 await anyio.to_thread.run_sync(operation.grouping.stop)
             await anyio.to_thread.run_sync(follower.stop)
+            await anyio.to_thread.run_sync(watcher.stop)
             await anyio.to_thread.run_sync(recovery.stop)
             await anyio.to_thread.run_sync(app.state.webhooks.stop)
             app.state.streams.close()
@@ -95,6 +102,8 @@ def create_app(kit: Kit) -> FastAPI:
     if hasattr(kit.resources.engine, "expert_counts"):
         metrics.watch_experts(kit.resources.engine.expert_counts)
     metrics.watch_models(lambda: kit.rollouts.faults)
+    rules = read_rules(kit.settings.alarm_rules, signals=tuple(SIGNALS))
+    watcher = app.state.watcher = Watcher(kit, metrics, rules, Notices(kit.settings, kit.sessions))
     problems.install(app)
     for vertical in kit.verticals.values():
         app.include_router(vertical_router(kit, vertical))
@@ -109,6 +118,7 @@ def create_app(kit: Kit) -> FastAPI:
     app.include_router(audit_api.router)
     app.include_router(evals_router)
     app.include_router(webhooks_router)
+    app.include_router(operations_router)
     app.router.routes.append(Route(mcp.path, mcp))
     app.state.draining = threading.Event()
     app.include_router(health_router(kit, app.version, app.state.draining))
@@ -116,7 +126,9 @@ def create_app(kit: Kit) -> FastAPI:
     app.add_middleware(FastPath, operations=fast, keys=kit.keys, rate_limits=app.state.rate_limits)
     if origins := kit.settings.allowed_origins:
         app.add_middleware(CORSMiddleware, allow_origins=origins, **CROSS_ORIGIN)
-    app.add_middleware(RequestEnvelope, metrics=metrics, settings=kit.settings)
+    app.add_middleware(
+        RequestEnvelope, metrics=metrics, settings=kit.settings, verticals=kit.verticals, tracing=kit.tracing
+    )
     return app
 
 

@@ -22,6 +22,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from service.audit_check import AuditCheck, Head, check_chain
 from service.audit_read import EVERYTHING, AuditFilter, page
 from service.audit_tables import GENESIS, AuditEntry, AuditHead, canonical, chain_hash, commitment, told_by
+from service.scope import span
 from verticals.bulk import insert_rows
 from verticals.contract import Context, Decision
 
@@ -44,6 +45,10 @@ class AuditLog:
 
         `who` holds tenant, actor and request_id, and latency_ms where somebody waited.
         """
+        with span("audit", **{"trivium.decisions": len(entries)}):
+            self._append_all(session, entries)
+
+    def _append_all(self, session: Session, entries: Sequence[tuple[Mapping[str, Any], Decision]]) -> None:
         by_tenant: dict[str, list[tuple[Mapping[str, Any], Decision]]] = {}
         for who, decision in entries:
             by_tenant.setdefault(who["tenant"], []).append((who, decision))

@@ -10,6 +10,7 @@ from fastapi.security import HTTPBearer
 from service.auth import KEY_PREFIX, Caller, Unauthenticated
 from service.kit import Kit
 from service.rate_limits import RateLimits
+from service.scope import span
 
 _bearer = HTTPBearer(
     auto_error=False,
@@ -41,12 +42,11 @@ def caller_of(request: Request) -> Caller:
             "an API key is needed", field="Authorization", remedy="Send `Authorization: Bearer <key>`."
         )
     kit = kit_of(request)
-    if kit.tokens is None or credential.startswith(f"{KEY_PREFIX}_"):
-        caller = kit.keys.authenticate(credential)
-    else:
-        caller = kit.tokens.authenticate(credential)
-    limits = cast(RateLimits, request.app.state.rate_limits)
-    request.state.rate_limit_headers = limits.take(caller.key_id)
+    tokens = None if credential.startswith(f"{KEY_PREFIX}_") else kit.tokens
+    with span("auth"):
+        caller = tokens.authenticate(credential) if tokens else kit.keys.authenticate(credential)
+        limits = cast(RateLimits, request.app.state.rate_limits)
+        request.state.rate_limit_headers = limits.take(caller.key_id)
     request.state.caller = caller
     return caller
 

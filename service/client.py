@@ -207,6 +207,21 @@ class TriviumClient:
         _raise_for_problem(answer)
         return answer.text
 
+    def operations(self, what: str, **query: Any) -> Any:
+        """What the watch tells: `now`, `trends`, `experts`, `drift`, `rules`, `alarms`, or `alarms/<id>`."""
+        with _connection_errors():
+            answer = self._http.get(f"/v1/operations/{what}", params=query)
+        _raise_for_problem(answer)
+        return _decode(answer)
+
+    def acknowledge(self, alarm_id: str, *, by: str, reason: str) -> dict[str, Any]:
+        """Say that a person has seen an alarm, and why it may stay."""
+        path = f"/v1/operations/alarms/{quote(alarm_id, safe='')}/acknowledge"
+        with _connection_errors():
+            answer = self._http.post(path, json={"by": by, "reason": reason})
+        _raise_for_problem(answer)
+        return dict(_decode(answer))
+
     def customer_key(self, customer: str) -> dict[str, Any]:
         """A key for one of the shop's customers, valid for an hour: `key`, `customer`, `expires_at`."""
         with _connection_errors():

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import random
 import time
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 import anyio.to_thread
 import structlog
@@ -14,10 +17,15 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from service import problems
 from service.callers import caller_of
 from service.monitoring import Metrics
+from service.scope import SCOPE, SERVICE, RequestScope
 from service.settings import Settings
 from verticals.contract import TooLarge, TriviumError
 
+if TYPE_CHECKING:
+    from service.tracing import Tracing
+
 KIB = 1024
+UNTRACED = ("/livez", "/healthz", "/metrics")  # asked every few seconds: neither logged nor traced
 CHAT_ROUTES = ("/v1/chat/", "/v1/responses", "/webhooks/", "/mcp")  # words, no files: their bodies are small
 BATCH_ROUTES = (  # files that stream: none is held in memory
     "/v1/finance/score/batch",
@@ -41,8 +49,17 @@ class RequestEnvelope:
     A failure that nothing else answered is answered here, so that it has the same headers.
     """
 
-    def __init__(self, app: ASGIApp, *, metrics: Metrics, settings: Settings) -> None:
-        self._app, self._metrics, self._settings = app, metrics, settings
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        metrics: Metrics,
+        settings: Settings,
+        verticals: Collection[str] = (),
+        tracing: Tracing | None = None,
+    ) -> None:
+        self._app, self._metrics, self._settings, self._tracing = app, metrics, settings, tracing
+        self._scopes = {name: RequestScope(name, metrics, tracing) for name in (*verticals, SERVICE)}
         self._random = random.Random()  # noqa: S311  (its own: nobody seeds it)
         self._log = structlog.get_logger().bind()  # bound once, not at each line
 
@@ -68,7 +85,8 @@ class RequestEnvelope:
                 message["headers"] = [*message.get("headers", ()), *headers]
             await send(message)
 
-        with structlog.contextvars.bound_contextvars(request_id=request_id):
+        own = self._scope_of(scope["path"])
+        with structlog.contextvars.bound_contextvars(request_id=request_id), self._traced(scope, own) as current:
             try:
                 await self._app(scope, self._limited(receive, scope), tagged)
             except Exception as error:
@@ -76,14 +94,43 @@ class RequestEnvelope:
                     raise
                 await problems.of_failure(Request(scope), error)(scope, receive, tagged)
             finally:
-                self._tell(scope, status or 500, time.perf_counter() - started)
+                self._tell(scope, own, current, status or 500, time.perf_counter() - started)
 
-    def _tell(self, scope: Scope, status: int, duration_s: float) -> None:
-        """Metrics and the log line."""
+    def _tell(self, scope: Scope, own: RequestScope, current: Any, status: int, duration_s: float) -> None:
+        """Metrics, the span's name and the log line."""
         route, method = getattr(scope.get("route"), "path", "unmatched"), scope["method"]
-        self._metrics.observe_request(route=route, method=method, status=status, duration_s=duration_s)
-        if route not in ("/livez", "/healthz", "/metrics"):
+        self._metrics.observe_request(
+            vertical=own.vertical, route=route, method=method, status=status, duration_s=duration_s
+        )
+        if current is not None:
+            current.update_name(f"{method} {route}")
+            current.set_attributes({"http.route": route, "http.response.status_code": status})
+        if route not in UNTRACED:
             self._log.info("request", method=method, route=route, status=status, duration_ms=round(duration_s * 1e3, 1))
+
+    def _scope_of(self, path: str) -> RequestScope:
+        """The vertical that a path belongs to."""
+        _, version, name, *_ = (*path.split("/", 3), "", "")
+        return self._scopes.get(name if version == "v1" else SERVICE, self._scopes[SERVICE])
+
+    @contextmanager
+    def _traced(self, scope: Scope, own: RequestScope) -> Iterator[Any]:
+        """The request's scope in force, and its span; None where nothing is traced."""
+        token = SCOPE.set(own)
+        try:
+            if self._tracing is None or scope["path"] in UNTRACED:
+                yield None
+                return
+            headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+            about = {
+                "http.request.method": scope["method"],
+                "trivium.vertical": own.vertical,
+                "trivium.request_id": scope["state"]["request_id"],
+            }
+            with self._tracing.request(headers, about) as current:
+                yield current
+        finally:
+            SCOPE.reset(token)
 
     def _limit(self, path: str) -> tuple[int, str, str]:
         """The most bytes that a body may have, how to say so, and the setting."""

@@ -18,6 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from service.auth import Caller, KeyRing
 from service.grouping import Grouping
 from service.rate_limits import RateLimited, RateLimits
+from service.scope import span
 from verticals.contract import Context, Operation, PermissionDenied
 from verticals.grouped import Grouped
 
@@ -121,7 +122,8 @@ class FastPath:
         context = Context(**caller.who(state["request_id"]), record=_no_record)
         state["answered_by"] = context.answered_by
         try:
-            return await operation.grouping.ask(request, context)
+            with span(operation.scope):
+                return await operation.grouping.ask(request, context)
         except Exception:  # noqa: BLE001  (FastAPI's way meets it again, and tells it)
             return None
 

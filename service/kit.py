@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from pydantic import BaseModel
 from sqlalchemy import Engine
@@ -18,6 +18,7 @@ from service.auth import Caller, KeyRing
 from service.recorded import begin
 from service.registry import FileRegistry
 from service.rollouts import Rollouts
+from service.scope import in_span, span
 from service.settings import Settings
 from verticals.contract import (
     Artifact,
@@ -34,6 +35,7 @@ from verticals.contract import (
 if TYPE_CHECKING:
     from core_model.models import ModelPool
     from service.oidc import TokenVerifier
+    from service.tracing import Tracing
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,7 @@ class Kit:
     close: Callable[[], None]
     models: ModelPool | None = None  # None with a remote engine
     tokens: TokenVerifier | None = None  # None without an issuer
+    tracing: Tracing | None = None  # None: not traced
 
     def operation(self, vertical: str, name: str) -> Operation:
         """The declared operation.
@@ -98,7 +101,12 @@ class Kit:
         who = caller.who(request_id)
         recording = begin(self.audit, who)
         context = Context(**who, record=recording, customer=caller.customer)
-        found = self.handlers[vertical][operation.name](request, context)
+        handler, named = self.handlers[vertical][operation.name], f"{vertical}.{name}"
+        if operation.streaming:
+            found = in_span(named, cast("Iterator[BaseModel]", handler(request, context)))
+        else:
+            with span(named):
+                found = handler(request, context)
         if answered_by is not None:
             answered_by.update(context.answered_by)
-        return recording.complete(f"{vertical}.{name}", operation, request, found)
+        return recording.complete(named, operation, request, found)

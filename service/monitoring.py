@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import logging
 import sys
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import structlog
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
@@ -25,8 +27,20 @@ from core_model.expert_stats import describe_layers
 from verticals.contract import TriviumError
 from verticals.support.safety.personal_data import mask
 
+if TYPE_CHECKING:
+    from core_model.timeline import Timeline
+
 # Upper bounds in seconds: a cached read takes milliseconds, a long answer on a CPU takes a minute.
 REQUEST_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+
+
+@dataclass
+class Traffic:
+    """What one vertical was asked since the start. `buckets` counts durations by upper bound; the last has none."""
+
+    requests: int = 0
+    errors: int = 0  # answered with 500 or above
+    buckets: list[int] = field(default_factory=lambda: [0] * (len(REQUEST_BUCKETS_S) + 1))
 
 
 class EngineStats(Protocol):
@@ -73,30 +87,68 @@ class Metrics:
     """The service's Prometheus metrics, in the registry that is passed in.
 
     `route` is always the route's template ("/v1/medical/studies/{study_id}"): paths hold ids and are unbounded.
+    `vertical` is one's name, or "service"; there is no label for a tenant.
     """
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.registry = registry
         self._requests = Counter(
-            "trivium_http_requests", "HTTP requests answered.", ["route", "method", "status"], registry=registry
+            "trivium_http_requests",
+            "HTTP requests answered.",
+            ["vertical", "route", "method", "status"],
+            registry=registry,
         )
         self._request_seconds = Histogram(
             "trivium_http_request_duration_seconds",
             "Time from request to the last byte of its answer.",
-            ["route", "method"],
+            ["vertical", "route", "method"],
             buckets=REQUEST_BUCKETS_S,
             registry=registry,
         )
+        self._tokens = Counter(
+            "trivium_tokens", "Tokens of the requests of a vertical.", ["vertical", "kind"], registry=registry
+        )
+        self._first_token_seconds = Histogram(
+            "trivium_first_token_seconds",
+            "Time from queueing to the first token of an answer.",
+            ["vertical"],
+            buckets=REQUEST_BUCKETS_S,
+            registry=registry,
+        )
+        self._traffic: dict[str, Traffic] = {}
+        self._process = ProcessCollector(registry=registry)  # memory, processor time and open files
         self._series = lru_cache(maxsize=1024)(self._series_of)  # labels are looked up under a lock
 
-    def observe_request(self, *, route: str, method: str, status: int, duration_s: float) -> None:
-        """Count one answered HTTP request."""
-        count, seconds = self._series(route, method, status)
+    def observe_request(self, *, vertical: str, route: str, method: str, status: int, duration_s: float) -> None:
+        """Count one answered HTTP request; on the event loop's thread alone."""
+        count, seconds = self._series(vertical, route, method, status)
         count.inc()
         seconds.observe(duration_s)
+        traffic = self._traffic.setdefault(vertical, Traffic())
+        traffic.requests += 1
+        traffic.errors += status >= 500
+        traffic.buckets[bisect_left(REQUEST_BUCKETS_S, duration_s)] += 1
 
-    def _series_of(self, route: str, method: str, status: int) -> tuple[Counter, Histogram]:
-        return self._requests.labels(route, method, str(status)), self._request_seconds.labels(route, method)
+    def observe_generation(self, vertical: str, timeline: Timeline) -> None:
+        """Count the tokens of one request to the engine, and how long it waited for the first."""
+        for kind in ("prompt", "cached", "generated"):
+            self._tokens.labels(vertical, kind).inc(getattr(timeline, f"num_{kind}"))
+        if timeline.first_token_ns:
+            seconds = (timeline.first_token_ns - timeline.queued_ns) / 1e9
+            self._first_token_seconds.labels(vertical).observe(seconds)
+
+    def resident_bytes(self) -> float:
+        """Memory of this process; 0 where the system does not tell."""
+        samples = (sample for metric in self._process.collect() for sample in metric.samples)
+        return next((sample.value for sample in samples if sample.name == "process_resident_memory_bytes"), 0.0)
+
+    def traffic(self) -> dict[str, Traffic]:
+        """Each vertical's requests since the start, as they are now."""
+        return {name: replace(seen, buckets=list(seen.buckets)) for name, seen in [*self._traffic.items()]}
+
+    def _series_of(self, vertical: str, route: str, method: str, status: int) -> tuple[Counter, Histogram]:
+        count = self._requests.labels(vertical, route, method, str(status))
+        return count, self._request_seconds.labels(vertical, route, method)
 
     def watch_engine(self, stats: Callable[[], EngineStats]) -> None:
         """Export the engine's queue and token counts; `stats` is called at every scrape, so it must be quick."""

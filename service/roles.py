@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-OF_ALL_TENANTS = frozenset({"models"})  # areas that `*` does not include
+OF_ALL_TENANTS = frozenset({"models", "operations"})  # areas that `*` does not include
 _FINANCE_READING = (
     *("finance.score", "finance.explain", "finance.counterfactual", "finance.model", "finance.distribution"),
     *("finance.decisions", "finance.application_record", "finance.proposed_overrides", "finance.sources"),
@@ -61,8 +61,8 @@ ROLES: Mapping[str, tuple[str, ...]] = {
     "auditor": ("audit.verify", "audit.read", "audit.replay", "audit.export", "evals.read"),
     # Everything of the own tenant, and what of a person must be forgotten.
     "admin": ("*", "audit.erase"),
-    # The models that all tenants share; no tenant's data.
-    "operator": ("models.*", "evals.read"),
+    # The models that all tenants share, and how the service is; no tenant's data.
+    "operator": ("models.*", "operations.*", "evals.read"),
 }
 
 

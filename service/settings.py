@@ -23,6 +23,9 @@ WHOLE_GROUPS = (  # who sets one needs all of its group
     ("slack_signing_secret", "slack_bot_token"),
     ("chatwoot_url", "chatwoot_secret", "chatwoot_token"),
     ("eval_webhook_url", "eval_webhook_secret"),
+    ("alarms_url", "alarms_secret"),
+    ("mail_host", "mail_from", "mail_to"),
+    ("mail_user", "mail_password"),
 )
 PAIRS = {
     "adapters": "name=folder",
@@ -110,6 +113,19 @@ class Settings(BaseSettings):
     chatwoot_url: str = Field("", description="Address of the Chatwoot server, without a path.")
     chatwoot_secret: SecretStr = Field(SecretStr(""), description="Secret of the Chatwoot agent bot's webhook.")
     chatwoot_token: SecretStr = Field(SecretStr(""), description="Access token of the Chatwoot agent bot.")
+    watch_s: float = Field(30, ge=0, le=600, description="Seconds between two looks at the service; 0: not watched.")
+    alarm_rules: Path | None = Field(None, description="JSON file of alarm rules instead of those that are shipped.")
+    rebalance: bool = Field(True, description="Whether an alarm may even out the load of the core's experts by itself.")
+    alarms_url: str = Field("", description="Where signed alarms go; empty: nowhere.")
+    alarms_secret: SecretStr = Field(SecretStr(""), description="Signs alarms; whsec_ and 24 to 64 bytes, base64.")
+    mail_host: str = Field("", description="Mail server that takes alarms; empty: no mail.")
+    mail_port: int = Field(587, ge=1, le=65535, description="Its port.")
+    mail_tls: Literal["starttls", "tls"] = Field("starttls", description="`tls`: from the first byte, as on port 465.")
+    mail_user: str = Field("", description="User of the mail server; empty if it asks for none.")
+    mail_password: SecretStr = Field(SecretStr(""), description="That user's password.")
+    mail_from: str = Field("", description="Sender of alarms.")
+    mail_to: str = Field("", description="Who gets alarms; several with commas.")
+    otlp_url: str = Field("", description="Where traces go, as http://collector:4318/v1/traces; empty: not traced.")
     mcp_key: SecretStr = Field(SecretStr(""), description="API key that `trivium mcp` speaks for.")
     evals: Path | None = Field(None, description="Folder of own evaluation suites, one Python file each.")
     eval_webhook_url: str = Field("", description="Where the nightly's signed summary goes; empty: nowhere.")
@@ -197,7 +213,7 @@ class Settings(BaseSettings):
                 raise ValueError(f"{given[0]}: needs {missing} beside it")
         if _text(self.webhook_secret) and not self.events_url:
             raise ValueError("webhook_secret: needs TRIVIUM_EVENTS_URL, where its answers go")
-        for name in ("webhook_secret", "events_secret", "eval_webhook_secret"):
+        for name in ("webhook_secret", "events_secret", "alarms_secret", "eval_webhook_secret"):
             if (secret := _text(getattr(self, name))) and not WEBHOOK_SECRET.fullmatch(secret):
                 raise ValueError(f"{name}: must be whsec_ and 24 to 64 bytes in base64")
         return self

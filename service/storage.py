@@ -54,6 +54,7 @@ def all_metadata() -> list[MetaData]:
     import service.auth
     import service.evals.tables
     import service.idempotency
+    import service.operations.tables
     import service.responses_store
     import service.rollout_ledger
     import service.webhooks.jobs

@@ -95,7 +95,7 @@ def demo_key(kit: Kit) -> str | None:
     """A new key of the demo; outside a demo none, and those that earlier demos left are ended."""
     if kit.settings.demo:
         return kit.keys.issue(
-            tenant=DEMO_TENANT, label=DEMO_LABEL, scopes=["*", "models.*"], lifetime=DEMO_KEY_LIFETIME
+            tenant=DEMO_TENANT, label=DEMO_LABEL, scopes=["*", "models.*", "operations.*"], lifetime=DEMO_KEY_LIFETIME
         )
     if ended := kit.keys.revoke_labelled(DEMO_LABEL):
         structlog.get_logger().warning("keys of an earlier demo were ended", count=ended)

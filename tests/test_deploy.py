@@ -14,11 +14,14 @@ import yaml
 from fastapi.testclient import TestClient
 from prometheus_client import CollectorRegistry
 
+from core_model.timeline import Timeline
 from service.api import create_app
 from service.monitoring import Metrics
+from service.operations.signals import SIGNALS, Signal, SignalCollector
 from service.settings import Settings
 from tests.fake_kit import make_kit
 
+METRIC = re.compile(r"\b(?:trivium|process)_\w+")
 DEPLOY = Path(__file__).parents[1] / "deploy"
 CONTAINERFILE = (DEPLOY / "Containerfile").read_text()
 COMPOSE: dict[str, Any] = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
@@ -68,23 +71,41 @@ def test_probes_ask_routes_that_answer_without_a_key(tmp_path: Path) -> None:
     assert (api["livenessProbe"]["httpGet"]["path"], api["readinessProbe"]["httpGet"]["path"]) == ("/livez", "/healthz")
 
 
-def test_the_dashboard_shows_metrics_that_are_exported() -> None:
+@pytest.fixture(scope="module")
+def exported() -> set[str]:
+    """Names of all metrics."""
+
     class Engine:
         def __getattr__(self, name: str) -> int:
             return 1
 
-    metrics = Metrics(CollectorRegistry())
+    metrics, signals = Metrics(CollectorRegistry()), SignalCollector()
     metrics.watch_engine(Engine)
     metrics.watch_experts(lambda: {0: [1, 2]})
-    metrics.observe_request(route="/", method="GET", status=200, duration_s=0.1)
-    exported = set(re.findall(r"^(trivium_\w+)", metrics.render()[0].decode(), re.MULTILINE))
-    panels = json.loads((DEPLOY / "grafana/trivium.json").read_text())["panels"]
-    shown = {
-        name for panel in panels for target in panel["targets"] for name in re.findall(r"trivium_\w+", target["expr"])
-    }
+    metrics.observe_request(vertical="service", route="/", method="GET", status=200, duration_s=0.1)
+    metrics.observe_generation("service", Timeline(first_token_ns=1))
+    signals.newest, signals.firing = tuple(Signal(name, "x", 1) for name in SIGNALS), {("rule", "warning"): 1}
+    metrics.registry.register(signals)
+    return {sample.name for family in metrics.registry.collect() for sample in family.samples}
 
-    assert len(shown) > 10
+
+def test_the_dashboard_shows_metrics_that_are_exported(exported: set[str]) -> None:
+    dashboard = json.loads((DEPLOY / "grafana" / "trivium.json").read_text())
+    queries = [target["expr"] for panel in dashboard["panels"] for target in panel.get("targets", [])]
+    shown = {name for query in queries for name in METRIC.findall(query)}
+
+    assert len(shown) > 20
     assert shown <= exported
+    assert len({panel["id"] for panel in dashboard["panels"]}) == len(dashboard["panels"])
+
+
+def test_alert_rules_are_of_metrics_that_are_exported(exported: set[str]) -> None:
+    (group,) = yaml.safe_load((DEPLOY / "prometheus-rules.yaml").read_text())["groups"]
+    used = {name for rule in group["rules"] for name in METRIC.findall(rule["expr"])}
+
+    assert used <= exported | {"up"}
+    assert all({"alert", "expr", "for", "labels", "annotations"} == set(rule) for rule in group["rules"])
+    assert "prometheus-rules.yaml" in (DEPLOY / "prometheus.yaml").read_text()
 
 
 @pytest.mark.parametrize(("name", "spec"), list(pod_specs()), ids=lambda value: value if isinstance(value, str) else "")

@@ -45,6 +45,7 @@ if TYPE_CHECKING:  # LangChain takes a second to import; the command line and th
     from retrieval.store import KnowledgeBase
     from verticals.live import LiveModel
     from verticals.replaying import Replay
+    from verticals.watched import Period, Watch
 
 Method = Literal["GET", "POST", "PUT", "DELETE"]
 
@@ -352,3 +353,4 @@ class Vertical:
     replay: Replay | None = None  # makes a recorded decision again; None: it has nothing to make again
     models: tuple[LiveModel, ...] = ()
     subjects: tuple[str, ...] = ()  # fields of requests that name whom they are about; the first given one counts
+    watch: Callable[[Resources, Period], Watch] | None = None  # counted where the rows are; None: nothing is watched

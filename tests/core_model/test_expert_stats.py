@@ -14,6 +14,7 @@ from core_model.expert_stats import (
     describe_load,
     gini,
     normalized_entropy,
+    utilisation_sd,
 )
 
 COUNTS = st.lists(st.integers(0, 10_000), min_size=2, max_size=40).filter(lambda counts: sum(counts) > 0)
@@ -77,3 +78,9 @@ def test_counts_of_another_shape_are_refused(counts: object) -> None:
 def test_impossible_counts_are_refused(counts: list[float]) -> None:
     with pytest.raises(ValueError, match="finite and 0 or more"):
         describe_load(counts)
+
+
+def test_utilisation_is_each_experts_share_of_the_tokens() -> None:
+    assert utilisation_sd([5, 5, 5, 5], num_experts_per_tok=2) == 0
+    assert utilisation_sd([10, 10, 0, 0], num_experts_per_tok=2) == pytest.approx(0.5)  # all tokens, or none
+    assert utilisation_sd([0, 0], num_experts_per_tok=1) == 0

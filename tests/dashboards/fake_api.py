@@ -17,7 +17,15 @@ from pydantic import BaseModel, Field
 
 from service.api import create_app
 from service.wiring import open_tokens
-from tests.dashboards import fake_evals, fake_finance, fake_histories, fake_medical, fake_strategy, fake_support
+from tests.dashboards import (
+    fake_evals,
+    fake_finance,
+    fake_histories,
+    fake_medical,
+    fake_operations,
+    fake_strategy,
+    fake_support,
+)
 from tests.fake_kit import make_kit
 from verticals import finance, medical, support
 from verticals.contract import Context, Handler, Operation, Vertical
@@ -73,11 +81,14 @@ def make_app(home: Path, *, filled: bool = True, settings: Mapping[str, Any] | N
         "support": replace(support.VERTICAL, build=lambda _: fake_support.handlers(filled=filled)),
         "coins": FOURTH,
     }
-    kit = make_kit(home, verticals, settings=settings)
+    kit = make_kit(home, verticals, settings={"watch_s": 600, **(settings or {})})  # what is made up stays
     kit = replace(kit, tokens=open_tokens(kit.settings))
     if filled:
         fake_evals.store(fake_evals.reports(), sessions=kit.sessions, folder=kit.settings.reports)
-    return create_app(kit), kit.keys.issue(tenant="demo", label="test", scopes=["*", "models.*"])
+    app = create_app(kit)
+    if filled:
+        fake_operations.fill(app)
+    return app, kit.keys.issue(tenant="demo", label="test", scopes=("*", "models.*", "operations.*"))
 
 
 def main() -> None:

@@ -46,6 +46,7 @@ def test_home_links_to_every_view_and_to_the_fourth_vertical(app: AppTest) -> No
         "Evaluation",
         "Audit",
         "Models",
+        "Operations",
     ]
 
 
@@ -68,6 +69,7 @@ def test_without_a_service_home_still_opens(monkeypatch: pytest.MonkeyPatch) -> 
         "Evaluation",
         "Audit",
         "Models",
+        "Operations",
     ]
 
 

@@ -164,7 +164,10 @@ def test_health_and_metrics_need_no_key_and_count_requests(url: str, client: htt
 
     assert httpx.get(f"{url}/healthz", trust_env=False).json()["status"] == "ok"
     metrics = httpx.get(f"{url}/metrics", trust_env=False).text
-    assert 'trivium_http_requests_total{method="POST",route="/v1/parcels/weigh",status="200"} 1.0' in metrics
+    assert (
+        'trivium_http_requests_total{method="POST",route="/v1/parcels/weigh",status="200",vertical="parcels"} 1.0'
+        in metrics
+    )
 
 
 def test_the_audit_chain_can_be_verified_over_http(client: httpx.Client) -> None:

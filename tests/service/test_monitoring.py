@@ -16,6 +16,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 from pydantic import BaseModel, ValidationError
 
+from core_model.timeline import Timeline
 from service.monitoring import Metrics, configure_logging, describe_error
 from verticals.contract import InvalidInput
 
@@ -50,10 +51,10 @@ def _lines(text: str) -> list[dict[str, object]]:
 def test_requests_are_counted_by_route_method_and_status(registry: CollectorRegistry) -> None:
     metrics = Metrics(registry)
 
-    metrics.observe_request(route="/v1/finance/score", method="POST", status=200, duration_s=0.02)
-    metrics.observe_request(route="/v1/finance/score", method="POST", status=422, duration_s=0.3)
+    metrics.observe_request(vertical="finance", route="/v1/finance/score", method="POST", status=200, duration_s=0.02)
+    metrics.observe_request(vertical="finance", route="/v1/finance/score", method="POST", status=422, duration_s=0.3)
 
-    labels = {"route": "/v1/finance/score", "method": "POST"}
+    labels = {"vertical": "finance", "route": "/v1/finance/score", "method": "POST"}
     assert registry.get_sample_value("trivium_http_requests_total", {**labels, "status": "422"}) == 1
     assert registry.get_sample_value("trivium_http_request_duration_seconds_count", labels) == 2
     bucket = registry.get_sample_value("trivium_http_request_duration_seconds_bucket", {**labels, "le": "0.025"})
@@ -93,12 +94,47 @@ def test_a_scrape_reports_how_evenly_each_layers_experts_are_used() -> None:
     assert value("tokens_total", "2") == 40
 
 
+def test_tokens_and_the_wait_for_the_first_are_counted_by_vertical(registry: CollectorRegistry) -> None:
+    metrics = Metrics(registry)
+    timeline = Timeline(queued_ns=10**9, first_token_ns=3 * 10**9, num_prompt=7, num_cached=2, num_generated=5)
+
+    metrics.observe_generation("support", timeline)
+    metrics.observe_generation("support", Timeline(num_prompt=1))  # cancelled before its first token
+
+    def tokens(kind: str) -> float | None:
+        return registry.get_sample_value("trivium_tokens_total", {"vertical": "support", "kind": kind})
+
+    assert [tokens(kind) for kind in ("prompt", "cached", "generated")] == [8, 2, 5]
+    assert registry.get_sample_value("trivium_first_token_seconds_sum", {"vertical": "support"}) == 2
+    assert registry.get_sample_value("trivium_first_token_seconds_count", {"vertical": "support"}) == 1
+
+
+def test_traffic_is_told_by_vertical_with_its_errors_and_durations(registry: CollectorRegistry) -> None:
+    metrics = Metrics(registry)
+    for status, duration_s in ((200, 0.004), (404, 0.02), (500, 0.02), (503, 1000.0)):
+        metrics.observe_request(vertical="finance", route="/x", method="GET", status=status, duration_s=duration_s)
+
+    seen = metrics.traffic()["finance"]
+    metrics.observe_request(vertical="finance", route="/x", method="GET", status=200, duration_s=0.02)
+
+    assert (seen.requests, seen.errors) == (4, 2)
+    assert [i for i, count in enumerate(seen.buckets) for _ in range(count)] == [0, 2, 2, 13]
+
+
+def test_the_memory_of_the_process_is_a_metric(registry: CollectorRegistry) -> None:
+    metrics = Metrics(registry)
+
+    assert metrics.resident_bytes() > 10 * 2**20
+    assert b"process_resident_memory_bytes" in metrics.render()[0]
+
+
 def test_two_services_in_one_process_do_not_share_figures() -> None:
     first, second = Metrics(CollectorRegistry()), Metrics(CollectorRegistry())
 
-    first.observe_request(route="/healthz", method="GET", status=200, duration_s=0.01)
+    first.observe_request(vertical="service", route="/healthz", method="GET", status=200, duration_s=0.01)
 
-    labels = {"route": "/healthz", "method": "GET", "status": "200"}
+    labels = {"vertical": "service", "route": "/healthz", "method": "GET", "status": "200"}
+    assert first.registry.get_sample_value("trivium_http_requests_total", labels) == 1
     assert second.registry.get_sample_value("trivium_http_requests_total", labels) is None
 
 

@@ -40,6 +40,7 @@ ROUTES = {
     },
     ("POST", "/v1/audit/entries/{sequence}/replay"): "computes",
     ("POST", "/v1/audit/erasures"): "audit.erase",
+    ("POST", "/v1/operations/alarms/{alarm_id}/acknowledge"): "operations.acknowledge",
     ("POST", "/webhooks/rest/webhook"): "support.answer",
     ("POST", "/webhooks/{channel}"): "support.answer, once it is answered",
 }

@@ -17,6 +17,7 @@ from verticals.finance.portfolio.operations import PORTFOLIO_OPERATIONS
 from verticals.finance.sources.operations import SOURCE_OPERATIONS
 from verticals.finance.validation.operations import VALIDATION_OPERATIONS
 from verticals.replaying import Kept, Replayed
+from verticals.watched import Period, Watch
 
 
 def _build(resources: Resources) -> Mapping[str, Handler]:
@@ -41,6 +42,12 @@ def _demo(resources: Resources, progress: Progress) -> None:
     from verticals.finance.demo import demo
 
     demo(resources, progress)
+
+
+def _watch(resources: Resources, period: Period) -> Watch:
+    from verticals.finance.watching import watch
+
+    return watch(resources, period)
 
 
 def _recover(resources: Resources, context_of: ContextOf) -> int:
@@ -180,4 +187,5 @@ VERTICAL = Vertical(
     replay=_replay,
     models=LIVE_MODELS,
     subjects=("customer", "application_id"),
+    watch=_watch,
 )

@@ -46,6 +46,7 @@ class Scored:
     moe: NDArray[np.float64] | None
     readings: list[Reading | None]  # of the customers' sources
     term_GS: NDArray[np.float64]  # what each of them adds
+    bin_counts: Mapping[str, list[int]]  # of each field of the scorecard, the last place for missing values
 
 
 def score_checked(models: Models, checked: Checked, *, make_id: Callable[[int], str], read: Read) -> Scored:
@@ -97,6 +98,9 @@ def score_checked(models: Models, checked: Checked, *, make_id: Callable[[int], 
         moe=_moe(models, categories, numbers) if len(rows) else None,
         readings=readings,
         term_GS=term_GS,
+        bin_counts={
+            f.name: np.bincount(bin_GF[:, i], minlength=len(f.bins) + 1).tolist() for i, f in enumerate(card.features)
+        },
     )
 
 

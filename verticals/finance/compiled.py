@@ -58,6 +58,7 @@ class Cell:
     overrides: tuple[int, ...]  # places in the policy's list
     canonical: str  # its part of the application's canonical JSON
     rank: float  # as the challenger reads it
+    place: int  # its bin
 
 
 class SourceGroup(NamedTuple):
@@ -99,6 +100,7 @@ class CompiledModels:
         self._overrides = [(o.decision == "refer", _text(o.reason)) for o in models.policy.overrides]
         self._shadow = _shadow("LightGBM", models.challenger_version)
         self._moe_shadow = _shadow(models.moe_name, models.moe_version)
+        self._tallies = self._new_tallies()
 
     def answer(
         self,
@@ -109,6 +111,9 @@ class CompiledModels:
         # A member of an enumeration is its text, also as a key; so none is made plain before it is looked up.
         cells_F = [[get(getattr(application, name)) for _, application in asked] for name, get in self._fields]
         rows = list(zip(*cells_F, strict=True))
+        for tally, cells in zip(self._tallies.values(), cells_F, strict=True):
+            for cell in cells:
+                tally[cell.place] += 1
         logits, read = [self._logit(row) for row in rows], readings or [None] * len(asked)
         if readings:
             logits = [logit if r is None else r.add_to(logit) for logit, r in zip(logits, readings, strict=True)]
@@ -125,6 +130,14 @@ class CompiledModels:
                 strict=True,
             )
         ]
+
+    def take_tallies(self) -> dict[str, list[int]]:
+        """Field -> how many applications fell into each bin since the last call; two threads may lose one."""
+        tallies, self._tallies = self._tallies, self._new_tallies()
+        return tallies
+
+    def _new_tallies(self) -> dict[str, list[int]]:
+        return {f.name: [0] * (len(f.bins) + 1) for f in self.models.scorecard.features}
 
     def _challenger_probs(self, rows: Sequence[tuple[Cell, ...]]) -> list[float] | list[None]:
         challenger = self.models.challenger
@@ -256,6 +269,7 @@ class _Cells:
             overrides=tuple(i for i, o in enumerate(overrides) if o.field == f.name and o.matches(value)),
             canonical=canonical(f.name, value),
             rank=rank_of(self._spec, value),
+            place=place,
         )
 
 

@@ -29,6 +29,7 @@ from verticals.finance.fraud.cards import CardDesk
 from verticals.finance.fraud.cases import CaseDesk
 from verticals.finance.histories.embeddings import InBackground
 from verticals.finance.histories.handlers import HistoryDesk
+from verticals.finance.inputs import InputCounts
 from verticals.finance.manual.desk import OverrideDesk, decision_item, held_overrides
 from verticals.finance.model_card import distribution, model_card
 from verticals.finance.policies import PolicyBook
@@ -115,6 +116,7 @@ class Finance:
         self._lock = Lock()
         self._models: Models | None = None
         self._compiled: dict[str, CompiledModels] = {}  # by tenant
+        self._inputs = InputCounts(sessions)
         self.policies = PolicyBook(sessions, lambda: self._ready().scorecard.scaling)
 
     def score(self, asked: Sequence[tuple[schemas.ScoreRequest, Context]], record: RecordAll) -> list[bytes]:
@@ -132,6 +134,7 @@ class Finance:
                 found = compiled.answer(pairs, readings)
                 callers = [asked[p][1] for p in places]
                 keep_decisions(session, compiled.models, list(zip(callers, found, strict=True)), record)
+                self._inputs.keep_due(session, asked[places[0]][1].tenant, compiled)
                 answers |= {p: one.content for p, one in zip(places, found, strict=True)}
         return [answers[place] for place in range(len(asked))]
 
@@ -141,6 +144,7 @@ class Finance:
 
         def keep(scored: Scored, chunk: str) -> None:
             keep_chunk(self._sessions, context, models, scored, chunk=chunk)
+            self._inputs.keep(context.tenant, models.version, scored.bin_counts)
 
         def read(customers: Sequence[str | None]) -> list[Reading | None] | None:
             with self._sessions() as session:

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 import verticals.finance.fraud.tables
 import verticals.finance.histories.tables
+import verticals.finance.inputs
 import verticals.finance.manual.tables
 import verticals.finance.policy_tables
 import verticals.finance.portfolio.tables

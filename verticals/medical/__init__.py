@@ -17,6 +17,7 @@ from verticals.medical.fewshot import schemas as few_shot
 from verticals.medical.fundus.schemas import FundusStepsRequest, FundusStepsResponse
 from verticals.medical.live import LIVE_MODELS
 from verticals.replaying import Kept, Replayed
+from verticals.watched import Period, Watch
 
 
 def _build(resources: Resources) -> Mapping[str, Handler]:
@@ -41,6 +42,12 @@ def _demo(resources: Resources, progress: Progress) -> None:
     from verticals.medical.demo import demo
 
     demo(resources, progress)
+
+
+def _watch(resources: Resources, period: Period) -> Watch:
+    from verticals.medical.watching import watch
+
+    return watch(resources, period)
 
 
 _SECTIONS = {
@@ -320,4 +327,5 @@ VERTICAL = Vertical(
     replay=_replay,
     models=LIVE_MODELS,
     subjects=("study_id", "report_id"),
+    watch=_watch,
 )

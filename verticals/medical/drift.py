@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Sequence
 from datetime import date, datetime, timedelta
 from typing import Any
 
@@ -22,12 +23,12 @@ def watch(session: Session, tenant: str, *, days: int, now: datetime) -> WatchRe
     """The last `days`, and the finding rates of as many days before."""
     start = now - timedelta(days=days)
     verdicts = _verdicts(session, tenant, start)
-    read = _count(session, _studies(tenant, start, now).where(_is_read()))
-    read_before = _count(session, _studies(tenant, start - timedelta(days=days), start).where(_is_read()))
-    signed = _count(session, _studies(tenant, start, now).where(_is_read(), _is_signed()))
-    before = {kind: found for kind, found, *_ in _by_kind(session, tenant, start - timedelta(days=days), start)}
+    read = count_read(session, [tenant], start, now)
+    read_before = count_read(session, [tenant], start - timedelta(days=days), start)
+    signed = count_read(session, [tenant], start, now, _is_signed())
+    before = {kind: found for kind, found, *_ in by_kind(session, [tenant], start - timedelta(days=days), start)}
     kinds = []
-    for kind, found, said, removed, added in _by_kind(session, tenant, start, now):
+    for kind, found, said, removed, added in by_kind(session, [tenant], start, now):
         now_rate, old_rate = rate(found, read), rate(before.get(kind, 0), read_before)
         kinds.append(
             KindRates(
@@ -82,14 +83,14 @@ def _verdicts(session: Session, tenant: str, start: datetime) -> list[QualityWee
     return [QualityWeek(start=monday, verdicts=dict(weeks[monday])) for monday in sorted(weeks)]
 
 
-def _studies(tenant: str, start: datetime, end: datetime) -> Select[Any]:
+def studies(tenants: Sequence[str], start: datetime, end: datetime) -> Select[Any]:
     """Ids of the studies received in a period, joined with their reports' newest versions."""
     study, head, version = MedicalStudy, MedicalReportHead, MedicalReportVersion
     return (
         select(study.study_id)
         .join(head, head.study_id == study.study_id)
         .join(version, and_(version.report_id == head.report_id, version.version == head.version))
-        .where(study.tenant == tenant, study.received_at >= start, study.received_at < end)
+        .where(study.tenant.in_(tenants), study.received_at >= start, study.received_at < end)
     )
 
 
@@ -102,11 +103,17 @@ def _is_signed() -> ColumnElement[bool]:
     return MedicalReportVersion.state.in_(SIGNED)
 
 
-def _count(session: Session, studies: Select[Any]) -> int:
-    return int(session.execute(select(func.count()).select_from(studies.subquery())).scalar_one())
+def count_read(
+    session: Session, tenants: Sequence[str], start: datetime, end: datetime, *where: ColumnElement[bool]
+) -> int:
+    """How many studies received in a period a model has read."""
+    found = studies(tenants, start, end).where(_is_read(), *where)
+    return int(session.execute(select(func.count()).select_from(found.subquery())).scalar_one())
 
 
-def _by_kind(session: Session, tenant: str, start: datetime, end: datetime) -> list[tuple[str, int, int, int, int]]:
+def by_kind(
+    session: Session, tenants: Sequence[str], start: datetime, end: datetime
+) -> list[tuple[str, int, int, int, int]]:
     """(kind, model says present, signed and said by model, of these no longer stated, signed and added)."""
     row = MedicalStatement
     said, kept = row.by_model.in_(_SAID), row.stated.in_(_SAID)
@@ -116,7 +123,7 @@ def _by_kind(session: Session, tenant: str, start: datetime, end: datetime) -> l
         return func.sum(case((and_(*conditions), 1), else_=0))
 
     counts = (
-        _studies(tenant, start, end)
+        studies(tenants, start, end)
         .join(row, row.study_id == MedicalStudy.study_id)
         .where(_is_read())
         .with_only_columns(

@@ -12,6 +12,7 @@ from verticals.contract import ContextOf, Handler, Progress, Resources, Suite, V
 from verticals.replaying import Kept, Replayed
 from verticals.support.live import LIVE_MODELS
 from verticals.support.operations import OPERATIONS
+from verticals.watched import Period, Watch
 
 
 def _build(resources: Resources) -> Mapping[str, Handler]:
@@ -38,6 +39,12 @@ def _demo(resources: Resources, progress: Progress) -> None:
     demo(resources, progress)
 
 
+def _watch(resources: Resources, period: Period) -> Watch:
+    from verticals.support.watching import watch
+
+    return watch(resources, period)
+
+
 def _recover(resources: Resources, context_of: ContextOf) -> int:
     from verticals.support.recovery import recover
 
@@ -57,4 +64,5 @@ VERTICAL = Vertical(
     replay=_replay,
     models=LIVE_MODELS,
     subjects=("session_id", "conversation_id"),
+    watch=_watch,
 )

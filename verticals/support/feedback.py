@@ -25,7 +25,7 @@ from verticals.support.schemas import (
 from verticals.support.sessions import count, find_session
 from verticals.support.tables import ActionRow, FeedbackRow, HandoffRow, MessageRow, SessionRow
 
-_CITATIONS = tuple(f"%[{number}]%" for number in range(1, 10))
+CITATIONS = tuple(f"%[{number}]%" for number in range(1, 10))
 
 
 class FeedbackDesk:
@@ -75,7 +75,7 @@ class FeedbackDesk:
             MessageRow.tenant == context.tenant, MessageRow.role == "assistant", MessageRow.created_at >= since
         )
         rated = select(FeedbackRow).where(FeedbackRow.tenant == context.tenant, FeedbackRow.created_at >= since)
-        is_cited = or_(*(MessageRow.content.like(pattern) for pattern in _CITATIONS))
+        is_cited = or_(*(MessageRow.content.like(pattern) for pattern in CITATIONS))
         with self._sessions() as db:
             return Quality(
                 sessions=count(db, sessions),

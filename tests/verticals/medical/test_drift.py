@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, sessionmaker
 
 from tests.databases import migrated_engine
 from verticals.medical import tables
@@ -14,6 +16,8 @@ from verticals.medical.drift import watch
 from verticals.medical.evidence import EvidenceGraph, Finding
 from verticals.medical.report import Report, edited, signed
 from verticals.medical.schemas import FindingsStatus, Sections
+from verticals.medical.watching import watch as service_watch
+from verticals.watched import Period
 
 NOW = datetime(2026, 11, 30, 12, tzinfo=UTC)
 EFFUSION = Finding(finding_id="f1", kind="effusion", presence="present", site="pleura", side="left", model="film@1")
@@ -90,3 +94,32 @@ def test_a_rate_that_leaves_its_old_interval_is_told(session: Session) -> None:
     assert (kinds["effusion"].found_before.count, kinds["effusion"].found.count) == (4, 30)
     assert kinds["effusion"].has_moved
     assert not kinds["pneumothorax"].has_moved
+
+
+def test_the_service_is_told_verdicts_findings_and_what_readers_took_out(session: Session) -> None:
+    _store(session, 1, DRAFT)
+    _store(session, 2, "No pneumothorax.")  # the effusion is taken out
+    _store(session, 3, None, days_ago=20, finds=False)
+    _store(session, 4, None, days_ago=60)  # before the time that is looked at
+    resources: Any = SimpleNamespace(sessions=sessionmaker(session.get_bind()))
+    period = Period(("t",), NOW - timedelta(days=35), NOW - timedelta(days=7), NOW)
+
+    found = service_watch(resources, period)
+    counts = {
+        one.name: dict(zip(one.bins, zip(one.reference, one.now, strict=True), strict=True))
+        for one in found.distributions
+    }
+
+    assert counts["image quality"] == {"accept": (1, 2), "warn": (0, 0), "reject": (0, 0)}
+    assert counts["modality"] == {"DX": (1, 2)}
+    assert counts["findings"] == {"effusion": (0, 2), "pneumothorax": (0, 0), "studies read": (1, 2)}
+    (removed,) = found.feedback
+    assert (removed.value, removed.n, removed.higher_is_better) == (0.5, 2, False)
+
+
+def test_other_tenants_studies_are_not_told(session: Session) -> None:
+    _store(session, 1, DRAFT)
+    resources: Any = SimpleNamespace(sessions=sessionmaker(session.get_bind()))
+    period = Period(("other",), NOW - timedelta(days=35), NOW - timedelta(days=7), NOW)
+
+    assert not any(sum(one.now) for one in service_watch(resources, period).distributions)
