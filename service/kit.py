@@ -102,6 +102,7 @@ class Kit:
         recording = begin(self.audit, who)
         context = Context(**who, record=recording, customer=caller.customer)
         handler, named = self.handlers[vertical][operation.name], f"{vertical}.{name}"
+        found: BaseModel | Artifact | ArtifactStream | Iterator[BaseModel]
         if operation.streaming:
             found = in_span(named, cast("Iterator[BaseModel]", handler(request, context)))
         else:

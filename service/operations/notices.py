@@ -177,8 +177,7 @@ def _connection(settings: Settings) -> Any:
 
 def link(alarm_id: str, settings: Settings) -> str:
     """The page of an alarm's evidence."""
-    base = settings.dashboard_address
-    return f"{base.rstrip('/')}/operations?alarm={alarm_id}"
+    return f"{settings.dashboard_address}/operations?alarm={alarm_id}"
 
 
 def _one(alarm: Alarm, settings: Settings) -> dict[str, Any]:
