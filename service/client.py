@@ -18,7 +18,7 @@ from urllib.parse import quote
 import httpx
 from pydantic import BaseModel, ValidationError
 
-from service.roles import covers
+from service.roles import OF_ALL_TENANTS, covers
 from verticals.contract import Artifact, Operation, UploadedFile, Vertical
 
 __all__ = ["ApiError", "Artifact", "Operation", "TriviumClient", "UploadedFile"]
@@ -115,7 +115,7 @@ class TriviumClient:
             try:
                 scopes, for_s = self.me()["scopes"], math.inf
             except ApiError:
-                scopes, for_s = ["*", "models.*"], _GUESS_S
+                scopes, for_s = ["*", *(f"{area}.*" for area in OF_ALL_TENANTS)], _GUESS_S
             self._scopes = time.monotonic() + for_s, scopes
         area, _, operation = scope.partition(".")
         return covers(scopes, scope) or (operation == "*" and any(one.startswith(f"{area}.") for one in scopes))

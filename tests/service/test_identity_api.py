@@ -114,7 +114,7 @@ def test_who_one_is_comes_from_the_token(client: httpx.Client, issuer: FakeIssue
         "tenant": "acme",
         "actor": "user:ann",
         "roles": ["operator"],
-        "scopes": ["models.*", "evals.read"],
+        "scopes": ["models.*", "operations.*", "evals.read"],
         "customer": None,
     }
 

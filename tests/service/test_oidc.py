@@ -54,7 +54,7 @@ def test_a_good_token_names_tenant_person_and_scopes(issuer: FakeIssuer, verifie
     caller = verifier.authenticate(issuer.token(kid=kid, roles=["operator", "offline_access"]))
 
     assert (caller.tenant, caller.key_id, caller.customer) == ("acme", "user:ann", None)
-    assert (caller.roles, caller.scopes) == (("operator",), ("models.*", "evals.read"))
+    assert (caller.roles, caller.scopes) == (("operator",), ("models.*", "operations.*", "evals.read"))
 
 
 def test_roles_come_as_a_list_or_as_words_and_without_any_nothing_is_open(

@@ -7,7 +7,7 @@ import pytest
 from service.discovery import discover
 from service.roles import ROLES, covers, scopes_of
 
-AREAS = {"audit", "evals", "models", "core", "keys"}  # of the service itself
+AREAS = {"audit", "evals", "models", "operations", "core", "keys"}  # of the service itself
 # What only an administrator may do: erase, switch what others are shown, feed machines' data, act for customers.
 ADMINISTRATORS = {
     "finance.erase_events",

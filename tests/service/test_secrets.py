@@ -27,13 +27,15 @@ GROUPS = {  # what secrets need beside them
     "TRIVIUM_EVENTS_URL": "https://shop.example/events",
     "TRIVIUM_EVAL_WEBHOOK_URL": "https://shop.example/nightly",
     "TRIVIUM_CHATWOOT_URL": "https://chat.example",
+    "TRIVIUM_ALARMS_URL": "https://chat.example/alarms",
+    "TRIVIUM_MAIL_USER": "trivium",
 }
 
 
 def _planted(name: str) -> str:
     if name == "database_url":
         return f"postgresql+psycopg://u:{PLANTED}@db/x"
-    return f"whsec_{PLANTED}" if name.endswith(("webhook_secret", "events_secret")) else PLANTED
+    return f"whsec_{PLANTED}" if name.endswith(("webhook_secret", "events_secret", "alarms_secret")) else PLANTED
 
 
 @pytest.fixture
