@@ -31,7 +31,7 @@ FLAGS = (
     "--hide-scrollbars",
     "--lang=en-US",
 )
-PAGES = ("", "finance", "medical", "support", "evaluation", "operations")
+PAGES = ("", "finance", "medical", "support", "evaluation", "audit", "models", "operations")
 _STATE = "[data-testid='stApp']"
 
 
