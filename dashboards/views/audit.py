@@ -30,7 +30,8 @@ def render(client: TriviumClient, labels: Labels) -> None:
     left, right = st.columns([3, 2], gap="large")
     with left:
         _table(client, labels, only)
-        _export(client, labels, only)
+        if client.may("audit.export"):
+            _export(client, labels, only)
     with right:
         _record(client, labels)
 
@@ -185,7 +186,8 @@ def _record(client: TriviumClient, labels: Labels) -> None:
         st.json(entry["outcome"])
     st.caption(labels("audit.link"))
     st.code(f"/audit?record={wanted}", language=None)
-    _replay(client, labels, int(wanted))
+    if client.may("audit.replay"):
+        _replay(client, labels, int(wanted))
 
 
 def _replay(client: TriviumClient, labels: Labels, sequence: int) -> None:

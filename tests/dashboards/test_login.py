@@ -100,6 +100,13 @@ def test_who_may_only_look_at_studies_neither_edits_nor_signs(api: Api) -> None:
     assert [tab.label for tab in page.tabs if tab.label in ("Reading", "Held and refused")] == ["Reading"]
 
 
+def test_who_may_only_read_the_trail_exports_and_replays_nothing(api: Api) -> None:
+    page = open_page("audit", Api(api.url, api.issue("demo", ["audit.read", "audit.verify"]), api.issue))
+    page.query_params["record"] = "1"
+
+    assert {"Prepare", "Make it again"} & {button.label for button in run(page).button} == set()
+
+
 # --- one person's answers are not another's ---------------------------------------------------------------------------
 
 
