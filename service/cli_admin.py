@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.markup import escape as plain
-from rich.table import Table
+from rich.table import Column, Table
 
 from service.settings import Settings, read_settings
 from verticals.contract import InvalidInput
@@ -22,7 +22,11 @@ EXIT_FAILED = 1
 DURATION = re.compile(r"(\d{1,6})([smhd])")
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
-KEY_DATES = {
+KEY_COLUMNS = {
+    "tenant": "tenant",
+    "customer": "customer",
+    "label": "label",
+    "scopes": "scopes",
     "created": "created_at",
     "last used": "last_used_at",
     "expires": "expires_at",
@@ -82,12 +86,20 @@ def keys_issue(
 
 @keys_app.command("list")
 def keys_list(tenant: Annotated[str | None, typer.Option(help="One tenant only.")] = None) -> None:
-    """Keys without their secrets."""
-    table = Table("key id", "tenant", "customer", "label", "scopes", *KEY_DATES)
-    for row in _with_keys(lambda keys: keys.list(tenant)):
-        dates = (str(getattr(row, column) or "")[:16] for column in KEY_DATES.values())
-        table.add_row(row.key_id, row.tenant, row.customer or "", row.label, " ".join(row.scopes), *dates)
+    """Keys without their secrets; a column that says nothing of any of them is left out."""
+    keys = _with_keys(lambda keys: keys.list(tenant))
+    columns = {title: [_cell(getattr(key, of)) for key in keys] for title, of in KEY_COLUMNS.items()}
+    told = {title: cells for title, cells in columns.items() if any(cells)}
+    table = Table(Column("key id", no_wrap=True), *(Column(title, overflow="fold") for title in told))
+    for row in zip((key.key_id for key in keys), *told.values(), strict=True):
+        table.add_row(*row)
     Console().print(table)
+
+
+def _cell(value: datetime | list[str] | str | None) -> str:
+    if isinstance(value, datetime):
+        return f"{value:%Y-%m-%d %H:%M}"
+    return " ".join(value) if isinstance(value, list) else value or ""
 
 
 @keys_app.command("rotate")
