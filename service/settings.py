@@ -60,9 +60,14 @@ class Settings(BaseSettings):
     adapters: str = Field("", description="Adapters of the local engine in PEFT's format, as name=folder,name=folder.")
     max_batch: int = Field(8, ge=1, le=256, description="Requests that the local engine decodes at once.")
     engine: Literal["local", "openai"] = Field("local", description="`openai`: any OpenAI-compatible server.")
-    openai_base_url: str = Field("", description="Address of that server, up to and with `/v1`.")
+    openai_base_url: str = Field(
+        "", description="Address of that server, up to and with `/v1`; of equal ones several, separated by commas."
+    )
     openai_model: str = Field("", description="The model's name there.")
     openai_api_key: SecretStr = Field(SecretStr(""), description="Key for that server; empty if it asks for none.")
+    openai_timeout_s: float = Field(
+        120, gt=0, description="Longest wait for a remote answer to begin, or for its next piece."
+    )
     embedder: Literal["english", "multilingual"] = Field(
         "english",
         description="`multilingual` also finds Chinese and other languages; an extra, slower (decision 0009).",
@@ -173,7 +178,7 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _openai_engine_has_an_address(self) -> Self:
-        if self.engine == "openai" and not (self.openai_base_url and self.openai_model):
+        if self.engine == "openai" and not (self.openai_base_urls and self.openai_model):
             raise ValueError("engine=openai needs TRIVIUM_OPENAI_BASE_URL and TRIVIUM_OPENAI_MODEL")
         return self
 
@@ -232,6 +237,11 @@ class Settings(BaseSettings):
     def dashboard_address(self) -> str:
         """Where people open the dashboards."""
         return self.dashboard_url.rstrip("/") or f"http://{self.host}:{self.dashboard_port}"
+
+    @property
+    def openai_base_urls(self) -> list[str]:
+        """`openai_base_url`, one by one."""
+        return _listed(self.openai_base_url)
 
     @property
     def adapter_folders(self) -> dict[str, Path]:

@@ -6,9 +6,6 @@ from collections.abc import Callable
 from importlib.metadata import version
 from typing import TYPE_CHECKING, cast
 
-import httpx
-from pydantic import SecretStr
-
 from service.audit import AuditLog
 from service.auth import KeyRing
 from service.core_steps import CORE, CoreSteps
@@ -30,6 +27,7 @@ if TYPE_CHECKING:
 
     from core_model.generation import TextEngine
     from core_model.models import ModelPool
+    from core_model.replicas import Replicas
     from retrieval.embed import Embedder
     from retrieval.store import KnowledgeBase
     from service.oidc import TokenVerifier
@@ -131,9 +129,11 @@ def _open_engine(
     if settings.engine == "openai":
         from core_model.openai_engine import OpenAIEngine
 
-        key = settings.openai_api_key.get_secret_value()
-        remote = OpenAIEngine(settings.openai_base_url, settings.openai_model, api_key=key, on_request=carry_trace)
-        return remote, _remote_chat_model(settings), None, remote.close
+        replicas = _open_replicas(settings)
+        chat_model = _remote_chat_model(settings, replicas)
+        replicas.watch()
+        remote = OpenAIEngine(replicas, settings.openai_model, timeout_s=settings.openai_timeout_s)
+        return remote, chat_model, None, remote.close
     from core_model.chat_model import EngineChatModel
     from core_model.embedded import prepare_default_model
     from core_model.loading import load_engine
@@ -164,7 +164,17 @@ def _open_engine(
     return core, EngineChatModel(engine=core), pool, pool.close
 
 
-def _remote_chat_model(settings: Settings) -> BaseChatModel:
+def _open_replicas(settings: Settings) -> Replicas:
+    from core_model.replicas import Replicas
+
+    try:
+        key = settings.openai_api_key.get_secret_value()
+        return Replicas(settings.openai_base_urls, api_key=key, on_request=carry_trace)
+    except ValueError as error:
+        raise Unavailable(str(error), field="TRIVIUM_OPENAI_BASE_URL") from error
+
+
+def _remote_chat_model(settings: Settings, replicas: Replicas) -> BaseChatModel:
     try:
         from service.remote_chat import RemoteChatModel
     except ImportError as error:
@@ -172,14 +182,7 @@ def _remote_chat_model(settings: Settings) -> BaseChatModel:
             "engine=openai needs the extra package langchain-openai",
             remedy="Install it: `pip install -c constraints.txt langchain-openai`.",
         ) from error
-    key = settings.openai_api_key.get_secret_value() or "none"  # without one, OpenAI's client asks the environment
-    return RemoteChatModel(
-        base_url=settings.openai_base_url,
-        model=settings.openai_model,
-        api_key=SecretStr(key),
-        stream_usage=True,
-        http_client=httpx.Client(event_hooks={"request": [carry_trace]}) if settings.otlp_url else None,
-    )
+    return RemoteChatModel.over(replicas, settings.openai_model, timeout_s=settings.openai_timeout_s)
 
 
 def open_embedder(settings: Settings) -> Embedder:
