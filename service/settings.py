@@ -72,6 +72,13 @@ class Settings(BaseSettings):
         "english",
         description="`multilingual` also finds Chinese and other languages; an extra, slower (decision 0009).",
     )
+    vectors: Literal["faiss", "pgvector", "qdrant"] = Field(
+        "faiss", description="Where large indexes have their vectors: in this process, PostgreSQL or Qdrant."
+    )
+    vectors_url: SecretStr = Field(
+        SecretStr(""), description="Qdrant's address, or another PostgreSQL for pgvector; empty: the database."
+    )
+    vectors_key: SecretStr = Field(SecretStr(""), description="Qdrant's API key; empty if it asks for none.")
     max_upload_mb: int = Field(64, ge=1, le=4096, description="Largest request body, MiB.")
     max_study_mb: int = Field(4096, ge=1, description="Largest imaging study, all its stored objects together, MiB.")
     max_batch_mb: int = Field(4096, ge=1, description="Largest file that is scored or read as it streams, MiB.")
@@ -180,6 +187,15 @@ class Settings(BaseSettings):
     def _openai_engine_has_an_address(self) -> Self:
         if self.engine == "openai" and not (self.openai_base_urls and self.openai_model):
             raise ValueError("engine=openai needs TRIVIUM_OPENAI_BASE_URL and TRIVIUM_OPENAI_MODEL")
+        return self
+
+    @model_validator(mode="after")
+    def _vectors_have_a_place(self) -> Self:
+        url = _text(self.vectors_url)
+        if self.vectors == "pgvector" and not (url or _text(self.database_url)).startswith("postgresql"):
+            raise ValueError("vectors=pgvector needs PostgreSQL: TRIVIUM_DATABASE_URL or TRIVIUM_VECTORS_URL")
+        if self.vectors == "qdrant" and not url:
+            raise ValueError("vectors=qdrant needs TRIVIUM_VECTORS_URL")
         return self
 
     @model_validator(mode="after")

@@ -23,6 +23,7 @@ from verticals.contract import Progress, Resources, Unavailable
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
+    from sqlalchemy import Engine
     from sqlalchemy.orm import Session, sessionmaker
 
     from core_model.generation import TextEngine
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from core_model.replicas import Replicas
     from retrieval.embed import Embedder
     from retrieval.store import KnowledgeBase
+    from retrieval.vectors import VectorIndexes
     from service.oidc import TokenVerifier
 
 DEMO_TENANT = "demo"
@@ -50,7 +52,7 @@ def build(settings: Settings, *, on_progress: Progress) -> Kit:
     sessions = make_sessions(database)
     registry = FileRegistry(settings.home / "registry")
     engine, chat_model, models, close_engine = _open_engine(settings, on_progress)
-    knowledge = _open_knowledge(settings, sessions)
+    knowledge = _open_knowledge(settings, sessions, database)
     tracing = open_tracing(settings.otlp_url, version=version("trivium")) if settings.otlp_url else None
     resources = Resources(
         engine=engine,
@@ -200,7 +202,28 @@ def open_embedder(settings: Settings) -> Embedder:
         raise Unavailable(str(error), field="TRIVIUM_EMBEDDER") from error
 
 
-def _open_knowledge(settings: Settings, sessions: sessionmaker[Session]) -> KnowledgeBase:
+def _open_knowledge(settings: Settings, sessions: sessionmaker[Session], database: Engine) -> KnowledgeBase:
     from retrieval.store import KnowledgeBase
 
-    return KnowledgeBase(sessions, embedder=open_embedder(settings), index_dir=settings.home / "indexes")
+    return KnowledgeBase(
+        sessions,
+        embedder=open_embedder(settings),
+        index_dir=settings.home / "indexes",
+        vectors=_open_vectors(settings, database),
+    )
+
+
+def _open_vectors(settings: Settings, database: Engine) -> VectorIndexes | None:
+    url = settings.vectors_url.get_secret_value()
+    if settings.vectors == "pgvector":
+        from retrieval.pgvector import PgVectorIndexes
+
+        return PgVectorIndexes(open_database(url) if url else database)
+    if settings.vectors == "qdrant":
+        from retrieval.qdrant import QdrantIndexes
+
+        try:
+            return QdrantIndexes(url, api_key=settings.vectors_key.get_secret_value())
+        except ValueError as error:
+            raise Unavailable(str(error), field="TRIVIUM_VECTORS") from error
+    return None
