@@ -32,7 +32,8 @@ def make_vectors(rng: np.random.Generator, hidden_HD: NDArray[np.float64], count
     vectors_ND = rng.normal(size=(count, len(hidden_HD))) @ hidden_HD + 0.1 * rng.normal(
         size=(count, hidden_HD.shape[1])
     )
-    return (vectors_ND / np.linalg.norm(vectors_ND, axis=1, keepdims=True)).astype(np.float32)
+    unit_ND: NDArray[np.float32] = (vectors_ND / np.linalg.norm(vectors_ND, axis=1, keepdims=True)).astype(np.float32)
+    return unit_ND
 
 
 def measure(

@@ -51,6 +51,7 @@ THIRD_PARTY: Mapping[str, frozenset[str]] = {
         {"fastapi", "starlette", "uvicorn", "httpx", "pydantic", "pydantic_settings", "sqlalchemy", "alembic"}
         | {
             "python_multipart",
+            "ray",
             "structlog",
             "prometheus_client",
             "typer",
