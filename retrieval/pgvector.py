@@ -31,19 +31,28 @@ class PgVectorIndexes:
     """Indexes in one database.
 
     Args:
-        engine: On PostgreSQL; closed by whoever opened it. Its user may create the extension, or finds it created.
+        engine: On PostgreSQL; closed by whoever opened it.
+    Raises:
+        ValueError: the extension is not there and cannot be created, or nothing answers.
     """
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        try:
+            with engine.begin() as connection:
+                connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+                connection.execute(text("CREATE EXTENSION IF NOT EXISTS vector"))
+                connection.execute(text(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}"))
+        except SQLAlchemyError as error:
+            raise ValueError(
+                f"vectors: PostgreSQL has no pgvector or schema {SCHEMA} for this user ({type(error).__name__}). "
+                "As an administrator: CREATE EXTENSION vector, and GRANT CREATE ON DATABASE to the user."
+            ) from error
 
     def build(self, vectors_ND: NDArray[np.float32]) -> VectorIndex:
         """As `VectorIndexes.build`."""
         name, (num_rows, dim) = new_name(_PREFIX), vectors_ND.shape
         with _answering(), self._engine.begin() as connection:
-            connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
-            connection.execute(text("CREATE EXTENSION IF NOT EXISTS vector"))
-            connection.execute(text(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}"))
             connection.execute(text(f"CREATE TABLE {SCHEMA}.{name} (row integer PRIMARY KEY, unit vector({dim}))"))
             psycopg: Any = connection.connection
             with psycopg.cursor() as cursor, cursor.copy(f"COPY {SCHEMA}.{name} FROM STDIN") as copy:

@@ -215,15 +215,15 @@ def _open_knowledge(settings: Settings, sessions: sessionmaker[Session], databas
 
 def _open_vectors(settings: Settings, database: Engine) -> VectorIndexes | None:
     url = settings.vectors_url.get_secret_value()
-    if settings.vectors == "pgvector":
-        from retrieval.pgvector import PgVectorIndexes
+    try:
+        if settings.vectors == "pgvector":
+            from retrieval.pgvector import PgVectorIndexes
 
-        return PgVectorIndexes(open_database(url) if url else database)
-    if settings.vectors == "qdrant":
-        from retrieval.qdrant import QdrantIndexes
+            return PgVectorIndexes(open_database(url) if url else database)
+        if settings.vectors == "qdrant":
+            from retrieval.qdrant import QdrantIndexes
 
-        try:
             return QdrantIndexes(url, api_key=settings.vectors_key.get_secret_value())
-        except ValueError as error:
-            raise Unavailable(str(error), field="TRIVIUM_VECTORS") from error
+    except ValueError as error:
+        raise Unavailable(str(error), field="TRIVIUM_VECTORS") from error
     return None

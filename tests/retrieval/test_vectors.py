@@ -200,3 +200,9 @@ def test_a_server_that_is_gone_leaves_the_words(
         connection.execute(text("ALTER SCHEMA elsewhere RENAME TO trivium_vectors"))
     engine.dispose()
     assert found == ["b"]
+
+
+def test_a_database_without_the_extension_is_refused_with_what_to_do() -> None:
+    engine = create_engine("sqlite://")  # which has none
+    with pytest.raises(ValueError, match="CREATE EXTENSION vector"):
+        PgVectorIndexes(engine)
