@@ -14,7 +14,6 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 
@@ -103,7 +102,7 @@ class Replicas(httpx.BaseTransport):
         self._client = httpx.Client(
             transport=self._transport, headers=self._headers, timeout=_CHECK_TIMEOUT_S, trust_env=False
         )
-        self._watch: threading.Thread | None = None
+        self._watching: list[threading.Thread] = []
 
     def client(self, timeout_s: float) -> httpx.Client:
         """A client of these servers that waits so long for each piece; closing it closes them."""
@@ -201,14 +200,16 @@ class Replicas(httpx.BaseTransport):
     # --- health -----------------------------------------------------------------------------------------------------
 
     def watch(self) -> None:
-        """Check all every two seconds in the background, until closed."""
-        self._watch = threading.Thread(target=self._check_on, daemon=True, name="replicas")
-        self._watch.start()
+        """Check each every two seconds in the background, until closed."""
+        for replica in self._replicas:  # a thread each, so that one that is silent does not hold the others up
+            thread = threading.Thread(target=self._check_on, args=(replica,), daemon=True, name="replica")
+            self._watching.append(thread)
+            thread.start()
 
     def check(self) -> None:
-        """Ask every server how it is, all at once, and leave out or take in accordingly."""
-        with ThreadPoolExecutor(len(self._replicas)) as pool:
-            list(pool.map(self._check_one, self._replicas))
+        """Ask every server how it is, and leave out or take in accordingly."""
+        for replica in self._replicas:
+            self._check_one(replica)
 
     def stats(self) -> list[ReplicaStats]:
         """Every server, in the order of the addresses."""
@@ -218,13 +219,13 @@ class Replicas(httpx.BaseTransport):
     def close(self) -> None:
         """Stop checking and close the connections; what streams ends with an error."""
         self._closed.set()
-        if self._watch is not None:
-            self._watch.join()
+        for thread in self._watching:
+            thread.join()
         self._client.close()
 
-    def _check_on(self) -> None:
+    def _check_on(self, replica: _Replica) -> None:
         while not self._closed.wait(CHECK_EVERY_S):
-            self.check()
+            self._check_one(replica)
 
     def _check_one(self, replica: _Replica) -> None:
         try:
