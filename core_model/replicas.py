@@ -88,10 +88,14 @@ class Replicas(httpx.BaseTransport):
         sleep: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._replicas = [_Replica(url) for url in urls]
+        rule = "urls: must be http(s)://host:port/v1, each host and port once. Correct them."
+        try:
+            self._replicas = [_Replica(url) for url in urls]
+        except httpx.InvalidURL as error:
+            raise ValueError(rule) from error
         names = {replica.name for replica in self._replicas}
         if not names or len(names) < len(urls) or any(r.url.scheme not in ("http", "https") for r in self._replicas):
-            raise ValueError("urls: must be http(s)://host:port/v1, each host and port once. Correct them.")
+            raise ValueError(rule)
         self._headers = httpx.Headers({"Authorization": f"Bearer {api_key}"} if api_key else {})
         self._on_request = on_request
         self._max_retries, self._sleep, self._clock = max_retries, sleep, clock

@@ -207,7 +207,7 @@ def test_when_all_are_gone_all_are_tried_and_the_engine_is_stopped() -> None:
     assert [stats.failed_total for stats in engine.replicas.stats()] == [2, 2]
 
 
-@pytest.mark.parametrize("urls", [[], ["http://a/v1", "http://a/v1/"], ["a:80/v1"]])
+@pytest.mark.parametrize("urls", [[], ["http://a/v1", "http://a/v1/"], ["a:80/v1"], ["http://a:port/v1"]])
 def test_addresses_that_cannot_be_are_refused(urls: list[str]) -> None:
     with pytest.raises(ValueError, match="urls: must be"):
         Replicas(urls)
