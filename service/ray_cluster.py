@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,7 +11,7 @@ from typing import Any
 
 from verticals.contract import Unavailable
 
-LOCAL = "local"
+_CONNECT_TIMEOUT_S = 5
 _AHEAD = 2  # items in work, over the cluster's processors: one is worked on, one waits beside it
 
 
@@ -31,8 +32,11 @@ def ray_map(address: str) -> Iterator[Callable[[Callable[[Any], Any], Iterator[A
             "needs the extra package ray", field="--ray", remedy="Install it: `pip install -c constraints.txt ray`."
         ) from error
     try:
+        host, _, port = address.rpartition(":")
+        if host:  # Ray itself tries for minutes
+            socket.create_connection((host, int(port)), _CONNECT_TIMEOUT_S).close()
         ray.init(address=address, include_dashboard=False, log_to_driver=False)
-    except (ConnectionError, ValueError) as error:
+    except (OSError, ValueError) as error:
         raise Unavailable(
             "no Ray cluster answers", field="--ray", value=address, remedy="Start it: `ray start --head`."
         ) from error

@@ -11,6 +11,7 @@ import pytest
 
 from benchmarks.batch import csv_pieces
 from service.ray_cluster import ray_map
+from tests.ports import free_port
 from tests.verticals.finance.test_batch import nobody
 from verticals.contract import InvalidInput, Unavailable
 from verticals.finance.batch import score_file
@@ -58,6 +59,12 @@ def test_a_ray_cluster_gives_the_same_bytes(models: Models) -> None:
     content = b"".join(csv_pieces(600, bad_every=50))
     with ray_map("local") as run:
         assert score(models, content, run=run) == score(models, content)
+
+
+def test_an_address_without_a_cluster_is_named() -> None:
+    pytest.importorskip("ray", reason="needs the extra package ray")
+    with pytest.raises(Unavailable, match="no Ray cluster answers"), ray_map(f"127.0.0.1:{free_port()}"):
+        pass
 
 
 def test_without_ray_the_command_says_what_to_install() -> None:
