@@ -1,6 +1,6 @@
-"""A `TextEngine` over any OpenAI-compatible server (vLLM, SGLang, llama.cpp). Ignores chats: token ids in, text out.
+"""A `TextEngine` over OpenAI-compatible servers (vLLM, SGLang, llama.cpp). Ignores chats: token ids in, text out.
 
-`POST {base_url}/completions` with the prompt as token ids and `stream: true` is what all of them serve. Values that
+`POST /v1/completions` with the prompt as token ids and `stream: true` is what all of them serve. Values that
 `SamplingParams` leaves at their defaults are not sent, so a plain server is never asked for an extension; what it does
 not know, it must refuse itself. A server tells the text of an answer but seldom its token ids: see `TokenChunk`.
 """
@@ -8,9 +8,8 @@ not know, it must refuse itself. A server tells the text of an answer but seldom
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import fields
 from typing import Any, get_args
 
@@ -24,6 +23,7 @@ from core_model.generation import (
     SamplingParams,
     TokenChunk,
 )
+from core_model.replicas import Replicas
 
 _SAME = (  # sent under their own names: OpenAI's, then extensions that vLLM and SGLang share
     *("max_tokens", "temperature", "top_p", "seed", "stop", "presence_penalty", "frequency_penalty"),
@@ -31,48 +31,20 @@ _SAME = (  # sent under their own names: OpenAI's, then extensions that vLLM and
 )
 _ALWAYS = ("max_tokens", "temperature")  # servers have other defaults than we
 _DEFAULTS = {field.name: field.default for field in fields(SamplingParams)}
-_MAX_WAIT_S = 10.0
 
 
 class OpenAIEngine:
-    """Another server's model. A request is sent at `stream()`, so refusals come from there.
+    """A model of other servers. A request is sent at `stream()`, so refusals come from there.
 
     Args:
-        base_url: Up to and with "/v1".
+        replicas: The servers; closed with the engine.
         model: Its name there; also the model version.
-        api_key: Sent as a bearer token and never shown; empty for none.
         timeout_s: Longest wait for the next piece of an answer, or for its beginning.
-        connect_timeout_s: Longest wait for a connection.
-        max_retries: How often a request is sent again after 429 or 503, before its first token only. The wait doubles
-            from half a second, or is what `Retry-After` says, and is ten seconds at most.
-        on_request: Sees each request before it is sent, and may add headers.
-        transport: For tests.
-        sleep: For tests.
     """
 
-    def __init__(
-        self,
-        base_url: str,
-        model: str,
-        *,
-        api_key: str = "",
-        timeout_s: float = 60.0,
-        connect_timeout_s: float = 5.0,
-        max_retries: int = 3,
-        on_request: Callable[[httpx.Request], None] | None = None,
-        transport: httpx.BaseTransport | None = None,
-        sleep: Callable[[float], None] = time.sleep,
-    ) -> None:
-        self.model_version, self._max_retries, self._sleep = model, max_retries, sleep
-        self._client = httpx.Client(
-            base_url=base_url,
-            headers={"Authorization": f"Bearer {api_key}"} if api_key else {},
-            timeout=httpx.Timeout(timeout_s, connect=connect_timeout_s),
-            limits=httpx.Limits(max_connections=None),  # the server bounds how much runs at once, and says 429
-            event_hooks={"request": [on_request] if on_request else []},
-            transport=transport,
-            trust_env=False,  # only service/settings.py reads the environment
-        )
+    def __init__(self, replicas: Replicas, model: str, *, timeout_s: float = 60.0) -> None:
+        self.model_version, self.replicas = model, replicas
+        self._client = replicas.client(timeout_s)
 
     def close(self) -> None:
         """Close the connections; what streams ends with an error."""
@@ -83,8 +55,8 @@ class OpenAIEngine:
 
         Raises:
             ValueError: as in `TextEngine`, or a value that cannot be sent; or the server calls the request bad.
-            EngineBusy: 429 or 503, to the last retry.
-            EngineStopped: no connection, or the server refuses the key or does not know the model.
+            EngineBusy: 429 or 503 from every server, to the last retry.
+            EngineStopped: no connection to any, or the server refuses the key or does not know the model.
             GenerationFailed: another error; the same from the iterator, when the stream breaks.
         """
         params.check()
@@ -114,25 +86,18 @@ class OpenAIEngine:
 
     def _open(self, body: dict[str, Any]) -> httpx.Response:
         """The response with good status, its body not yet read."""
-        for attempt in range(self._max_retries + 1):
-            request = self._client.build_request("POST", "completions", json=body)
-            try:
-                response = self._client.send(request, stream=True)
-            except (httpx.ConnectError, httpx.ConnectTimeout) as error:
-                raise EngineStopped("engine: no connection to the model server. See that it runs.") from error
-            except httpx.HTTPError as error:
-                raise GenerationFailed(f"engine: the model server did not answer ({type(error).__name__}).") from error
-            except RuntimeError as error:  # httpx's word for a closed client
-                raise EngineStopped("engine: closed.") from error
-            if response.is_success:
-                return response
-            with ExitStack() as stack:
-                stack.callback(response.close)
-                if response.status_code not in (429, 503):
-                    raise _refusal(response)
-            if attempt < self._max_retries:
-                self._sleep(_wait_s(response, attempt))
-        raise EngineBusy(f"engine: the model server is busy ({response.status_code}). Try again later.")
+        try:
+            response = self._client.send(self._client.build_request("POST", "completions", json=body), stream=True)
+        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+            raise EngineStopped("engine: no connection to the model server. See that it runs.") from error
+        except httpx.HTTPError as error:
+            raise GenerationFailed(f"engine: the model server did not answer ({type(error).__name__}).") from error
+        except RuntimeError as error:  # httpx's word for a closed client
+            raise EngineStopped("engine: closed.") from error
+        if response.is_success:
+            return response
+        with closing(response):
+            raise _refusal(response)
 
 
 class _Stream(Iterator[TokenChunk]):
@@ -192,6 +157,8 @@ def _to_chunk(choice: dict[str, Any]) -> TokenChunk:
 
 def _refusal(response: httpx.Response) -> Exception:
     status = response.status_code
+    if status in (429, 503):
+        return EngineBusy(f"engine: the model server is busy ({status}). Try again later.")
     if status in (401, 403):
         return EngineStopped(f"engine: the model server refuses the key ({status}). Set another.")
     if status == 404:
@@ -210,8 +177,3 @@ def _reason(response: httpx.Response) -> str:
     except (httpx.HTTPError, ValueError, AttributeError):
         return ""
     return "".join(f", {text}" for text in said)
-
-
-def _wait_s(response: httpx.Response, attempt: int) -> float:
-    asked = response.headers.get("Retry-After", "")
-    return min(float(asked) if asked.isdecimal() else 0.5 * 2**attempt, _MAX_WAIT_S)

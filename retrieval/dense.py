@@ -27,6 +27,24 @@ _BLOCK = 10_000  # rows added at a time
 _GPU_MOST = 2_048  # results that FAISS gives on a GPU
 
 
+class FaissIndexes:
+    """`VectorIndexes` in this process."""
+
+    def build(self, vectors_ND: NDArray[np.float32]) -> DenseIndex:
+        """As `DenseIndex.build`."""
+        return DenseIndex.build(vectors_ND)
+
+    def load(self, path: Path) -> DenseIndex:
+        """As `DenseIndex.load`."""
+        return DenseIndex.load(path)
+
+    def drop(self, path: Path) -> None:
+        """Nothing: all is in the file."""
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
 class DenseIndex:
     """Rows 0..n-1 of unit vectors, immutable. Searches are safe from many threads.
 
@@ -34,6 +52,8 @@ class DenseIndex:
         index: A FAISS index.
         accelerator: The same rows in an index on a GPU, asked first; None for none.
     """
+
+    is_gone = False
 
     def __init__(self, index: Any, accelerator: Any = None) -> None:
         self._index, self._accelerator, self._accelerator_lock = index, accelerator, threading.Lock()

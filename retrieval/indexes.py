@@ -29,7 +29,8 @@ from retrieval.journal import Journal
 from retrieval.passages import indexed_text
 from retrieval.revisions import Revisions
 from retrieval.segment import Segment
-from retrieval.snapshots import DRAFT, SnapshotError
+from retrieval.snapshots import DRAFT, VECTORS, SnapshotError
+from retrieval.vectors import VectorIndexes
 from retrieval.view import StagedPassage, View
 from retrieval.words import tokenize
 
@@ -64,14 +65,22 @@ class Indexes:
 
     Args:
         folder: Snapshots; what is in it may be deleted at any time.
+        vectors: Where mains have theirs.
         clock: The time now, in UTC.
     """
 
     def __init__(
-        self, catalog: Catalog, journal: Journal, embedder: Embedder, folder: Path, *, clock: Callable[[], datetime]
+        self,
+        catalog: Catalog,
+        journal: Journal,
+        embedder: Embedder,
+        folder: Path,
+        *,
+        vectors: VectorIndexes,
+        clock: Callable[[], datetime],
     ) -> None:
         self._catalog, self._journal, self._embedder = catalog, journal, embedder
-        self._folder, self._clock = folder, clock
+        self._folder, self._vector_indexes, self._clock = folder, vectors, clock
         self._views: dict[str, View] = {}
         self._view_locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
         self._compaction_locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
@@ -82,7 +91,7 @@ class Indexes:
 
         While another thread prepares the new one, an old one that is at hand is returned, unless `wait`.
         """
-        held, version = self._views.get(tenant), self._catalog.version(tenant)
+        held, version = self._held(tenant), self._catalog.version(tenant)
         if version is None:
             return None
         if held is not None and held.version == version:
@@ -91,7 +100,7 @@ class Indexes:
         if not lock.acquire(blocking=wait or held is None):
             return held
         try:
-            held, version = self._views.get(tenant), self._catalog.version(tenant)
+            held, version = self._held(tenant), self._catalog.version(tenant)
             if version is not None and (held is None or held.version != version):
                 self._views[tenant] = held = self._advance(tenant, held, version)
                 if held.wants_compaction:
@@ -111,19 +120,28 @@ class Indexes:
             self._journal.forget(tenant, ended_before=now - KEEP_REPLACED, logged_before=now - KEEP_LOG, change=change)
             main, revisions = self._build(tenant), Revisions.of(self._catalog.revisions(tenant))
             folder = self._tenant_folder(tenant) / version
+            is_saved = True
             try:
                 snapshots.save(folder, main, revisions, version=version, embedder=self._embedder.name)
-                self._remove_older(tenant, change)
             except OSError as error:  # the documents are committed and memory serves: the next start builds again
                 _log.warning("A snapshot was not saved: %s", error)
+                is_saved = False
             with self._view_locks[tenant]:
                 compacted = self._view(tenant, version, change, revisions, main)
                 self._views[tenant] = self._advance(tenant, compacted, self._catalog.version(tenant) or version)
+            if is_saved:
+                self._remove_older(tenant, change)  # once nothing here searches them
 
     def close(self) -> None:
         """Wait for compactions in the background."""
         for thread in list(self._compactions.values()):
             thread.join()
+        self._vector_indexes.close()
+
+    def _held(self, tenant: str) -> View | None:
+        """The view at hand, unless another process has replaced what its main had in a server."""
+        held = self._views.get(tenant)
+        return None if held is None or held.main.dense.is_gone else held
 
     # --- views ------------------------------------------------------------------------------------------------------
 
@@ -184,7 +202,8 @@ class Indexes:
             revision_ids += [passage.revision_id for passage in page]
             words += tokenize([_text(passage) for passage in page])
             vectors.append(np.frombuffer(b"".join(self._vectors(page)), "<f4").reshape(len(page), -1))
-        return Segment.build(row_ids, revision_ids, vectors_ND=np.concatenate(vectors), words=words)
+        vectors_ND = np.concatenate(vectors)
+        return Segment.build(row_ids, revision_ids, vectors_ND=vectors_ND, words=words, indexes=self._vector_indexes)
 
     def _load(self, tenant: str) -> View | None:
         """The newest snapshot of this database as it was saved; None without one."""
@@ -196,7 +215,7 @@ class Indexes:
         }
         for path in sorted(changes, key=lambda path: -changes[path]):
             try:
-                main, revisions = snapshots.load(path, embedder=self._embedder.name)
+                main, revisions = snapshots.load(path, embedder=self._embedder.name, indexes=self._vector_indexes)
             except SnapshotError as error:
                 _log.warning("A snapshot is of no use: %s", error)
             else:
@@ -210,6 +229,7 @@ class Indexes:
             else:
                 outdated = (self._catalog.change_of(tenant, path.name) or 0) < change
             if outdated:
+                self._vector_indexes.drop(path / VECTORS)
                 shutil.rmtree(path, ignore_errors=True)
 
     def _tenant_folder(self, tenant: str) -> Path:

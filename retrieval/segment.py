@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from retrieval.dense import DenseIndex
+from retrieval.dense import FaissIndexes
 from retrieval.lexical import LexicalIndex
+from retrieval.vectors import VectorIndex, VectorIndexes
 
 
 @dataclass(frozen=True)
@@ -18,7 +19,7 @@ class Segment:
 
     row_ids_N: NDArray[np.int64]
     revision_ids_N: NDArray[np.int64]
-    dense: DenseIndex
+    dense: VectorIndex
     lexical: LexicalIndex
 
     @classmethod
@@ -29,12 +30,13 @@ class Segment:
         *,
         vectors_ND: NDArray[np.float32],
         words: Sequence[Sequence[str]],
+        indexes: VectorIndexes | None = None,
     ) -> Segment:
-        """Index passages; none is allowed."""
+        """Index passages; none is allowed. Vectors in this process unless `indexes` are given."""
         return cls(
             np.asarray(row_ids, np.int64),
             np.asarray(revision_ids, np.int64),
-            DenseIndex.build(vectors_ND),
+            (indexes or FaissIndexes()).build(vectors_ND),
             LexicalIndex.of_words(words),
         )
 

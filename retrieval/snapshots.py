@@ -11,16 +11,18 @@ import json
 import shutil
 import tempfile
 from pathlib import Path
+from uuid import uuid4
 
 import numpy as np
 
-from retrieval.dense import DenseIndex
 from retrieval.lexical import LexicalIndex
 from retrieval.revisions import Revisions
 from retrieval.segment import Segment
+from retrieval.vectors import VectorIndexes
 
 FORMAT = 3  # raise it when the files or what goes into an index change
 DRAFT = "draft-"
+VECTORS = "dense.faiss"  # what it holds, the kind of index knows
 
 
 class SnapshotError(ValueError):
@@ -36,14 +38,15 @@ def save(folder: Path, segment: Segment, revisions: Revisions, *, version: str, 
     folder.parent.mkdir(parents=True, exist_ok=True)
     draft = Path(tempfile.mkdtemp(prefix=DRAFT, dir=folder.parent))
     try:
-        segment.dense.save(draft / "dense.faiss")
+        segment.dense.save(draft / VECTORS)
         segment.lexical.save(draft / "bm25")
         revisions.save(draft / "revisions")
         np.save(draft / "rows.npy", np.stack([segment.row_ids_N, segment.revision_ids_N]), allow_pickle=False)
         sha256 = _sha256_of_files(draft)
         manifest = {"format": FORMAT, "version": version, "embedder": embedder, "sha256": sha256}
         (draft / "manifest.json").write_text(json.dumps(manifest, indent=1), "utf-8")
-        shutil.rmtree(folder, ignore_errors=True)  # damaged, or as good as ours
+        if folder.exists():  # damaged, or as good as ours; removed like a draft, with what it names elsewhere
+            folder.rename(folder.with_name(f"{DRAFT}{uuid4().hex}"))
         draft.rename(folder)
     except OSError:
         if not (folder / "manifest.json").exists():  # else another process was first
@@ -52,7 +55,7 @@ def save(folder: Path, segment: Segment, revisions: Revisions, *, version: str, 
         shutil.rmtree(draft, ignore_errors=True)
 
 
-def load(folder: Path, *, embedder: str) -> tuple[Segment, Revisions]:
+def load(folder: Path, *, embedder: str, indexes: VectorIndexes) -> tuple[Segment, Revisions]:
     """Read what `save` wrote, after checking that every file is as it was written.
 
     Raises:
@@ -64,7 +67,7 @@ def load(folder: Path, *, embedder: str) -> tuple[Segment, Revisions]:
         if {key: manifest[key] for key in expected} != expected or manifest["sha256"] != _sha256_of_files(folder):
             raise SnapshotError(f"snapshot {folder.name}: does not match its manifest.")
         row_ids_N, revision_ids_N = np.load(folder / "rows.npy", allow_pickle=False)
-        dense, lexical = DenseIndex.load(folder / "dense.faiss"), LexicalIndex.load(folder / "bm25")
+        dense, lexical = indexes.load(folder / VECTORS), LexicalIndex.load(folder / "bm25")
         return Segment(row_ids_N, revision_ids_N, dense, lexical), Revisions.load(folder / "revisions")
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise SnapshotError(f"snapshot {folder.name}: {type(error).__name__}") from error

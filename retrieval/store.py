@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from sqlalchemy.orm import Session, sessionmaker
 
 from retrieval.catalog import Catalog
-from retrieval.dense import on_one_core
+from retrieval.dense import FaissIndexes, on_one_core
 from retrieval.documents import Document, DocumentInfo, Duplicate, Hit, IngestReport, Passage, Problem
 from retrieval.duplicates import find_duplicates
 from retrieval.embed import Embedder, reads
@@ -28,6 +28,7 @@ from retrieval.indexes import Indexes, Progress, embed, silent
 from retrieval.journal import Journal
 from retrieval.passages import check_documents, content_hash, cut, indexed_text
 from retrieval.rerank import Reranker, rerank
+from retrieval.vectors import VectorIndexes
 from retrieval.view import RANK_WEIGHTS, UNREAD_WEIGHTS
 
 MAX_K = 100
@@ -48,6 +49,7 @@ class KnowledgeBase:
         sessions: Sessions on a database that has the tables of `retrieval.tables`.
         embedder: Stored vectors of another embedder, from an earlier run, are computed anew.
         index_dir: Folder for snapshots; what is in it may be deleted at any time.
+        vectors: Where the large indexes have their vectors; in this process if None. Closed with this.
         reranker: Takes a second look at the best hits; the fused order stands if None.
         clock: The time now, in UTC.
     """
@@ -58,13 +60,15 @@ class KnowledgeBase:
         embedder: Embedder,
         index_dir: Path,
         *,
+        vectors: VectorIndexes | None = None,
         reranker: Reranker | None = None,
         clock: Callable[[], datetime] = _utc_now,
     ) -> None:
         self._reranker = reranker
         self._catalog, self._journal = Catalog(sessions), Journal(sessions)
         self._embedder, self._clock = embedder, clock
-        self._indexes = Indexes(self._catalog, self._journal, embedder, index_dir, clock=clock)
+        vectors = vectors or FaissIndexes()
+        self._indexes = Indexes(self._catalog, self._journal, embedder, index_dir, vectors=vectors, clock=clock)
         self._warm_up: threading.Thread | None = None
         self._closing = threading.Event()
         self._write_locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)

@@ -6,6 +6,7 @@ went since stays in its segment but is not allowed in any search.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -17,6 +18,7 @@ from retrieval import fusion
 from retrieval.lexical import Query
 from retrieval.revisions import Revisions, microseconds
 from retrieval.segment import Segment
+from retrieval.vectors import VectorsAway
 
 # Dense, BM25. Customers rarely use an article's words, so the lexical side only lifts what both find and what dense
 # misses (model names, codes). Chosen on the dev half of the support questions: python -m benchmarks.retrieval
@@ -27,6 +29,7 @@ UNREAD_WEIGHTS = (0.2, 1.0)
 
 MIN_STAGED = 2_000  # passages to compact for, at least, and at least a tenth of main
 _MOST_SIGHTS = 32
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -115,7 +118,11 @@ class View:
         words = Query.over([segment.lexical for segment in segments], query)
         near, worded = [], []
         for segment, allowed in zip(segments, self._sight(groups, microseconds(at)).allowed, strict=False):
-            near.append((segment, *segment.dense.nearest(query_D, k=depth, allowed=allowed)))
+            try:
+                near.append((segment, *segment.dense.nearest(query_D, k=depth, allowed=allowed)))
+            except VectorsAway as error:
+                _log.warning("A search went by words alone: %s", error)
+                near.append((segment, np.zeros(0, np.int64), np.zeros(0, np.float32)))
             worded.append((segment, *segment.lexical.best(words, k=depth, allowed=allowed)))
         return fusion.reciprocal_rank([_merged(near, depth), _merged(worded, depth)], weights=weights)
 

@@ -101,6 +101,8 @@ def create_app(kit: Kit) -> FastAPI:
         metrics.watch_engine(kit.resources.engine.stats)
     if hasattr(kit.resources.engine, "expert_counts"):
         metrics.watch_experts(kit.resources.engine.expert_counts)
+    if hasattr(kit.resources.engine, "replicas"):
+        metrics.watch_replicas(kit.resources.engine.replicas.stats)
     metrics.watch_models(lambda: kit.rollouts.faults)
     rules = read_rules(kit.settings.alarm_rules, signals=tuple(SIGNALS))
     watcher = app.state.watcher = Watcher(kit, metrics, rules, Notices(kit.settings, kit.sessions))

@@ -24,6 +24,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import URL, make_url
 
+from retrieval.pgvector import SCHEMA as VECTORS_SCHEMA
 from service.audit import AuditLog
 from service.audit_check import AuditCheck
 from service.auth import OPERATOR
@@ -257,7 +258,8 @@ def _copy_sqlite(url: URL, folder: Path) -> None:
 
 
 def _dump(url: URL, file: Path) -> None:
-    _run(url, "pg_dump", ["--format=custom", "--no-owner", f"--file={file}"])
+    # Vectors are made again from the documents.
+    _run(url, "pg_dump", ["--format=custom", "--no-owner", f"--exclude-schema={VECTORS_SCHEMA}", f"--file={file}"])
 
 
 def _load(url: URL, file: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Annotated, BinaryIO
@@ -47,8 +48,12 @@ def batch(
     file: Annotated[Path, typer.Argument(help="Applications: CSV, or an Arrow IPC stream. Of any length.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="The same with results; written whole or not at all.")],
     tenant: Tenant = "demo",
+    ray: Annotated[
+        str, typer.Option(help="Score on Ray: a cluster's address, or `local` for one on this machine.")
+    ] = "",
 ) -> None:
     """Score a file of applications; bad rows are reported in its `error` column, the decisions are recorded."""
+    from service.ray_cluster import ray_map
     from verticals.finance.handlers import Finance
     from verticals.finance.schemas import BatchRequest
 
@@ -56,10 +61,15 @@ def batch(
     if out.exists() and out.samefile(file):
         raise InvalidInput("must be another file than FILE", field="--out", value=str(out))
     part = out.with_name(out.name + ".part")
-    with open_parts() as parts, show_progress() as on_progress, file.open("rb") as source:
+    with (
+        open_parts() as parts,
+        show_progress() as on_progress,
+        file.open("rb") as source,
+        ray_map(ray) if ray else nullcontext(map) as run,
+    ):
         counted = _Counted(source, file.stat().st_size, on_progress)
         request = BatchRequest(file=OpenFile.over(io.BufferedReader(counted), filename=file.name))
-        answer = Finance(parts.registry, parts.sessions).score_batch(request, parts.context(tenant))
+        answer = Finance(parts.registry, parts.sessions).score_batch(request, parts.context(tenant), run=run)
         try:
             with part.open("wb") as target:
                 for piece in answer.chunks:

@@ -24,6 +24,7 @@ from prometheus_client.registry import Collector
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 from core_model.expert_stats import describe_layers
+from core_model.replicas import ReplicaStats
 from verticals.contract import TriviumError
 from verticals.support.safety.personal_data import mask
 
@@ -161,6 +162,10 @@ class Metrics:
         """
         self.registry.register(_ExpertCollector(counts))
 
+    def watch_replicas(self, stats: Callable[[], Sequence[ReplicaStats]]) -> None:
+        """Export how each server of a remote engine is; the label set is closed: the settings name them."""
+        self.registry.register(_ReplicaCollector(stats))
+
     def watch_models(self, faults: Callable[[], Mapping[str, str]]) -> None:
         """Export for how many models another version serves than the one in force."""
         degraded = Gauge("trivium_models_degraded", "Models that serve by an earlier version.", registry=self.registry)
@@ -196,6 +201,22 @@ class _EngineCollector(Collector):
         yield CounterMetricFamily("trivium_accepted_tokens", "Guesses that were right.", accepted)
         yield CounterMetricFamily("trivium_prompt_tokens", "Prompt tokens read.", stats.prompt_tokens_total)
         yield CounterMetricFamily("trivium_generated_tokens", "Tokens generated.", stats.generated_tokens_total)
+
+
+class _ReplicaCollector(Collector):
+    def __init__(self, stats: Callable[[], Sequence[ReplicaStats]]) -> None:
+        self._stats = stats
+
+    def collect(self) -> Iterable[Metric]:
+        up = GaugeMetricFamily("trivium_replica_up", "Whether it gets new requests.", labels=["replica"])
+        running = GaugeMetricFamily("trivium_replica_running_requests", "Requests it answers.", labels=["replica"])
+        ended = CounterMetricFamily("trivium_replica_requests", "Requests ended.", labels=["replica", "outcome"])
+        for each in self._stats():
+            up.add_metric([each.name], each.is_up)
+            running.add_metric([each.name], each.running)
+            for outcome in ("answered", "busy", "failed"):
+                ended.add_metric([each.name, outcome], getattr(each, f"{outcome}_total"))
+        yield from (up, running, ended)
 
 
 class _ExpertCollector(Collector):

@@ -9,11 +9,15 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import httpx
 import openai
+from langchain_core.language_models import BaseChatModel
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from langchain_openai import ChatOpenAI
+from pydantic import SecretStr
 
 from core_model.generation import EngineBusy, EngineStopped, GenerationFailed
+from core_model.replicas import BASE_URL, Replicas
 
 
 class RemoteChatModel(ChatOpenAI):
@@ -21,6 +25,19 @@ class RemoteChatModel(ChatOpenAI):
 
     The messages of a server are not handed on: they may repeat the prompt.
     """
+
+    @classmethod
+    def over(cls, replicas: Replicas, model: str, *, timeout_s: float) -> RemoteChatModel:
+        """`model` on these servers, which also know the key and when to ask again."""
+        return cls(
+            base_url=BASE_URL,
+            model=model,
+            api_key=SecretStr("none"),  # without one, OpenAI's client asks the environment
+            stream_usage=True,
+            max_retries=0,
+            timeout=timeout_s,
+            http_client=replicas.client(timeout_s),
+        )
 
     def _generate(self, *args: Any, **kwargs: Any) -> ChatResult:
         with _our_errors():
@@ -31,13 +48,11 @@ class RemoteChatModel(ChatOpenAI):
             yield from super()._stream(*args, **kwargs)
 
     async def _agenerate(self, *args: Any, **kwargs: Any) -> ChatResult:
-        with _our_errors():
-            return await super()._agenerate(*args, **kwargs)
+        return await BaseChatModel._agenerate(self, *args, **kwargs)  # `_generate` in a thread: there is one transport
 
     async def _astream(self, *args: Any, **kwargs: Any) -> AsyncIterator[ChatGenerationChunk]:
-        with _our_errors():
-            async for chunk in super()._astream(*args, **kwargs):
-                yield chunk
+        async for chunk in BaseChatModel._astream(self, *args, **kwargs):
+            yield chunk
 
 
 @contextmanager
@@ -45,7 +60,9 @@ def _our_errors() -> Iterator[None]:
     try:
         yield
     except openai.APIConnectionError as error:
-        raise EngineStopped("engine: no connection to the model server. See that it runs.") from error
+        if _was_refused(error):
+            raise EngineStopped("engine: no connection to the model server. See that it runs.") from error
+        raise GenerationFailed("engine: the answer did not come or broke off. Try again.") from error
     except openai.APIStatusError as error:
         status = error.status_code
         if status in (429, 503):
@@ -58,3 +75,10 @@ def _our_errors() -> Iterator[None]:
         raise GenerationFailed(f"engine: the model server failed ({status}).") from error
     except openai.OpenAIError as error:
         raise GenerationFailed(f"engine: the model server broke off ({type(error).__name__}).") from error
+
+
+def _was_refused(error: BaseException | None) -> bool:
+    """Whether no connection was made at all, which a client says in the same words as that one broke."""
+    return error is not None and (
+        isinstance(error, httpx.ConnectError | httpx.ConnectTimeout) or _was_refused(error.__cause__)
+    )

@@ -60,13 +60,25 @@ class Settings(BaseSettings):
     adapters: str = Field("", description="Adapters of the local engine in PEFT's format, as name=folder,name=folder.")
     max_batch: int = Field(8, ge=1, le=256, description="Requests that the local engine decodes at once.")
     engine: Literal["local", "openai"] = Field("local", description="`openai`: any OpenAI-compatible server.")
-    openai_base_url: str = Field("", description="Address of that server, up to and with `/v1`.")
+    openai_base_url: str = Field(
+        "", description="Address of that server, up to and with `/v1`; of equal ones several, separated by commas."
+    )
     openai_model: str = Field("", description="The model's name there.")
     openai_api_key: SecretStr = Field(SecretStr(""), description="Key for that server; empty if it asks for none.")
+    openai_timeout_s: float = Field(
+        120, gt=0, description="Longest wait for a remote answer to begin, or for its next piece."
+    )
     embedder: Literal["english", "multilingual"] = Field(
         "english",
         description="`multilingual` also finds Chinese and other languages; an extra, slower (decision 0009).",
     )
+    vectors: Literal["faiss", "pgvector", "qdrant"] = Field(
+        "faiss", description="Where large indexes have their vectors: in this process, PostgreSQL or Qdrant."
+    )
+    vectors_url: SecretStr = Field(
+        SecretStr(""), description="Qdrant's address, or another PostgreSQL for pgvector; empty: the database."
+    )
+    vectors_key: SecretStr = Field(SecretStr(""), description="Qdrant's API key; empty if it asks for none.")
     max_upload_mb: int = Field(64, ge=1, le=4096, description="Largest request body, MiB.")
     max_study_mb: int = Field(4096, ge=1, description="Largest imaging study, all its stored objects together, MiB.")
     max_batch_mb: int = Field(4096, ge=1, description="Largest file that is scored or read as it streams, MiB.")
@@ -173,8 +185,17 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _openai_engine_has_an_address(self) -> Self:
-        if self.engine == "openai" and not (self.openai_base_url and self.openai_model):
+        if self.engine == "openai" and not (self.openai_base_urls and self.openai_model):
             raise ValueError("engine=openai needs TRIVIUM_OPENAI_BASE_URL and TRIVIUM_OPENAI_MODEL")
+        return self
+
+    @model_validator(mode="after")
+    def _vectors_have_a_place(self) -> Self:
+        url = _text(self.vectors_url)
+        if self.vectors == "pgvector" and not (url or _text(self.database_url)).startswith("postgresql"):
+            raise ValueError("vectors=pgvector needs PostgreSQL: TRIVIUM_DATABASE_URL or TRIVIUM_VECTORS_URL")
+        if self.vectors == "qdrant" and not url:
+            raise ValueError("vectors=qdrant needs TRIVIUM_VECTORS_URL")
         return self
 
     @model_validator(mode="after")
@@ -232,6 +253,11 @@ class Settings(BaseSettings):
     def dashboard_address(self) -> str:
         """Where people open the dashboards."""
         return self.dashboard_url.rstrip("/") or f"http://{self.host}:{self.dashboard_port}"
+
+    @property
+    def openai_base_urls(self) -> list[str]:
+        """`openai_base_url`, one by one."""
+        return _listed(self.openai_base_url)
 
     @property
     def adapter_folders(self) -> dict[str, Path]:

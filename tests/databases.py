@@ -8,6 +8,7 @@ from __future__ import annotations
 import atexit
 import getpass
 import hashlib
+import importlib.util
 import os
 import shutil
 import subprocess
@@ -98,12 +99,33 @@ def _administrate(statement: str) -> None:
 
 def postgresql_url(name: str) -> str:
     """Of a database of this process's own server, which is started when first asked for."""
-    return f"postgresql+psycopg://trivium@127.0.0.1:{_server_port()}/{name}"
+    return f"postgresql+psycopg://trivium@127.0.0.1:{_server_port(_binaries())}/{name}"
+
+
+def pgvector_url() -> str:
+    """The URL of a database whose server has pgvector: the system's own, else that of the package pgserver."""
+    extensions = (
+        "../../../share/postgresql/*/extension/vector.control",
+        "../share/postgresql/extension/vector.control",
+    )
+    for binaries in (_binaries(), _packaged_binaries()):
+        if binaries and any(any(binaries.glob(pattern)) for pattern in extensions):
+            return f"postgresql+psycopg://trivium@127.0.0.1:{_server_port(binaries)}/postgres"
+    pytest.skip("pgvector is not installed (Debian 13: postgresql-17-pgvector; elsewhere: pip install pgserver)")
+
+
+def _packaged_binaries() -> Path | None:
+    """Of the package pgserver, where the account that runs PostgreSQL may read them."""
+    found = importlib.util.find_spec("pgserver")
+    if found is None or found.origin is None:
+        return None
+    binaries = Path(found.origin).parent / "pginstall" / "bin"
+    is_readable = all(folder.stat().st_mode & 0o001 for folder in binaries.resolve().parents)
+    return binaries if is_readable or getpass.getuser() != "root" else None
 
 
 @cache
-def _server_port() -> int:
-    binaries = _binaries()
+def _server_port(binaries: Path | None) -> int:
     if binaries is None:
         if os.environ.get("CI"):
             pytest.fail("PostgreSQL is not installed; .ci/run installs it")

@@ -40,6 +40,8 @@ class FakeServer:
         self.hung_up = threading.Event()  # a client left while we wrote
         self.closing = threading.Event()
         self.url = ""
+        self.health = 200  # of `/health`; 404: it has no such page
+        self.looked_at: list[str] = []
 
 
 @contextmanager
@@ -50,13 +52,23 @@ def serving(*replies: Reply) -> Iterator[FakeServer]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
+        def do_GET(self) -> None:
+            fake.looked_at.append(self.path)
+            self.send_response(fake.health if self.path == "/health" else 404)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
         def do_POST(self) -> None:
             fake.asked.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
             fake.keys.append(self.headers["Authorization"])
-            assert self.path == "/v1/completions"
+            assert self.path in ("/v1/completions", "/v1/chat/completions")
             reply = fake.replies.pop(0) if len(fake.replies) > 1 else fake.replies[0]
             self.send_response(reply.status)
-            for name, value in {"Transfer-Encoding": "chunked", **reply.headers}.items():
+            for name, value in {
+                "Transfer-Encoding": "chunked",
+                "Content-Type": "text/event-stream",
+                **reply.headers,
+            }.items():
                 self.send_header(name, value)
             self.end_headers()
             try:

@@ -17,13 +17,14 @@ from core_model.generation import (
     TokenChunk,
 )
 from core_model.openai_engine import OpenAIEngine
+from core_model.replicas import Replicas
 from tests.core_model.fake_completions import FakeServer, Reply, said, serving
 
 HELLO = Reply(lines=said("Hel", "lo!"))
 
 
 def engine_of(server: FakeServer, **options: Any) -> OpenAIEngine:
-    return OpenAIEngine(server.url, "big-moe", **{"sleep": lambda _: None, **options})
+    return OpenAIEngine(Replicas([server.url], **{"sleep": lambda _: None, "clock": lambda: 0.0, **options}), "big-moe")
 
 
 def test_an_answer_comes_in_pieces_and_ends_with_its_reason() -> None:
@@ -142,7 +143,7 @@ def test_a_silent_server_times_out() -> None:
     def silent(request: httpx.Request) -> httpx.Response:
         raise httpx.ReadTimeout("silence", request=request)
 
-    engine = OpenAIEngine("http://model/v1", "m", transport=httpx.MockTransport(silent))
+    engine = OpenAIEngine(Replicas(["http://model/v1"], transport=httpx.MockTransport(silent)), "m")
 
     with pytest.raises(GenerationFailed, match=r"did not answer \(ReadTimeout\)"):
         engine.stream([1], SamplingParams())
@@ -153,7 +154,7 @@ def test_an_absent_server_is_a_stopped_engine() -> None:
         gone = server.url
 
     with pytest.raises(EngineStopped, match="no connection to the model server"):
-        OpenAIEngine(gone, "m").stream([1], SamplingParams())
+        OpenAIEngine(Replicas([gone]), "m").stream([1], SamplingParams())
 
 
 def test_leaving_a_stream_hangs_up() -> None:

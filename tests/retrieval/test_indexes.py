@@ -12,6 +12,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session, sessionmaker
 
 from retrieval.catalog import Catalog
+from retrieval.dense import FaissIndexes
 from retrieval.documents import Document, Hit
 from retrieval.indexes import KEEP_LOG, KEEP_REPLACED, Indexes
 from retrieval.journal import Journal
@@ -235,7 +236,9 @@ def test_a_compaction_that_ends_late_undoes_no_change_and_removes_no_newer_snaps
             kb.compact(tenant)
             return iter(pages)
 
-    late = Indexes(Interrupted(sessions), Journal(sessions), embedder_class(), index_dir, clock=clock)
+    late = Indexes(
+        Interrupted(sessions), Journal(sessions), embedder_class(), index_dir, vectors=FaissIndexes(), clock=clock
+    )
     late.compact("t")
 
     view = late.view("t")
@@ -285,7 +288,9 @@ def test_what_comes_while_a_snapshot_is_made_is_found_after_a_restart(
             kb.delete("a", tenant)
             kb.ingest([Document("b", "B", "other words", acl=("staff",)), Document("c", "C", "new words")], tenant="t")
 
-    Indexes(Interrupted(sessions), Journal(sessions), embedder_class(), index_dir, clock=clock).compact("t")
+    Indexes(
+        Interrupted(sessions), Journal(sessions), embedder_class(), index_dir, vectors=FaissIndexes(), clock=clock
+    ).compact("t")
 
     assert len(list(index_dir.glob("*/*/manifest.json"))) == 1
     assert texts(open_at().search("words", tenant="t")) == ["new words"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,18 +13,24 @@ import pytest
 
 from core_model.chat_model import EngineChatModel
 from core_model.generation import EngineBusy, EngineStopped, GenerationFailed
+from core_model.openai_engine import OpenAIEngine
+from core_model.replicas import Replicas
 from service.kit import Kit
 from service.remote_chat import RemoteChatModel
 from service.settings import Settings
 from service.wiring import build
+from tests.core_model.fake_completions import Reply, serving
 from tests.core_model.tiny import make_engine, make_tokenizer
 from tests.fake_kit import make_kit
 from tests.service.conftest import PARCELS
 
 
+def replica(handler: Callable[[httpx.Request], httpx.Response]) -> Replicas:
+    return Replicas(["http://model/v1"], api_key="hunter2", max_retries=0, transport=httpx.MockTransport(handler))
+
+
 def remote(handler: Callable[[httpx.Request], httpx.Response]) -> RemoteChatModel:
-    client = httpx.Client(transport=httpx.MockTransport(handler))
-    return RemoteChatModel(base_url="http://model/v1", model="m", api_key="hunter2", http_client=client, max_retries=0)
+    return RemoteChatModel.over(replica(handler), "m", timeout_s=5)
 
 
 def test_it_says_what_our_own_server_says(tmp_path: Path, serve: Callable[[Kit], str]) -> None:
@@ -30,13 +38,8 @@ def test_it_says_what_our_own_server_says(tmp_path: Path, serve: Callable[[Kit],
         local = EngineChatModel(engine=engine, tokenizer=make_tokenizer())
         kit = make_kit(tmp_path, {"parcels": PARCELS}, chat_model=local)
         key = kit.keys.issue(tenant="acme", label="test")
-        there = RemoteChatModel(
-            base_url=f"{serve(kit)}/v1",
-            model="trivium-core",
-            api_key=key,
-            stream_usage=True,
-            http_client=httpx.Client(trust_env=False),
-        )
+        urls = [f"{serve(kit)}/v1", f"{serve(kit)}/v1"]
+        there = RemoteChatModel.over(Replicas(urls, api_key=key), "trivium-core", timeout_s=60)
         options: dict[str, Any] = {"max_tokens": 8, "temperature": 1.0, "seed": 1, "extra_body": {"min_p": 0.01}}
 
         expected = local.invoke("Hi", **options)
@@ -46,24 +49,52 @@ def test_it_says_what_our_own_server_says(tmp_path: Path, serve: Callable[[Kit],
         assert "".join(str(chunk.content) for chunk in streamed) == expected.content
         usage = [chunk.usage_metadata for chunk in streamed if chunk.usage_metadata][-1]
         assert usage["output_tokens"] == 8
+        assert asyncio.run(there.ainvoke("Hi", **options)).content == expected.content
 
 
-def test_it_is_not_told_whose_request_it_is(tmp_path: Path, serve: Callable[[Kit], str]) -> None:
+def test_a_busy_server_is_a_503_that_does_not_tell_it_who_asked_and_shows_in_the_metrics(
+    tmp_path: Path, serve: Callable[[Kit], str]
+) -> None:
     sent: list[bytes] = []
 
     def refuse(request: httpx.Request) -> httpx.Response:
         sent.append(request.content)
         return httpx.Response(503)
 
-    kit = make_kit(tmp_path, {"parcels": PARCELS}, chat_model=remote(refuse))
+    replicas = replica(refuse)
+    chat_model = RemoteChatModel.over(replicas, "m", timeout_s=5)
+    kit = make_kit(tmp_path, {"parcels": PARCELS}, chat_model=chat_model, engine=OpenAIEngine(replicas, "m"))
     headers = {"Authorization": f"Bearer {kit.keys.issue(tenant='acme-bank', label='chat')}"}
     body = {"model": "trivium-core", "messages": [{"role": "user", "content": "Hi"}]}
 
-    answer = httpx.post(f"{serve(kit)}/v1/chat/completions", json=body, headers=headers, trust_env=False)
+    url = serve(kit)
+    answer = httpx.post(f"{url}/v1/chat/completions", json=body, headers=headers, trust_env=False)
 
     assert answer.status_code == 503
     assert b"Hi" in sent[0]
     assert b"acme-bank" not in sent[0]
+    metrics = httpx.get(f"{url}/metrics", trust_env=False).text
+    assert 'trivium_replica_requests_total{outcome="busy",replica="model"} 1.0' in metrics
+
+
+def test_a_server_that_dies_in_mid_answer_is_a_failure_and_the_next_question_goes_elsewhere() -> None:
+    def chunk(text: str, reason: str | None = None) -> str:
+        choice = {"index": 0, "delta": {"role": "assistant", "content": text}, "finish_reason": reason}
+        return f"data: {json.dumps({'id': 'c', 'object': 'chat.completion.chunk', 'choices': [choice]})}\n\n"
+
+    dying, well = Reply(lines=[chunk("Hel")], hang_up=True), Reply(lines=[chunk("Hello"), chunk("", "stop")])
+    with serving(dying) as one, serving(dying) as other:
+        replicas = Replicas([one.url, other.url])
+        model = RemoteChatModel.over(replicas, "m", timeout_s=5)
+        pieces = model.stream("Hi")
+        first = next(pieces)
+        (one if other.asked else other).replies = [well]
+        with pytest.raises(GenerationFailed, match="broke off"):
+            list(pieces)
+
+        assert first.content == "Hel"
+        assert "".join(str(piece.content) for piece in model.stream("Hi")) == "Hello"
+        replicas.close()
 
 
 @pytest.mark.parametrize(
@@ -99,11 +130,12 @@ def test_no_connection_is_a_stopped_engine() -> None:
 
 def test_settings_choose_the_remote_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = Settings(
-        home=tmp_path, demo=False, engine="openai", openai_base_url="http://model/v1", openai_model="big-moe"
+        home=tmp_path, demo=False, engine="openai", openai_base_url="http://a/v1, http://b/v1", openai_model="big-moe"
     )
 
     kit = build(settings, on_progress=lambda what, done: None)
 
     assert kit.resources.model_version == kit.resources.engine.model_version == "big-moe"
     assert isinstance(kit.resources.chat_model, RemoteChatModel)
+    assert [stats.name for stats in kit.resources.engine.replicas.stats()] == ["a", "b"]  # type: ignore[attr-defined]
     kit.close()

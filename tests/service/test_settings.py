@@ -51,6 +51,8 @@ def test_a_value_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
         ("TRIVIUM_TRUSTED_PROXIES", "10.0.0.1,::/0", "trusted_proxies: must not be everybody"),
         ("TRIVIUM_PROT", "1", "TRIVIUM_PROT: is not a setting"),
         ("TRIVIUM_ENGINE", "openai", "TRIVIUM_OPENAI_BASE_URL"),
+        ("TRIVIUM_VECTORS", "pgvector", "vectors=pgvector needs PostgreSQL"),
+        ("TRIVIUM_VECTORS", "qdrant", "vectors=qdrant needs TRIVIUM_VECTORS_URL"),
         ("TRIVIUM_SLACK_BOT_TOKEN", "xoxb", "slack_bot_token: needs TRIVIUM_SLACK_SIGNING_SECRET"),
         ("TRIVIUM_CHATWOOT_URL", "http://c", "needs TRIVIUM_CHATWOOT_SECRET, TRIVIUM_CHATWOOT_TOKEN"),
         ("TRIVIUM_WEBHOOK_SECRET", "whsec_" + "a" * 32, "needs TRIVIUM_EVENTS_URL"),

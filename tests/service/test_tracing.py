@@ -24,6 +24,7 @@ from core_model.generation import SamplingParams
 from core_model.kv_cache import PagedCache
 from core_model.model import Decoder
 from core_model.openai_engine import OpenAIEngine
+from core_model.replicas import Replicas
 from core_model.runner import ModelRunner
 from core_model.weights import Weights
 from service.api import create_app
@@ -181,7 +182,8 @@ def test_a_remote_engine_is_told_the_trace(world: World) -> None:
         seen.append(request.headers.get("traceparent", ""))
         return httpx.Response(400)
 
-    remote = OpenAIEngine("http://model/v1", "m", transport=httpx.MockTransport(refuse), on_request=carry_trace)
+    replicas = Replicas(["http://model/v1"], transport=httpx.MockTransport(refuse), on_request=carry_trace)
+    remote = OpenAIEngine(replicas, "m")
 
     def ask() -> None:
         SCOPE.set(RequestScope("parcels", Metrics(CollectorRegistry()), world[2]))

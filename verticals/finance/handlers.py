@@ -18,7 +18,7 @@ from verticals.contract import (
     Resources,
 )
 from verticals.finance import schemas, serving_schemas
-from verticals.finance.batch import score_file
+from verticals.finance.batch import Run, score_file
 from verticals.finance.batch_scores import Scored
 from verticals.finance.compiled import CompiledModels
 from verticals.finance.counterfactual import counterfactual
@@ -138,8 +138,11 @@ class Finance:
                 answers |= {p: one.content for p, one in zip(places, found, strict=True)}
         return [answers[place] for place in range(len(asked))]
 
-    def score_batch(self, request: schemas.BatchRequest, context: Context) -> ArtifactStream:
-        """Score the good rows of a file, report the bad ones, and record the decisions a chunk at a time."""
+    def score_batch(self, request: schemas.BatchRequest, context: Context, *, run: Run = map) -> ArtifactStream:
+        """Score the good rows of a file, report the bad ones, and record the decisions a chunk at a time.
+
+        `run` as in `score_file`.
+        """
         models = self.serving(context)
 
         def keep(scored: Scored, chunk: str) -> None:
@@ -150,7 +153,7 @@ class Finance:
             with self._sessions() as session:
                 return self._readings(session, models, context.tenant, customers)
 
-        return score_file(models, request.file.open(), keep=keep, read=read)
+        return score_file(models, request.file.open(), keep=keep, read=read, run=run)
 
     def model(self, request: schemas.ModelRequest, context: Context) -> schemas.ModelResponse:
         """The model card with bins, weights and validation."""
