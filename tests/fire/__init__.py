@@ -1,1 +1,1 @@
-"""The real service under fire: programs that kill, starve, flood and feed it, run by `make fire`, not by `make test`."""
+"""The real service under fire: killed, starved, flooded and fed. Run by `make fire`, not by `make test`."""
