@@ -131,6 +131,10 @@ def _run(environment: Mapping[str, str], log: str) -> None:
     for name in [name for name in os.environ if name.startswith("TRIVIUM_")]:
         del os.environ[name]
     os.environ.update(environment)
+    if "LD_PRELOAD" in environment and "FIRE_AGAIN" not in os.environ:  # only a new program loads it
+        os.environ["FIRE_AGAIN"] = "yes"
+        call = f"from tests.fire.server import _run; _run({dict(environment)!r}, {log!r})"
+        os.execv(sys.executable, [sys.executable, "-c", call])
     with Path(log).open("a") as file:
         for stream in (sys.stdout, sys.stderr):
             os.dup2(file.fileno(), stream.fileno())
