@@ -67,6 +67,7 @@ fire: $(STAMP) ## the service under fire, two hours (KILLS=3 MINUTES=2 SECONDS_O
 	$(FIRE).crowds
 	$(FIRE).food --schemathesis var/fire-tools/bin/schemathesis --examples $(EXAMPLES)
 	$(FIRE).endurance --minutes $(MINUTES)
+	$(FIRE).dependencies
 	var/fire-tools/bin/pip-audit -r constraints.txt --no-deps --disable-pip
 
 nightly: $(STAMP) ## every evaluation suite, one report, compared with the last run
