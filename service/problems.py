@@ -122,8 +122,8 @@ def install(app: FastAPI) -> None:
     def _http(request: Request, error: HTTPException) -> Response:
         if isinstance(error.__cause__, TriviumError):  # FastAPI passes on no other while it reads a body
             return of_failure(request, error)
-        if isinstance(error.__cause__, OperationalError):
-            return _database(request, error.__cause__)
+        if isinstance(error.__cause__, DATABASE_AWAY):
+            return of_failure(request, error.__cause__)
         status, title = error.status_code, HTTPStatus(error.status_code).phrase
         if isinstance(error.__cause__, UnicodeDecodeError):  # of which FastAPI says only that the body was not parsed
             ours = InvalidInput("must be UTF-8", field="body", remedy="Send JSON encoded as UTF-8.")
