@@ -85,7 +85,7 @@ class Settings(BaseSettings):
     max_chat_kb: int = Field(512, ge=1, description="Largest body of chat, response, webhook and MCP requests, KiB.")
     requests_per_minute: int = Field(6000, ge=1, description="Requests of one API key; each process counts its own.")
     max_running: int = Field(
-        64, ge=2, le=1024, description="Requests that run at once; a tenant may run as many as are free."
+        16, ge=2, le=1024, description="Requests that run at once; a tenant may run as many as are free."
     )
     max_waiting: int = Field(1024, ge=1, le=65536, description="Requests that wait for one of those places.")
     max_wait_s: float = Field(5, gt=0, le=600, description="How long one waits before it is refused with 503.")
