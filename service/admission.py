@@ -1,9 +1,9 @@
 """Lets in what can be answered in time, and refuses the rest with 503 and Retry-After. Ignores what is asked.
 
-A request takes its place when its body is there, so a slow sender holds none, and gives it back with its answer; a
-stream of events gives it back with its first event, since from then on it mostly waits, for the engine (whose own queue
-is as fair) or for its reader. Who asks is known by keys that were checked a moment ago; all others share one place in
-the row, so that guessing keys costs none of the tenants theirs.
+A request takes its place when its body is there, so a slow sender holds none, and gives it back when its answer is
+made, so a slow reader holds none; a stream of events gives it back with its first event, since from then on it mostly
+waits, for the engine (whose own queue is as fair) or for its reader. Who asks is known by keys that were checked a
+moment ago; all others share one place in the row, so that guessing keys costs none of the tenants theirs.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ class _Visit:
         return received
 
     def sending(self, send: Send) -> Send:
-        """`send`, which notices a stream."""
+        """`send`, which notices a stream, and that the work is done."""
 
         async def sent(message: Message) -> None:
             if message["type"] == "http.response.start" and any(
@@ -90,6 +90,8 @@ class _Visit:
                 self._is_stream = True
                 self._streams[self._tenant] += 1
                 self._give_back()
+            elif message["type"] == "http.response.body" and not message.get("more_body"):
+                self._give_back()  # the work is done; its reader may be slow
             await send(message)
 
         return sent

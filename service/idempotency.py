@@ -18,7 +18,7 @@ from sqlalchemy import DateTime, String, Text, and_, delete, false, or_, select,
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped, Session, mapped_column, sessionmaker
 
-from service.audit import AuditEntry
+from service.audit_tables import AuditEntry
 from service.storage import Base
 from verticals.contract import Conflict, InvalidInput
 

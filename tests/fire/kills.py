@@ -23,7 +23,8 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from benchmarks.setting import machine
-from service.audit import AuditEntry, AuditLog
+from service.audit import AuditLog
+from service.audit_tables import AuditEntry
 from service.idempotency import IdempotentRequest
 from service.storage import make_sessions, open_database
 from tests.fire.asking import Customer, Told

@@ -12,9 +12,12 @@ import httpx
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
+from starlette.types import Message, Receive, Scope, Send
 
+from service.admission import Admission
 from service.api import create_app
 from service.kit import Kit
+from service.turns import Turns
 from tests.fake_kit import make_kit
 from tests.service.conftest import PARCELS, Counted, Weigh, handlers
 from verticals.contract import Context, Handler, Operation, Resources, Vertical
@@ -125,3 +128,33 @@ def test_streams_that_wait_hold_no_place(app: FastAPI, kit: Kit, gate: Gate) -> 
             return [quick.status_code, *[answer.status_code for answer in await asyncio.gather(*streams)]]
 
     assert asyncio.run(run()) == [200, 200, 200, 200]
+
+
+def test_an_answer_that_nobody_reads_holds_no_place(kit: Kit) -> None:
+    async def answer_at_once(_scope: Scope, _receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"long"})
+
+    async def run() -> list[str]:
+        admission = Admission(answer_at_once, turns=Turns(places=2, waiting=1, wait_s=60), keys=kit.keys)
+        scope = {"type": "http", "path": "/", "headers": []}
+        seen: list[str] = []
+
+        async def unread(message: Message) -> None:
+            if message["type"] == "http.response.body":
+                await asyncio.Event().wait()
+
+        async def read(message: Message) -> None:
+            seen.append(message["type"])
+
+        async def nothing() -> Message:
+            return {"type": "http.disconnect"}
+
+        stuck = [asyncio.create_task(admission(scope, nothing, unread)) for _ in range(3)]
+        await asyncio.sleep(0.01)
+        await asyncio.wait_for(admission(scope, nothing, read), 10)
+        for task in stuck:
+            task.cancel()
+        return seen
+
+    assert asyncio.run(run()) == ["http.response.start", "http.response.body"]
