@@ -76,8 +76,9 @@ class Turns:
             if queue:
                 self._queues[chosen] = queue
             self._num_waiting -= 1
-            self._begin(chosen)
-            turn.set_result(None)
+            if not turn.done():  # else it leaves this very moment
+                self._begin(chosen)
+                turn.set_result(None)
 
     def _has_room(self, tenant: str) -> bool:
         return self._running[tenant] < self._places - self._num_running
@@ -97,7 +98,8 @@ class Turns:
             return False
         turn = self._queues[longest][-1]
         self._forget(longest, turn)
-        turn.set_exception(self._overloaded())
+        if not turn.done():
+            turn.set_exception(self._overloaded())
         return True
 
     def _leave(self, tenant: str, turn: asyncio.Future[None]) -> None:

@@ -118,3 +118,24 @@ def test_a_place_that_was_given_to_one_who_left_goes_to_the_next() -> None:
         return order
 
     assert asyncio.run(run()) == ["a"]
+
+
+@pytest.mark.parametrize("newcomer", [False, True])
+def test_one_who_just_left_is_passed_over(newcomer: bool) -> None:
+    async def run() -> list[str]:
+        turns, order, gate = Turns(places=2, waiting=2, wait_s=60), list[str](), asyncio.Event()
+        await turns.take("a")
+        *_, left = tasks = begin(*(ask(turns, "a", order, gate) for _ in range(2)))
+        await settle()
+        left.cancel()  # its task has not heard yet, so it still stands in the queue
+        if newcomer:
+            await asyncio.gather(*begin(turns.take("b")))
+        tasks[0].cancel()
+        turns.give_back("a")
+        await settle()
+        gate.set()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await turns.take("a")
+        return order
+
+    assert asyncio.run(run()) == []
