@@ -138,21 +138,31 @@ async def streams(server: Server, _connections: int, streams: int, _seconds: flo
     firsts = list[float]()
     async with client(server, "demo", connections=streams) as http:
 
-        async def chat() -> None:
+        async def one() -> float:
+            """Seconds to wait before asking again; 0 when it ended."""
             nonlocal open_now, most
-            while True:
-                began = time.monotonic()
-                async with http.stream("POST", "/v1/support/chat", json=QUESTION) as answer:
-                    if answer.is_success:
-                        firsts.append(time.monotonic() - began)
-                        open_now += 1
-                        most = max(most, open_now)
-                        ended = [line async for line in answer.aiter_lines() if line == "data: [DONE]"]
-                        open_now -= 1
-                        counts["ended" if ended else "broken"] += 1
-                        return
+            began = time.monotonic()
+            async with http.stream("POST", "/v1/support/chat", json=QUESTION) as answer:
+                if not answer.is_success:
                     counts[f"refused {answer.status_code}"] += 1
-                    wait_s = float(answer.headers["retry-after"])
+                    return float(answer.headers["retry-after"])
+                firsts.append(time.monotonic() - began)
+                open_now += 1
+                most = max(most, open_now)
+                ended = [line async for line in answer.aiter_lines() if line == "data: [DONE]"]
+                open_now -= 1
+                counts["ended" if ended else "broken"] += 1
+                return 0
+
+        async def chat() -> None:
+            while True:
+                try:
+                    wait_s = await one()
+                except httpx.ReadError:  # a kept connection that the server closed as the request went out
+                    counts["connection closed before the answer"] += 1
+                    wait_s = 1
+                if not wait_s:
+                    return
                 await asyncio.sleep(wait_s)
 
         await asyncio.gather(*(chat() for _ in range(streams)))
