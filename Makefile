@@ -11,7 +11,7 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --d
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test check format nightly clean
+.PHONY: help install run test check fire format nightly clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -51,6 +51,24 @@ check: $(STAMP) ## format, lint, types, architecture and the fast tests
 
 format: $(STAMP) ## format and sort
 	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .
+
+# What it takes: KILLS, MINUTES of mixed load, SECONDS of each trouble, examples of each operation.
+KILLS ?= 100
+MINUTES ?= 60
+SECONDS_OF_TROUBLE ?= 30
+EXAMPLES ?= 5
+FIRE := OMP_NUM_THREADS=1 $(BIN)/python -m tests.fire
+
+fire: $(STAMP) ## the service under fire, two hours (KILLS=3 MINUTES=2 SECONDS_OF_TROUBLE=5 make fire: a quarter of one)
+	@TRIVIUM_HOME=var/fire $(BIN)/trivium prepare
+	@test -x var/fire-tools/bin/schemathesis || { $(PYTHON) -m venv var/fire-tools && var/fire-tools/bin/pip install -q -r tests/fire/tools.txt; }
+	$(FIRE).kills --kills $(KILLS)
+	$(FIRE).troubles --seconds $(SECONDS_OF_TROUBLE)
+	$(FIRE).crowds
+	$(FIRE).food --schemathesis var/fire-tools/bin/schemathesis --examples $(EXAMPLES)
+	$(FIRE).endurance --minutes $(MINUTES)
+	$(FIRE).dependencies
+	var/fire-tools/bin/pip-audit -r constraints.txt --no-deps --disable-pip
 
 nightly: $(STAMP) ## every evaluation suite, one report, compared with the last run
 	@$(BIN)/trivium eval

@@ -28,11 +28,13 @@ from service import (
     responses_api,
     rollouts_api,
 )
+from service.admission import MAX_STREAMS, Admission
 from service.callers import Authenticated
 from service.envelope import RequestEnvelope
 from service.evals.routes import router as evals_router
 from service.fast_path import FastPath, fast_operations
 from service.following import Follower
+from service.grouping import MAX_GROUP
 from service.health import health_router
 from service.idempotency import IdempotencyKeys
 from service.kit import Kit
@@ -47,6 +49,7 @@ from service.rate_limits import RateLimits
 from service.recovery import Recovery
 from service.routes import vertical_router
 from service.streams import LiveStreams, StreamLimits
+from service.turns import Turns
 from service.webhooks.hub import WebhookHub
 from service.webhooks.routes import router as webhooks_router
 
@@ -61,6 +64,9 @@ CROSS_ORIGIN: Mapping[str, Any] = {
 }
 
 
+GROUPED_PLACES = 4 * MAX_GROUP  # of the fast path: two groups of one tenant, while others find room
+
+
 def create_app(kit: Kit) -> FastAPI:
     """The application over a built kit; closing the application closes the kit."""
     mcp, recovery, fast = McpEndpoint(kit), Recovery(kit), fast_operations(kit)
@@ -68,6 +74,8 @@ def create_app(kit: Kit) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        # Each place and each stream has its thread, and so do streams that go on unheard: none waits for another's.
+        anyio.to_thread.current_default_thread_limiter().total_tokens = 2 * (kit.settings.max_running + MAX_STREAMS)
         async with mcp.run():
             app.state.webhooks.start()
             recovery.start()
@@ -125,7 +133,11 @@ def create_app(kit: Kit) -> FastAPI:
     app.state.draining = threading.Event()
     app.include_router(health_router(kit, app.version, app.state.draining))
     _add_service_routes(app, kit, metrics)
-    app.add_middleware(FastPath, operations=fast, keys=kit.keys, rate_limits=app.state.rate_limits)
+    limits = kit.settings
+    turns = Turns(places=limits.max_running, waiting=limits.max_waiting, wait_s=limits.max_wait_s)
+    grouped = Turns(places=GROUPED_PLACES, waiting=limits.max_waiting, wait_s=limits.max_wait_s)
+    app.add_middleware(Admission, turns=turns, keys=kit.keys)
+    app.add_middleware(FastPath, operations=fast, keys=kit.keys, rate_limits=app.state.rate_limits, turns=grouped)
     if origins := kit.settings.allowed_origins:
         app.add_middleware(CORSMiddleware, allow_origins=origins, **CROSS_ORIGIN)
     app.add_middleware(

@@ -227,6 +227,11 @@ class KeyRing:
             known.refresh_s = known.until_s
         return known.caller, is_due
 
+    def known(self, key: str) -> Caller | None:
+        """Who holds `key`, if it was checked a moment ago; good for counting, not for opening anything."""
+        known = self._known.get(_digest(key))
+        return known.caller if known else None
+
     def _remember(self, digest: str, caller: Caller, for_s: float) -> None:
         now = self._clock()
         if len(self._known) >= MAX_RECENT:

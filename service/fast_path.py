@@ -15,10 +15,12 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel, ValidationError
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from service.admission import refuse
 from service.auth import Caller, KeyRing
 from service.grouping import Grouping
 from service.rate_limits import RateLimited, RateLimits
 from service.scope import span
+from service.turns import Overloaded, Turns
 from verticals.contract import Context, Operation, PermissionDenied
 from verticals.grouped import Grouped
 
@@ -67,9 +69,16 @@ class FastPath:
     """Around the application, within what is done around every request."""
 
     def __init__(
-        self, app: ASGIApp, *, operations: Mapping[str, FastOperation], keys: KeyRing, rate_limits: RateLimits
+        self,
+        app: ASGIApp,
+        *,
+        operations: Mapping[str, FastOperation],
+        keys: KeyRing,
+        rate_limits: RateLimits,
+        turns: Turns,
     ) -> None:
         self._app, self._operations, self._keys, self._rate_limits = app, operations, keys, rate_limits
+        self._turns = turns
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         operation = self._operations.get(scope["path"]) if scope["type"] == "http" else None
@@ -80,7 +89,12 @@ class FastPath:
         scope["state"]["is_known"] = True  # the envelope need not ask
         messages: list[Message] = []
         body = await _read(receive, messages)
-        answer = None if body is None else await self._ask(operation, caller, body, scope)
+        try:
+            answer = None if body is None else await self._ask(operation, caller, body, scope)
+        except Overloaded as error:  # FastAPI's way costs more, and would be asked by all
+            scope["route"] = operation.route
+            await refuse(error, scope, receive, send)
+            return
         if answer is None:
             await self._app(scope, _again(messages, receive), send)
             return
@@ -111,7 +125,11 @@ class FastPath:
         return found[0]
 
     async def _ask(self, operation: FastOperation, caller: Caller, body: bytes, scope: Scope) -> bytes | None:
-        """The answer; None if the request must be looked at by FastAPI."""
+        """The answer; None if the request must be looked at by FastAPI.
+
+        Raises:
+            Overloaded: too many wait.
+        """
         state = scope["state"]
         try:
             request = operation.request.model_validate_json(body)
@@ -121,11 +139,14 @@ class FastPath:
         state["caller"] = caller  # counted: whoever asks again in this request is not counted twice
         context = Context(**caller.who(state["request_id"]), record=_no_record)
         state["answered_by"] = context.answered_by
+        await self._turns.take(caller.tenant)
         try:
             with span(operation.scope):
                 return await operation.grouping.ask(request, context)
         except Exception:  # noqa: BLE001  (FastAPI's way meets it again, and tells it)
             return None
+        finally:
+            self._turns.give_back(caller.tenant)
 
 
 def _no_record(*_: object, **__: object) -> None:

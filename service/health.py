@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import signal
 import threading
+import time
 from types import FrameType
 from typing import Any
 
@@ -18,6 +19,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
 from service.kit import Kit
+from service.patience import look
 
 RETRY_AFTER = {"Retry-After": "1"}
 
@@ -55,7 +57,8 @@ def _database_state(kit: Kit) -> str:
 class DrainingServer(uvicorn.Server):
     """uvicorn's server, which after SIGTERM is unready but goes on answering for `drain_s`, and then stops in order.
 
-    Who balances requests needs a moment to look elsewhere. A second signal, or Ctrl-C, stops at once.
+    Who balances requests needs a moment to look elsewhere. A second signal, or Ctrl-C, stops at once. Connections whose
+    clients stand still are closed.
     """
 
     def __init__(self, config: uvicorn.Config, draining: threading.Event, *, drain_s: float) -> None:
@@ -71,3 +74,9 @@ class DrainingServer(uvicorn.Server):
         timer = threading.Timer(self._drain_s, super().handle_exit, (sig, frame))
         timer.daemon = True
         timer.start()
+
+    async def on_tick(self, counter: int) -> bool:
+        """Called by uvicorn ten times a second: each second, close what stands still."""
+        if counter % 10 == 0:
+            look(self.server_state.connections, time.monotonic())
+        return await super().on_tick(counter)

@@ -1,7 +1,8 @@
 """Keys under which a request is carried out once: its answer is kept for a day and given again. Ignores HTTP.
 
 Follows draft-ietf-httpapi-idempotency-key-header-07. The row is inserted before the work begins and its primary key is
-the lock, so two processes cannot both begin. A request that fails leaves no row: it may be sent again.
+the lock, so two processes cannot both begin. A request that fails leaves no row: it may be sent again. One whose
+process was killed may be sent again after a while, unless the audit trail says that it was carried out.
 """
 
 from __future__ import annotations
@@ -13,10 +14,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import DateTime, String, Text, delete, or_, select, update
+from sqlalchemy import DateTime, String, Text, and_, delete, false, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped, Session, mapped_column, sessionmaker
 
+from service.audit_tables import AuditEntry
 from service.storage import Base
 from verticals.contract import Conflict, InvalidInput
 
@@ -45,6 +47,7 @@ class IdempotentRequest(Base):
     status: Mapped[int | None]  # None while in progress
     media_type: Mapped[str | None] = mapped_column(String(128))
     answer: Mapped[str | None] = mapped_column(Text)
+    request_id: Mapped[str | None] = mapped_column(String(64))  # by which the audit trail calls it
     expires_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), index=True)
 
 
@@ -74,11 +77,18 @@ class IdempotencyKeys:
         self._sessions, self._now = sessions, now
 
     def begin(
-        self, tenant: str, key_id: str, key: str, request: bytes, *, customer: str | None = None
+        self,
+        tenant: str,
+        key_id: str,
+        key: str,
+        request: bytes,
+        *,
+        customer: str | None = None,
+        request_id: str | None = None,
     ) -> StoredAnswer | Claim:
         """The answer that `request` got under this key, or the right to carry it out.
 
-        `customer` is whose API key asks, if it is a customer's.
+        `customer` is whose API key asks, if it is a customer's; `request_id` what the audit trail calls the request.
 
         Raises:
             InvalidInput: the key is too long, or was used for another request.
@@ -88,18 +98,22 @@ class IdempotencyKeys:
         if not 0 < len(key) <= MAX_KEY_CHARS:
             raise InvalidInput(f"must have 1 to {MAX_KEY_CHARS} characters", field=FIELD, value=len(key))
         claim = Claim(tenant, _sha256(f"{key_id}\n{key}".encode()))
-        found = self._insert(claim, _sha256(request), customer)
+        found = self._insert(claim, _sha256(request), customer, request_id)
         if found is None:
             return claim
         if found.request_sha256 != _sha256(request):
             raise InvalidInput("was used for another request", field=FIELD, remedy="Take a new key.")
         if found.status is None:
+            if self._take_over(claim, found.request_id, request_id):
+                return claim
             raise InProgress("a request with this key is in progress", field=FIELD, remedy="Ask again in a moment.")
         if found.answer is None:
             raise Conflict("the request was carried out; its answer is not kept", field=FIELD)
         return StoredAnswer(found.status, found.media_type or "", found.answer)
 
-    def _insert(self, claim: Claim, request_sha256: str, customer: str | None) -> IdempotentRequest | None:
+    def _insert(
+        self, claim: Claim, request_sha256: str, customer: str | None, request_id: str | None
+    ) -> IdempotentRequest | None:
         """Insert the row; the one that is there if it is."""
         now = self._now()
         row = IdempotentRequest(
@@ -107,17 +121,40 @@ class IdempotencyKeys:
             key_sha256=claim.key_sha256,
             customer=customer,
             request_sha256=request_sha256,
+            request_id=request_id,
             expires_at=now + ABANDONED,
         )
+        ended = and_(IdempotentRequest.status.is_not(None), IdempotentRequest.expires_at < now)
+        forgotten = IdempotentRequest.expires_at < now - KEPT
         try:
             with self._sessions.begin() as session:
-                session.execute(delete(IdempotentRequest).where(IdempotentRequest.expires_at < now))
+                session.execute(delete(IdempotentRequest).where(or_(ended, forgotten)))
                 session.add(row)
         except IntegrityError:
             with self._sessions() as session:
                 found = session.get(IdempotentRequest, (claim.tenant, claim.key_sha256))
-            return found or self._insert(claim, request_sha256, customer)  # gone meanwhile: it failed
+            return found or self._insert(claim, request_sha256, customer, request_id)  # gone meanwhile: it failed
         return None
+
+    def _take_over(self, claim: Claim, begun_as: str | None, request_id: str | None) -> bool:
+        """Whether an unfinished request was abandoned and is this caller's now.
+
+        Raises:
+            Conflict: it was carried out before its process died.
+        """
+        mine = (IdempotentRequest.tenant == claim.tenant, IdempotentRequest.key_sha256 == claim.key_sha256)
+        abandoned = (*mine, IdempotentRequest.status.is_(None), IdempotentRequest.expires_at < self._now())
+        taken = update(IdempotentRequest).where(*abandoned).returning(IdempotentRequest.tenant)
+        with self._sessions.begin() as session:
+            named = AuditEntry.content.contains(json.dumps(begun_as)) if begun_as else false()
+            done = select(AuditEntry.sequence).where(AuditEntry.tenant == claim.tenant, named).limit(1)
+            if session.scalar(select(IdempotentRequest.tenant).where(*abandoned)) is None:
+                return False
+            if session.scalar(done) is None:
+                again = {"expires_at": self._now() + ABANDONED, "request_id": request_id}
+                return session.scalar(taken.values(**again)) is not None
+            session.execute(taken.values(status=200, expires_at=self._now() + KEPT))
+        raise Conflict("the request was carried out; its answer is not kept", field=FIELD)
 
     def finish(self, claim: Claim, answer: StoredAnswer | None) -> None:
         """Keep the answer; None if it cannot be given again."""

@@ -14,6 +14,7 @@ import anyio.to_thread
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
 
+from service import problems
 from service.auth import Caller
 from service.callers import caller_of
 from service.idempotency import FIELD, IdempotencyKeys, StoredAnswer
@@ -46,7 +47,12 @@ async def _once(request: Request, key: str, handle: Callable[[Request], Awaitabl
     caller = await anyio.to_thread.run_sync(caller_of, request)
     after = last_event_id(request)
     keys, streams = cast(IdempotencyKeys, request.app.state.idempotency_keys), streams_of(request)
-    once = partial(keys.begin, caller.tenant, caller.key_id, key, customer=caller.customer)
+    once = partial(
+        keys.begin,
+        *(caller.tenant, caller.key_id, key),
+        customer=caller.customer,
+        request_id=problems.request_id_of(request),
+    )
     content = f"{request.url.path}?{request.url.query}\n".encode() + await request.body()
     streams.make_room(caller.tenant)
     try:

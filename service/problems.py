@@ -5,6 +5,7 @@ A problem names field, value, rule and remedy. Values that a caller sent are not
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any
@@ -14,13 +15,14 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from pydantic import ValidationError
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import OperationalError, TimeoutError
 from starlette.exceptions import HTTPException
 
 from core_model.generation import EngineBusy, EngineStopped, GenerationFailed
 from verticals.contract import InvalidInput, TriviumError, Unavailable
 
 OPENAI_ROUTES = ("/v1/chat/", "/v1/responses", "/v1/embeddings", "/v1/models")
+DATABASE_AWAY = (OperationalError, TimeoutError, sqlite3.OperationalError)  # the last of the agent's checkpoints
 _log = structlog.get_logger()
 
 
@@ -71,13 +73,16 @@ def of_validation(errors: Sequence[Any], *, request_id: str, of_request: bool = 
 
 
 def as_ours(error: Exception, *, request_id: str) -> TriviumError:
-    """`error` as one of ours. The engine's pass with time; anything else is a bug, and the log gets its traceback."""
+    """`error` as one of ours. The engine's and the database's pass; all else is a bug: the log gets its traceback."""
     if isinstance(error, HTTPException) and isinstance(error.__cause__, TriviumError):
         return error.__cause__
     if isinstance(error, TriviumError):
         return error
     if isinstance(error, EngineBusy | EngineStopped | GenerationFailed):
         return Unavailable(str(error))
+    if isinstance(error, DATABASE_AWAY):
+        _log.warning("database unavailable", error=type(error).__name__, request_id=request_id)
+        return Unavailable("the database is busy or away", remedy="Send the request again.")
     if isinstance(error, UnicodeEncodeError):  # JSON can write what UTF-8 cannot
         return InvalidInput("a text holds half a character (a lone surrogate)", remedy="Send whole characters.")
     _log.error("unexpected failure", error=type(error).__name__, request_id=request_id, exc_info=error)
@@ -117,8 +122,8 @@ def install(app: FastAPI) -> None:
     def _http(request: Request, error: HTTPException) -> Response:
         if isinstance(error.__cause__, TriviumError):  # FastAPI passes on no other while it reads a body
             return of_failure(request, error)
-        if isinstance(error.__cause__, OperationalError):
-            return _database(request, error.__cause__)
+        if isinstance(error.__cause__, DATABASE_AWAY):
+            return of_failure(request, error.__cause__)
         status, title = error.status_code, HTTPStatus(error.status_code).phrase
         if isinstance(error.__cause__, UnicodeDecodeError):  # of which FastAPI says only that the body was not parsed
             ours = InvalidInput("must be UTF-8", field="body", remedy="Send JSON encoded as UTF-8.")
@@ -127,19 +132,7 @@ def install(app: FastAPI) -> None:
             body = problem(status=status, title=title, detail=error.detail, request_id=request_id_of(request))
         return answer(request, body, headers=dict(error.headers or {}))
 
-    @app.exception_handler(OperationalError)
-    def _database(request: Request, error: OperationalError) -> Response:
-        _log.warning("database unavailable", error=type(error.orig).__name__, request_id=request_id_of(request))
-        body = problem(
-            status=503,
-            title="Unavailable",
-            detail="the database is busy or away; nothing was written",
-            request_id=request_id_of(request),
-            remedy="Send the request again.",
-        )
-        return answer(request, body, headers={"Retry-After": "1"})
-
-    for kind in (EngineBusy, EngineStopped, GenerationFailed, UnicodeEncodeError):
+    for kind in (*DATABASE_AWAY, EngineBusy, EngineStopped, GenerationFailed, UnicodeEncodeError):
         app.add_exception_handler(kind, of_failure)
 
 

@@ -84,6 +84,11 @@ class Settings(BaseSettings):
     max_batch_mb: int = Field(4096, ge=1, description="Largest file that is scored or read as it streams, MiB.")
     max_chat_kb: int = Field(512, ge=1, description="Largest body of chat, response, webhook and MCP requests, KiB.")
     requests_per_minute: int = Field(6000, ge=1, description="Requests of one API key; each process counts its own.")
+    max_running: int = Field(
+        16, ge=2, le=1024, description="Requests that run at once; a tenant may run as many as are free."
+    )
+    max_waiting: int = Field(1024, ge=1, le=65536, description="Requests that wait for one of those places.")
+    max_wait_s: float = Field(5, gt=0, le=600, description="How long one waits before it is refused with 503.")
     drain_s: float = Field(
         0, ge=0, le=600, description="How long it answers on after SIGTERM, unready, before it stops."
     )

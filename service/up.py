@@ -26,6 +26,7 @@ from service.api import create_app
 from service.health import DrainingServer
 from service.kit import Kit
 from service.memory import settle
+from service.patience import PatientProtocol, open_as_many_files_as_allowed
 from service.settings import Settings
 from service.wiring import DEMO_TENANT
 from verticals.contract import Conflict
@@ -63,6 +64,7 @@ def serve(kit: Kit, *, dashboards: bool, on_ready: Callable[[str, str | None, st
     key = demo_key(kit)
     settle()
     app = create_app(kit)
+    PatientProtocol.max_connections = open_as_many_files_as_allowed()
     server = DrainingServer(server_config(app, settings), app.state.draining, drain_s=settings.drain_s)
     kit.resources.retriever.warm_up()
     with _dashboards(settings, api_url=api_url, key=key, wanted=dashboards) as page_url:
@@ -82,6 +84,7 @@ def server_config(app: FastAPI, settings: Settings) -> uvicorn.Config:
         app,
         host=settings.host,
         port=settings.port,
+        http=PatientProtocol,
         log_config=None,
         access_log=False,
         timeout_graceful_shutdown=settings.stop_s,

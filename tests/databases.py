@@ -13,6 +13,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
@@ -124,6 +125,26 @@ def _packaged_binaries() -> Path | None:
     return binaries if is_readable or getpass.getuser() != "root" else None
 
 
+class _Running:
+    """How this process's own server is controlled, once it runs."""
+
+    control: Callable[[str], None]
+    folder: Path
+
+
+def control() -> tuple[Callable[[str], None], Callable[[int], None]]:
+    """Of the server: `pg_ctl` with "stop" or "start", and a signal to all of its processes."""
+    _server_port()
+
+    def signal_all(number: int) -> None:
+        first = int((_Running.folder / "data" / "postmaster.pid").read_text().split()[0])
+        children = Path(f"/proc/{first}/task/{first}/children").read_text().split()
+        for process in (first, *map(int, children)):
+            os.kill(process, number)
+
+    return _Running.control, signal_all
+
+
 @cache
 def _server_port(binaries: Path | None) -> int:
     if binaries is None:
@@ -141,12 +162,18 @@ def _server_port(binaries: Path | None) -> int:
         subprocess.run([*as_user, *command], check=True, stdout=subprocess.DEVNULL, cwd=folder)
 
     def stop() -> None:
-        run(binaries / "pg_ctl", "-D", data, "-m", "immediate", "stop")
+        control("stop")
         shutil.rmtree(folder, ignore_errors=True)
 
     run(binaries / "initdb", "-D", data, "-U", "trivium", "--auth=trust", "-E", "UTF8")
     options = f"-h 127.0.0.1 -p {port} -k {folder} -c fsync=off"
-    run(binaries / "pg_ctl", "-D", data, "-w", "-l", folder / "log", "-o", options, "start")
+
+    def control(what: str) -> None:
+        how = ("-m", "immediate", "stop") if what == "stop" else ("-w", "-l", folder / "log", "-o", options, "start")
+        run(binaries / "pg_ctl", "-D", data, *how)
+
+    control("start")
+    _Running.control, _Running.folder = staticmethod(control), folder
     atexit.register(stop)
     return port
 

@@ -10,8 +10,9 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
 
-from service.idempotency import Claim, IdempotencyKeys, IdempotentRequest, InProgress, StoredAnswer
-from verticals.contract import Conflict, InvalidInput
+from service.audit import AuditLog
+from service.idempotency import ABANDONED, Claim, IdempotencyKeys, IdempotentRequest, InProgress, StoredAnswer
+from verticals.contract import Conflict, Decision, InvalidInput
 
 ANSWER = StoredAnswer(200, "application/json", '{"a":1}')
 
@@ -96,7 +97,7 @@ def test_a_key_is_forgotten_after_a_day_and_one_of_a_dead_process_sooner(
     claim(keys, key_id="of a process that dies")
     assert keys.begin("acme", "k", "key-1", b"x") == ANSWER
 
-    clock.now += timedelta(days=1)
+    clock.now += timedelta(days=1, minutes=11)
     claim(keys)
 
     with sessions() as session:
@@ -118,3 +119,21 @@ def test_what_cannot_be_given_again_is_not_kept(keys: IdempotencyKeys, sessions:
 def test_a_key_has_a_length(keys: IdempotencyKeys, key: str) -> None:
     with pytest.raises(InvalidInput, match="1 to 255 characters"):
         keys.begin("acme", "k", key, b"x")
+
+
+def test_what_was_carried_out_before_its_process_was_killed_is_not_carried_out_again(
+    keys: IdempotencyKeys, sessions: sessionmaker[Session], clock: Clock
+) -> None:
+    keys.begin("acme", "k", "done", b"x", request_id="1" * 32)
+    keys.begin("acme", "k", "not done", b"x", request_id="2" * 32)
+    who = {"tenant": "acme", "actor": "k", "request_id": "1" * 32}
+    AuditLog(sessions).record(Decision("parcels.weigh", "parcel-1", "0" * 64, {}, "tariff-1"), who=who)
+    clock.now += ABANDONED + timedelta(seconds=1)
+    keys.begin("acme", "k", "another", b"x")  # forgets what is over
+
+    for _ in range(2):
+        with pytest.raises(Conflict, match="was carried out; its answer is not kept"):
+            keys.begin("acme", "k", "done", b"x", request_id="3" * 32)
+    assert isinstance(keys.begin("acme", "k", "not done", b"x", request_id="4" * 32), Claim)
+    with pytest.raises(InProgress):  # by one caller alone
+        keys.begin("acme", "k", "not done", b"x", request_id="5" * 32)
