@@ -155,6 +155,7 @@ def _row(who: Mapping[str, Any], decision: Decision, *, sequence: int, at: str) 
         "kind": decision.kind,
         "model_version": decision.model_version,
         "policy_version": decision.policy_version,
+        "models": dict(decision.models),
         "commitment": commitment(salt, payload),
     }
     return {
