@@ -139,6 +139,6 @@ def test_keys_and_tokens_reach_neither_log_nor_answer(tmp_path: Path, capfd: pyt
     told = capfd.readouterr().err + "".join(answer.text + str(answer.headers) for answer in answers)
     assert [answer.status_code for answer in answers] == [200, 401, 200, 401, 401, 401, 503]
     assert "the issuer's keys were not fetched" in told
-    for one in sent:
-        secret = one.split("_", 2)[-1] if one.startswith("tvm_") else one.rpartition(".")[2]  # of a token, what signs it
+    for one in sent:  # of a token, what signs it
+        secret = one.split("_", 2)[-1] if one.startswith("tvm_") else one.rpartition(".")[2]
         assert secret not in told

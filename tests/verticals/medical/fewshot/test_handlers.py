@@ -199,7 +199,7 @@ def test_an_altered_model_is_not_read(studio: Desk, home: Path) -> None:
     [file] = (home / "registry").rglob(f"{listed(studio).enabled}/few_shot.safetensors")
     file.write_bytes(file.read_bytes()[:-1] + b"\1")
 
-    with pytest.raises(Unavailable, match="few_shot.safetensors differs from its card: SHA-256"):
+    with pytest.raises(Unavailable, match=r"few_shot\.safetensors differs from its card: SHA-256"):
         studio.call("read_few_shot", study_id=study(studio, spot(905, present=True)))
 
 
