@@ -74,6 +74,12 @@ def _postgresql_template() -> str:
     return name
 
 
+def needs_sqlite(why: str) -> None:
+    """Skip this test, or all of a fixture's, in a run on PostgreSQL."""
+    if asked["kind"] != "sqlite":
+        pytest.skip(why)
+
+
 def drop_databases_of(folder: Path) -> None:
     """PostgreSQL's databases of this folder and those in it; SQLite's go with it."""
     for name in [name for name, of in _made.items() if of.is_relative_to(folder)]:

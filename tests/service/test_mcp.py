@@ -20,6 +20,7 @@ from service.cli_mcp import serve_mcp
 from service.kit import Kit
 from service.mcp_server import build_mcp_server
 from tests.conftest import served
+from tests.databases import needs_sqlite
 from tests.fake_kit import make_kit
 from tests.service.fake_support import FakeSupport
 from verticals.contract import TriviumError
@@ -132,6 +133,7 @@ def test_the_same_server_answers_in_this_process(kit: Kit) -> None:
 
 
 def test_a_process_answers_over_its_standard_streams(kit: Kit, key: str) -> None:
+    needs_sqlite("the process finds the database in its home")
     arguments = ["-m", "tests.service.mcp_over_stdio", str(kit.settings.home), key]
     environment = {"PYTHONPATH": str(Path(__file__).parents[2])}
     process = StdioServerParameters(command=sys.executable, args=arguments, env=environment)

@@ -14,6 +14,7 @@ import torch
 from service.api import create_app
 from service.kit import Kit
 from tests.conftest import served
+from tests.databases import needs_sqlite
 from tests.fake_kit import make_kit
 from tests.verticals.medical.conftest import Desk, Recorder, SeesTextInStripes
 from tests.verticals.medical.fewshot.spots import archive
@@ -67,6 +68,7 @@ def _trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def home(_trained: Path, tmp_path: Path) -> Path:
     """A home of one's own where the finding has been trained and nothing is in use."""
+    needs_sqlite("a home is copied with its database's file")
     return shutil.copytree(_trained, tmp_path / "home")
 
 
