@@ -30,6 +30,7 @@ import uvicorn
 
 from benchmarks.finance_setting import TENANT, open_finance, open_kit, random_applications
 from service.api import create_app
+from service.monitoring import configure_logging
 from service.registry import FileRegistry
 from verticals.bootstrap import wilson_interval
 from verticals.finance.scoring import SCORECARD
@@ -205,6 +206,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--serve", type=int, help="be a server on this port, over --home")
     args = parser.parse_args(argv)
     if args.serve:
+        configure_logging("warning", json=True)  # to standard error: the table stands alone
         uvicorn.run(create_app(open_kit(args.home)), port=args.serve, log_config=None, access_log=False)
         return
     with tempfile.TemporaryDirectory() as folder:
