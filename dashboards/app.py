@@ -160,7 +160,7 @@ def main(argv: Sequence[str]) -> None:
 def _log_in(labels: Labels) -> None:
     """The way in, at every address that a link may lead to, and no navigation left of who was here before."""
     ask = partial(login.ask, labels, _language_toggle)
-    others = [st.Page(ask, title="Trivium", url_path=name) for name in (*VIEWS, "evaluation", "audit", "models")]
+    others = [st.Page(ask, title="Trivium", url_path=name) for name in (*VIEWS, *SERVICE_VIEWS)]
     st.navigation([st.Page(ask, title="Trivium", default=True), *others], position="hidden").run()
 
 

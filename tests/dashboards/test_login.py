@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 import dashboards
@@ -44,6 +45,23 @@ def test_who_is_not_logged_in_sees_only_the_way_in_in_both_languages(api: Api, m
     assert _links(app) == []
     app.segmented_control[0].set_value("zh")
     assert [button.label for button in run(app).button] == ["登录"]
+
+
+def test_every_address_that_a_link_may_lead_to_asks_to_log_in(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    addresses: list[set[str]] = []
+    navigate = st.navigation
+
+    def noted(pages: list[Any], **how: Any) -> Any:
+        addresses.append({page.url_path for page in pages})
+        return navigate(pages, **how)
+
+    monkeypatch.setattr(st, "navigation", noted)
+    _logged_in(api, monkeypatch, _token(api, "operator"))
+    _open(api, monkeypatch, is_logged_in=False)
+
+    seen, asking = addresses
+    assert "operations" in seen
+    assert seen <= asking
 
 
 @pytest.mark.parametrize(
