@@ -5,15 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Engine, MetaData, create_engine, event
+from sqlalchemy import Engine, ExceptionContext, MetaData, create_engine, event
 from sqlalchemy.orm import DeclarativeBase, Session, sessionmaker
 from sqlalchemy.pool import ConnectionPoolEntry
+
+from verticals.contract import InvalidInput
 
 if TYPE_CHECKING:
     from alembic.config import Config
 
 BUSY_TIMEOUT_MS = 10_000
 CONNECT_TIMEOUT_S = 5  # a server that is gone is told, not waited for
+OUT_OF_RANGE = "22003"  # PostgreSQL's code; SQLite's driver raises an OverflowError
 
 
 class Base(DeclarativeBase):
@@ -24,10 +27,13 @@ def open_database(url: str) -> Engine:
     """An engine for `url`; SQLite files are opened in WAL mode with foreign keys on, PostgreSQL counts days in UTC."""
     if not url.startswith("sqlite"):
         patience = {} if "connect_timeout" in url else {"connect_timeout": CONNECT_TIMEOUT_S}
-        return create_engine(url, pool_pre_ping=True, connect_args={"options": "-c timezone=UTC", **patience})
+        engine = create_engine(url, pool_pre_ping=True, connect_args={"options": "-c timezone=UTC", **patience})
+        event.listen(engine, "handle_error", _name_what_is_too_large)
+        return engine
     path = url.removeprefix("sqlite:///")
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     engine = create_engine(url)
+    event.listen(engine, "handle_error", _name_what_is_too_large)
 
     @event.listens_for(engine, "connect")
     def _configure(connection: object, _record: ConnectionPoolEntry) -> None:
@@ -39,6 +45,13 @@ def open_database(url: str) -> Engine:
         cursor.close()
 
     return engine
+
+
+def _name_what_is_too_large(context: ExceptionContext) -> None:
+    """A number of a request, such as an offset, that no column holds is the request's fault, not ours."""
+    error = context.original_exception
+    if isinstance(error, OverflowError) or getattr(error, "sqlstate", "") == OUT_OF_RANGE:
+        raise InvalidInput("a number is larger than the database can hold", remedy="Send a smaller one.") from error
 
 
 def make_sessions(engine: Engine) -> sessionmaker[Session]:

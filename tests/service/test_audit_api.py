@@ -124,6 +124,8 @@ def test_an_export_is_an_entry_itself_and_holds_all_that_was_wanted(ask: Ask, ki
         ("POST", "/erasures", "*", 403),
         ("GET", "/entries?since=yesterday", "audit.*", 422),
         ("GET", "/export?format=xls", "audit.*", 422),
+        ("GET", "/entries/9223372036854775808", "audit.*", 422),
+        ("GET", "/entries?before=9223372036854775808", "audit.*", 422),
         ("POST", "/erasures", "audit.*", 422),
     ],
 )

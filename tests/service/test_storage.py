@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
@@ -15,6 +16,7 @@ from sqlalchemy import inspect, text
 from retrieval.documents import Document
 from retrieval.store import KnowledgeBase
 from service.storage import alembic_config, all_metadata, make_sessions, migrate, open_database
+from verticals.contract import InvalidInput
 
 
 def test_the_migrations_match_the_declared_tables(database_url: str) -> None:
@@ -44,6 +46,14 @@ def test_sqlite_opens_in_wal_mode_with_foreign_keys(tmp_path: object) -> None:
     with engine.connect() as connection:
         assert connection.execute(text("PRAGMA journal_mode")).scalar() == "wal"
         assert connection.execute(text("PRAGMA foreign_keys")).scalar() == 1
+    engine.dispose()
+
+
+def test_a_number_that_no_column_holds_is_told_as_the_fault_of_who_sent_it(database_url: str) -> None:
+    engine = open_database(database_url)
+
+    with engine.connect() as connection, pytest.raises(InvalidInput, match="larger than the database can hold"):
+        connection.execute(text("SELECT 1 LIMIT :number"), {"number": 2**63})
     engine.dispose()
 
 
