@@ -26,6 +26,7 @@ HEADS_FILE = "audit-heads.jsonl"  # among the reports: outside the database
 _HEAD = re.compile(r"(\d+):([0-9a-f]{64})")
 _PLACE = re.compile(r'"sequence":(\d+)[,}]')
 _REPEATED = ("tenant", "sequence", "kind", "actor", "at", "subject")  # columns that repeat what was hashed
+Ranges = list[tuple[int, int]]  # first and last, in order and apart
 
 
 @dataclass(frozen=True)
@@ -95,22 +96,27 @@ class _Walk:
 
     count: int  # of the last row
     previous: str  # its hash
-    erased: list[tuple[int, int]] = field(default_factory=list)  # first and last
+    erased: Ranges = field(default_factory=list)
     erasures: list[Erasure] = field(default_factory=list)
     seals: set[str] = field(default_factory=set)  # that entries name
 
     def note(self, row: AuditEntry) -> None:
         if row.payload is None and row.salt is None and '"commitment":' in row.content:
-            if self.erased and self.erased[-1][1] == row.sequence - 1:
-                self.erased[-1] = (self.erased[-1][0], row.sequence)
-            else:
-                self.erased.append((row.sequence, row.sequence))
+            add_range(self.erased, row.sequence, row.sequence)
         elif row.kind in ERASING and row.payload is not None:
             told = json.loads(row.payload)["outcome"]
             ranges = tuple((first, min(last, row.sequence - 1)) for first, last in told["ranges"])
             self.erasures.append(Erasure(row.sequence, row.at, row.kind, told["entries"], ranges, told["reason"]))
         elif row.kind == SEALING and row.payload is not None:
             self.seals.add(json.loads(row.payload)["input_sha256"])
+
+
+def add_range(ranges: Ranges, first: int, last: int) -> None:
+    """Add a range that begins behind the others' beginnings; what it touches becomes one with it."""
+    if ranges and first <= ranges[-1][1] + 1:
+        ranges[-1] = (ranges[-1][0], max(ranges[-1][1], last))
+    else:
+        ranges.append((first, last))
 
 
 def check_chain(session: Session, tenant: str, *, heads: Sequence[Head] = ()) -> AuditCheck:
@@ -236,12 +242,9 @@ def _check_seals(session: Session, tenant: str) -> tuple[int, str, str | None]:
 
 def _check_erasures(walk: _Walk) -> None:
     """Every payload that is gone was erased by an entry that says so."""
-    told: list[tuple[int, int]] = []  # what entries name, in order and apart
+    told: Ranges = []  # what entries name
     for first, last in sorted(one for erasure in walk.erasures for one in erasure.ranges):
-        if told and first <= told[-1][1] + 1:
-            told[-1] = (told[-1][0], max(told[-1][1], last))
-        else:
-            told.append((first, last))
+        add_range(told, first, last)
     place = 0
     for first, last in walk.erased:
         while place < len(told) and told[place][1] < first:

@@ -19,7 +19,7 @@ from sqlalchemy import ColumnElement, and_, delete, func, not_, or_, select, upd
 from sqlalchemy.orm import Session
 
 from service.audit import AuditLog
-from service.audit_check import ERASING, SEALING, check_chain
+from service.audit_check import ERASING, SEALING, Ranges, add_range, check_chain
 from service.audit_tables import GENESIS, AuditEntry, AuditSeal, canonical, chain_hash
 from service.auth import ApiKey
 from verticals.contract import Conflict, Decision, InvalidInput
@@ -111,7 +111,9 @@ def _erase(
 ) -> None:
     left = iter(sequences)
     while some := list(islice(left, MAX_ROWS)):
-        ranges = _ranges(some)
+        ranges: Ranges = []
+        for sequence in some:
+            add_range(ranges, sequence, sequence)
         told = {"ranges": ranges, "entries": len(some), "reason": reason}
         fingerprint = hashlib.sha256(json.dumps(ranges).encode()).hexdigest()
         with audit.sessions.begin() as session:
@@ -119,17 +121,6 @@ def _erase(
             for first, last in ranges:
                 mine = (AuditEntry.tenant == tenant, AuditEntry.sequence.between(first, last))
                 session.execute(update(AuditEntry).where(*mine).values(payload=None, salt=None, subject=""))
-
-
-def _ranges(sequences: Sequence[int]) -> list[list[int]]:
-    """Ascending numbers as [first, last]."""
-    ranges: list[list[int]] = []
-    for number in sequences:
-        if ranges and ranges[-1][1] == number - 1:
-            ranges[-1][1] = number
-        else:
-            ranges.append([number, number])
-    return ranges
 
 
 def _has_payload(tenant: str) -> ColumnElement[bool]:
