@@ -142,7 +142,7 @@ def _naming(session: Session, column: Any, where: ColumnElement[bool], names: Se
 
 def _of_customers(session: Session, tenant: str, customers: Sequence[str]) -> set[int]:
     """Entries that are made with the customers' own keys, or are about what those are about."""
-    keys = session.scalars(select(ApiKey.key_id).where(ApiKey.tenant == tenant, ApiKey.customer.in_(customers))).all()
+    keys = select(ApiKey.key_id).where(ApiKey.tenant == tenant, ApiKey.customer.in_(customers))
     by_them = AuditEntry.actor.in_(keys)
     about = select(AuditEntry.subject).where(AuditEntry.tenant == tenant, by_them, AuditEntry.subject != "")
     mine = or_(by_them, AuditEntry.subject.in_(about))
