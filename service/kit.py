@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from service.audit import AuditLog
 from service.auth import Caller, KeyRing
-from service.recorded import begin
+from service.recorded import Recording
 from service.registry import FileRegistry
 from service.rollouts import Rollouts
 from service.scope import in_span, span
@@ -99,7 +99,7 @@ class Kit:
         elif not operation.for_customers:
             raise PermissionDenied("a customer's key does not cover the operation", field="operation", value=name)
         who = caller.who(request_id)
-        recording = begin(self.audit, who)
+        recording = Recording(self.audit, who)
         context = Context(**who, record=recording, customer=caller.customer)
         handler, named = self.handlers[vertical][operation.name], f"{vertical}.{name}"
         found: BaseModel | Artifact | ArtifactStream | Iterator[BaseModel]

@@ -17,7 +17,7 @@ from service import problems
 from service.auth import Caller
 from service.kit import Kit
 from service.openai_schemas import EXTENSIONS, OPENAI_SAMPLING, CompletionRequest
-from service.recorded import begin, fingerprint
+from service.recorded import Recording, fingerprint
 from verticals.contract import Decision, InvalidInput, NotFound
 from verticals.support.schemas import ChatRequest, Message
 
@@ -109,7 +109,7 @@ def _ask_agent(kit: Kit, asked: CompletionRequest, conversation_id: str | None, 
 
 def _ask_model(kit: Kit, asked: CompletionRequest, caller: Caller, request_id: str) -> Iterator[Piece]:
     """The bare model's tokens as pieces; that it answered is recorded, also when the listener leaves."""
-    recording, said, finish = begin(kit.audit, caller.who(request_id)), hashlib.sha256(), ""
+    recording, said, finish = Recording(kit.audit, caller.who(request_id)), hashlib.sha256(), ""
     messages = [message.as_openai() for message in asked.messages]
     stop = [asked.stop] if isinstance(asked.stop, str) else asked.stop
     adapter = asked.model.partition(":")[2]

@@ -10,7 +10,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Any
 
@@ -34,8 +34,8 @@ class Recording:
 
     audit: AuditLog
     who: Mapping[str, str]
-    started_s: float
-    is_recorded: bool = False
+    started_s: float = field(init=False, default_factory=perf_counter)  # when the call came
+    is_recorded: bool = field(init=False, default=False)
 
     def __call__(self, *decisions: Decision, session: Session | None = None) -> None:
         """Append them, with how long the call has taken."""
@@ -84,8 +84,3 @@ def _plain(value: Any) -> str:
 def _id_of(answer: BaseModel | Artifact | None) -> str:
     fields = type(answer).model_fields if isinstance(answer, BaseModel) else ()
     return next((str(getattr(answer, name)) for name in fields if name.endswith("_id")), "")
-
-
-def begin(audit: AuditLog, who: Mapping[str, str]) -> Recording:
-    """The recording of a call that comes now."""
-    return Recording(audit, who, perf_counter())
