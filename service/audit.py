@@ -45,15 +45,12 @@ class AuditLog:
 
         `who` holds tenant, actor and request_id, and latency_ms where somebody waited.
         """
-        with span("audit", **{"trivium.decisions": len(entries)}):
-            self._append_all(session, entries)
-
-    def _append_all(self, session: Session, entries: Sequence[tuple[Mapping[str, Any], Decision]]) -> None:
         by_tenant: dict[str, list[tuple[Mapping[str, Any], Decision]]] = {}
         for who, decision in entries:
             by_tenant.setdefault(who["tenant"], []).append((who, decision))
-        for tenant in sorted(by_tenant):  # in one order for all writers: none waits for another in a circle
-            self._extend(session, tenant, by_tenant[tenant])
+        with span("audit", **{"trivium.decisions": len(entries)}):
+            for tenant in sorted(by_tenant):  # in one order for all writers: none waits for another in a circle
+                self._extend(session, tenant, by_tenant[tenant])
 
     def _extend(self, session: Session, tenant: str, entries: Sequence[tuple[Mapping[str, Any], Decision]]) -> None:
         sequence, previous = self._lock_head(session, tenant)
