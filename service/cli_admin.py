@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 from rich.markup import escape as plain
 from rich.table import Column, Table
 
+from service.cli_parts import open_parts
 from service.settings import Settings, read_settings
 from verticals.contract import InvalidInput
 
@@ -77,17 +79,15 @@ def keys_issue(
     if customer and scope:
         raise InvalidInput("a customer's key has its own scopes", field="--scope", remedy="Leave it out.")
     lifetime, scopes = timedelta(days=days) if days else None, scope or ["*"]
-    print(
-        _with_keys(
-            lambda keys: keys.issue(tenant=tenant, label=label, scopes=scopes, lifetime=lifetime, customer=customer)
-        )
-    )
+    with _open_keys() as keys:
+        print(keys.issue(tenant=tenant, label=label, scopes=scopes, lifetime=lifetime, customer=customer))
 
 
 @keys_app.command("list")
 def keys_list(tenant: Annotated[str | None, typer.Option(help="One tenant only.")] = None) -> None:
     """Keys without their secrets; a column that says nothing of any of them is left out."""
-    keys = _with_keys(lambda keys: keys.list(tenant))
+    with _open_keys() as ring:
+        keys = ring.list(tenant)
     columns = {title: [_cell(getattr(key, of)) for key in keys] for title, of in KEY_COLUMNS.items()}
     told = {title: cells for title, cells in columns.items() if any(cells)}
     table = Table(Column("key id", no_wrap=True), *(Column(title, overflow="fold") for title in told))
@@ -114,7 +114,8 @@ def keys_rotate(
             "must be a number and s, m, h or d", field="--grace", value=grace, remedy="For instance 24h."
         )
     for_so_long = timedelta(**{UNITS[found[2]]: int(found[1])})
-    key = _with_keys(lambda keys: keys.rotate(key_id, grace=for_so_long))
+    with _open_keys() as keys:
+        key = keys.rotate(key_id, grace=for_so_long)
     if key is None:
         raise _no_such_key(key_id)
     print(key)
@@ -123,8 +124,9 @@ def keys_rotate(
 @keys_app.command("revoke")
 def keys_revoke(key_id: str) -> None:
     """End a key now, a rotated one's old secret too."""
-    if not _with_keys(lambda keys: keys.revoke(key_id)):
-        raise _no_such_key(key_id)
+    with _open_keys() as keys:
+        if not keys.revoke(key_id):
+            raise _no_such_key(key_id)
 
 
 def _no_such_key(key_id: str) -> InvalidInput:
@@ -133,15 +135,10 @@ def _no_such_key(key_id: str) -> InvalidInput:
     )
 
 
-def _with_keys(use: Callable[[KeyRing], Any]) -> Any:
+@contextmanager
+def _open_keys() -> Iterator[KeyRing]:
     """Keys without loading a model."""
     from service.auth import KeyRing
-    from service.storage import make_sessions, migrate, open_database
 
-    url = read_settings().sqlalchemy_url
-    migrate(url)
-    engine = open_database(url)
-    try:
-        return use(KeyRing(make_sessions(engine)))
-    finally:
-        engine.dispose()
+    with open_parts() as parts:
+        yield KeyRing(parts.sessions)
