@@ -209,25 +209,16 @@ class TriviumClient:
 
     def operations(self, what: str, **query: Any) -> Any:
         """What the watch tells: `now`, `trends`, `experts`, `drift`, `rules`, `alarms`, or `alarms/<id>`."""
-        with _connection_errors():
-            answer = self._http.get(f"/v1/operations/{what}", params=query)
-        _raise_for_problem(answer)
-        return _decode(answer)
+        return self._get(f"/v1/operations/{what}", **query)
 
     def acknowledge(self, alarm_id: str, *, by: str, reason: str) -> dict[str, Any]:
         """Say that a person has seen an alarm, and why it may stay."""
-        path = f"/v1/operations/alarms/{quote(alarm_id, safe='')}/acknowledge"
-        with _connection_errors():
-            answer = self._http.post(path, json={"by": by, "reason": reason})
-        _raise_for_problem(answer)
-        return dict(_decode(answer))
+        fields = {"alarm_id": alarm_id, "by": by, "reason": reason}
+        return dict(self.send("POST", "/v1/operations/alarms/{alarm_id}/acknowledge", fields))
 
     def customer_key(self, customer: str) -> dict[str, Any]:
         """A key for one of the shop's customers, valid for an hour: `key`, `customer`, `expires_at`."""
-        with _connection_errors():
-            answer = self._http.post("/v1/customer-keys", json={"customer": customer})
-        _raise_for_problem(answer)
-        return dict(_decode(answer))
+        return dict(self.send("POST", "/v1/customer-keys", {"customer": customer}))
 
     def audit(self) -> dict[str, Any]:
         """Whether the audit chain of this key's tenant is unbroken."""
