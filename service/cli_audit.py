@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from service.cli_admin import EXIT_FAILED, Tenant
-from service.cli_parts import open_parts, operator_of, require_file
+from service.cli_parts import open_parts, operator_of, require_file, write_whole
 from service.settings import read_settings
 from verticals.contract import InvalidInput, NotFound
 
@@ -161,16 +161,9 @@ def export_trail(
     if out.exists() or not out.parent.is_dir():
         rule = "is there already" if out.exists() else "must lie in a folder that exists"
         raise InvalidInput(rule, field="OUT", value=str(out), remedy="Name another file.")
-    only, part = _only(kind, actor, subject, outcome, since, until), out.with_name(f".{out.name}.part")
+    only = _only(kind, actor, subject, outcome, since, until)
     with open_parts() as parts:
-        made = export(parts.audit, tenant, form=form, only=only, who=operator_of(tenant))
-        try:
-            with part.open("xb") as target:
-                for piece in made.chunks:
-                    target.write(piece)
-            part.rename(out)
-        finally:
-            part.unlink(missing_ok=True)
+        write_whole(out, export(parts.audit, tenant, form=form, only=only, who=operator_of(tenant)).chunks)
 
 
 @audit_app.command("erase")

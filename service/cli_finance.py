@@ -12,7 +12,7 @@ import typer
 
 from service.cli_admin import EXIT_FAILED, Tenant
 from service.cli_fraud import fraud_app
-from service.cli_parts import note_model, open_parts, require_file
+from service.cli_parts import note_model, open_parts, require_file, write_whole
 from service.cli_promotion import promotion_app
 from service.progress import show_progress
 from service.settings import read_settings
@@ -60,7 +60,6 @@ def batch(
     require_file(file)
     if out.exists() and out.samefile(file):
         raise InvalidInput("must be another file than FILE", field="--out", value=str(out))
-    part = out.with_name(out.name + ".part")
     with (
         open_parts() as parts,
         show_progress() as on_progress,
@@ -70,13 +69,7 @@ def batch(
         counted = _Counted(source, file.stat().st_size, on_progress)
         request = BatchRequest(file=OpenFile.over(io.BufferedReader(counted), filename=file.name))
         answer = Finance(parts.registry, parts.sessions).score_batch(request, parts.context(tenant), run=run)
-        try:
-            with part.open("wb") as target:
-                for piece in answer.chunks:
-                    target.write(piece)
-            part.replace(out)
-        finally:
-            part.unlink(missing_ok=True)
+        write_whole(out, answer.chunks)
 
 
 @finance_app.command("replay")

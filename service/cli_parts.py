@@ -1,8 +1,8 @@
-"""What commands share: files that must be there, trained models told, the parts that need no language model."""
+"""What commands share: files read and written, trained models told, the parts that need no language model."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -75,6 +75,17 @@ def require_file(file: Path, *, field: str = "FILE") -> None:
     """Raises NotFound: there is no such file."""
     if not file.is_file():
         raise NotFound("must be a file that can be read", field=field, value=str(file))
+
+
+def write_whole(out: Path, chunks: Iterable[bytes]) -> None:
+    """Write a file as it is made; it appears whole or not at all, and what was there stays until then."""
+    part = out.with_name(out.name + ".part")
+    try:
+        with part.open("wb") as target:
+            target.writelines(chunks)
+        part.replace(out)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def print_card(card: ModelCard, *, digits: int) -> None:
