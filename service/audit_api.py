@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Path, Query, Request
@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from service.audit_check import kept_heads
 from service.audit_files import export
-from service.audit_read import AuditFilter, find
+from service.audit_read import AuditFilter, find, in_utc
 from service.audit_replay import replay_entry
 from service.audit_retention import erase
 from service.callers import Authenticated, kit_of
@@ -53,11 +53,7 @@ def _only(
     since: Annotated[datetime | None, Query(description="Without a zone: UTC.")] = None,
     until: Annotated[datetime | None, Query(description="Before this moment.")] = None,
 ) -> AuditFilter:
-    return AuditFilter(kind, actor, subject, outcome, since=_utc(since), until=_utc(until))
-
-
-def _utc(moment: datetime | None) -> datetime | None:
-    return moment.replace(tzinfo=UTC) if moment is not None and moment.tzinfo is None else moment
+    return AuditFilter(kind, actor, subject, outcome, since=in_utc(since), until=in_utc(until))
 
 
 Only = Annotated[AuditFilter, Depends(_only)]

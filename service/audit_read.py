@@ -37,6 +37,11 @@ class AuditFilter:
 EVERYTHING = AuditFilter()
 
 
+def in_utc(moment: datetime | None) -> datetime | None:
+    """A moment as a filter takes it: without a zone it is UTC."""
+    return moment.replace(tzinfo=UTC) if moment is not None and moment.tzinfo is None else moment
+
+
 def page(
     session: Session, tenant: str, only: AuditFilter, *, limit: int, before: int | None = None
 ) -> list[dict[str, Any]]:

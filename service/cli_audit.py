@@ -207,10 +207,6 @@ def retain(tenant: Annotated[str | None, typer.Option(help="One tenant only.")] 
 def _only(
     kind: str, actor: str, subject: str, outcome: str, since: datetime | None, until: datetime | None
 ) -> AuditFilter:
-    from service.audit_read import AuditFilter
+    from service.audit_read import AuditFilter, in_utc
 
-    return AuditFilter(kind, actor, subject, outcome, since=_utc(since), until=_utc(until))
-
-
-def _utc(moment: datetime | None) -> datetime | None:
-    return moment.replace(tzinfo=UTC) if moment is not None and moment.tzinfo is None else moment
+    return AuditFilter(kind, actor, subject, outcome, since=in_utc(since), until=in_utc(until))
