@@ -23,6 +23,7 @@ from verticals.contract import InvalidInput, TriviumError, Unavailable
 
 OPENAI_ROUTES = ("/v1/chat/", "/v1/responses", "/v1/embeddings", "/v1/models")
 DATABASE_AWAY = (OperationalError, TimeoutError, sqlite3.OperationalError)  # the last of the agent's checkpoints
+PASSED_ON = (TriviumError, *DATABASE_AWAY)  # as an HTTPException's cause: FastAPI lets no other by as it reads a body
 _log = structlog.get_logger()
 
 
@@ -74,8 +75,8 @@ def of_validation(errors: Sequence[Any], *, request_id: str, of_request: bool = 
 
 def as_ours(error: Exception, *, request_id: str) -> TriviumError:
     """`error` as one of ours. The engine's and the database's pass; all else is a bug: the log gets its traceback."""
-    if isinstance(error, HTTPException) and isinstance(error.__cause__, TriviumError):
-        return error.__cause__
+    if isinstance(error, HTTPException) and isinstance(error.__cause__, PASSED_ON):
+        error = error.__cause__
     if isinstance(error, TriviumError):
         return error
     if isinstance(error, EngineBusy | EngineStopped | GenerationFailed):
@@ -120,10 +121,8 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     def _http(request: Request, error: HTTPException) -> Response:
-        if isinstance(error.__cause__, TriviumError):  # FastAPI passes on no other while it reads a body
+        if isinstance(error.__cause__, PASSED_ON):
             return of_failure(request, error)
-        if isinstance(error.__cause__, DATABASE_AWAY):
-            return of_failure(request, error.__cause__)
         status, title = error.status_code, HTTPStatus(error.status_code).phrase
         if isinstance(error.__cause__, UnicodeDecodeError):  # of which FastAPI says only that the body was not parsed
             ours = InvalidInput("must be UTF-8", field="body", remedy="Send JSON encoded as UTF-8.")

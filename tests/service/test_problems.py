@@ -6,6 +6,7 @@ import sqlite3
 
 import pytest
 from sqlalchemy.exc import OperationalError, TimeoutError
+from starlette.exceptions import HTTPException
 
 from service import problems
 from verticals.contract import Unavailable
@@ -25,3 +26,11 @@ def test_a_database_that_is_away_is_unavailable_and_no_unexpected_failure(error:
     assert isinstance(found, Unavailable)
     assert "Jane Doe" not in str(found)
     assert "the database is busy or away" in str(found)
+
+
+@pytest.mark.parametrize("cause", [TimeoutError("QueuePool limit"), Unavailable("the issuer is away")])
+def test_what_the_framework_wraps_as_it_reads_a_body_is_told_by_its_cause(cause: Exception) -> None:
+    wrapped = HTTPException(400)
+    wrapped.__cause__ = cause
+
+    assert isinstance(problems.as_ours(wrapped, request_id="r"), Unavailable)
