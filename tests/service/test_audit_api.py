@@ -14,6 +14,8 @@ from fastapi.testclient import TestClient
 from fhir.resources.R4B.auditevent import AuditEvent
 
 from service.api import create_app
+from service.audit_files import export
+from service.audit_read import AuditFilter
 from service.kit import Kit
 from tests.fake_kit import make_kit
 from tests.service.conftest import PARCELS
@@ -92,6 +94,14 @@ def test_a_csv_runs_no_formula(ask: Ask) -> None:
     assert answer.headers["content-disposition"] == 'attachment; filename="audit.csv"'
     assert [row["subject"] for row in rows] == ["app-1", "'=cmd|' /C calc'!A0", "app-3"]
     assert json.loads(rows[0]["outcome"]) == {"decision": "decline", "points": 1}
+
+
+def test_lines_are_sent_many_at_a_time(kit: Kit) -> None:
+    who = {"tenant": "acme", "actor": "key1", "request_id": "r"}
+    made = export(kit.audit, "acme", form="csv", only=AuditFilter(kind="finance.*"), who=who)
+
+    [block] = made.chunks
+    assert block.count(b"\r\n") == 4
 
 
 def test_fhir_lines_are_valid_audit_events(ask: Ask) -> None:
