@@ -91,7 +91,7 @@ class Caller:
         Raises:
             PermissionDenied: it does not.
         """
-        if not {scope, f"{scope.partition('.')[0]}.*"} & set(self.scopes):
+        if not covers([own for own in self.scopes if own != "*"], scope):
             raise PermissionDenied(
                 "this key does not cover the operation, and * does not include it",
                 field="scope",
