@@ -52,7 +52,7 @@ def doctor(
     console, in_force = Console(), read_settings()
     if settings:
         for name, field in Settings.model_fields.items():
-            value = getattr(in_force, name)
+            value = plain(str(getattr(in_force, name)))
             console.print(
                 f"TRIVIUM_{name.upper()}={value}  [dim]{plain(field.description or '')}[/dim]", highlight=False
             )

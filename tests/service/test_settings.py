@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from service.cli_admin import doctor_app
 from service.settings import read_settings
 from verticals.contract import InvalidInput
 
@@ -147,3 +149,11 @@ def test_origins_and_proxies_are_lists(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = read_settings()
     assert settings.allowed_origins == ["https://a.example", "http://localhost:3000"]
     assert settings.proxies == ["10.0.0.1", "fd00::/8"]
+
+
+def test_a_value_is_listed_as_it_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRIVIUM_DICOM_AETS", "[CT]=north,[/MR]=south")
+
+    listed = CliRunner().invoke(doctor_app, ["--settings"]).stdout
+
+    assert "TRIVIUM_DICOM_AETS=[CT]=north,[/MR]=south" in listed
