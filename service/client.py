@@ -103,20 +103,21 @@ class TriviumClient:
 
     def me(self) -> dict[str, Any]:
         """Who this key or token speaks for: `tenant`, `actor`, `roles`, `scopes`, `customer`."""
-        return dict(self._get("/v1/me"))
+        found = dict(self._get("/v1/me"))
+        self._scopes = math.inf, found["scopes"]
+        return found
 
     def may(self, scope: str) -> bool:
         """Whether the API would let this key or token do `scope`, or anything of an area (`finance.*`).
 
         What is shown follows it; what is done is decided by the API alone. Without an answer all is shown.
         """
-        known_until_s, scopes = self._scopes
-        if time.monotonic() >= known_until_s:
+        if time.monotonic() >= self._scopes[0]:
             try:
-                scopes, for_s = self.me()["scopes"], math.inf
+                self.me()
             except ApiError:
-                scopes, for_s = ["*", *(f"{area}.*" for area in OF_ALL_TENANTS)], _GUESS_S
-            self._scopes = time.monotonic() + for_s, scopes
+                self._scopes = time.monotonic() + _GUESS_S, ["*", *(f"{area}.*" for area in OF_ALL_TENANTS)]
+        scopes = self._scopes[1]
         area, _, operation = scope.partition(".")
         return covers(scopes, scope) or (operation == "*" and any(one.startswith(f"{area}.") for one in scopes))
 
