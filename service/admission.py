@@ -20,6 +20,7 @@ from service.turns import Overloaded, Turns
 
 ALWAYS = frozenset({"/livez", "/healthz", "/metrics"})  # who watches must see most when it is full
 MAX_STREAMS = 2048  # each holds a thread that mostly waits
+UNREAD = frozenset({"GET", "HEAD", "DELETE", "OPTIONS"})  # whose body, if one is sent, no route takes in
 NOBODY = ""
 EVENTS = (b"content-type", b"text/event-stream")
 
@@ -127,7 +128,7 @@ async def refuse(error: Overloaded, scope: Scope, receive: Receive, send: Send) 
 
 
 def _has_body(scope: Scope) -> bool:
-    return any(
+    return scope["method"] not in UNREAD and any(
         name == b"transfer-encoding" or (name == b"content-length" and value.strip(b"0 "))
         for name, value in scope["headers"]
     )
