@@ -16,6 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service import problems
 from service.auth import Caller, KeyRing
+from service.callers import credential_of
 from service.turns import Overloaded, Turns
 
 ALWAYS = frozenset({"/livez", "/healthz", "/metrics"})  # who watches must see most when it is full
@@ -112,11 +113,7 @@ class _Visit:
 
 def known_caller(scope: Scope, keys: KeyRing) -> Caller | None:
     """Who asks, if the key was checked a moment ago; whether to check it again is for whoever answers."""
-    for name, value in scope["headers"]:
-        if name == b"authorization":
-            scheme, _, key = value.partition(b" ")
-            return keys.known(key.strip().decode("latin-1")) if scheme.lower() == b"bearer" else None
-    return None
+    return keys.known(credential_of(scope))
 
 
 async def refuse(error: Overloaded, scope: Scope, receive: Receive, send: Send) -> None:
