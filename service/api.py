@@ -136,7 +136,7 @@ def create_app(kit: Kit) -> FastAPI:
     limits = kit.settings
     turns = Turns(places=limits.max_running, waiting=limits.max_waiting, wait_s=limits.max_wait_s)
     grouped = Turns(places=GROUPED_PLACES, waiting=limits.max_waiting, wait_s=limits.max_wait_s)
-    app.add_middleware(Admission, turns=turns, keys=kit.keys)
+    app.add_middleware(Admission, turns=turns, keys=kit.keys, tokens=kit.tokens)
     app.add_middleware(FastPath, operations=fast, keys=kit.keys, rate_limits=app.state.rate_limits, turns=grouped)
     if origins := kit.settings.allowed_origins:
         app.add_middleware(CORSMiddleware, allow_origins=origins, **CROSS_ORIGIN)

@@ -104,7 +104,7 @@ async def until_entered(gate: Gate) -> None:
     assert await asyncio.to_thread(gate.entered.acquire, timeout=20)
 
 
-@pytest.mark.parametrize("by", ["key"])
+@pytest.mark.parametrize("by", ["key", "token"])
 def test_a_full_service_refuses_the_flood_lets_others_in_and_recovers(
     app: FastAPI, kit: Kit, gate: Gate, by: str
 ) -> None:
