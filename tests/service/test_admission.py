@@ -116,8 +116,9 @@ def test_a_full_service_refuses_the_flood_lets_others_in_and_recovers(
             await asyncio.sleep(0.05)
             refused = await flood.post(WEIGH, json=BODY)
             also_refused = await flood.get("/v1/verticals")  # one without a body
-            unread = {"content": "a body that nobody reads"}
-            dodging = [await flood.request("GET", "/v1/verticals", **unread), await flood.post(TARE, **unread)]
+            dodging = [
+                await flood.request(*route, content="unread") for route in (("GET", "/v1/verticals"), ("POST", TARE))
+            ]
             watched = await flood.get("/livez")
             other = asyncio.create_task(small.post(WEIGH, json=BODY))
             await until_entered(gate)
