@@ -44,7 +44,8 @@ class AlarmBook:
         self._history: dict[tuple[str, str], History] = {}
 
     def resume(self, now: datetime) -> None:
-        """After a start: what was normal before it, and the end of alarms whose rule is gone."""
+        """When the watch begins, or comes back: what was normal before, and the end of alarms whose rule is gone."""
+        self._history.clear()
         names = [rule.name for rule in self.rules]
         with self._sessions.begin() as session:
             gone = session.scalars(select(Alarm).where(Alarm.state == "firing", Alarm.rule.not_in(names)))
