@@ -2,24 +2,30 @@
 
 A request takes its place when its body is there, so a slow sender holds none, and gives it back when its answer is
 made, so a slow reader holds none; a stream of events gives it back with its first event, since from then on it mostly
-waits, for the engine (whose own queue is as fair) or for its reader. Who asks is known by keys that were checked a
-moment ago; all others share one place in the row, so that guessing keys costs none of the tenants theirs.
+waits, for the engine (whose own queue is as fair) or for its reader. Who asks is known by keys and tokens that were
+checked a moment ago; all others share one place in the row, so that guessing keys costs none of the tenants theirs.
 """
 
 from __future__ import annotations
 
 from collections import Counter
+from typing import TYPE_CHECKING
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service import problems
-from service.auth import Caller, KeyRing
+from service.auth import KeyRing
+from service.callers import credential_of
 from service.turns import Overloaded, Turns
+
+if TYPE_CHECKING:
+    from service.oidc import TokenVerifier
 
 ALWAYS = frozenset({"/livez", "/healthz", "/metrics"})  # who watches must see most when it is full
 MAX_STREAMS = 2048  # each holds a thread that mostly waits
+UNREAD = frozenset({"GET", "HEAD", "DELETE", "OPTIONS"})  # whose body, if one is sent, no route takes in
 NOBODY = ""
 EVENTS = (b"content-type", b"text/event-stream")
 
@@ -27,16 +33,15 @@ EVENTS = (b"content-type", b"text/event-stream")
 class Admission:
     """Around the application, within what is done around every request."""
 
-    def __init__(self, app: ASGIApp, *, turns: Turns, keys: KeyRing) -> None:
-        self._app, self._turns, self._keys = app, turns, keys
+    def __init__(self, app: ASGIApp, *, turns: Turns, keys: KeyRing, tokens: TokenVerifier | None = None) -> None:
+        self._app, self._turns, self._keys, self._tokens = app, turns, keys, tokens
         self._streams: Counter[str] = Counter()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["path"] in ALWAYS:
             await self._app(scope, receive, send)
             return
-        caller = known_caller(scope, self._keys)
-        visit = _Visit(self._turns, self._streams, caller.tenant if caller else NOBODY)
+        visit = _Visit(self._turns, self._streams, self._tenant_of(credential_of(scope)))
         try:
             if not _has_body(scope):
                 await visit.begin()
@@ -47,6 +52,11 @@ class Admission:
             await self._app(scope, visit.receiving(receive), visit.sending(send))
         finally:
             visit.end()
+
+    def _tenant_of(self, credential: str) -> str:
+        """Whose it is, if it was checked a moment ago; whether to check it again is for whoever answers."""
+        caller = self._keys.known(credential) or (self._tokens.known(credential) if self._tokens else None)
+        return caller.tenant if caller else NOBODY
 
 
 class _Visit:
@@ -109,15 +119,6 @@ class _Visit:
             self._turns.give_back(self._tenant)
 
 
-def known_caller(scope: Scope, keys: KeyRing) -> Caller | None:
-    """Who asks, if the key was checked a moment ago; whether to check it again is for whoever answers."""
-    for name, value in scope["headers"]:
-        if name == b"authorization":
-            scheme, _, key = value.partition(b" ")
-            return keys.known(key.strip().decode("latin-1")) if scheme.lower() == b"bearer" else None
-    return None
-
-
 async def refuse(error: Overloaded, scope: Scope, receive: Receive, send: Send) -> None:
     """The answer to a request that found no place."""
     request = Request(scope)
@@ -127,7 +128,7 @@ async def refuse(error: Overloaded, scope: Scope, receive: Receive, send: Send) 
 
 
 def _has_body(scope: Scope) -> bool:
-    return any(
+    return scope["method"] not in UNREAD and any(
         name == b"transfer-encoding" or (name == b"content-length" and value.strip(b"0 "))
         for name, value in scope["headers"]
     )

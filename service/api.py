@@ -6,12 +6,13 @@ import threading
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import asdict
+from functools import cache
 from importlib.metadata import version
 from typing import Any
 
 import anyio.to_thread
-from fastapi import FastAPI
-from fastapi.responses import RedirectResponse, Response
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse, RedirectResponse, Response
 from prometheus_client import CollectorRegistry
 from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Route
@@ -133,10 +134,11 @@ def create_app(kit: Kit) -> FastAPI:
     app.state.draining = threading.Event()
     app.include_router(health_router(kit, app.version, app.state.draining))
     _add_service_routes(app, kit, metrics)
+    _write_openapi_once(app)
     limits = kit.settings
     turns = Turns(places=limits.max_running, waiting=limits.max_waiting, wait_s=limits.max_wait_s)
     grouped = Turns(places=GROUPED_PLACES, waiting=limits.max_waiting, wait_s=limits.max_wait_s)
-    app.add_middleware(Admission, turns=turns, keys=kit.keys)
+    app.add_middleware(Admission, turns=turns, keys=kit.keys, tokens=kit.tokens)
     app.add_middleware(FastPath, operations=fast, keys=kit.keys, rate_limits=app.state.rate_limits, turns=grouped)
     if origins := kit.settings.allowed_origins:
         app.add_middleware(CORSMiddleware, allow_origins=origins, **CROSS_ORIGIN)
@@ -182,3 +184,17 @@ def _add_service_routes(app: FastAPI, kit: Kit, metrics: Metrics) -> None:
     @app.get("/v1/models/registered", tags=["service"], summary="The card of every model in force")
     def models(caller: Authenticated) -> list[dict[str, Any]]:
         return [asdict(card) for card in kit.registry.cards()]
+
+
+def _write_openapi_once(app: FastAPI) -> None:
+    """A route before FastAPI's own, which writes the schema out for each request, on the event loop."""
+
+    @cache
+    def written(root_path: str) -> bytes | memoryview:
+        servers = {"servers": [{"url": root_path}]} if root_path else {}
+        return JSONResponse(app.openapi() | servers).body
+
+    def openapi(request: Request) -> Response:
+        return Response(written(request.scope.get("root_path", "").rstrip("/")), media_type="application/json")
+
+    app.router.routes.insert(0, Route(str(app.openapi_url), openapi, include_in_schema=False))

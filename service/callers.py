@@ -6,6 +6,8 @@ from typing import Annotated, cast
 
 from fastapi import Depends, Request
 from fastapi.security import HTTPBearer
+from starlette.datastructures import Headers
+from starlette.types import Scope
 
 from service.auth import KEY_PREFIX, Caller, Unauthenticated
 from service.kit import Kit
@@ -24,6 +26,12 @@ def kit_of(request: Request) -> Kit:
     return cast(Kit, request.app.state.kit)
 
 
+def credential_of(scope: Scope) -> str:
+    """The key or token that a request is sent with; empty where there is none."""
+    scheme, _, credential = Headers(scope=scope).get("authorization", "").partition(" ")
+    return credential.strip() if scheme.lower() == "bearer" else ""
+
+
 def caller_of(request: Request) -> Caller:
     """The caller behind the request's key or token, at most once a request.
 
@@ -35,9 +43,8 @@ def caller_of(request: Request) -> Caller:
     known = getattr(request.state, "caller", None)
     if known is not None:
         return cast(Caller, known)
-    scheme, _, credential = request.headers.get("Authorization", "").partition(" ")
-    credential = credential.strip()
-    if scheme.lower() != "bearer" or not credential:
+    credential = credential_of(request.scope)
+    if not credential:
         raise Unauthenticated(
             "an API key is needed", field="Authorization", remedy="Send `Authorization: Bearer <key>`."
         )

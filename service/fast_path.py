@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.admission import refuse
 from service.auth import Caller, KeyRing
+from service.callers import credential_of
 from service.grouping import Grouping
 from service.rate_limits import RateLimited, RateLimits
 from service.scope import span
@@ -109,14 +110,11 @@ class FastPath:
         usual = scope["method"] == "POST" and headers.get(b"content-type") == b"application/json"
         if not usual or len(headers) != len(scope["headers"]) or not _SLOW_HEADERS.isdisjoint(headers):
             return None
-        scheme, _, key = headers.get(b"authorization", b"").partition(b" ")
-        if scheme.lower() != b"bearer":
-            return None
-        found = self._keys.recent(text := key.strip().decode("latin-1"))
+        found = self._keys.recent(key := credential_of(scope))
         if found is None or found[0].customer is not None:
             return None
         if found[1]:
-            checked = asyncio.get_running_loop().run_in_executor(None, self._keys.authenticate, text)
+            checked = asyncio.get_running_loop().run_in_executor(None, self._keys.authenticate, key)
             checked.add_done_callback(lambda done: done.exception())  # a revoked key is forgotten; no need to be told
         try:
             found[0].require(operation.scope)

@@ -15,6 +15,7 @@ from fastapi import Request, Response
 from fastapi.routing import APIRoute
 
 from service import problems
+from service.admission import UNREAD
 from service.auth import Caller
 from service.callers import caller_of
 from service.idempotency import FIELD, IdempotencyKeys, StoredAnswer
@@ -34,6 +35,8 @@ class IdempotentRoute(APIRoute):
             key = request.headers.get(FIELD)
             if key is not None and request.method == "POST":
                 return await _once(request, key, handle)
+            if self.body_field is None and request.method not in UNREAD:
+                await request.body()  # with whose end its turn comes (`service/admission.py`)
             answer = await handle(request)
             if isinstance(answer, EventStream) and answer.resumable_as:
                 streams, tenant = streams_of(request), caller_of(request).tenant

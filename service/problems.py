@@ -17,6 +17,7 @@ from fastapi.responses import JSONResponse, Response
 from pydantic import ValidationError
 from sqlalchemy.exc import OperationalError, TimeoutError
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from core_model.generation import EngineBusy, EngineStopped, GenerationFailed
 from verticals.contract import InvalidInput, TriviumError, Unavailable
@@ -130,6 +131,10 @@ def install(app: FastAPI) -> None:
         else:
             body = problem(status=status, title=title, detail=error.detail, request_id=request_id_of(request))
         return answer(request, body, headers=dict(error.headers or {}))
+
+    @app.exception_handler(ClientDisconnect)
+    def _gone(request: Request, _error: ClientDisconnect) -> Response:
+        return _http(request, HTTPException(400))  # as FastAPI says where it reads the body; nobody hears it
 
     for kind in (*DATABASE_AWAY, EngineBusy, EngineStopped, GenerationFailed, UnicodeEncodeError):
         app.add_exception_handler(kind, of_failure)

@@ -63,8 +63,7 @@ def compare(reference_B: Counts, now_B: Counts) -> Drift:
     freedom = merged.shape[1] - 1
     if freedom == 0:
         return Drift(value, num_bins, 0.0, 0, float("nan"), n, m)
-    expected = merged.sum(axis=1, keepdims=True) * merged.sum(axis=0) / merged.sum()
-    statistic = float(((merged - expected) ** 2 / expected).sum())
+    statistic = _chi_square(merged)
     return Drift(value, num_bins, statistic, freedom, float(stats.chi2.cdf(statistic, freedom)), n, m)
 
 
@@ -79,9 +78,13 @@ def design_effect(blocks_NB: Counts) -> float:
     freedom = (blocks_NB.shape[0] - 1) * (blocks_NB.shape[1] - 1)
     if freedom < 1:
         return 1.0
-    expected_NB = blocks_NB.sum(axis=1, keepdims=True) * blocks_NB.sum(axis=0) / blocks_NB.sum()
-    statistic = float(((blocks_NB - expected_NB) ** 2 / expected_NB).sum())
-    return max(1.0, statistic / float(freedom))
+    return max(1.0, _chi_square(blocks_NB) / float(freedom))
+
+
+def _chi_square(counts_NB: Counts) -> float:
+    """Pearson's statistic of rows from one population."""
+    expected_NB = counts_NB.sum(axis=1, keepdims=True) * counts_NB.sum(axis=0) / counts_NB.sum()
+    return float(((counts_NB - expected_NB) ** 2 / expected_NB).sum())
 
 
 def _merge(counts_2B: Counts) -> Counts:

@@ -44,7 +44,8 @@ class AlarmBook:
         self._history: dict[tuple[str, str], History] = {}
 
     def resume(self, now: datetime) -> None:
-        """After a start: what was normal before it, and the end of alarms whose rule is gone."""
+        """When the watch begins, or comes back: what was normal before, and the end of alarms whose rule is gone."""
+        self._history.clear()
         names = [rule.name for rule in self.rules]
         with self._sessions.begin() as session:
             gone = session.scalars(select(Alarm).where(Alarm.state == "firing", Alarm.rule.not_in(names)))
@@ -54,7 +55,7 @@ class AlarmBook:
             session.execute(delete(Alarm).where(Alarm.state == "pending", Alarm.rule.not_in(names)))
             unseen = [*session.scalars(select(Alarm).where(Alarm.acknowledged_at.is_(None)))]
             samples = session.execute(select(Sample.at, Sample.values).order_by(Sample.at)).all()
-        for rule in self.rules:
+        for rule in (rule for rule in self.rules if rule.threshold.window_s):
             for at, values in samples:
                 for key, value in values.items():
                     name, _, subject = key.partition("|")
@@ -73,11 +74,8 @@ class AlarmBook:
                 for signal in found:
                     if signal.name == rule.signal and signal.weight >= rule.min_weight:
                         alarm = alarms.get((rule.name, signal.subject))
-                        if self._apply(session, rule, signal, alarm, now):
-                            changed.append((alarm, rule, signal))
-            session.flush()
-            after = _open(session)
-            return [alarm or after[rule.name, signal.subject] for alarm, rule, signal in changed]
+                        changed.append(self._apply(session, rule, signal, alarm, now))
+        return [alarm for alarm in changed if alarm is not None]
 
     def limits(self, rule: Rule, subject: str) -> Limits | None:
         """Where an alarm would go on and off now; None while it is not known what is normal."""
@@ -102,36 +100,36 @@ class AlarmBook:
         alarm.acknowledged_at, alarm.acknowledged_reason = datetime.now(UTC), reason
         return alarm
 
-    def _apply(self, session: Session, rule: Rule, signal: Signal, alarm: Alarm | None, now: datetime) -> bool:
-        """One rule on one value; whether an alarm opened or was resolved."""
+    def _apply(self, session: Session, rule: Rule, signal: Signal, alarm: Alarm | None, now: datetime) -> Alarm | None:
+        """One rule on one value; the alarm, if it opened or was resolved."""
         limits = self.limits(rule, signal.subject)
         is_on = limits is not None and rule.is_on(signal.value, limits)
         if (alarm is None and not is_on) or (alarm is not None and alarm.acknowledged_at is not None):
             self._learn(rule, signal.subject, now, signal.value)
         if alarm is None:
             if limits is None or not is_on:
-                return False
+                return None
             alarm = _pending(rule, signal, limits, now)
             session.add(alarm)
         alarm.value = signal.value
         if alarm.state == "pending":
             if limits is not None and not is_on:
                 session.delete(alarm)
-                return False
+                return None
             alarm.peak = _further(rule, alarm.peak, signal.value)
             if now - alarm.since < timedelta(seconds=rule.for_s):
-                return False
+                return None
             alarm.state, alarm.opened_at, alarm.evidence = "firing", now, dict(self._evidence(signal))
-            return True
+            return alarm
         alarm.peak = _further(rule, alarm.peak, signal.value)
         if not rule.is_off(signal.value, Limits(alarm.on, alarm.off) if limits is None else limits):
             alarm.clear_since = None
-            return False
+            return None
         alarm.clear_since = alarm.clear_since or now
         if now - alarm.clear_since < timedelta(seconds=rule.for_s):
-            return False
+            return None
         alarm.state, alarm.resolved_at = "resolved", now
-        return True
+        return alarm
 
     def _learn(self, rule: Rule, subject: str, at: datetime, value: float) -> None:
         if not rule.threshold.window_s:

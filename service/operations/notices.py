@@ -114,8 +114,8 @@ def describe(alarms: Iterable[Alarm], settings: Settings, *, now: datetime) -> d
     """The webhook's event: what opened and what was resolved, the most severe first, each with its link."""
     listed = sorted(alarms, key=lambda alarm: (alarm.severity != "critical", alarm.opened_at or now))
     data = {
-        "opened": [_one(alarm, settings) for alarm in listed if alarm.state == "firing"],
-        "resolved": [_one(alarm, settings) for alarm in listed if alarm.state == "resolved"],
+        "opened": [describe_one(alarm, settings) for alarm in listed if alarm.state == "firing"],
+        "resolved": [describe_one(alarm, settings) for alarm in listed if alarm.state == "resolved"],
     }
     return {"type": "alarms.changed", "timestamp": now.isoformat(), "data": data}
 
@@ -175,15 +175,19 @@ def _connection(settings: Settings) -> Any:
         yield server
 
 
-def link(alarm_id: str, settings: Settings) -> str:
-    """The page of an alarm's evidence."""
-    return f"{settings.dashboard_address}/operations?alarm={alarm_id}"
-
-
-def _one(alarm: Alarm, settings: Settings) -> dict[str, Any]:
+def describe_one(alarm: Alarm, settings: Settings) -> dict[str, Any]:
+    """An alarm as its receivers are told it, with the address of the page of its evidence."""
     same = ("alarm_id", "rule", "severity", "signal", "subject", "value", "peak", "on", "off", "actions")
-    times = {name: at.isoformat() if (at := getattr(alarm, name)) else None for name in ("opened_at", "resolved_at")}
-    return {**{name: getattr(alarm, name) for name in same}, **times, "link": link(alarm.alarm_id, settings)}
+    return {
+        **{name: getattr(alarm, name) for name in same},
+        **times_of(alarm, "opened_at", "resolved_at"),
+        "link": f"{settings.dashboard_address}/operations?alarm={alarm.alarm_id}",
+    }
+
+
+def times_of(alarm: Alarm, *names: str) -> dict[str, str | None]:
+    """Some of an alarm's times, in text."""
+    return {name: at.isoformat() if (at := getattr(alarm, name)) else None for name in names}
 
 
 def _untold() -> Any:

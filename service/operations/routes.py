@@ -18,7 +18,7 @@ from sqlalchemy import select
 
 from service.callers import Authenticated, kit_of
 from service.operations.alarms import find
-from service.operations.notices import link
+from service.operations.notices import describe_one, times_of
 from service.operations.signals import SIGNALS
 from service.operations.tables import Alarm, Sample
 from service.operations.watcher import Watcher
@@ -168,8 +168,7 @@ def acknowledge(
             outcome={"rule": alarm.rule, "subject": alarm.subject},
             model_version=kit.resources.model_version,
         )
-        who = {"tenant": caller.tenant, "actor": caller.key_id, "request_id": request_id_of(request)}
-        kit.audit.record(decision, who=who, session=session)
+        kit.audit.record(decision, who=caller.who(request_id_of(request)), session=session)
         return _told(alarm, kit.settings)
 
 
@@ -192,26 +191,9 @@ def _series(
 
 
 def _told(alarm: Alarm, settings: Settings) -> dict[str, Any]:
-    same = (
-        "alarm_id",
-        "rule",
-        "signal",
-        "subject",
-        "severity",
-        "state",
-        "value",
-        "peak",
-        "on",
-        "off",
-        "actions",
-        "told",
-    )
-    by = ("acknowledged_by", "acknowledged_reason")
-    times = {
-        name: at.isoformat() if (at := getattr(alarm, name)) else None
-        for name in ("since", "opened_at", "resolved_at", "acknowledged_at")
-    }
-    return {**{name: getattr(alarm, name) for name in (*same, *by)}, **times, "link": link(alarm.alarm_id, settings)}
+    more = ("state", "told", "acknowledged_by", "acknowledged_reason")
+    times = times_of(alarm, "since", "acknowledged_at")
+    return describe_one(alarm, settings) | {name: getattr(alarm, name) for name in more} | times
 
 
 def _drift(found: Any) -> dict[str, float]:

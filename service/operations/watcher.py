@@ -90,7 +90,7 @@ class Watcher:
         self._is_watching = watches
         signals = [*self._traffic.look(now.timestamp()), *self._of_machine(), *self._of_core(now)]
         if not watches:
-            self.exported.newest = tuple(signals)
+            self.exported.newest, self.exported.firing = tuple(signals), {}  # alarms are told by who watches
             return []
         if now - self.gathered.at >= DRIFT_EVERY:
             self.gathered = gather(self._kit, now)

@@ -40,7 +40,7 @@ async def ask_until_killed(server: Server, http: httpx.AsyncClient, told: Told, 
     """Six customers, and a kill from the side."""
 
     async def live(kind: int) -> None:
-        customer, number = Customer(http, told), 0
+        customer = Customer(http, told)
         with suppress(httpx.TransportError):
             while True:
                 if kind < 2:
@@ -49,7 +49,6 @@ async def ask_until_killed(server: Server, http: httpx.AsyncClient, told: Told, 
                     await customer.read_study()
                 else:
                     await customer.talk()
-                number += 1
 
     async def kill() -> None:
         await asyncio.sleep(after_s)

@@ -12,15 +12,24 @@ import httpx
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
+from pydantic import BaseModel
 from starlette.types import Message, Receive, Scope, Send
 
 from service.admission import Admission
 from service.api import create_app
 from service.kit import Kit
+from service.oidc import SigningKeys, TokenVerifier
 from service.turns import Turns
 from tests.fake_kit import make_kit
 from tests.service.conftest import PARCELS, Counted, Weigh, handlers
+from tests.service.fake_issuer import ISSUER, SETTINGS, FakeIssuer
 from verticals.contract import Context, Handler, Operation, Resources, Vertical
+
+ISSUED = FakeIssuer()
+
+
+class Tare(BaseModel):
+    """Needs nothing to be told."""
 
 
 @dataclass
@@ -31,7 +40,7 @@ class Gate:
     entered: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
 
     def vertical(self) -> Vertical:
-        """Parcels, whose `weigh` waits at the gate, and whose `wait` streams one event before and one after it."""
+        """Parcels; `weigh` waits at the gate, `wait` streams an event before and one after it, `tare` takes no body."""
 
         def build(resources: Resources) -> dict[str, Handler]:
             found = dict(handlers(resources))
@@ -48,10 +57,11 @@ class Gate:
                 assert self.opened.wait(30)
                 yield Counted(2)
 
-            return found | {"weigh": held, "wait": wait}
+            return found | {"weigh": held, "wait": wait, "tare": lambda _request, _context: Counted(0)}
 
+        tare = Operation("tare", Tare, Counted, "Tare", "/tare")
         wait = Operation("wait", Weigh, Counted, "Wait", "/wait", streaming=True)
-        return replace(PARCELS, build=build, operations=(*PARCELS.operations, wait))
+        return replace(PARCELS, build=build, operations=(*PARCELS.operations, tare, wait))
 
 
 @pytest.fixture
@@ -64,7 +74,8 @@ def gate() -> Iterator[Gate]:
 @pytest.fixture
 def kit(gate: Gate, tmp_path: Path) -> Kit:
     limits = {"max_running": 2, "max_waiting": 1, "max_wait_s": 60}
-    return make_kit(tmp_path, {"parcels": gate.vertical()}, settings=limits)
+    made = make_kit(tmp_path, {"parcels": gate.vertical()}, settings=limits | SETTINGS)
+    return replace(made, tokens=TokenVerifier(made.settings, SigningKeys(ISSUER, transport=ISSUED.transport)))
 
 
 @pytest.fixture
@@ -74,14 +85,18 @@ def app(kit: Kit) -> Iterator[FastAPI]:
         yield app
 
 
-def client_of(app: FastAPI, kit: Kit, tenant: str) -> httpx.AsyncClient:
-    key = kit.keys.issue(tenant=tenant, label="test")
-    kit.keys.authenticate(key)  # it was checked a moment ago
-    headers = {"Authorization": f"Bearer {key}"}
+def client_of(app: FastAPI, kit: Kit, tenant: str, *, by: str = "key") -> httpx.AsyncClient:
+    """With a key or a person's token that was checked a moment ago."""
+    if by == "token":
+        assert kit.tokens
+        kit.tokens.authenticate(credential := ISSUED.token(tenant=tenant))
+    else:
+        kit.keys.authenticate(credential := kit.keys.issue(tenant=tenant, label="test"))
+    headers = {"Authorization": f"Bearer {credential}"}
     return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test", headers=headers)
 
 
-WEIGH = "/v1/parcels/weigh"
+WEIGH, TARE = "/v1/parcels/weigh", "/v1/parcels/tare"
 BODY = {"weight_kg": 1}
 
 
@@ -89,15 +104,21 @@ async def until_entered(gate: Gate) -> None:
     assert await asyncio.to_thread(gate.entered.acquire, timeout=20)
 
 
-def test_a_full_service_refuses_the_flood_lets_others_in_and_recovers(app: FastAPI, kit: Kit, gate: Gate) -> None:
+@pytest.mark.parametrize("by", ["key", "token"])
+def test_a_full_service_refuses_the_flood_lets_others_in_and_recovers(
+    app: FastAPI, kit: Kit, gate: Gate, by: str
+) -> None:
     async def run() -> tuple[httpx.Response, list[int], list[int]]:
-        async with client_of(app, kit, "flood") as flood, client_of(app, kit, "small") as small:
+        async with client_of(app, kit, "flood", by=by) as flood, client_of(app, kit, "small", by=by) as small:
             first = asyncio.create_task(flood.post(WEIGH, json=BODY))
             await until_entered(gate)
             second = asyncio.create_task(flood.post(WEIGH, json=BODY))  # waits
             await asyncio.sleep(0.05)
             refused = await flood.post(WEIGH, json=BODY)
             also_refused = await flood.get("/v1/verticals")  # one without a body
+            dodging = [
+                await flood.request(*route, content="unread") for route in (("GET", "/v1/verticals"), ("POST", TARE))
+            ]
             watched = await flood.get("/livez")
             other = asyncio.create_task(small.post(WEIGH, json=BODY))
             await until_entered(gate)
@@ -105,14 +126,14 @@ def test_a_full_service_refuses_the_flood_lets_others_in_and_recovers(app: FastA
             done = [answer.status_code for answer in await asyncio.gather(first, second, other)]
             again = await flood.post(WEIGH, json=BODY)
         assert also_refused.headers["retry-after"] == "60"
-        return refused, [also_refused.status_code, watched.status_code], [*done, again.status_code]
+        return refused, [answer.status_code for answer in (also_refused, *dodging, watched)], [*done, again.status_code]
 
     refused, side, done = asyncio.run(run())
 
     assert (refused.status_code, refused.headers["retry-after"]) == (503, "60")
     assert refused.headers["content-type"] == "application/problem+json"
     assert "more is asked" in refused.json()["detail"]
-    assert side == [503, 200]
+    assert side == [503, 503, 503, 200]
     assert done == [200, 200, 200, 200]
 
 
@@ -137,7 +158,7 @@ def test_an_answer_that_nobody_reads_holds_no_place(kit: Kit) -> None:
 
     async def run() -> list[str]:
         admission = Admission(answer_at_once, turns=Turns(places=2, waiting=1, wait_s=60), keys=kit.keys)
-        scope = {"type": "http", "path": "/", "headers": []}
+        scope = {"type": "http", "method": "GET", "path": "/", "headers": []}
         seen: list[str] = []
 
         async def unread(message: Message) -> None:

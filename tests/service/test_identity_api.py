@@ -9,6 +9,8 @@ from dataclasses import replace
 import httpx
 import pytest
 from fastapi.testclient import TestClient
+from starlette.types import Message
+from structlog.testing import capture_logs
 
 from service.api import create_app
 from service.auth import KeyRing
@@ -230,6 +232,28 @@ def test_who_may_not_send_a_body_is_refused_before_it_is_taken_in(kit: Kit, issu
     taken.clear()
     assert asyncio.run(send(issuer.token())).status_code == 422
     assert len(taken) == 100
+
+
+def test_who_goes_away_within_a_body_is_no_failure_of_ours(kit: Kit, issuer: FakeIssuer) -> None:
+    begun = iter([{"type": "http.request", "body": b"{", "more_body": True}])
+    headers = {**_as(issuer.token()), "Idempotency-Key": "k1"}  # the body is read before FastAPI reads it
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        return next(begun, {"type": "http.disconnect"})
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    path = "/v1/parcels/weigh"
+    scope = {"type": "http", "method": "POST", "path": path, "raw_path": path.encode(), "query_string": b""}
+    scope |= {"headers": [(name.lower().encode(), value.encode()) for name, value in headers.items()]}
+    scope["headers"].append((b"content-length", b"20"))
+    with capture_logs() as logged:
+        asyncio.run(create_app(kit)(scope, receive, send))
+
+    assert sent[0]["status"] == 400
+    assert [event["event"] for event in logged if event["log_level"] == "error"] == []
 
 
 def test_a_database_that_is_away_is_said_also_before_a_body_is_taken_in(kit: Kit) -> None:

@@ -92,6 +92,30 @@ def test_a_long_subject_fits_where_actors_are_kept_and_stays_its_own() -> None:
     assert long != other
 
 
+def test_a_token_that_was_checked_is_known_until_it_expires(issuer: FakeIssuer, verifier: TokenVerifier) -> None:
+    good, forged = issuer.token(exp=str(int(time.time()) + 300)), FakeIssuer().token()  # a number's text is a number
+    over = issuer.token(exp=int(time.time()) - LEEWAY_S // 2)
+    assert verifier.known(good) is None
+
+    checked = [verifier.authenticate(token) for token in (good, over)]
+    with pytest.raises(Unauthenticated):
+        verifier.authenticate(forged)
+
+    assert verifier.known(good) == checked[0]
+    assert (verifier.known(over), verifier.known(forged), verifier.known("")) == (None, None, None)
+
+
+def test_a_token_that_is_refused_is_known_no_more(issuer: FakeIssuer, verifier: TokenVerifier, clock: Clock) -> None:
+    verifier.authenticate(token := issuer.token())
+    issuer.keys = {"next": ec_key()}
+    clock.now_s += REFRESH_S
+
+    with pytest.raises(Unauthenticated, match="does not publish"):
+        verifier.authenticate(token)
+
+    assert verifier.known(token) is None
+
+
 def test_clocks_may_be_apart_a_little(issuer: FakeIssuer, verifier: TokenVerifier) -> None:
     now = int(time.time())
 

@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
 from pydantic import BaseModel
 
 from service.api import create_app
@@ -25,9 +27,14 @@ BODIES = {
 
 
 @pytest.fixture(scope="module")
-def schema(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+def app(tmp_path_factory: pytest.TempPathFactory) -> FastAPI:
     home: Path = tmp_path_factory.mktemp("openapi")
-    return create_app(make_kit(home, {})).openapi()
+    return create_app(make_kit(home, {}))
+
+
+@pytest.fixture(scope="module")
+def schema(app: FastAPI) -> dict[str, Any]:
+    return app.openapi()
 
 
 @pytest.mark.parametrize(("path", "model"), BODIES.items())
@@ -37,3 +44,16 @@ def test_every_example_is_accepted(schema: dict[str, Any], path: str, model: typ
     assert body["examples"]
     for example in body["examples"].values():
         model.model_validate(example["value"])
+
+
+def test_the_schema_is_written_out_once_and_names_the_path_it_is_served_under(
+    app: FastAPI, schema: dict[str, Any]
+) -> None:
+    http, behind_proxy = TestClient(app), TestClient(app, root_path="/trivium")
+    first = http.get("/openapi.json")
+    assert (first.headers["content-type"], first.json()) == ("application/json", schema)
+    assert behind_proxy.get("/openapi.json").json() == schema | {"servers": [{"url": "/trivium"}]}
+
+    schema["info"]["title"] = "what would be written now"
+
+    assert http.get("/openapi.json").content == first.content

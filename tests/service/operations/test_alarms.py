@@ -101,6 +101,16 @@ def test_a_dynamic_threshold_does_not_learn_from_its_own_alarm(operations: Sessi
     assert later.limits(rule, "core") == pytest.approx(book.limits(rule, "core"))  # nor after its end
 
 
+def test_who_watches_again_learns_the_past_once(operations: Sessions) -> None:
+    rule = make_rule(threshold=STEADY)
+    book = AlarmBook(operations, [rule])
+    run(book, [1, 2, 3] * 3)
+
+    book.resume(at(300))  # another process watched meanwhile
+
+    assert book.limits(rule, "core") is None  # nine values are not ten
+
+
 def test_after_an_acknowledgement_the_new_level_becomes_normal(operations: Sessions) -> None:
     rule = make_rule(threshold=STEADY, for_s=0)
     book = AlarmBook(operations, [rule])

@@ -142,8 +142,10 @@ def test_one_of_two_processes_watches(kit: Kit) -> None:
 
     first.stop()
     second.look(at(50_001))
+    first.look(at(50_002))
 
     assert "drift|parcels/weight" in values(second)
+    assert (set(first.exported.firing), set(second.exported.firing)) == (set(), {("uneven-experts", "warning")})
 
 
 def test_a_lease_that_is_not_renewed_is_taken(kit: Kit) -> None:
