@@ -74,7 +74,7 @@ class ProcessBench:
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, pass_fds=[theirs.fileno()])  # noqa: S603
         theirs.close()
         self._connection = ours
-        self._connection.send((self._open_suites, self._memory_mb))
+        self._send((self._open_suites, self._memory_mb))
         kind, content = self._receive(time.monotonic() + timeout_s, timeout_s)
         if kind == "broken":
             self.close()
@@ -88,8 +88,7 @@ class ProcessBench:
         try:
             if self._connection is None:
                 self.declare(timeout_s=timeout_s)
-            assert self._connection is not None
-            self._connection.send((suite.name, dict(journal.known)))
+            self._send((suite.name, dict(journal.known)))
             while True:
                 kind, content = self._receive(start_s + timeout_s, timeout_s)
                 if kind == "progress":
@@ -115,6 +114,11 @@ class ProcessBench:
             self._process.kill()
             self._process.communicate()
             self._process = None
+
+    def _send(self, message: Any) -> None:
+        assert self._connection is not None
+        with suppress(ConnectionError):  # the process has ended: `_receive` says how
+            self._connection.send(message)
 
     def _receive(self, until_s: float, timeout_s: float) -> tuple[str, Any]:
         assert self._connection is not None

@@ -53,6 +53,22 @@ def test_each_way_to_fail_is_reported_and_the_rest_goes_on() -> None:
     assert "did not end within 2 s" in str(found["hangs"].reason)
 
 
+def test_a_process_that_ends_between_two_suites_takes_one_of_them_with_it() -> None:
+    bench = ProcessBench("core", open_troubled)
+    try:
+        declared, _ = bench.declare(timeout_s=60)
+        assert bench._process is not None
+        bench._process.kill()
+        bench._process.wait()
+        fine = next(suite for suite in declared if suite.name == "fine")
+        lost, found = (bench.run(fine, journal=Journal(), progress=_quiet, timeout_s=60) for _ in range(2))
+    finally:
+        bench.close()
+
+    assert "SIGKILL" in str(lost.reason)
+    assert found.status == "ok"
+
+
 def test_a_domain_that_cannot_be_opened_says_where_and_not_what_its_error_quoted() -> None:
     bench = ProcessBench("core", open_damaged)
 
