@@ -122,7 +122,7 @@ class Rollouts:
             now, serving = steps.get(model), self._registry.in_force(model) or (NONE,)
             wanted = self._wanted(model, state, now, serving, version)
             if state != "rolled back":
-                self._refuse_beside(live, model, wanted, steps)
+                self._refuse_beside(live, model, steps)
                 self.check(live, one, wanted, in_shadow=state == "shadow")
             if state == "canary" and not 0 < share <= 1:
                 raise InvalidInput("must be above 0 and at most 1", field="share", value=share)
@@ -258,7 +258,7 @@ class Rollouts:
         return wanted
 
     @staticmethod
-    def _refuse_beside(live: LiveVertical, model: str, wanted: str, steps: Mapping[str, Step]) -> None:
+    def _refuse_beside(live: LiveVertical, model: str, steps: Mapping[str, Step]) -> None:
         """One trial a vertical, so that a difference has one cause."""
         for other in live.vertical.models:
             step = steps.get(other.name)
