@@ -34,6 +34,13 @@ class Point:
     high: float
 
 
+def read_runs(session: Session, *, tenant: str, limit: int) -> list[tuple[EvalRun, bool]]:
+    """The tenant's runs, newest first, and whether each is the pinned baseline."""
+    pinned = session.get(EvalBaseline, tenant)
+    query = select(EvalRun).where(EvalRun.tenant == tenant).order_by(EvalRun.started_at.desc()).limit(limit)
+    return [(run, pinned is not None and pinned.run_id == run.id) for run in session.scalars(query)]
+
+
 def read_previous(
     session: Session, *, tenant: str, domains: Collection[str], target: str | None = None
 ) -> dict[SuiteKey, Previous]:
