@@ -91,16 +91,12 @@ def evaluate(
 @eval_app.command("runs")
 def runs(tenant: Tenant = "demo") -> None:
     """The runs of the last weeks, newest first."""
-    from sqlalchemy import select
-
-    from service.evals.tables import EvalBaseline, EvalRun
+    from service.evals.history import read_runs
 
     with open_parts() as parts, parts.sessions() as session:
-        pinned = session.get(EvalBaseline, tenant)
-        query = select(EvalRun).where(EvalRun.tenant == tenant).order_by(EvalRun.started_at.desc()).limit(50)
-        for run in session.scalars(query):
+        for run, is_baseline in read_runs(session, tenant=tenant, limit=50):
             code = "" if run.exit_code is None else f" exit code {run.exit_code}"
-            mark = " (baseline)" if pinned is not None and pinned.run_id == run.id else ""
+            mark = " (baseline)" if is_baseline else ""
             print(f"{run.id}  {run.status}{code}  {run.target or ''}{mark}".rstrip())
 
 

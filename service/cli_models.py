@@ -13,7 +13,7 @@ from rich.table import Table
 
 from service.cli_admin import EXIT_FAILED
 from service.cli_parts import Parts, open_parts
-from verticals.contract import ModelCard, NotFound, TriviumError
+from verticals.contract import ModelCard, NotFound, TriviumError, Unavailable
 
 if TYPE_CHECKING:
     from service.rollout_ledger import Step
@@ -30,8 +30,8 @@ def list_models() -> None:
         steps = _steps(parts)
         for name in parts.registry.names():
             serving, versions = next(iter(parts.registry.in_force(name)), ""), parts.registry.versions(name)
-            known = [parts.registry.card(name, serving).trained_on] if serving in versions else [""]
-            table.add_row(name, serving, _on_trial(steps.get(name)), " ".join(versions), *known)
+            trained_on = _trained_on(parts, name, serving)
+            table.add_row(name, serving, _on_trial(steps.get(name)), " ".join(versions), trained_on)
     Console().print(table)
 
 
@@ -94,6 +94,9 @@ def _ancestors(parts: Parts, name: str, version: str | None) -> Iterator[ModelCa
         except NotFound:
             print(f"{name} {version}: no longer kept")
             return
+        except Unavailable as error:
+            print(f"{name} {version}: DAMAGED: {error.rule}")
+            return
         yield card
         version = card.parent
 
@@ -108,6 +111,15 @@ def _told(card: ModelCard) -> Iterator[str]:
         yield f"  command: {card.command}"
     yield from (f"  {name}: {value}" for name, value in card.metrics.items())
     yield f"  parent: {card.parent or 'none'}"
+
+
+def _trained_on(parts: Parts, name: str, version: str) -> str:
+    try:
+        return parts.registry.card(name, version).trained_on
+    except NotFound:  # none is in force, or it is no longer kept
+        return ""
+    except Unavailable as error:
+        return f"DAMAGED: {error.rule}"
 
 
 def _on_trial(step: Step | None) -> str:

@@ -6,7 +6,6 @@ import threading
 from collections.abc import Callable, Mapping
 
 import structlog
-from sqlalchemy.exc import SQLAlchemyError
 
 from service.audit import AuditLog
 from service.core_steps import CoreSteps
@@ -58,5 +57,5 @@ class Follower:
         while not self._stopped.wait(FOLLOW_S):
             try:
                 self._refresh()
-            except (SQLAlchemyError, OSError) as error:  # database or folder are away
+            except Exception as error:  # noqa: BLE001  (database or folder are away, another process was first)
                 _log.warning("rollouts cannot be followed", error=type(error).__name__)

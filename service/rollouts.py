@@ -122,7 +122,7 @@ class Rollouts:
             now, serving = steps.get(model), self._registry.in_force(model) or (NONE,)
             wanted = self._wanted(model, state, now, serving, version)
             if state != "rolled back":
-                self._refuse_beside(live, model, wanted, steps)
+                self._refuse_beside(live, model, steps)
                 self.check(live, one, wanted, in_shadow=state == "shadow")
             if state == "canary" and not 0 < share <= 1:
                 raise InvalidInput("must be above 0 and at most 1", field="share", value=share)
@@ -186,7 +186,7 @@ class Rollouts:
         name = live.vertical.name
         on_trial = (steps[m.name] for m in live.vertical.models if m.name in steps and steps[m.name].is_on_trial)
         step = next(on_trial, None)
-        pointers = {m: self._registry.in_force(m)[0] for m in in_force_of(self._registry, name)}
+        pointers = in_force_of(self._registry, name)
         if self._seen.get(name) == (pointers, step) and not self._is_mended(pointers):
             return
         self._seen[name] = pointers, step
@@ -258,7 +258,7 @@ class Rollouts:
         return wanted
 
     @staticmethod
-    def _refuse_beside(live: LiveVertical, model: str, wanted: str, steps: Mapping[str, Step]) -> None:
+    def _refuse_beside(live: LiveVertical, model: str, steps: Mapping[str, Step]) -> None:
         """One trial a vertical, so that a difference has one cause."""
         for other in live.vertical.models:
             step = steps.get(other.name)
@@ -329,9 +329,10 @@ def _require_finite(said: Said) -> None:
         raise ValueError(f"{bad[0]} of an example is no finite number")
 
 
-def in_force_of(registry: FileRegistry, vertical: str) -> list[str]:
-    """The registered models of a vertical that have a version in force."""
-    return [name for name in registry.names() if name.startswith(f"{vertical}.") and registry.in_force(name)]
+def in_force_of(registry: FileRegistry, vertical: str) -> Versions:
+    """Of each model of a vertical that has one, the version in force, sound or not."""
+    mine = (name for name in registry.names() if name.startswith(f"{vertical}."))
+    return {name: versions[0] for name in mine if (versions := registry.in_force(name))}
 
 
 def sound_versions(registry: FileRegistry, vertical: str) -> Versions:

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field
+from sqlalchemy.orm import Session
 
 from service.auth import Caller
 from service.callers import Authenticated, kit_of
@@ -29,13 +30,16 @@ Reason = Annotated[str, Field(min_length=3, max_length=1000, description="Why; k
 Version = Annotated[str, Field(pattern="^[0-9a-f]{12}$", description="Of the model; without it the one on trial.")]
 
 
-class StepRequest(BaseModel):
-    """Who takes a step, and why."""
-
+class _Decided(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     person: Person
     reason: Reason
+
+
+class StepRequest(_Decided):
+    """Who takes a step, and why."""
+
     version: Version | None = None
 
 
@@ -45,13 +49,8 @@ class CanaryRequest(StepRequest):
     share: float = Field(gt=0, le=1, description="Of subjects: the same ones at each request.")
 
 
-class RollBackRequest(BaseModel):
+class RollBackRequest(_Decided):
     """Who takes a step back, and why."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    person: Person
-    reason: Reason
 
 
 @router.get("", summary="The live models: what serves, what is on trial, what was seen of it")
@@ -59,7 +58,9 @@ def list_models(request: Request, caller: Authenticated) -> list[dict[str, Any]]
     """One entry a model."""
     caller.require_operator("models.read")
     kit = kit_of(request)
-    return [_model(kit, *pair) for pair in kit.rollouts.models()]
+    with kit.sessions() as session:
+        steps = newest_steps(session)
+        return [_model(kit, session, live, one, steps.get(one.name)) for live, one in kit.rollouts.models()]
 
 
 @router.get("/{name}", summary="A model's versions with their cards, its steps, and where versions differed")
@@ -67,9 +68,10 @@ def get_model(name: str, request: Request, caller: Authenticated) -> dict[str, A
     """The newest registered version first."""
     caller.require_operator("models.read")
     kit = kit_of(request)
-    found = _model(kit, *kit.rollouts.find(name))
+    live, model = kit.rollouts.find(name)
     with kit.sessions() as session:
         steps = steps_of(session, name, limit=SHOWN)
+        found = _model(kit, session, live, model, steps[0] if steps else None)
         differing = differences_of(session, (name, steps[0].number), limit=SHOWN) if steps else []
     return found | {
         "versions": [_card(kit, name, version) for version in kit.registry.versions(name)],
@@ -102,20 +104,15 @@ def roll_back(name: str, asked: RollBackRequest, request: Request, caller: Authe
     return _take(request, caller, name, "rolled back", asked)
 
 
-def _take(
-    request: Request, caller: Caller, name: str, state: State, asked: StepRequest | RollBackRequest
-) -> dict[str, Any]:
+def _take(request: Request, caller: Caller, name: str, state: State, asked: _Decided) -> dict[str, Any]:
     caller.require_operator("models.rollout")
     who = {"tenant": caller.tenant, "actor": caller.key_id, "request_id": request_id_of(request)}
     return _step(kit_of(request).rollouts.take(name, state, who=who, **asked.model_dump()))
 
 
-def _model(kit: Kit, live: LiveVertical, model: LiveModel) -> dict[str, Any]:
+def _model(kit: Kit, session: Session, live: LiveVertical, model: LiveModel, step: Step | None) -> dict[str, Any]:
     """`serving` is what this process answers with; `in_force` and `before` are what the registry says."""
     in_force = kit.registry.in_force(model.name)
-    with kit.sessions() as session:
-        step = newest_steps(session).get(model.name)
-        counts = counts_of(session, (step.model, step.number)) if step else {}
     return {
         "name": model.name,
         "vertical": live.vertical.name,
@@ -124,7 +121,7 @@ def _model(kit: Kit, live: LiveVertical, model: LiveModel) -> dict[str, Any]:
         "in_force": next(iter(in_force), NONE),
         "before": list(in_force[1:]),
         "step": _step(step) if step else None,
-        "counts": counts,
+        "counts": counts_of(session, (step.model, step.number)) if step else {},
         "fault": kit.rollouts.faults.get(model.name),
     }
 

@@ -66,9 +66,14 @@ def _report(_client: TriviumClient, who: str, run_id: str) -> dict[str, Any]:
     return _client.eval_run(run_id)
 
 
+@st.cache_data(max_entries=50, show_spinner=False)
+def _page(_client: TriviumClient, who: str, run_id: str) -> str:
+    return _client.eval_page(run_id)
+
+
 def _page_link(client: TriviumClient, labels: Labels, run_id: str) -> None:
     try:
-        page = client.eval_page(run_id)
+        page = _page(client, client.who, run_id)
     except ApiError:  # an older run may have lost its page
         return
     st.download_button(

@@ -38,7 +38,7 @@ def benches(settings: Settings, *, tenant: str, live: LiveApi | None, memory_mb:
 @contextmanager
 def open_core(settings: Settings) -> Iterator[Declared]:
     """The core's suites, which open the model themselves."""
-    yield Declared(tuple(declare_suites(CORE, lambda: core_suites(settings))), {})
+    yield Declared(declare_suites(lambda: core_suites(settings)), {})
 
 
 @contextmanager
@@ -67,7 +67,7 @@ def open_local(settings: Settings, domain: str, tenant: str) -> Iterator[Declare
         suites = _declare(
             settings, domain, kit.verticals, lambda vertical: (kit.resources, kit.handlers[vertical.name]), call
         )
-        yield Declared(tuple((domain, suite) for suite in suites), models, count_tokens)
+        yield Declared(suites, models, count_tokens)
     finally:
         kit.close()
 
@@ -95,7 +95,7 @@ def open_live(settings: Settings, domain: str, live: LiveApi) -> Iterator[Declar
         )
         is_plugin = domain != CORE and domain not in verticals
         judged = suites if is_plugin else judged_live(suites)
-        yield Declared(tuple((domain, suite) for suite in judged), models, workers=live.concurrency)
+        yield Declared(judged, models, workers=live.concurrency)
 
 
 def _declare(
@@ -111,7 +111,7 @@ def _declare(
         declare = lambda: verticals[domain].evals(*parts(verticals[domain]))  # noqa: E731
     else:
         declare = lambda: plugin_suites(find_plugins(settings.evals)[domain], call)  # noqa: E731
-    return [suite for _, suite in declare_suites(domain, declare)]
+    return declare_suites(declare)
 
 
 def _no_resources(settings: Settings) -> Resources:

@@ -14,7 +14,6 @@ from service.evals.compare import OtherRun, Previous, SuiteKey
 from service.evals.cost import Cost
 from service.evals.judge import Reference
 from service.evals.runner import Status, SuiteResult
-from service.evals.store import as_utc
 from service.evals.tables import EvalBaseline, EvalExample, EvalMetric, EvalRun, EvalSuite
 from verticals.contract import Example, Metric
 
@@ -33,6 +32,13 @@ class Point:
     value: float
     low: float
     high: float
+
+
+def read_runs(session: Session, *, tenant: str, limit: int) -> list[tuple[EvalRun, bool]]:
+    """The tenant's runs, newest first, and whether each is the pinned baseline."""
+    pinned = session.get(EvalBaseline, tenant)
+    query = select(EvalRun).where(EvalRun.tenant == tenant).order_by(EvalRun.started_at.desc()).limit(limit)
+    return [(run, pinned is not None and pinned.run_id == run.id) for run in session.scalars(query)]
 
 
 def read_previous(
@@ -73,7 +79,7 @@ def read_previous(
 def read_others(session: Session, *, tenant: str, now: datetime, target: str | None) -> dict[Reference, OtherRun]:
     """The completed run nearest to a week ago, and the pinned baseline, as far as there are such."""
     runs = session.execute(select(EvalRun.id, EvalRun.started_at).where(*_comparable(tenant, target))).all()
-    distance = {run_id: abs(now - WEEK - as_utc(started)) for run_id, started in runs}
+    distance = {run_id: abs(now - WEEK - started) for run_id, started in runs}
     nearest = min(distance, key=distance.__getitem__, default=None)
     pinned = session.get(EvalBaseline, tenant)
     chosen: dict[Reference, str] = {}
@@ -124,7 +130,7 @@ def read_trends(
     )
     found: dict[MetricKey, list[Point]] = {}
     for domain, suite, run_id, started_at, metric in rows:
-        point = Point(run_id, as_utc(started_at), metric.value, metric.low, metric.high)
+        point = Point(run_id, started_at, metric.value, metric.low, metric.high)
         found.setdefault((domain, suite, metric.name), []).append(point)
     return found
 

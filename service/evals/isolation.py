@@ -13,14 +13,14 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, Pipe
 from pathlib import Path
 from typing import Any
 
-from service.evals.runner import DomainSuite, Journal, SuiteResult, run_suite, unmeasured
+from service.evals.runner import Journal, SuiteResult, run_suite, unmeasured
 from service.monitoring import describe_error
 from verticals.contract import Metric, Progress, Suite, TriviumError
 
@@ -32,7 +32,7 @@ TELL_EVERY_S = 0.5
 class Declared:
     """The suites of a domain, opened where they run."""
 
-    suites: tuple[DomainSuite, ...]
+    suites: Sequence[Suite]
     models: Mapping[str, str]  # name -> version
     count_tokens: Callable[[], int] = lambda: 0
     workers: int = 1  # cases scored at once
@@ -74,7 +74,7 @@ class ProcessBench:
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, pass_fds=[theirs.fileno()])  # noqa: S603
         theirs.close()
         self._connection = ours
-        self._connection.send((self._open_suites, self._memory_mb))
+        self._send((self.domain, self._open_suites, self._memory_mb))
         kind, content = self._receive(time.monotonic() + timeout_s, timeout_s)
         if kind == "broken":
             self.close()
@@ -88,8 +88,7 @@ class ProcessBench:
         try:
             if self._connection is None:
                 self.declare(timeout_s=timeout_s)
-            assert self._connection is not None
-            self._connection.send((suite.name, dict(journal.known)))
+            self._send((suite.name, dict(journal.known)))
             while True:
                 kind, content = self._receive(start_s + timeout_s, timeout_s)
                 if kind == "progress":
@@ -115,6 +114,11 @@ class ProcessBench:
             self._process.kill()
             self._process.communicate()
             self._process = None
+
+    def _send(self, message: Any) -> None:
+        assert self._connection is not None
+        with suppress(ConnectionError):  # the process has ended: `_receive` says how
+            self._connection.send(message)
 
     def _receive(self, until_s: float, timeout_s: float) -> tuple[str, Any]:
         assert self._connection is not None
@@ -148,20 +152,19 @@ def serve(handle: int) -> None:
     """Run what is asked for over the connection, suite by suite, until it closes; the process does nothing else."""
     _end_with_parent()
     connection = Connection(handle)
-    open_suites, memory_mb = connection.recv()
+    domain, open_suites, memory_mb = connection.recv()
     _limit_memory(memory_mb)
     try:
         with open_suites() as declared:
-            suites = {suite.name: (domain, suite) for domain, suite in declared.suites}
-            bare = [_without_run(suite) for _, suite in suites.values()]
+            suites = {suite.name: suite for suite in declared.suites}
+            bare = [replace(suite, run=_elsewhere) for suite in declared.suites]
             connection.send(("declared", (bare, dict(declared.models))))
             while True:
                 name, known = connection.recv()
-                domain, suite = suites[name]
                 journal = Journal(known, lambda scored: connection.send(("examples", scored)))
                 result = run_suite(
                     domain,
-                    suite,
+                    suites[name],
                     _teller(connection),
                     journal=journal,
                     workers=declared.workers,
@@ -184,10 +187,6 @@ def _teller(connection: Connection) -> Progress:
             connection.send(("progress", (what, share)))
 
     return tell
-
-
-def _without_run(suite: Suite) -> Suite:
-    return Suite(suite.name, suite.dataset, suite.split, suite.solver, suite.scorer, _elsewhere, suite.operations)
 
 
 def _elsewhere(progress: Progress) -> list[Metric]:

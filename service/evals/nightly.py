@@ -28,8 +28,8 @@ from sqlalchemy.orm import Session, sessionmaker
 from service.evals.compare import Comparison, SuiteKey, compare
 from service.evals.history import Point, read_examples, read_others, read_previous, read_results, read_trends
 from service.evals.isolation import Broken
-from service.evals.report import RunInfo, describe, write_report
-from service.evals.report_schema import Report
+from service.evals.report import describe, write_report
+from service.evals.report_schema import Report, RunPart
 from service.evals.runner import MAX_NAME, NO_SUITES, Journal, SuiteResult, unmeasured
 from service.evals.store import Run, add_examples, add_result, find_unfinished, finish_run, start_run
 from verticals.contract import Example, InvalidInput, Progress, Suite
@@ -245,20 +245,21 @@ def _finish(
             trends.setdefault((*result.key, metric.name), []).append(point)
     comparison = compare(results, previous, others)
     exit_code = _exit_code(results, comparison)
-    info = RunInfo(
+    about = RunPart(
         run_id=run.run_id,
         started_at=run.started_at,
         duration_s=(night.now() - run.started_at).total_seconds(),
         git_version=run.git_version,
         models=dict(models),
-        machine=run.machine,
+        machine=dict(run.machine),
         target=run.target,
-        last_run_ids=tuple(sorted({before.last_run_id for before in previous.values()})),
+        last_run_ids=sorted({before.last_run_id for before in previous.values()}),
         week_run_id=others["week"].run_id if "week" in others else None,
         baseline_run_id=others["baseline"].run_id if "baseline" in others else None,
+        families={str(name): count for name, count in comparison.families.items()},
         exit_code=exit_code,
     )
-    report = describe(info, comparison, trends)
+    report = describe(about, comparison, trends)
     html_path, json_path = write_report(report, night.out_dir)
     with night.sessions.begin() as session:
         finish_run(session, run.run_id, tenant=night.tenant, exit_code=exit_code, models=models, now=night.now())

@@ -12,6 +12,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from service.evals.compare import ALARMING
 from service.evals.numbers import format_change, format_number, format_seconds
 from service.evals.words import WORDS
 
@@ -38,7 +39,7 @@ def render_html(report: Mapping[str, Any]) -> str:
         for name, suite in suites
         for row in suite["metrics"]
         for each in row["against"]
-        if each["verdict"] == "regressed" and each["reference"] != "week"
+        if each["verdict"] == "regressed" and each["reference"] in ALARMING
     ]
     regressions.sort(key=lambda found: found[3]["q"])
     losses = [(name, suite, loss) for name, suite in suites for loss in suite["losses"]]

@@ -5,11 +5,9 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from datetime import datetime
+from dataclasses import asdict
 from itertools import groupby
 from pathlib import Path
-from typing import Any
 
 from service.evals.compare import Comparison, MetricChange, SuiteComparison
 from service.evals.history import MetricKey, Point
@@ -37,23 +35,6 @@ from verticals.scores import mean_metric
 MAX_MOVED = 20  # examples that are shown of a suite
 
 
-@dataclass(frozen=True)
-class RunInfo:
-    """What a report says about the run itself; see `report_schema.RunPart`."""
-
-    run_id: str
-    started_at: datetime
-    duration_s: float
-    git_version: str | None
-    models: Mapping[str, str]
-    machine: Mapping[str, Any]
-    target: str | None
-    last_run_ids: tuple[str, ...]
-    week_run_id: str | None
-    baseline_run_id: str | None
-    exit_code: int
-
-
 def write_report(report: Report, out_dir: Path) -> tuple[Path, Path]:
     """Write `<run id>.html` and `<run id>.json` into `out_dir`; each appears whole or not at all."""
     found = report.model_dump(mode="json")
@@ -68,9 +49,7 @@ def write_report(report: Report, out_dir: Path) -> tuple[Path, Path]:
     return html_path, json_path
 
 
-def describe(
-    info: RunInfo, comparison: Comparison, trends: Mapping[MetricKey, Sequence[Point]] | None = None
-) -> Report:
+def describe(run: RunPart, comparison: Comparison, trends: Mapping[MetricKey, Sequence[Point]] | None = None) -> Report:
     """The report of a run; `trends` are the metrics' values in earlier runs, oldest first."""
     domains = [
         DomainPart(name=domain, suites=[_suite(suite, trends or {}) for suite in suites])
@@ -80,7 +59,7 @@ def describe(
     statuses = [suite.result.status for suite in comparison.suites]
     return Report(
         format=FORMAT,
-        run=RunPart(**asdict(info), families={str(name): count for name, count in comparison.families.items()}),
+        run=run,
         summary=SummaryPart(
             alarms=comparison.num_alarms,
             metrics=len(verdicts),

@@ -7,11 +7,11 @@ from typing import Annotated, Any, cast
 
 from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import HTMLResponse
-from sqlalchemy import select
 
 from service.auth import Caller
 from service.callers import Authenticated, kit_of
-from service.evals.tables import EvalBaseline, EvalRun
+from service.evals.history import read_runs
+from service.evals.tables import EvalRun
 from verticals.contract import NotFound
 
 router = APIRouter(prefix="/v1/evals", tags=["service"])
@@ -26,9 +26,7 @@ def list_runs(
 ) -> list[dict[str, Any]]:
     """Runs of this tenant; one that has not finished has status `running`."""
     caller.require("evals.read")
-    query = select(EvalRun).where(EvalRun.tenant == caller.tenant).order_by(EvalRun.started_at.desc()).limit(limit)
     with kit_of(request).sessions() as session:
-        pinned = session.get(EvalBaseline, caller.tenant)
         return [
             {
                 "run_id": run.id,
@@ -37,9 +35,9 @@ def list_runs(
                 "started_at": run.started_at.isoformat(),
                 "finished_at": run.finished_at.isoformat() if run.finished_at else None,
                 "target": run.target,
-                "is_baseline": pinned is not None and pinned.run_id == run.id,
+                "is_baseline": is_baseline,
             }
-            for run in session.scalars(query)
+            for run, is_baseline in read_runs(session, tenant=caller.tenant, limit=limit)
         ]
 
 

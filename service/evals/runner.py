@@ -15,7 +15,6 @@ from verticals.contract import Cases, Example, InvalidInput, Metric, Progress, S
 from verticals.support.safety.personal_data import mask
 
 Status = Literal["ok", "skipped", "failed"]
-DomainSuite = tuple[str, Suite]  # (a vertical's name, "core" or a plug-in's name; its suite)
 BATCH = 8  # cases that are kept together; what a killed run does again, at most
 MAX_ID, MAX_NAME = 200, 120  # characters, as the tables have them
 MAX_SHOWN = 2_000  # characters of an example in the report
@@ -62,17 +61,17 @@ def _not_declared(progress: Progress) -> Sequence[Metric]:
 NO_SUITES = Suite("declaration", dataset="none", split="none", solver="none", scorer="none", run=_not_declared)
 
 
-def declare_suites(domain: str, declare: Callable[[], Sequence[Suite]]) -> list[DomainSuite]:
+def declare_suites(declare: Callable[[], Sequence[Suite]]) -> list[Suite]:
     """The suites of a domain; if declaring them raises, one suite that ends with that error, so that others run."""
     try:
-        return [(domain, suite) for suite in declare()]
+        return list(declare())
     except Exception as error:  # noqa: BLE001  one broken domain must not hide the others' figures
         cause = error
 
     def fail(progress: Progress) -> Sequence[Metric]:
         raise cause
 
-    return [(domain, replace(NO_SUITES, run=fail))]
+    return [replace(NO_SUITES, run=fail)]
 
 
 def unmeasured(domain: str, suite: Suite, *, status: Status, reason: str, duration_s: float = 0.0) -> SuiteResult:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import delete, func, select
@@ -58,7 +58,7 @@ def find_unfinished(session: Session, *, tenant: str, plan: str, now: datetime) 
         .order_by(EvalRun.started_at.desc())
         .limit(1)
     ).first()
-    return None if run is None else (run.id, as_utc(run.started_at))
+    return None if run is None else (run.id, run.started_at)
 
 
 def add_examples(
@@ -139,8 +139,3 @@ def unpin_baseline(session: Session, *, tenant: str) -> bool:
     if pinned is not None:
         session.delete(pinned)
     return pinned is not None
-
-
-def as_utc(moment: datetime) -> datetime:
-    """A stored time; SQLite drops its zone."""
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

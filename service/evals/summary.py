@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 
 import httpx
 
+from service.evals.compare import ALARMING
 from service.evals.numbers import format_change, format_number, format_seconds
 from service.evals.report_schema import Report
 from service.settings import Settings
@@ -75,7 +76,7 @@ def _worse(report: Report) -> Iterator[str]:
         for suite in domain.suites:
             for metric in suite.metrics:
                 for each in metric.against:
-                    if each.verdict == "regressed" and each.reference != "week":
+                    if each.verdict == "regressed" and each.reference in ALARMING:
                         change = format_change(metric.value - each.value)
                         where = f"{domain.name}/{suite.name} {metric.name}"
                         yield f"worse: {where} {format_number(metric.value)} ({change} since {each.reference})"

@@ -5,10 +5,11 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, Boolean, DateTime, Double, ForeignKey, Index, Integer, String, Text, UniqueConstraint
+from sqlalchemy import JSON, Boolean, Double, ForeignKey, Index, Integer, String, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from service.storage import Base
+from verticals.contract import Time
 
 
 class EvalRun(Base):
@@ -23,8 +24,8 @@ class EvalRun(Base):
     id: Mapped[str] = mapped_column(String(40), primary_key=True)
     tenant: Mapped[str] = mapped_column(String(64))
     status: Mapped[str] = mapped_column(String(16))  # running, completed
-    started_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
-    finished_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    started_at: Mapped[datetime] = mapped_column(Time)
+    finished_at: Mapped[datetime | None] = mapped_column(Time)
     git_version: Mapped[str | None] = mapped_column(String(80))
     models: Mapped[dict[str, Any]] = mapped_column(JSON)  # model name -> version
     machine: Mapped[dict[str, Any]] = mapped_column(JSON)
@@ -100,4 +101,4 @@ class EvalBaseline(Base):
 
     tenant: Mapped[str] = mapped_column(String(64), primary_key=True)
     run_id: Mapped[str] = mapped_column(ForeignKey("eval_runs.id"))
-    pinned_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+    pinned_at: Mapped[datetime] = mapped_column(Time)

@@ -169,8 +169,7 @@ class Watcher:
             found = session.execute(newest.order_by(EvalRun.started_at.desc()).limit(1)).first()
         if found is None or found.finished_at is None:
             return []
-        ended = found.finished_at.replace(tzinfo=found.finished_at.tzinfo or UTC)
-        age_h = (now - ended).total_seconds() / 3600
+        age_h = (now - found.finished_at).total_seconds() / 3600
         return [Signal("nightly_exit_code", "all", found.exit_code), Signal("nightly_age_h", "all", age_h)]
 
     def _act(self, now: datetime, changed: Sequence[Alarm]) -> None:

@@ -14,7 +14,8 @@ from service.evals.compare import Previous, compare
 from service.evals.cost import Cost
 from service.evals.history import Point
 from service.evals.page import render_html
-from service.evals.report import RunInfo, describe
+from service.evals.report import describe
+from service.evals.report_schema import RunPart
 from service.evals.runner import Status, SuiteResult
 from service.evals.tables import EvalRun
 from verticals.contract import Example, Metric
@@ -84,7 +85,7 @@ def reports() -> list[dict[str, Any]]:
         results = _results(run)
         comparison = compare(results, before)
         started = datetime(2026, 11, 15, 3, tzinfo=UTC) + timedelta(days=run)
-        info = RunInfo(
+        info = RunPart(
             run_id=f"{started:%Y%m%dT%H%M%SZ}-{run:06d}",
             started_at=started,
             duration_s=61.0,
@@ -92,9 +93,10 @@ def reports() -> list[dict[str, Any]]:
             models={"core": "fake-moe-1", "finance.scorecard": "1-0123456789ab"},
             machine={},
             target=None,
-            last_run_ids=(),
+            last_run_ids=[],
             week_run_id=None,
             baseline_run_id=None,
+            families={str(name): count for name, count in comparison.families.items()},
             exit_code=1 if comparison.num_alarms else 0,
         )
         for result in results:

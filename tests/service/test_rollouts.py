@@ -170,6 +170,26 @@ def test_a_second_version_waits_for_the_first_trial_to_end(kit: Kit) -> None:
         take(kit, "full", register(kit.registry, 4))
 
 
+def test_an_operator_sees_what_serves_what_is_on_trial_and_what_was_seen(kit: Kit) -> None:
+    old, new = kit.registry.in_force(MODEL)[0], register(kit.registry, 3)
+    take(kit, "shadow", new)
+    ask(kit)
+    observer(kit).settle()
+    kit.rollouts.refresh()
+    headers = {"Authorization": f"Bearer {kit.keys.issue(tenant='ops', label='look', scopes=['models.*'])}"}
+
+    client = TestClient(create_app(kit))
+    [listed] = client.get("/v1/admin/models/registered", headers=headers).json()
+    found = client.get(f"/v1/admin/models/registered/{MODEL}", headers=headers).json()
+
+    assert (listed["name"], listed["serving"], listed["step"]["version"]) == (MODEL, old, new)
+    assert listed["counts"] == {"old": 1, "different": 1}
+    assert {name: found[name] for name in listed} == listed
+    assert [card["version"] for card in found["versions"]] == [new, old]
+    assert [step["state"] for step in found["steps"]] == ["shadow"]
+    assert found["differences"][0]["values"] == {"product": [2.0, 3.0]}
+
+
 # --- damage ----------------------------------------------------------------------------------------------------------
 
 

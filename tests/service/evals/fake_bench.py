@@ -91,7 +91,13 @@ def _suite(name: str, run: Callable[[Progress], Sequence[Metric]]) -> Suite:
 def open_troubled() -> Iterator[Declared]:
     """Suites that end badly in every way, with a good one after each."""
     runs = {"raises": _raise, "crashes": _crash, "fine": _fine, "hoards": _hoard, "hangs": _hang}
-    yield Declared(tuple(("core", _suite(name, run)) for name, run in runs.items()), {"core": "tiny-1"})
+    yield Declared([_suite(name, run) for name, run in runs.items()], {"core": "tiny-1"})
+
+
+@contextmanager
+def open_twins() -> Iterator[Declared]:
+    """Two suites of one name."""
+    yield Declared([_suite("twin", _fine), _suite("twin", _fine)], {})
 
 
 @contextmanager
@@ -113,4 +119,4 @@ def open_slow(folder: Path, num_cases: int) -> Iterator[Declared]:
                 time.sleep(0.02)
 
     scores = {f"case {i}": float(i % 3 > 0) for i in range(num_cases)}
-    yield Declared((("core", by_cases(scores, on_score=note)),), {})
+    yield Declared([by_cases(scores, on_score=note)], {})

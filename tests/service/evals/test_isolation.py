@@ -17,7 +17,7 @@ from service.evals.runner import Journal, SuiteResult
 from service.evals.tables import EvalExample
 from service.storage import make_sessions, migrate, open_database
 from tests.conftest import wait_for
-from tests.service.evals.fake_bench import GOOD, FakeBench, open_damaged, open_slow, open_troubled
+from tests.service.evals.fake_bench import GOOD, FakeBench, open_damaged, open_slow, open_troubled, open_twins
 
 
 def _quiet(what: str, share: float) -> None:
@@ -53,12 +53,38 @@ def test_each_way_to_fail_is_reported_and_the_rest_goes_on() -> None:
     assert "did not end within 2 s" in str(found["hangs"].reason)
 
 
+def test_a_process_that_ends_between_two_suites_takes_one_of_them_with_it() -> None:
+    bench = ProcessBench("core", open_troubled)
+    try:
+        declared, _ = bench.declare(timeout_s=60)
+        assert bench._process is not None
+        bench._process.kill()
+        bench._process.wait()
+        fine = next(suite for suite in declared if suite.name == "fine")
+        lost, found = (bench.run(fine, journal=Journal(), progress=_quiet, timeout_s=60) for _ in range(2))
+    finally:
+        bench.close()
+
+    assert "SIGKILL" in str(lost.reason)
+    assert found.status == "ok"
+
+
 def test_a_domain_that_cannot_be_opened_says_where_and_not_what_its_error_quoted() -> None:
     bench = ProcessBench("core", open_damaged)
 
     with pytest.raises(Broken, match="RuntimeError at ") as caught:
         bench.declare(timeout_s=60)
     assert "Jane" not in str(caught.value)
+
+
+def test_two_suites_of_one_name_are_both_declared_so_that_the_run_can_refuse_them() -> None:
+    bench = ProcessBench("core", open_twins)
+    try:
+        declared, _ = bench.declare(timeout_s=60)
+    finally:
+        bench.close()
+
+    assert [suite.name for suite in declared] == ["twin", "twin"]
 
 
 NIGHT = """
@@ -102,7 +128,7 @@ def test_a_killed_run_goes_on_where_it_was_with_the_figures_of_an_unbroken_one(t
 
     def night(tenant: str) -> tuple[SuiteResult, bool]:
         with open_slow(second, 30) as declared:
-            bench = FakeBench("core", *(suite for _, suite in declared.suites))
+            bench = FakeBench("core", *declared.suites)
         about = Night(sessions=sessions, tenant=tenant, out_dir=tmp_path / "reports")
         done = run_nightly([bench], about, progress=_quiet)
         return done.comparison.suites[0].result, done.is_resumed

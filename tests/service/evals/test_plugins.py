@@ -21,7 +21,7 @@ def _quiet(what: str, share: float) -> None:
 
 def _found(folder: Path, *, call=lambda vertical, operation, fields: None):
     return {
-        domain: declare_suites(domain, lambda load=load: plugin_suites(load, call))
+        domain: declare_suites(lambda load=load: plugin_suites(load, call))
         for domain, load in find_plugins(folder).items()
     }
 
@@ -36,8 +36,8 @@ def test_the_documented_example_runs(tmp_path: Path) -> None:
         hit = {"doc_id": "returns", "title": "t", "heading": "", "text": "x", "score": 1.0, "uri": None}
         return SearchResponse.model_construct(hits=[type("Hit", (), hit)])
 
-    ((domain, suite),) = _found(tmp_path, call=call)["returns.py"]
-    result = run_suite(domain, suite, _quiet)
+    [suite] = _found(tmp_path, call=call)["returns.py"]
+    result = run_suite("mine", suite, _quiet)
 
     assert result.status == "ok", result.reason
     assert 0 < result.metrics[0].value <= 1
@@ -59,8 +59,8 @@ def test_a_broken_plugin_is_a_failed_suite_and_its_neighbour_runs(tmp_path: Path
     (tmp_path / "_part.py").write_text("raise AssertionError")
 
     found = _found(tmp_path)
-    ((domain, suite),) = found["broken.py"]
-    result = run_suite(domain, suite, _quiet)
+    [suite] = found["broken.py"]
+    result = run_suite("mine", suite, _quiet)
 
     assert set(found) == {"broken.py", "fine.py"}
     assert result.status == "failed"
@@ -70,9 +70,9 @@ def test_a_broken_plugin_is_a_failed_suite_and_its_neighbour_runs(tmp_path: Path
 
 
 def test_a_folder_that_is_not_there_is_told_by_name(tmp_path: Path) -> None:
-    ((domain, suite),) = _found(tmp_path / "evals")["evals"]
+    [suite] = _found(tmp_path / "evals")["evals"]
 
-    assert "TRIVIUM_EVALS: must be a folder" in str(run_suite(domain, suite, _quiet).reason)
+    assert "TRIVIUM_EVALS: must be a folder" in str(run_suite("mine", suite, _quiet).reason)
 
 
 def test_a_package_plugs_in_by_its_entry_point(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,14 +17,14 @@ from service.evals.cost import Cost
 from service.evals.history import Point
 from service.evals.numbers import format_change, format_number, format_seconds
 from service.evals.page import bar_geometry, render_html, trend_geometry
-from service.evals.report import RunInfo, describe, write_report
-from service.evals.report_schema import Report
+from service.evals.report import describe, write_report
+from service.evals.report_schema import Report, RunPart
 from service.evals.runner import SuiteResult
 from service.evals.words import WORDS
 from verticals.contract import Example, Metric
 from verticals.scores import mean_metric
 
-INFO = RunInfo(
+INFO = RunPart(
     run_id="20261122T020000Z-abc123",
     started_at=datetime(2026, 11, 22, 2, tzinfo=UTC),
     duration_s=95.0,
@@ -32,9 +32,10 @@ INFO = RunInfo(
     models={"core": "smol 1-abc"},
     machine={"cpus": 2, "python": "3.11.9"},
     target=None,
-    last_run_ids=("20261121T020000Z-def456",),
+    last_run_ids=["20261121T020000Z-def456"],
     week_run_id=None,
     baseline_run_id=None,
+    families={"last": 1},
     exit_code=1,
 )
 
@@ -153,7 +154,7 @@ def test_json_holds_the_figures_in_full_precision(comparison, tmp_path: Path) ->
     ],
 )
 def test_the_headline_never_claims_more_than_was_measured(first_run: bool, status, headline: str) -> None:
-    info = RunInfo(**{**INFO.__dict__, "last_run_ids": () if first_run else ("r1",)})
+    info = INFO.model_copy(update={"last_run_ids": [] if first_run else ["r1"]})
     metrics = (auc(0.8),) if status == "ok" else ()
 
     assert headline in Page(page_of(info, compare([result("s", *metrics, status=status)], {}))).text

@@ -33,6 +33,7 @@ def test_a_run_is_listed_and_its_report_comes_as_json_and_as_a_page(served) -> N
     page = served(f"/v1/evals/runs/{RUN}/page", "own")
 
     assert (run["run_id"], run["target"], run["is_baseline"]) == (RUN, None, False)
+    assert run["started_at"].endswith("+00:00")  # on every engine
     assert served(f"/v1/evals/runs/{RUN}", "own").json() == REPORT
     assert page.headers["content-type"].startswith("text/html")
     assert page.headers["content-security-policy"].startswith("default-src 'none'")

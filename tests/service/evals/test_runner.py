@@ -68,8 +68,8 @@ def test_a_domain_whose_suites_cannot_be_declared_fails_alone(make_suite) -> Non
     def broken():
         raise ImportError("no such module")
 
-    suites = declare_suites("support", broken) + declare_suites("core", lambda: [make_suite(GOOD)])
-    first, second = [run_suite(domain, suite, _quiet) for domain, suite in suites]
+    declared = {"support": declare_suites(broken), "core": declare_suites(lambda: [make_suite(GOOD)])}
+    first, second = [run_suite(domain, suite, _quiet) for domain, suites in declared.items() for suite in suites]
 
     assert (first.domain, first.status) == ("support", "failed")
     assert "ImportError at " in str(first.reason)
