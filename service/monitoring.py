@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Protocol
 
 import structlog
@@ -25,7 +24,7 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 
 from core_model.expert_stats import describe_layers
 from core_model.replicas import ReplicaStats
-from verticals.contract import TriviumError
+from service.errors import describe_error, places_of
 from verticals.support.safety.personal_data import mask
 
 if TYPE_CHECKING:
@@ -262,26 +261,6 @@ MAX_FIELD_CHARS = 200
 OURS = ("core_model", "retrieval", "verticals", "service")
 
 
-def describe_error(error: BaseException) -> str:
-    """An exception without the data that its message may quote: type and place; for our own errors their message.
-
-    `TriviumError` messages hold ids and rules by contract; pydantic's or pandas' may quote a record.
-    """
-    if isinstance(error, TriviumError):
-        return str(error)
-    places = _places(error.__traceback__)
-    return f"{type(error).__name__} at {places[-1]}" if places else type(error).__name__
-
-
-def _places(traceback: TracebackType | None) -> list[str]:
-    places = []
-    while traceback is not None:
-        frame = traceback.tb_frame
-        places.append(f"{frame.f_globals.get('__name__', '?')}:{traceback.tb_lineno} ({frame.f_code.co_name})")
-        traceback = traceback.tb_next
-    return places
-
-
 def _strip_exception(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
     """Replace exc_info by type, place and call path: a rendered traceback would print the message."""
     exc_info = event.pop("exc_info", None)
@@ -290,7 +269,7 @@ def _strip_exception(_logger: WrappedLogger, _method: str, event: EventDict) -> 
     error = exc_info[1] if isinstance(exc_info, tuple) else exc_info
     if isinstance(error, BaseException):
         event["error"] = describe_error(error)
-        event["trace"] = " > ".join(_places(error.__traceback__)[-8:])
+        event["trace"] = " > ".join(places_of(error.__traceback__)[-8:])
     return event
 
 

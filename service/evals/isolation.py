@@ -20,8 +20,8 @@ from multiprocessing.connection import Connection, Pipe
 from pathlib import Path
 from typing import Any
 
+from service.errors import describe_error
 from service.evals.runner import Journal, SuiteResult, run_suite, unmeasured
-from service.monitoring import describe_error
 from verticals.contract import Metric, Progress, Suite, TriviumError
 
 STOP_S = 5.0  # between asking a process to end and ending it

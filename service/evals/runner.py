@@ -9,8 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+from service.errors import describe_error
 from service.evals.cost import Cost, peak_memory_mb, reset_peak_memory
-from service.monitoring import describe_error
 from verticals.contract import Cases, Example, InvalidInput, Metric, Progress, Suite, Unavailable
 from verticals.support.safety.personal_data import mask
 

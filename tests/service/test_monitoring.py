@@ -17,7 +17,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from pydantic import BaseModel, ValidationError
 
 from core_model.timeline import Timeline
-from service.monitoring import Metrics, configure_logging, describe_error
+from service.errors import describe_error
+from service.monitoring import Metrics, configure_logging
 from verticals.contract import InvalidInput
 
 SECRET = "Jane Doe owes 4711"
