@@ -77,6 +77,11 @@ async def endure(
             task.add_done_callback(running_now.discard)
         if now - started >= len(memory):
             memory.append(server.resident_mib())
+            if len(memory) % 60 == 0:
+                print(
+                    f"  {len(memory) // 60} min: {len(waits)} answered, {refused} refused, {memory[-1]:.0f} MiB",
+                    flush=True,
+                )
         await asyncio.sleep(0.002)
     await asyncio.gather(*running_now)
     return waits, refused, memory
