@@ -114,8 +114,10 @@ def up(
     dashboards: Annotated[bool, typer.Option(help="Start the Streamlit pages too.")] = True,
 ) -> None:
     """Prepare what is missing, then run the API and the dashboards until Ctrl-C."""
+    from service.memory import share_arenas
     from service.up import check_ports, serve
 
+    share_arenas()
     settings = read_settings()
     check_ports(settings)
     with open_kit(settings) as kit:

@@ -82,7 +82,7 @@ class Span:
 SPAN_FEATURES = ("capitalised", "all capitalised", "cuts a name", "article first", "words", "whole message")
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=256)  # asked for every service of one message; 12 kB each
 def find_spans(message: str) -> tuple[Span, ...]:
     """Candidates in order of place: what the rules read, and every run of up to eight words that breaks none of it."""
     words = list(_WORD.finditer(message))[:MAX_WORDS]
