@@ -11,7 +11,7 @@ from importlib.metadata import version
 from typing import Any
 
 import anyio.to_thread
-from fastapi import FastAPI, Request
+from fastapi import Depends, FastAPI, Request
 from fastapi.responses import JSONResponse, RedirectResponse, Response
 from prometheus_client import CollectorRegistry
 from starlette.middleware.cors import CORSMiddleware
@@ -46,6 +46,7 @@ from service.operations.routes import router as operations_router
 from service.operations.rules import read_rules
 from service.operations.signals import SIGNALS
 from service.operations.watcher import Watcher
+from service.queries import only_declared
 from service.rate_limits import RateLimits
 from service.recovery import Recovery
 from service.routes import vertical_router
@@ -99,6 +100,7 @@ def create_app(kit: Kit) -> FastAPI:
         version=version("trivium"),
         description="One Mixture-of-Experts core, three professions: finance, medicine, customer support.",
         lifespan=lifespan,
+        dependencies=[Depends(only_declared)],
     )
     app.state.kit = kit
     app.state.rate_limits = RateLimits(kit.settings.requests_per_minute)

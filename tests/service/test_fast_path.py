@@ -92,6 +92,7 @@ BAD = [
     {"json": STRAINED | {"age_years": True}},
     {"json": STRAINED | {"application_id": "Jane Doe"}},
     {"json": {k: v for k, v in STRAINED.items() if k != "savings"}},
+    {"json": STRAINED, "params": {"dry_run": "1"}},
     {"json": [STRAINED]},
     {"json": None},
     {"content": b"", "headers": {"content-type": "application/json"}},
