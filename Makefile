@@ -57,18 +57,11 @@ KILLS ?= 100
 MINUTES ?= 60
 SECONDS_OF_TROUBLE ?= 30
 EXAMPLES ?= 5
-FIRE := OMP_NUM_THREADS=1 $(BIN)/python -m tests.fire
 
 fire: $(STAMP) ## the service under fire, two hours (KILLS=3 MINUTES=2 SECONDS_OF_TROUBLE=5 make fire: a quarter of one)
 	@TRIVIUM_HOME=var/fire $(BIN)/trivium prepare
-	@test -x var/fire-tools/bin/schemathesis || { $(PYTHON) -m venv var/fire-tools && var/fire-tools/bin/pip install -q -r tests/fire/tools.txt; }
-	$(FIRE).kills --kills $(KILLS)
-	$(FIRE).troubles --seconds $(SECONDS_OF_TROUBLE)
-	$(FIRE).crowds
-	$(FIRE).food --schemathesis var/fire-tools/bin/schemathesis --examples $(EXAMPLES)
-	$(FIRE).endurance --minutes $(MINUTES)
-	$(FIRE).dependencies
-	var/fire-tools/bin/pip-audit -r constraints.txt --no-deps --disable-pip
+	-@test -x var/fire-tools/bin/schemathesis || { $(PYTHON) -m venv var/fire-tools && var/fire-tools/bin/pip install -q -r tests/fire/tools.txt; }
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.fire --kills $(KILLS) --minutes $(MINUTES) --seconds $(SECONDS_OF_TROUBLE) --examples $(EXAMPLES)
 
 nightly: $(STAMP) ## every evaluation suite, one report, compared with the last run
 	@$(BIN)/trivium eval
