@@ -19,6 +19,7 @@ TABLE: Mapping[str, tuple[str, str]] = {
     "operations.nothing": ("No look yet", "尚无监测结果"),
     "operations.nothing_hint": ("The first comes {seconds} seconds after the start.", "首次监测在启动 {seconds} 秒后进行。"),
     "operations.as_of": ("{time} UTC · model {model} · a look every {seconds} s", "{time} UTC · 模型 {model} · 每 {seconds} 秒监测一次"),
+    "operations.vertical.core": ("Core, asked directly", "核心（直接调用）"),
     "operations.vertical.service": ("Service", "服务本身"),
     "operations.tile.rate": ("Requests/s", "请求/秒"),
     "operations.tile.errors": ("Errors", "错误率"),

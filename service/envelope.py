@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from service import problems
 from service.callers import caller_of
 from service.monitoring import Metrics
-from service.scope import SCOPE, SERVICE, RequestScope
+from service.scope import CORE, SCOPE, SERVICE, RequestScope
 from service.settings import Settings
 from verticals.contract import TooLarge, TriviumError
 
@@ -32,6 +32,8 @@ BATCH_ROUTES = (  # files that stream: none is held in memory
     "/v1/medical/studies/batch",
     "/v1/medical/dicomweb/studies",
 )
+# First part of a path -> whose it is, where that is not its name: OpenAI's routes, channels, the support agent's tools.
+BELONGS_TO = {"chat": CORE, "responses": CORE, "embeddings": CORE, "webhooks": "support", "mcp": "support"}
 BEHIND_KEYS = "/v1/"  # webhooks are signed instead, over the whole body
 HEADERS = {  # of every answer, unless its route has its own; transport security is for the proxy that ends TLS
     b"x-content-type-options": b"nosniff",
@@ -59,7 +61,7 @@ class RequestEnvelope:
         tracing: Tracing | None = None,
     ) -> None:
         self._app, self._metrics, self._settings, self._tracing = app, metrics, settings, tracing
-        self._scopes = {name: RequestScope(name, metrics, tracing) for name in (*verticals, SERVICE)}
+        self._scopes = {name: RequestScope(name, metrics, tracing) for name in (*verticals, CORE, SERVICE)}
         self._random = random.Random()  # noqa: S311  (its own: nobody seeds it)
         self._log = structlog.get_logger().bind()  # bound once, not at each line
 
@@ -94,7 +96,7 @@ class RequestEnvelope:
                     raise
                 await problems.of_failure(Request(scope), error)(scope, receive, tagged)
             finally:
-                self._tell(scope, own, current, status or 500, time.perf_counter() - started)
+                self._tell(scope, SCOPE.get() or own, current, status or 500, time.perf_counter() - started)
 
     def _tell(self, scope: Scope, own: RequestScope, current: Any, status: int, duration_s: float) -> None:
         """Metrics, the span's name and the log line."""
@@ -104,14 +106,16 @@ class RequestEnvelope:
         )
         if current is not None:
             current.update_name(f"{method} {route}")
-            current.set_attributes({"http.route": route, "http.response.status_code": status})
+            about = {"http.route": route, "http.response.status_code": status, "trivium.vertical": own.vertical}
+            current.set_attributes(about)
         if route not in UNTRACED:
             self._log.info("request", method=method, route=route, status=status, duration_ms=round(duration_s * 1e3, 1))
 
     def _scope_of(self, path: str) -> RequestScope:
-        """The vertical that a path belongs to."""
-        _, version, name, *_ = (*path.split("/", 3), "", "")
-        return self._scopes.get(name if version == "v1" else SERVICE, self._scopes[SERVICE])
+        """The vertical that a path belongs to; `count_for` may know better."""
+        _, first, second, *_ = (*path.split("/", 3), "", "")
+        name = BELONGS_TO.get(second, second) if first == "v1" else BELONGS_TO.get(first, SERVICE)
+        return self._scopes.get(name, self._scopes[SERVICE])
 
     @contextmanager
     def _traced(self, scope: Scope, own: RequestScope) -> Iterator[Any]:
@@ -124,7 +128,6 @@ class RequestEnvelope:
             headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
             about = {
                 "http.request.method": scope["method"],
-                "trivium.vertical": own.vertical,
                 "trivium.request_id": scope["state"]["request_id"],
             }
             with self._tracing.request(headers, about) as current:

@@ -87,7 +87,7 @@ class Metrics:
     """The service's Prometheus metrics, in the registry that is passed in.
 
     `route` is always the route's template ("/v1/medical/studies/{study_id}"): paths hold ids and are unbounded.
-    `vertical` is one's name, or "service"; there is no label for a tenant.
+    `vertical` is one's name, "core" or "service"; there is no label for a tenant.
     """
 
     def __init__(self, registry: CollectorRegistry) -> None:

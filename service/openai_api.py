@@ -20,6 +20,7 @@ from service.disconnects import unless_gone
 from service.idempotent_routes import IdempotentRoute
 from service.openai_schemas import CompletionRequest
 from service.pieces import CORE, SUPPORT, Piece, answer_pieces, check_model, model_names
+from service.scope import count_for
 from service.sse import event_stream, open_stream
 
 EXAMPLES: Any = {
@@ -47,6 +48,8 @@ async def complete(
 ) -> Any:
     """One completion, whole or as a stream of chunks."""
     kit, request_id = kit_of(request), problems.request_id_of(request)
+    if asked.model == SUPPORT:
+        count_for("support")
     check_model(kit, asked.model, caller)
     noted = request.state.answered_by = dict[str, str]()
     start = partial(answer_pieces, kit, asked, caller=caller, request_id=request_id, answered_by=noted)

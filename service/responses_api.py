@@ -25,6 +25,7 @@ from service.pieces import SUPPORT, answer_pieces, check_model, model_names
 from service.responses_events import ResponseWriter, new_response
 from service.responses_schemas import FIELDS, Item, ResponseRequest
 from service.responses_store import ResponseStore
+from service.scope import count_for
 from service.sse import Event, EventStream, open_stream
 from service.streams import LiveStream
 from verticals.contract import Conflict, Decision, InvalidInput
@@ -44,6 +45,8 @@ async def create(
 ) -> Any:
     """One response, whole or as a stream of typed events."""
     kit, request_id = kit_of(request), problems.request_id_of(request)
+    if asked.model == SUPPORT:
+        count_for("support")
     check_model(kit, asked.model, caller)
     if asked.background and not asked.stream:
         raise InvalidInput("is honoured with stream only", field="background", remedy="Set stream, or leave it out.")

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from service.monitoring import Metrics
     from service.tracing import Tracing
 
+CORE = "core"  # the vertical of what is asked of the bare model
 SERVICE = "service"  # the vertical of what belongs to none
 
 
@@ -32,6 +33,13 @@ class RequestScope:
 
 
 SCOPE: ContextVar[RequestScope | None] = ContextVar("trivium_request", default=None)
+
+
+def count_for(vertical: str) -> None:
+    """Let the request at hand belong to `vertical`: for a route whose body tells. Called in the request's own task."""
+    scope = SCOPE.get()
+    if scope is not None:
+        SCOPE.set(replace(scope, vertical=vertical))
 
 
 def span(name: str, **attributes: Any) -> AbstractContextManager[Any]:

@@ -61,7 +61,7 @@ def live(client: TriviumClient, labels: Labels) -> None:
         return
     at = parts.when(datetime.fromisoformat(now["at"]))
     st.caption(parts.plain(labels("operations.as_of", time=at, model=now["model"], seconds=round(now["watch_s"]))))
-    asked = [name for name in (*now["verticals"], "service") if ("request_rate", name) in signals]
+    asked = [name for name in (*now["verticals"], "core", "service") if ("request_rate", name) in signals]
     for column, name in zip(st.columns(max(len(asked), 1)), asked, strict=False):
         with column, st.container(border=True):
             _vertical(labels, name, signals)

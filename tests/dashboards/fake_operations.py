@@ -43,7 +43,7 @@ def fill(app: FastAPI) -> None:
 def _signals(i: int) -> list[Signal]:
     found = [Signal("memory_bytes", "process", 1.9e9 + 1e6 * i), Signal("tokens_per_s", "core", 40 + 10 * math.sin(i))]
     found += [Signal("waiting_requests", "core", i % 3), Signal("expert_utilisation_sd", "core", 0.16 - 0.001 * i)]
-    for k, name in enumerate(("finance", "medical", "support", "service")):
+    for k, name in enumerate(("finance", "medical", "support", "core", "service")):
         found.append(Signal("request_rate", name, 3 * k + math.cos(i / 9)))
         found.append(Signal("error_share", name, 0.002 * k))
         found.append(Signal("latency_p95_s", name, 0.02 * (k + 1)))

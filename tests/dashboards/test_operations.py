@@ -24,7 +24,7 @@ def test_it_opens_in_both_languages_and_says_what_needs_a_person(api: Api, langu
 
     said = page.warning[0].value
     assert ("Alarms on: 2" if language == "en" else "告警中：2") in said
-    assert len(page.metric) == 4 * 3 + 6
+    assert len(page.metric) == 5 * 3 + 6
 
 
 def test_an_empty_installation_says_when_the_first_look_comes(empty_api: Api) -> None:
