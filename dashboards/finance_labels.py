@@ -291,6 +291,7 @@ TABLE: Mapping[str, tuple[str, str]] = {
     "policies.reason_help": ("Ten characters at least; it is kept in the audit chain.", "至少十个字符；将写入审计链。"),
     "policies.who": ("By", "操作者"),
     "policies.change": ("Change the policy in force", "更改现行策略"),
+    "policies.no_other": ("There is no other version", "没有其他版本"),
     "policies.only_one": ("There is one version so far. Store the cut-offs below as another.", "目前只有一个版本。可将下方的分数线保存为新版本。"),
     "policies.which": ("Version to bring into force", "要启用的版本"),
     "policies.keep": ("Keep these cut-offs as a version (approve from {approve_at}, decline below {decline_below})", "将这些分数线保存为版本（达到 {approve_at} 批准，低于 {decline_below} 拒绝）"),

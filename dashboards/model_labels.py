@@ -33,6 +33,7 @@ TABLE: Mapping[str, tuple[str, str]] = {
     "models.shadow_note": ("{different} of {all} compared; {skipped} skipped, {failed} failed", "比较 {all} 个，其中 {different} 个不同；跳过 {skipped}，失败 {failed}"),
     "models.take": ("Take a step", "执行步骤"),
     "models.version": ("Version", "版本"),
+    "models.no_other": ("There is no other version", "没有其他版本"),
     "models.action": ("What shall hold", "目标状态"),
     "models.action.shadow": ("Shadow", "影子"),
     "models.action.canary": ("Canary", "金丝雀"),

@@ -246,7 +246,8 @@ def _activate(client: TriviumClient, labels: Labels, page: PolicyPage) -> None:
         st.caption(labels("policies.only_one"))
         return
     with st.form("policies.activate", border=False):
-        version = st.selectbox(labels("policies.which"), others, key="policies.version")
+        nothing = labels("policies.no_other")
+        version = st.selectbox(labels("policies.which"), others, placeholder=nothing, key="policies.version")
         reason = st.text_input(labels("policies.reason"), key="policies.why", help=labels("policies.reason_help"))
         with st.container(horizontal=True):
             activate = st.form_submit_button(labels("policies.activate"), type="primary", disabled=not others)

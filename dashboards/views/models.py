@@ -21,7 +21,7 @@ def render(client: TriviumClient, labels: Labels) -> None:
     """Draw the page."""
     st.caption(labels("models.what"))
     found = parts.ask(labels, lambda: client.send("GET", ROUTE, {}))
-    if found is None:
+    if not found:
         return
     st.dataframe(pd.DataFrame([_row(labels, model) for model in found]), hide_index=True)
     names = [model["name"] for model in found]
@@ -123,13 +123,17 @@ def _step_form(client: TriviumClient, labels: Labels, model: dict[str, Any]) -> 
         if action != "roll-back":
             others = [card["version"] for card in model["versions"] if card["version"] != model["serving"]]
             on_trial = [step["version"]] if _is_on_trial(step) else others
-            fields["version"] = st.selectbox(labels("models.version"), on_trial)
+            nothing = labels("models.no_other")
+            fields["version"] = st.selectbox(
+                labels("models.version"), on_trial, placeholder=nothing, disabled=not on_trial
+            )
         if action == "canary":
             percent = st.slider(labels("models.canary_share"), 1, 100, 10, format="%d %%")
             fields["share"] = percent / 100
         fields["person"] = st.text_input(labels("models.person"), max_chars=64)
         fields["reason"] = st.text_input(labels("models.reason"), max_chars=1000)
-        sent = st.form_submit_button(labels("models.do"), type="primary")
+        can_do = action == "roll-back" or fields["version"] is not None
+        sent = st.form_submit_button(labels("models.do"), type="primary", disabled=not can_do)
     if sent and action:
         taken = parts.ask(labels, lambda: client.send("POST", f"{ROUTE}/{{name}}/{action}", fields))
         if taken is not None:

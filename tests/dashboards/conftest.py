@@ -94,9 +94,11 @@ def open_page(
 
 
 def run(page: AppTest) -> AppTest:
-    """Run a page again; it must not raise."""
+    """Run a page again; it must not raise, nor leave Streamlit its own English words."""
     page.run(timeout=RUN_TIMEOUT_S)
     assert not page.exception, page.exception[0].value
+    empty = [box.label for box in page.selectbox if not box.options and not box.proto.placeholder]
+    assert not empty, f"nothing to choose from, and no placeholder says so: {empty}"
     return page
 
 

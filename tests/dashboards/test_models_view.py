@@ -29,6 +29,14 @@ def operators(kit: Kit) -> Iterator[Api]:
         yield Api(url, kit.keys.issue(tenant="ops", label="page", scopes=["*", "models.*"]))
 
 
+def test_without_another_version_there_is_nothing_to_try(operators: Api) -> None:
+    page = open_page("models", operators, language="zh")
+
+    choice = field(page.selectbox, "版本")
+    assert (choice.options, choice.proto.placeholder, choice.disabled) == ([], "没有其他版本", True)
+    assert [button.disabled for button in page.button if button.label == "执行"] == [True]
+
+
 def test_a_canary_is_begun_seen_and_taken_back(kit: Kit, operators: Api) -> None:
     version = register(kit.registry, 3)
     page = open_page("models", operators)
