@@ -14,6 +14,7 @@ import yaml
 from fastapi.testclient import TestClient
 from prometheus_client import CollectorRegistry
 
+from core_model.replicas import ReplicaStats
 from core_model.timeline import Timeline
 from service.api import create_app
 from service.monitoring import Metrics
@@ -82,6 +83,7 @@ def exported() -> set[str]:
     metrics, signals = Metrics(CollectorRegistry()), SignalCollector()
     metrics.watch_engine(Engine)
     metrics.watch_experts(lambda: {0: [1, 2]})
+    metrics.watch_replicas(lambda: [ReplicaStats("gpu:8001", True, 1, 2, 3, 4)])
     metrics.observe_request(vertical="service", route="/", method="GET", status=200, duration_s=0.1)
     metrics.observe_generation("service", Timeline(first_token_ns=1))
     signals.newest, signals.firing = tuple(Signal(name, "x", 1) for name in SIGNALS), {("rule", "warning"): 1}
@@ -95,6 +97,7 @@ def test_the_dashboard_shows_metrics_that_are_exported(exported: set[str]) -> No
     shown = {name for query in queries for name in METRIC.findall(query)}
 
     assert len(shown) > 20
+    assert {name for name in exported if name.startswith("trivium_replica_")} <= shown
     assert shown <= exported
     assert len({panel["id"] for panel in dashboard["panels"]}) == len(dashboard["panels"])
 
