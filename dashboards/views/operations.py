@@ -20,6 +20,7 @@ from service.client import TriviumClient
 
 REFRESH_S = 10
 SPANS = (60, 360, 1440, 4320)  # minutes
+TILE_PX = 366  # three in a row
 MOVED = 0.1  # PSI that matters, of the whole interval
 SHOWN = (
     *("request_rate", "latency_p95_s", "error_share", "tokens_per_s", "waiting_requests", "memory_bytes"),
@@ -62,9 +63,10 @@ def live(client: TriviumClient, labels: Labels) -> None:
     at = parts.when(datetime.fromisoformat(now["at"]))
     st.caption(parts.plain(labels("operations.as_of", time=at, model=now["model"], seconds=round(now["watch_s"]))))
     asked = [name for name in (*now["verticals"], "core", "service") if ("request_rate", name) in signals]
-    for column, name in zip(st.columns(max(len(asked), 1)), asked, strict=False):
-        with column, st.container(border=True):
-            _vertical(labels, name, signals)
+    with st.container(horizontal=True):
+        for name in asked:
+            with st.container(border=True, width=TILE_PX):
+                _vertical(labels, name, signals)
     _core(labels, signals)
     _trends(client, labels)
 
