@@ -60,7 +60,7 @@ def of_validation(errors: Sequence[Any], *, request_id: str, of_request: bool = 
         request_id: Of the request.
         of_request: Whether FastAPI found them: its locations begin with body, query, path or header.
     """
-    listed = [{"field": _field(error, skip=1 if of_request else 0), "rule": error["msg"]} for error in errors]
+    listed = [{"field": _field(error, skip=1 if of_request else 0), "rule": _rule(error)} for error in errors]
     detail = "; ".join(f"{entry['field']}: {entry['rule']}" for entry in listed)
     return problem(
         status=422,
@@ -152,6 +152,10 @@ def of_failure(request: Request, error: Exception) -> Response:
 def request_id_of(request: Request) -> str:
     """The id that the middleware gave this request."""
     return str(getattr(request.state, "request_id", ""))
+
+
+def _rule(error: Any) -> str:
+    return str(error["msg"]).removeprefix("Value error, ")  # pydantic's, before what a rule of ours says
 
 
 def _field(error: Any, *, skip: int) -> str:

@@ -350,8 +350,14 @@ def read_settings() -> Settings:
         return Settings(**found)
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
-        name = PREFIX + "_".join(str(part) for part in first["loc"]).upper() if first["loc"] else "settings"
-        raise InvalidInput(first["msg"], field=name) from None
+        said = first["msg"].removeprefix("Value error, ")  # pydantic's, before what is said here
+        name, _, rule = said.partition(": ")
+        if first["loc"]:
+            name, rule = str(first["loc"][0]), said
+        is_named = name in Settings.model_fields
+        raise InvalidInput(
+            rule if is_named else said, field=PREFIX + name.upper() if is_named else "settings"
+        ) from None
 
 
 def secret_names() -> list[str]:

@@ -34,3 +34,10 @@ def test_what_the_framework_wraps_as_it_reads_a_body_is_told_by_its_cause(cause:
     wrapped.__cause__ = cause
 
     assert isinstance(problems.as_ours(wrapped, request_id="r"), Unavailable)
+
+
+def test_a_rule_of_ours_is_told_without_the_frameworks_words() -> None:
+    found = [{"type": "value_error", "loc": ("body", "until"), "msg": "Value error, must come after since"}]
+
+    told = problems.of_validation(found, request_id="r", of_request=True)
+    assert told["detail"] == "until: must come after since"

@@ -32,30 +32,30 @@ def test_a_value_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         ("TRIVIUM_PORT", "70000", "TRIVIUM_PORT: .*less than or equal to 65535"),
         ("TRIVIUM_PRECISION", "int3", "TRIVIUM_PRECISION: .*'int4', 'int8', 'int8-dynamic', 'bf16' or 'fp32'"),
-        ("TRIVIUM_ADAPTERS", "polite", "must be name=folder,name=folder \\(got 'polite'\\)"),
+        ("TRIVIUM_ADAPTERS", "polite", "TRIVIUM_ADAPTERS: must be name=folder,name=folder \\(got 'polite'\\)"),
         ("TRIVIUM_AUDIT_RETENTION", "finance=10", r"must be kind=days, such as .* \(got 'finance=10'\)"),
         ("TRIVIUM_AUDIT_RETENTION", "finance.*=0", "must be kind=days"),
-        ("TRIVIUM_HOST", "0.0.0.0", "demo: its key and data are not for others, .*Set TRIVIUM_DEMO=false"),
-        ("TRIVIUM_HOST", "::", "demo: its key"),
-        ("TRIVIUM_HOST", "bank.example", "demo: its key"),
-        ("TRIVIUM_OIDC_ISSUER", "https://login.example", "oidc_issuer: needs TRIVIUM_OIDC_AUDIENCE"),
-        ("TRIVIUM_OIDC_ISSUER", "http://login.example", "oidc_issuer: must begin with https://"),
-        ("TRIVIUM_OIDC_JWKS_URL", "http://login.example/keys", "oidc_jwks_url: must begin with https://"),
-        ("TRIVIUM_OIDC_CLIENT_SECRET", "x", "oidc_client_secret: needs TRIVIUM_OIDC_CLIENT_ID"),
-        ("TRIVIUM_DASHBOARD_URL", "http://trivium.example", "dashboard_url: must begin with https://"),
-        ("TRIVIUM_CORS_ORIGINS", "*", "cors_origins: must name each origin .* a wildcard would let any page"),
-        ("TRIVIUM_CORS_ORIGINS", "https://*.shop.example", "cors_origins: must name each origin"),
+        ("TRIVIUM_HOST", "0.0.0.0", "TRIVIUM_DEMO: its key and data are not for others, .*Set TRIVIUM_DEMO=false"),
+        ("TRIVIUM_HOST", "::", "TRIVIUM_DEMO: its key"),
+        ("TRIVIUM_HOST", "bank.example", "TRIVIUM_DEMO: its key"),
+        ("TRIVIUM_OIDC_ISSUER", "https://login.example", "TRIVIUM_OIDC_ISSUER: needs TRIVIUM_OIDC_AUDIENCE"),
+        ("TRIVIUM_OIDC_ISSUER", "http://login.example", "TRIVIUM_OIDC_ISSUER: must begin with https://"),
+        ("TRIVIUM_OIDC_JWKS_URL", "http://login.example/keys", "TRIVIUM_OIDC_JWKS_URL: must begin with https://"),
+        ("TRIVIUM_OIDC_CLIENT_SECRET", "x", "TRIVIUM_OIDC_CLIENT_SECRET: needs TRIVIUM_OIDC_CLIENT_ID"),
+        ("TRIVIUM_DASHBOARD_URL", "http://trivium.example", "TRIVIUM_DASHBOARD_URL: must begin with https://"),
+        ("TRIVIUM_CORS_ORIGINS", "*", "TRIVIUM_CORS_ORIGINS: must name each origin .* a wildcard would let any page"),
+        ("TRIVIUM_CORS_ORIGINS", "https://*.shop.example", "TRIVIUM_CORS_ORIGINS: must name each origin"),
         ("TRIVIUM_CORS_ORIGINS", "https://a.example,http://b.example", r"got 'http://b\.example'"),
-        ("TRIVIUM_CORS_ORIGINS", "https://a.example/", "cors_origins: .*without a path"),
-        ("TRIVIUM_CORS_ORIGINS", "null", "cors_origins: must name each origin"),
-        ("TRIVIUM_TRUSTED_PROXIES", "*", r"trusted_proxies: must be addresses or networks \(got '\*'\)"),
-        ("TRIVIUM_TRUSTED_PROXIES", "0.0.0.0/0", "trusted_proxies: must not be everybody"),
-        ("TRIVIUM_TRUSTED_PROXIES", "10.0.0.1,::/0", "trusted_proxies: must not be everybody"),
+        ("TRIVIUM_CORS_ORIGINS", "https://a.example/", "TRIVIUM_CORS_ORIGINS: .*without a path"),
+        ("TRIVIUM_CORS_ORIGINS", "null", "TRIVIUM_CORS_ORIGINS: must name each origin"),
+        ("TRIVIUM_TRUSTED_PROXIES", "*", r"TRIVIUM_TRUSTED_PROXIES: must be addresses or networks \(got '\*'\)"),
+        ("TRIVIUM_TRUSTED_PROXIES", "0.0.0.0/0", "TRIVIUM_TRUSTED_PROXIES: must not be everybody"),
+        ("TRIVIUM_TRUSTED_PROXIES", "10.0.0.1,::/0", "TRIVIUM_TRUSTED_PROXIES: must not be everybody"),
         ("TRIVIUM_PROT", "1", "TRIVIUM_PROT: is not a setting"),
-        ("TRIVIUM_ENGINE", "openai", "TRIVIUM_OPENAI_BASE_URL"),
+        ("TRIVIUM_ENGINE", "openai", "^settings: engine=openai needs TRIVIUM_OPENAI_BASE_URL"),
         ("TRIVIUM_VECTORS", "pgvector", "vectors=pgvector needs PostgreSQL"),
         ("TRIVIUM_VECTORS", "qdrant", "vectors=qdrant needs TRIVIUM_VECTORS_URL"),
-        ("TRIVIUM_SLACK_BOT_TOKEN", "xoxb", "slack_bot_token: needs TRIVIUM_SLACK_SIGNING_SECRET"),
+        ("TRIVIUM_SLACK_BOT_TOKEN", "xoxb", "TRIVIUM_SLACK_BOT_TOKEN: needs TRIVIUM_SLACK_SIGNING_SECRET"),
         ("TRIVIUM_CHATWOOT_URL", "http://c", "needs TRIVIUM_CHATWOOT_SECRET, TRIVIUM_CHATWOOT_TOKEN"),
         ("TRIVIUM_WEBHOOK_SECRET", "whsec_" + "a" * 32, "needs TRIVIUM_EVENTS_URL"),
     ],
@@ -81,7 +81,7 @@ def test_a_weak_webhook_secret_is_refused_and_not_shown(monkeypatch: pytest.Monk
     monkeypatch.setenv("TRIVIUM_EVENTS_URL", "http://shop/events")
     monkeypatch.setenv("TRIVIUM_EVENTS_SECRET", "hunter2")
 
-    with pytest.raises(InvalidInput, match="events_secret: must be whsec_") as refusal:
+    with pytest.raises(InvalidInput, match="TRIVIUM_EVENTS_SECRET: must be whsec_") as refusal:
         read_settings()
     assert "hunter2" not in str(refusal.value)
 
@@ -106,10 +106,10 @@ def test_who_may_send_to_whom_is_read_as_pairs(monkeypatch: pytest.MonkeyPatch) 
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [
-        ("TRIVIUM_DICOM_AETS", "RADIOLOGY", r"dicom_aets: must be AE=tenant,AE=tenant"),
-        ("TRIVIUM_DICOM_AETS", "SEVENTEEN LETTERS=t", r"dicom_aets: an AE title has 1 to 16 characters"),
-        ("TRIVIUM_DICOM_PEERS", "A\\B=t", r"dicom_peers: an AE title has 1 to 16 characters"),
-        ("TRIVIUM_DICOM_TLS_CA", "ca.pem", r"dicom_tls_cert: goes with"),
+        ("TRIVIUM_DICOM_AETS", "RADIOLOGY", r"TRIVIUM_DICOM_AETS: must be AE=tenant,AE=tenant"),
+        ("TRIVIUM_DICOM_AETS", "SEVENTEEN LETTERS=t", r"TRIVIUM_DICOM_AETS: an AE title has 1 to 16 characters"),
+        ("TRIVIUM_DICOM_PEERS", "A\\B=t", r"TRIVIUM_DICOM_PEERS: an AE title has 1 to 16 characters"),
+        ("TRIVIUM_DICOM_TLS_CA", "ca.pem", r"TRIVIUM_DICOM_TLS_CERT: goes with"),
     ],
 )
 def test_a_receiver_that_is_set_up_wrongly_is_named(
@@ -138,7 +138,7 @@ def test_a_log_in_needs_an_issuer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRIVIUM_OIDC_CLIENT_ID", "dashboards")
     monkeypatch.setenv("TRIVIUM_OIDC_CLIENT_SECRET", "x")
 
-    with pytest.raises(InvalidInput, match="oidc_client_id: needs TRIVIUM_OIDC_ISSUER"):
+    with pytest.raises(InvalidInput, match="TRIVIUM_OIDC_CLIENT_ID: needs TRIVIUM_OIDC_ISSUER"):
         read_settings()
 
 
