@@ -16,6 +16,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 HEAD_S = 15.0  # from the connection, or the first byte of a further request, to the end of the head
 STALLED_S = 30.0  # without a byte of a body that comes, or of an answer that is read
+KEPT_S = 100  # between two requests: longer than nginx, AWS (60 s) and Go (90 s) keep theirs, so that they close it
 KEPT_FILES = 512  # that are not connections: database, models, pipes
 FULL = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 5\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
 _log = structlog.get_logger()
