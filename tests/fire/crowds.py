@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import resource
+import socket
 import sys
 import time
 from collections import Counter
@@ -70,8 +71,16 @@ async def score_quickly(server: Server, seconds: float) -> str:
     return f"{len(waits)} decisions meanwhile, p50 {np.median(waits) * 1e3:.0f} ms, longest {max(waits) * 1e3:.0f} ms"
 
 
-async def connect(server: Server, first: bytes = b"") -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    reader, writer = await asyncio.open_connection("127.0.0.1", server.port, limit=2**12)
+async def connect(
+    server: Server, first: bytes = b"", *, kernel_bytes: int | None = None
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """A connection whose kernel takes at most so many bytes that nobody reads; None: as many as it likes."""
+    sock = socket.socket()
+    if kernel_bytes:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, kernel_bytes)
+    sock.setblocking(False)
+    await asyncio.get_running_loop().sock_connect(sock, ("127.0.0.1", server.port))
+    reader, writer = await asyncio.open_connection(sock=sock, limit=2**12)
     writer.write(first)
     return reader, writer
 
@@ -110,7 +119,8 @@ async def slow(server: Server, _connections: int, _streams: int, seconds: float)
     body = f"{head}{key}\r\ncontent-type: application/json\r\ncontent-length: 500\r\n\r\n{{".encode()
     reading = f"GET /openapi.json HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {key}\r\n\r\n".encode()
     opened = [await connect(server) for _ in range(50)] + [await connect(server, body) for _ in range(50)]
-    stuck = [await connect(server, reading * 20) for _ in range(10)]  # 20 answers of some 400 kB that nobody reads
+    # 20 answers of some 400 kB that nobody reads
+    stuck = [await connect(server, reading * 20, kernel_bytes=2**16) for _ in range(10)]
 
     async def dribble() -> None:
         for byte in head.encode():
