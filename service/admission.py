@@ -91,17 +91,26 @@ class _Visit:
         return received
 
     def sending(self, send: Send) -> Send:
-        """`send`, which notices a stream, and that the work is done."""
+        """`send`, which notices a stream, and that the work is done.
+
+        The head goes out with the first of the body: it, too, may wait for a reader, of the answer before this one.
+        """
+        head: Message | None = None
 
         async def sent(message: Message) -> None:
-            if message["type"] == "http.response.start" and any(
-                name == EVENTS[0] and value.startswith(EVENTS[1]) for name, value in message.get("headers", ())
-            ):
+            nonlocal head
+            if message["type"] == "http.response.start" and not _is_of_events(message):
+                head = message
+                return
+            if message["type"] == "http.response.start":
                 self._is_stream = True
                 self._streams[self._tenant] += 1
                 self._give_back()
             elif message["type"] == "http.response.body" and not message.get("more_body"):
                 self._give_back()  # the work is done; its reader may be slow
+            if head is not None:
+                held, head = head, None
+                await send(held)
             await send(message)
 
         return sent
@@ -125,6 +134,10 @@ async def refuse(error: Overloaded, scope: Scope, receive: Receive, send: Send) 
     body = problems.of_error(error, request_id=problems.request_id_of(request))
     answer = problems.answer(request, body, headers={"Retry-After": str(error.retry_after_s)})
     await answer(scope, receive, send)
+
+
+def _is_of_events(head: Message) -> bool:
+    return any(name == EVENTS[0] and value.startswith(EVENTS[1]) for name, value in head.get("headers", ()))
 
 
 def _has_body(scope: Scope) -> bool:

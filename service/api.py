@@ -189,7 +189,11 @@ def _add_service_routes(app: FastAPI, kit: Kit, metrics: Metrics) -> None:
 
 
 def _write_openapi_once(app: FastAPI) -> None:
-    """A route before FastAPI's own, which writes the schema out for each request, on the event loop."""
+    """A route before FastAPI's own, which writes the schema out for each request, on the event loop.
+
+    It takes a second of processor time, so of many who ask first one writes it.
+    """
+    writing = threading.Lock()
 
     @cache
     def written(root_path: str) -> bytes | memoryview:
@@ -197,6 +201,8 @@ def _write_openapi_once(app: FastAPI) -> None:
         return JSONResponse(app.openapi() | servers).body
 
     def openapi(request: Request) -> Response:
-        return Response(written(request.scope.get("root_path", "").rstrip("/")), media_type="application/json")
+        with writing:
+            body = written(request.scope.get("root_path", "").rstrip("/"))
+        return Response(body, media_type="application/json")
 
     app.router.routes.insert(0, Route(str(app.openapi_url), openapi, include_in_schema=False))

@@ -10,10 +10,11 @@ import logging
 import sys
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TextIO, cast
 
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric, ProcessCollector
@@ -298,6 +299,21 @@ def _strip_private(_logger: WrappedLogger, _method: str, event: EventDict) -> Ev
     return event
 
 
+class _LossyFile:
+    """A text file that loses what cannot be written: a disk that is full fails no request because of its log line."""
+
+    def __init__(self, file: TextIO) -> None:
+        self._file = file
+
+    def write(self, text: str) -> None:
+        with suppress(OSError):
+            self._file.write(text)
+
+    def flush(self) -> None:
+        with suppress(OSError):
+            self._file.flush()
+
+
 def configure_logging(level: str, *, json: bool) -> None:
     """Send structlog's and the standard library's events to standard error, one line each. Called once, by wiring.
 
@@ -338,6 +354,7 @@ def configure_logging(level: str, *, json: bool) -> None:
     structlog.configure(
         processors=[*shared, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(levels[level]),
-        logger_factory=structlog.WriteLoggerFactory(sys.stderr),  # not by way of `logging`: a third of the time
+        # Not by way of `logging`: a third of the time.
+        logger_factory=structlog.WriteLoggerFactory(cast("TextIO", _LossyFile(sys.stderr))),
         cache_logger_on_first_use=False,
     )

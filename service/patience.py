@@ -8,16 +8,24 @@ from __future__ import annotations
 
 import asyncio
 import resource
+import socket
+import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import structlog
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+
+if TYPE_CHECKING:
+    from uvicorn._types import ASGI3Application
 
 HEAD_S = 15.0  # from the connection, or the first byte of a further request, to the end of the head
 STALLED_S = 30.0  # without a byte of a body that comes, or of an answer that is read
+KEPT_S = 100  # between two requests: longer than nginx, AWS (60 s) and Go (90 s) keep theirs, so that they close it
 KEPT_FILES = 512  # that are not connections: database, models, pipes
 FULL = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 5\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
+RESET = struct.pack("ii", 1, 0)  # or the kernel would keep for minutes what is unread, 4 MB a connection
 _log = structlog.get_logger()
 
 
@@ -36,6 +44,7 @@ class PatientProtocol(HttpToolsProtocol):
     max_connections = 2**31
     num_received = 0
     _wait: _Wait | None = None
+    _answered: RequestResponseCycle | None = None  # uvicorn's `cycle` is the newest, which may wait behind it
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Take it, or say that the process is full."""
@@ -43,6 +52,17 @@ class PatientProtocol(HttpToolsProtocol):
         if len(self.connections) > self.max_connections:
             transport.write(FULL)
             transport.close()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Tell whoever is being answered, too."""
+        super().connection_lost(exc)
+        if self._answered is not None:
+            self._answered.disconnected = True
+            self._answered.message_event.set()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        self._answered = cycle
+        super()._start_asgi_task(cycle, app)
 
     def data_received(self, data: bytes) -> None:
         """Count, and go on."""
@@ -56,6 +76,7 @@ class PatientProtocol(HttpToolsProtocol):
             self._wait = _Wait(what, progress, now_s)
         elif what and now_s - self._wait.since_s > limit_s:
             _log.info("a connection was closed", why=f"its {what} stood still")
+            self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
             self.transport.abort()  # closing would wait for the reader
 
     def _waits_for(self) -> tuple[str, object, float]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import math
 import secrets
 import signal
 import socket
@@ -26,7 +27,7 @@ from service.api import create_app
 from service.health import DrainingServer
 from service.kit import Kit
 from service.memory import settle
-from service.patience import PatientProtocol, open_as_many_files_as_allowed
+from service.patience import KEPT_S, PatientProtocol, open_as_many_files_as_allowed
 from service.settings import Settings
 from service.wiring import DEMO_TENANT
 from verticals.contract import Conflict
@@ -79,7 +80,11 @@ def serve(kit: Kit, *, dashboards: bool, on_ready: Callable[[str, str | None, st
 
 
 def server_config(app: FastAPI, settings: Settings) -> uvicorn.Config:
-    """How the API is served: who is believed about where a request came from, and how long a stop may take."""
+    """How the API is served: who is believed about where a request came from, and how long a stop may take.
+
+    A connection that is closed as the next request is on its way loses that request, so it outlives what a refusal asks
+    its client to wait.
+    """
     return uvicorn.Config(
         app,
         host=settings.host,
@@ -87,6 +92,7 @@ def server_config(app: FastAPI, settings: Settings) -> uvicorn.Config:
         http=PatientProtocol,
         log_config=None,
         access_log=False,
+        timeout_keep_alive=KEPT_S + math.ceil(settings.max_wait_s),
         timeout_graceful_shutdown=settings.stop_s,
         server_header=False,
         proxy_headers=bool(settings.proxies),  # said here, or uvicorn would believe this machine and its environment

@@ -117,7 +117,7 @@ class AlarmBook:
                 session.delete(alarm)
                 return None
             alarm.peak = _further(rule, alarm.peak, signal.value)
-            if now - alarm.since < timedelta(seconds=rule.for_s):
+            if abs(now - alarm.since) < timedelta(seconds=rule.for_s):  # abs: the wall clock may be set back
                 return None
             alarm.state, alarm.opened_at, alarm.evidence = "firing", now, dict(self._evidence(signal))
             return alarm
@@ -126,7 +126,7 @@ class AlarmBook:
             alarm.clear_since = None
             return None
         alarm.clear_since = alarm.clear_since or now
-        if now - alarm.clear_since < timedelta(seconds=rule.for_s):
+        if abs(now - alarm.clear_since) < timedelta(seconds=rule.for_s):
             return None
         alarm.state, alarm.resolved_at = "resolved", now
         return alarm

@@ -93,12 +93,12 @@ class Notices:
 
     def _is_time(self, session: Session, changed: Sequence[Alarm], now: datetime) -> bool:
         last = read_note(session, _NOTE)
-        if last and now - datetime.fromisoformat(last["at"]) < APART:
+        if last and abs(now - datetime.fromisoformat(last["at"])) < APART:  # abs: the wall clock may be set back
             return False
         first = min(
             alarm.resolved_at if alarm.told and alarm.resolved_at else alarm.opened_at or now for alarm in changed
         )
-        return now - first >= GATHER
+        return abs(now - first) >= GATHER
 
     def _deliver(self, job: Job) -> None:
         if job.channel == WEBHOOK and self._client:

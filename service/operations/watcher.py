@@ -6,11 +6,13 @@ Of several processes on one database one watches: its own traffic and model, and
 from __future__ import annotations
 
 import hashlib
+import math
 import threading
+import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -35,8 +37,8 @@ from verticals.contract import Decision
 if TYPE_CHECKING:
     from core_model.rounding_error import ServedWeights
 
-DRIFT_EVERY = timedelta(minutes=5)  # what is counted in tables changes slowly
-REBALANCE_EVERY = timedelta(minutes=5)  # between two steps: the next must see what the last did
+DRIFT_EVERY_S = 300.0  # what is counted in tables changes slowly
+REBALANCE_EVERY_S = 300.0  # between two steps: the next must see what the last did
 STOP_TIMEOUT_S = 5.0
 ACTOR = TENANT = "operations"  # in the audit trail, where no key asked
 ROUTING = "routing"
@@ -51,18 +53,27 @@ class Watcher:
         metrics: Where traffic is counted and signals are exported.
         rules: What is judged.
         notices: Who is told.
+        clock: Seconds, for how much time passed; the wall clock, which says when, may be set back.
     """
 
-    def __init__(self, kit: Kit, metrics: Metrics, rules: Sequence[Rule], notices: Notices) -> None:
-        self._kit, self._metrics, self.notices = kit, metrics, notices
+    def __init__(
+        self,
+        kit: Kit,
+        metrics: Metrics,
+        rules: Sequence[Rule],
+        notices: Notices,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._kit, self._metrics, self.notices, self._clock = kit, metrics, notices, clock
         self.book = AlarmBook(kit.sessions, rules, self._evidence)
         self.exported = SignalCollector()
         metrics.registry.register(self.exported)
         self._traffic, self._holder = TrafficWatch(metrics), uuid.uuid4().hex
         self.gathered, self._experts = Gathered(datetime.min.replace(tzinfo=UTC)), ExpertWatch()
         self._weights: tuple[str, ServedWeights] | None = None  # of the version
-        self._generated: tuple[datetime, int] | None = None
-        self._is_watching, self._rebalanced_at = False, datetime.min.replace(tzinfo=UTC)
+        self._generated: tuple[float, int] | None = None
+        self._is_watching, self._gathered_at, self._rebalanced_at = False, -math.inf, -math.inf
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
 
@@ -88,12 +99,12 @@ class Watcher:
         if watches and not self._is_watching:
             self._resume(now)
         self._is_watching = watches
-        signals = [*self._traffic.look(now.timestamp()), *self._of_machine(), *self._of_core(now)]
+        signals = [*self._traffic.look(self._clock()), *self._of_machine(), *self._of_core(now)]
         if not watches:
             self.exported.newest, self.exported.firing = tuple(signals), {}  # alarms are told by who watches
             return []
-        if now - self.gathered.at >= DRIFT_EVERY:
-            self.gathered = gather(self._kit, now)
+        if self._clock() - self._gathered_at >= DRIFT_EVERY_S:
+            self.gathered, self._gathered_at = gather(self._kit, now), self._clock()
         signals += [*self.gathered.signals(), *self._of_nightly(now)]
         changed = self.book.judge(signals, now)
         for alarm in changed:
@@ -133,19 +144,19 @@ class Watcher:
             return []
         try:
             stats, version = engine.stats(), engine.model_version
-            found = self._of_engine(stats, now)
+            found = self._of_engine(stats)
             if hasattr(engine, "between_steps"):
                 found += self._of_experts(engine, version, now)
         except EngineStopped:
             return []
         return found
 
-    def _of_engine(self, stats: EngineStats, now: datetime) -> list[Signal]:
-        found = [Signal("waiting_requests", "core", stats.waiting)]
-        before, self._generated = self._generated, (now, stats.generated_tokens_total)
-        if before and before[0] < now and stats.generated_tokens_total >= before[1]:
+    def _of_engine(self, stats: EngineStats) -> list[Signal]:
+        found, now_s = [Signal("waiting_requests", "core", stats.waiting)], self._clock()
+        before, self._generated = self._generated, (now_s, stats.generated_tokens_total)
+        if before and before[0] < now_s and stats.generated_tokens_total >= before[1]:
             made = stats.generated_tokens_total - before[1]
-            found.append(Signal("tokens_per_s", "core", made / (now - before[0]).total_seconds(), made))
+            found.append(Signal("tokens_per_s", "core", made / (now_s - before[0]), made))
         return found
 
     def _of_experts(self, engine: Any, version: str, now: datetime) -> list[Signal]:
@@ -180,8 +191,8 @@ class Watcher:
         with self._kit.sessions() as session:
             on = [alarm.alarm_id for alarm in self.book.firing(session) if alarm.rule in acting]
         done = {alarm.alarm_id: "bias rebalancing is off" for alarm in changed if alarm.rule in acting}
-        if on and now - self._rebalanced_at >= REBALANCE_EVERY:
-            self._rebalanced_at = now
+        if on and self._clock() - self._rebalanced_at >= REBALANCE_EVERY_S:
+            self._rebalanced_at = self._clock()
             done |= dict.fromkeys(on, self._rebalance())
         with self._kit.sessions.begin() as session:
             for alarm_id, what in done.items():

@@ -114,6 +114,8 @@ class Customer:
                     return True
                 self.told.messages[said] = session  # an event came: the message was taken
                 if (event := json.loads(line[6:])).get("type") == "error":
+                    if event["error"].get("status") == 503:  # within a stream, too, it is a refusal
+                        return False
                     self.told.errors.append(f"{path} {event['error'].get('detail')}")
                     return False
         return False

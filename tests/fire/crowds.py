@@ -1,10 +1,12 @@
 """Crowds: idle connections, slow clients, many streams, and more than can be answered. Ignores what is answered.
 
-    python -m tests.fire.crowds [--only idle slow streams overload] [--connections 10000] [--streams 1000]
+    python -m tests.fire.crowds [--only idle slow streams open overload] [--connections 10000] [--streams 1000]
 
 idle      so many connections that say nothing; a customer asks meanwhile; then the server must close them all.
 slow      50 heads that come a byte a second, 50 bodies that stop, 10 readers that do not read; a customer asks.
-streams   so many chats at once; each must end with [DONE] or be refused with Retry-After, and then asks again.
+streams   so many chats at once, each answered here; each must end whole or be refused with Retry-After, and then asks
+          again.
+open      as many streams held open at once, each of a remote engine's that says a word a second for `LONG_ANSWER` s.
 overload  a tenant with 200 clients that ask without a pause (and without minding Retry-After), then beside it a tenant
           with two; the small one's answers a second and waiting time beside what it has alone, and after the flood.
 """
@@ -12,10 +14,13 @@ overload  a tenant with 200 clients that ask without a pause (and without mindin
 from __future__ import annotations
 
 import asyncio
+import json
 import resource
+import socket
 import sys
 import time
 from collections import Counter
+from typing import Any
 
 import httpx
 import numpy as np
@@ -24,7 +29,9 @@ from benchmarks.http_load import Target, as_fast_as_answered
 from benchmarks.setting import machine
 from tests.fire.asking import applications
 from tests.fire.server import FORKS, Server, options, running
+from tests.fire.upstream import MODEL, upstream
 
+LONG_ANSWER = 60  # seconds, and words
 QUESTION = {"messages": [{"role": "user", "content": "How long can I return a lamp?"}]}
 
 
@@ -70,8 +77,16 @@ async def score_quickly(server: Server, seconds: float) -> str:
     return f"{len(waits)} decisions meanwhile, p50 {np.median(waits) * 1e3:.0f} ms, longest {max(waits) * 1e3:.0f} ms"
 
 
-async def connect(server: Server, first: bytes = b"") -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    reader, writer = await asyncio.open_connection("127.0.0.1", server.port, limit=2**12)
+async def connect(
+    server: Server, first: bytes = b"", *, kernel_bytes: int | None = None
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """A connection whose kernel takes at most so many bytes that nobody reads; None: as many as it likes."""
+    sock = socket.socket()
+    if kernel_bytes:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, kernel_bytes)
+    sock.setblocking(False)
+    await asyncio.get_running_loop().sock_connect(sock, ("127.0.0.1", server.port))
+    reader, writer = await asyncio.open_connection(sock=sock, limit=2**12)
     writer.write(first)
     return reader, writer
 
@@ -110,7 +125,8 @@ async def slow(server: Server, _connections: int, _streams: int, seconds: float)
     body = f"{head}{key}\r\ncontent-type: application/json\r\ncontent-length: 500\r\n\r\n{{".encode()
     reading = f"GET /openapi.json HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {key}\r\n\r\n".encode()
     opened = [await connect(server) for _ in range(50)] + [await connect(server, body) for _ in range(50)]
-    stuck = [await connect(server, reading * 20) for _ in range(10)]  # 20 answers of some 400 kB that nobody reads
+    # 20 answers of some 400 kB that nobody reads
+    stuck = [await connect(server, reading * 20, kernel_bytes=2**16) for _ in range(10)]
 
     async def dribble() -> None:
         for byte in head.encode():
@@ -133,43 +149,85 @@ async def slow(server: Server, _connections: int, _streams: int, seconds: float)
     return left + (len(stuck) - cut)
 
 
-async def streams(server: Server, _connections: int, streams: int, _seconds: float) -> int:
-    counts, open_now, most, started = Counter[str](), 0, 0, time.monotonic()
-    firsts = list[float]()
+def said(lines: list[str]) -> str | None:
+    """The text of an answer's events; None if it did not end well."""
+    if not lines or lines[-1] != "data: [DONE]":
+        return None
+    events = [json.loads(line.removeprefix("data: ")) for line in lines[:-1]]
+    if any("error" in event for event in events):
+        return None
+    deltas = [event.get("text") or "" for event in events if event.get("type") == "delta"]  # ours
+    deltas += [choice["delta"].get("content") or "" for event in events for choice in event.get("choices", ())]
+    return "".join(deltas)
+
+
+async def chats(server: Server, path: str, body: dict[str, Any], streams: int) -> int:
+    """So many streams of the same question at once; how many did not end well, or said something else."""
+    counts, texts, open_now, most = Counter[str](), Counter[str | None](), 0, 0
+    started, firsts, refusals = time.monotonic(), list[float](), list[int]()
+
     async with client(server, "demo", connections=streams) as http:
 
         async def one() -> float:
             """Seconds to wait before asking again; 0 when it ended."""
             nonlocal open_now, most
-            began = time.monotonic()
-            async with http.stream("POST", "/v1/support/chat", json=QUESTION) as answer:
+            began, lines = time.monotonic(), list[str]()
+            async with http.stream("POST", path, json=body) as answer:
                 if not answer.is_success:
                     counts[f"refused {answer.status_code}"] += 1
                     return float(answer.headers["retry-after"])
-                firsts.append(time.monotonic() - began)
-                open_now += 1
-                most = max(most, open_now)
-                ended = [line async for line in answer.aiter_lines() if line == "data: [DONE]"]
+                async for line in answer.aiter_lines():
+                    if not lines:
+                        firsts.append(time.monotonic() - began)
+                        open_now += 1
+                        most = max(most, open_now)
+                    lines += [line] if line else []
                 open_now -= 1
-                counts["ended" if ended else "broken"] += 1
+                texts[said(lines)] += 1
                 return 0
 
         async def chat() -> None:
-            while True:
-                try:
-                    wait_s = await one()
-                except httpx.ReadError:  # a kept connection that the server closed as the request went out
-                    counts["connection closed before the answer"] += 1
-                    wait_s = 1
-                if not wait_s:
-                    return
-                await asyncio.sleep(wait_s)
+            try:
+                asked = 1
+                while wait_s := await one():
+                    asked += 1
+                    await asyncio.sleep(wait_s)
+                refusals.append(asked - 1)
+            except httpx.TransportError as error:
+                counts[type(error).__name__] += 1
 
         await asyncio.gather(*(chat() for _ in range(streams)))
+    whole = max((number for text, number in texts.items() if text), default=0)
+    print(
+        f"  {whole} of {streams} whole and the same in {time.monotonic() - started:.0f} s; at most {most} open at once"
+    )
+    print(f"  {dict(counts)}; asked again at most {max(refusals, default=0)} times", flush=True)
     p50, p99 = np.percentile(firsts, [50, 99])
-    print(f"  {dict(counts)} in {time.monotonic() - started:.0f} s; at most {most} at once", flush=True)
-    print(f"  first event of those admitted: p50 {p50:.1f} s, p99 {p99:.1f} s")
-    return counts["broken"]
+    print(
+        f"  first event of those admitted: p50 {p50:.1f} s, p99 {p99:.1f} s; {server.resident_mib():.0f} MiB resident"
+    )
+    return streams - whole
+
+
+async def streams(server: Server, _connections: int, streams: int, _seconds: float) -> int:
+    return await chats(server, "/v1/support/chat", QUESTION, streams)
+
+
+async def open_streams(server: Server, _connections: int, streams: int, _seconds: float) -> int:
+    async with upstream(LONG_ANSWER) as address:
+        again = Server(
+            server.home,
+            server.database_url,
+            {"TRIVIUM_ENGINE": "openai", "TRIVIUM_OPENAI_BASE_URL": address, "TRIVIUM_OPENAI_MODEL": MODEL},
+        )
+        await asyncio.to_thread(server.stop)
+        await asyncio.to_thread(again.start)
+        try:
+            body = {**QUESTION, "model": "trivium-core", "stream": True}
+            return await chats(again, "/v1/chat/completions", body, streams)
+        finally:
+            await asyncio.to_thread(again.stop)
+            await asyncio.to_thread(server.start)
 
 
 def flood(server_port: int, server_pid: int, key: str, seconds: float) -> None:
@@ -202,7 +260,7 @@ async def overload(server: Server, _connections: int, _streams: int, seconds: fl
     return sum(count for status, count in (found[0] + after[0]).items() if status != 200)
 
 
-CROWDS = {"idle": idle, "slow": slow, "streams": streams, "overload": overload}
+CROWDS = {"idle": idle, "slow": slow, "streams": streams, "open": open_streams, "overload": overload}
 
 
 def main() -> None:

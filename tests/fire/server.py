@@ -144,10 +144,12 @@ def _run(environment: Mapping[str, str], log: str) -> None:
 
 
 @contextmanager
-def running(prepared: Path, kind: str = "sqlite", settings: Mapping[str, str] | None = None) -> Iterator[Server]:
-    """A started server on a copy of the prepared home; everything is gone after the block."""
+def running(
+    prepared: Path, kind: str = "sqlite", settings: Mapping[str, str] | None = None, *, within: Path | None = None
+) -> Iterator[Server]:
+    """A started server on a copy of the prepared home, made in `within`; everything is gone after the block."""
     assert (prepared / "trivium.db").exists(), f"prepare it first: TRIVIUM_HOME={prepared} trivium prepare"
-    with tempfile.TemporaryDirectory(prefix="trivium-fire-") as folder:
+    with tempfile.TemporaryDirectory(prefix="trivium-fire-", dir=within) as folder:
         home = Path(folder) / "home"
         shutil.copytree(prepared, home, ignore=shutil.ignore_patterns("models", "*.log"))
         (home / "models").symlink_to((prepared / "models").resolve())

@@ -1,11 +1,12 @@
 """Trouble around the service while customers ask: the database gone, the disk full, the clock wrong.
 
-    python -m tests.fire.troubles [--only database disk clock] [--seconds 30] [--prepared var/fire]
+    python -m tests.fire.troubles [--only database disk files clock] [--seconds 30] [--prepared var/fire]
 
 database  the PostgreSQL server is frozen (SIGSTOP), then goes on; then it is stopped (its processes killed), then
           started again: `--seconds` each. Frozen, requests wait and are shed; stopped, each is refused at once.
-disk      no file may grow beyond the database's size of now (RLIMIT_FSIZE of the running process, so that writes fail
-          with EFBIG where a full disk gives ENOSPC): SQLite and everything else of the process.
+disk      the home lies on a file system of its own, which is filled to its last byte: SQLite, log and all (ENOSPC).
+          A tmpfs; mounting it takes root.
+files     no file may grow beyond 32 KiB (RLIMIT_FSIZE of the running process: EFBIG).
 clock     libfaketime (Debian: faketime) moves the process's wall clock a day ahead, then two days back.
 
 Before, meanwhile and afterwards three customers, one of each vertical, ask. Counted: answers, refusals that say when to
@@ -19,10 +20,13 @@ import asyncio
 import os
 import resource
 import signal
+import subprocess
 import sys
+import tempfile
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import httpx
@@ -33,6 +37,7 @@ from tests.fire.asking import Customer, Told
 from tests.fire.kills import TENANT, look
 from tests.fire.server import Server, options, running
 
+DISK_MIB = 256
 FAKETIME = next(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"), None)
 
 
@@ -126,18 +131,45 @@ def database(prepared: Path, seconds: float) -> int:
         )
 
 
+@contextmanager
+def small_disk() -> Iterator[Path | None]:
+    """A file system of its own; None where none may be mounted."""
+    with tempfile.TemporaryDirectory(prefix="trivium-fire-") as folder:
+        command = ["mount", "-t", "tmpfs", "-o", f"size={DISK_MIB}m", "tmpfs", folder]
+        if subprocess.run(command, check=False, capture_output=True).returncode:
+            yield None
+            return
+        try:
+            yield Path(folder)
+        finally:
+            subprocess.run(["umount", folder], check=True)
+
+
 def disk(prepared: Path, seconds: float) -> int:
+    with small_disk() as folder:
+        if folder is None:
+            print("  a tmpfs could not be mounted: not tried")
+            return 0
+        ballast = folder / "ballast"
+
+        def fill() -> None:
+            with suppress(OSError), ballast.open("wb", buffering=0) as file:
+                while True:
+                    file.write(bytes(4096))
+
+        with running(prepared, within=folder) as server:
+            return asyncio.run(play(server, [("full", fill, seconds), ("room again", ballast.unlink, 0)]))
+
+
+def files(prepared: Path, seconds: float) -> int:
     with running(prepared) as server:
 
-        def fill(limit: int) -> None:
-            resource.prlimit(server.pid, resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
+        def allow(most: int) -> None:
+            resource.prlimit(server.pid, resource.RLIMIT_FSIZE, (most, resource.RLIM_INFINITY))
 
         most = 32 * 1024  # every write beyond that fails, in the WAL as well
-        return asyncio.run(
-            play(
-                server, [("full", lambda: fill(most), seconds), ("room again", lambda: fill(resource.RLIM_INFINITY), 0)]
-            )
-        )
+        steps = [("full", lambda: allow(most), seconds), ("room again", lambda: allow(resource.RLIM_INFINITY), 0.0)]
+        return asyncio.run(play(server, steps))
 
 
 def clock(prepared: Path, seconds: float) -> int:
@@ -155,7 +187,7 @@ def clock(prepared: Path, seconds: float) -> int:
     return faults
 
 
-TROUBLES = {"database": database, "disk": disk, "clock": clock}
+TROUBLES = {"database": database, "disk": disk, "files": files, "clock": clock}
 
 
 def main() -> None:

@@ -7,8 +7,10 @@ import logging
 import subprocess
 import sys
 import threading
+from contextlib import suppress
 from contextvars import copy_context
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 import structlog
@@ -232,6 +234,18 @@ def test_events_below_the_level_are_dropped(capsys: pytest.CaptureFixture[str]) 
     logging.getLogger("other").info("quiet too")
 
     assert capsys.readouterr().err == ""
+
+
+def test_a_line_that_finds_the_disk_full_is_lost_and_fails_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    full = Path("/dev/full").open("w")  # noqa: SIM115  (closing it would fail, too)
+    monkeypatch.setattr(sys, "stderr", full)
+    configure_logging("info", json=True)
+
+    structlog.get_logger().info("one")
+    structlog.get_logger().info("another")
+
+    with suppress(OSError):
+        full.close()
 
 
 def test_an_unknown_level_is_refused() -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
@@ -57,3 +60,22 @@ def test_the_schema_is_written_out_once_and_names_the_path_it_is_served_under(
     schema["info"]["title"] = "what would be written now"
 
     assert http.get("/openapi.json").content == first.content
+
+
+def test_many_who_ask_for_the_schema_at_once_have_it_written_once(tmp_path: Path) -> None:
+    app, num_written = create_app(make_kit(tmp_path, {})), 0
+
+    def write() -> dict[str, Any]:
+        nonlocal num_written
+        num_written += 1
+        time.sleep(0.05)
+        return {"paths": {}}
+
+    app.openapi = write  # type: ignore[method-assign]  (as FastAPI's manual says)
+
+    async def ask() -> list[httpx.Response]:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://api") as http:
+            return await asyncio.gather(*(http.get("/openapi.json") for _ in range(4)))
+
+    assert {answer.text for answer in asyncio.run(ask())} == {'{"paths":{}}'}
+    assert num_written == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Callable
 from typing import Any
 
@@ -23,7 +24,7 @@ class FakeTransport(asyncio.Transport):
     """Keeps what is written; its buffer holds what the test says."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__({"socket": socket.socket()})
         self.written, self.buffered, self.is_open = b"", 0, True
 
     def write(self, data: Any) -> None:
@@ -34,6 +35,7 @@ class FakeTransport(asyncio.Transport):
 
     def close(self) -> None:
         self.is_open = False
+        self.get_extra_info("socket").close()
 
     abort = close
 
@@ -58,11 +60,11 @@ async def read_then_answer(scope: Any, receive: Any, send: Any) -> None:
 class Connection:
     """One connection of a server that takes at most two."""
 
-    def __init__(self, state: ServerState) -> None:
+    def __init__(self, state: ServerState, app: Any = read_then_answer) -> None:
         class Protocol(PatientProtocol):
             max_connections = 2
 
-        config = uvicorn.Config(read_then_answer, log_config=None)
+        config = uvicorn.Config(app, log_config=None)
         self.protocol = Protocol(config=config, server_state=state, app_state={})
         self.transport = FakeTransport()
         self.protocol.connection_made(self.transport)
@@ -134,6 +136,51 @@ def test_work_that_takes_its_time_is_not_cut() -> None:
         look_at(3600)
 
     assert play(steps)
+
+
+def test_who_stands_still_is_reset_so_that_the_kernel_keeps_nothing_for_it() -> None:
+    async def run() -> bytes:
+        loop, made = asyncio.get_running_loop(), []
+
+        def make() -> PatientProtocol:
+            config = uvicorn.Config(read_then_answer, log_config=None)
+            made.append(PatientProtocol(config=config, server_state=ServerState(), app_state={}))
+            return made[0]
+
+        server = await loop.create_server(make, "127.0.0.1", 0)
+        with socket.create_connection(server.sockets[0].getsockname()) as client:
+            client.setblocking(False)
+            while not (made and made[0].transport):
+                await asyncio.sleep(0)
+            for at_s in (0, HEAD_S + 1):
+                made[0].look(at_s)
+            try:
+                return await asyncio.wait_for(loop.sock_recv(client, 1), 10)
+            finally:
+                server.close()
+
+    with pytest.raises(ConnectionResetError):
+        asyncio.run(run())
+
+
+def test_whose_connection_is_lost_is_told_though_more_requests_wait_behind_it() -> None:
+    async def run() -> list[str]:
+        heard = []
+
+        async def listen(_scope: Any, receive: Any, _send: Any) -> None:
+            while (message := await receive())["type"] != "http.disconnect":
+                heard.append(message["type"])
+            heard.append(message["type"])
+
+        connection = Connection(ServerState(), listen)
+        connection.say(2 * (HEAD + b"abcd"))
+        await asyncio.sleep(0)
+        connection.protocol.connection_lost(None)
+        for _ in range(3):
+            await asyncio.sleep(0)
+        return heard
+
+    assert asyncio.run(run()) == ["http.request", "http.disconnect"]
 
 
 def test_more_connections_than_files_are_refused_with_503() -> None:

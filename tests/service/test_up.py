@@ -12,9 +12,12 @@ from fastapi import FastAPI, Request
 
 from service.auth import Unauthenticated
 from service.settings import Settings
+from service.turns import Overloaded, Turns
 from service.up import demo_key, log_in_settings, server_config
 from tests.fake_kit import make_kit
 from tests.service.fake_issuer import ISSUER, SETTINGS
+
+OTHERS_KEEP_S = 60  # nginx' and AWS' balancers, between two requests
 
 
 def test_outside_a_demo_there_is_no_demo_key_and_an_earlier_one_has_ended(tmp_path: Path) -> None:
@@ -73,6 +76,23 @@ def test_only_a_named_proxy_says_who_a_request_is_from(
     seen = _seen(Settings(trusted_proxies=trusted), peer=peer)
 
     assert seen == ({"client": "203.0.113.7", "scheme": "https"} if is_believed else {"client": peer, "scheme": "http"})
+
+
+@pytest.mark.parametrize("max_wait_s", [5, 600])
+def test_who_comes_back_when_a_refusal_says_finds_its_connection_kept(max_wait_s: float) -> None:
+    async def refusal() -> Overloaded:
+        turns = Turns(places=2, waiting=1, wait_s=max_wait_s)
+        await turns.take("a")
+        first = asyncio.create_task(turns.take("a"))
+        await asyncio.sleep(0)
+        with pytest.raises(Overloaded) as refused:
+            await turns.take("a")
+        first.cancel()
+        return refused.value
+
+    kept_s = server_config(FastAPI(), Settings(max_wait_s=max_wait_s)).timeout_keep_alive
+
+    assert kept_s > asyncio.run(refusal()).retry_after_s + OTHERS_KEEP_S
 
 
 def test_the_dashboards_log_in_with_the_issuer_and_a_secret_of_their_own() -> None:

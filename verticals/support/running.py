@@ -7,7 +7,6 @@ an answer would wait for all of them. Run by itself, a graph takes its steps one
 from __future__ import annotations
 
 import contextvars
-import time
 from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor, wait
 from queue import SimpleQueue
@@ -44,7 +43,7 @@ class GraphRunner:
                 raise Unheard
             events.put(event)
             if isinstance(event.root, DeltaEvent) and len(turn.said) == 1:
-                time.sleep(FIRST_WORD_S)
+                turn.cancelled.wait(FIRST_WORD_S)
 
         def run() -> None:
             try:

@@ -49,6 +49,14 @@ def test_a_moment_beyond_the_threshold_is_no_alarm(operations: Sessions) -> None
     assert run(AlarmBook(operations, [make_rule()]), [11, 3, 11, 9, 11]) == ["pending", "calm"] * 2 + ["pending"]
 
 
+def test_a_wall_clock_that_is_set_back_holds_no_alarm_up(operations: Sessions) -> None:
+    book = AlarmBook(operations, [make_rule()])
+    run(book, [11], start_s=86_400)
+
+    assert run(book, [11, 4], start_s=0) == ["firing", "firing"]
+    assert run(book, [4], start_s=-86_400) == ["resolved"]
+
+
 def test_what_is_too_low_is_an_alarm_where_a_rule_says_so(operations: Sessions) -> None:
     rule = make_rule(side="below", threshold={"kind": "fixed", "on": 2, "off": 4}, for_s=0)
 

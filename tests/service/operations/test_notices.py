@@ -94,6 +94,18 @@ def test_what_changes_within_half_a_minute_is_one_message(
     assert not told.tell(at(1000))
 
 
+def test_a_wall_clock_that_is_set_back_holds_no_message_up(
+    settings: Settings, operations: Sessions, receiver: Receiver
+) -> None:
+    told = notices(settings, operations, receiver)
+    judge(operations, {"finance": 11}, 86_400)
+    assert told.tell(at(86_430))
+
+    judge(operations, {"medical": 12}, 86_440)
+
+    assert told.tell(at(0))
+
+
 def test_a_signal_that_flaps_is_no_storm_and_its_end_is_told(
     settings: Settings, operations: Sessions, receiver: Receiver
 ) -> None:

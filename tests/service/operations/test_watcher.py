@@ -148,6 +148,21 @@ def test_one_of_two_processes_watches(kit: Kit) -> None:
     assert (set(first.exported.firing), set(second.exported.firing)) == (set(), {("uneven-experts", "warning")})
 
 
+def test_a_wall_clock_that_is_set_back_stops_no_signal(kit: Kit) -> None:
+    passed_s, metrics = 0.0, Metrics(CollectorRegistry())
+    watch = Watcher(kit, metrics, (), Notices(kit.settings, kit.sessions), clock=lambda: passed_s)
+    hold(kit.sessions, watch._holder, now=at(400_000), for_s=1)
+    metrics.observe_request(vertical="parcels", route="/x", method="POST", status=200, duration_s=0.03)
+    watch.look(at(400_030))
+
+    passed_s = 300.0
+    watch.look(at(55_000))
+
+    assert watch.gathered.at == at(55_000)
+    assert {"request_rate|parcels", "tokens_per_s|core"} <= set(values(watch))
+    watch.stop()
+
+
 def test_a_lease_that_is_not_renewed_is_taken(kit: Kit) -> None:
     hold(kit.sessions, "one", now=at(60_000), for_s=60)
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import datetime
 import io
+import os
 import ssl
+import time
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -223,6 +225,28 @@ def test_files_are_taken_in_and_moved_to_where_they_belong(desk: Any, folder: Fo
     assert names(folder.path / "rejected") == ["b.dcm", "b.dcm.reason.txt"]
     reason = (folder.path / "rejected" / "b.dcm.reason.txt").read_text()
     assert reason.startswith("object 1: ImageOrientationPatient (0020,0037): is required (PS3.3 C.7.6.2.1.1)")
+
+
+def test_a_file_is_whole_when_it_stays_as_it_is_whatever_its_time_says(desk: Any, queue: Queue, tmp_path: Path) -> None:
+    passed_s = 0.0
+    folder = Folder(tmp_path / "inbox", queue, desk.context, clock=lambda: passed_s)
+    folder.open()
+    content, tomorrow = to_bytes(ct_slice(0)), time.time() + 86_400
+    path = folder.path / "a.dcm"
+
+    def answers(at_s: float) -> int:
+        nonlocal passed_s
+        passed_s = at_s
+        return len(list(folder.scan(settle_s=2)))
+
+    path.write_bytes(content[:100])
+    os.utime(path, (0, 0))  # as a copy that keeps its original's time
+    assert answers(0) == 0
+    path.write_bytes(content)
+    os.utime(path, (tomorrow, tomorrow))  # as a sender whose clock is ahead
+    assert [answers(2), answers(3)] == [0, 0]
+
+    assert answers(4) == 1
 
 
 def test_an_archive_with_a_bad_object_is_rejected_with_the_objects_number_and_the_rest_is_stored(

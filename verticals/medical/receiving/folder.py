@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event
 
@@ -30,6 +30,9 @@ class Folder:
     path: Path
     queue: Queue
     context: Context
+    clock: Callable[[], float] = time.monotonic
+    # Its size and time, and since when.
+    _seen: dict[Path, tuple[tuple[int, int], float]] = field(default_factory=dict, init=False)
 
     def open(self) -> None:
         """Make the folders, and take up what a stopped process left.
@@ -55,7 +58,10 @@ class Folder:
 
     def scan(self, *, settle_s: float = SETTLE_S) -> Iterator[IngestFilesResponse]:
         """Take in every whole file once."""
-        for path in sorted(self.path.iterdir()):
+        paths = sorted(self.path.iterdir())
+        for gone in self._seen.keys() - set(paths):
+            del self._seen[gone]
+        for path in paths:
             if self._is_whole(path, settle_s):
                 mine = self.path / "working" / path.name
                 try:
@@ -67,7 +73,11 @@ class Folder:
     def _is_whole(self, path: Path, settle_s: float) -> bool:
         if path.name.startswith(".") or path.suffix in _UNFINISHED or path.is_symlink() or not path.is_file():
             return False
-        return time.time() - path.stat().st_mtime >= settle_s
+        found, now_s = path.stat(), self.clock()
+        state = found.st_size, found.st_mtime_ns  # only compared: a sender's clock, and ours, may be wrong
+        before, since_s = self._seen.get(path, (state, now_s))
+        self._seen[path] = state, (since_s if state == before else now_s)
+        return now_s - self._seen[path][1] >= settle_s
 
     def _take(self, path: Path) -> IngestFilesResponse:
         try:
