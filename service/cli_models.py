@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from service.cli_admin import EXIT_FAILED
-from service.cli_parts import Parts, open_parts
+from service.cli_parts import Parts, note_model, open_parts
 from verticals.contract import ModelCard, NotFound, TriviumError, Unavailable
 
 if TYPE_CHECKING:
@@ -33,6 +33,20 @@ def list_models() -> None:
             trained_on = _trained_on(parts, name, serving)
             table.add_row(name, serving, _on_trial(steps.get(name)), " ".join(versions), trained_on)
     Console().print(table)
+
+
+@models_app.command()
+def register(
+    folder: Annotated[str, typer.Argument(help="A checkpoint folder or GGUF file in the models folder.")],
+) -> None:
+    """Register a language model as a version of the core; the steps bring it to those who ask."""
+    from service.core_versions import register_core
+    from service.settings import read_settings
+
+    with open_parts() as parts:
+        card = register_core(parts.registry, read_settings().home / "models", folder)
+        note_model(parts, card)
+    print(f"{card.name} {card.version}: {folder}, trained on: {card.trained_on}")
 
 
 @models_app.command()

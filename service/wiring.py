@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from importlib.metadata import version
+from importlib.metadata import version as version_of
+from pathlib import Path
 from typing import TYPE_CHECKING, cast
+
+import structlog
 
 from service.audit import AuditLog
 from service.auth import KeyRing
-from service.core_steps import CORE, CoreSteps
+from service.core_versions import CORE, folder_of, in_force, verify_core
 from service.customer_records import customer_records
 from service.discovery import discover
 from service.following import open_rollouts
 from service.kit import Kit
-from service.registry import FileRegistry
+from service.registry import NONE, FileRegistry
 from service.scope import carry_trace, observe_generation
 from service.settings import Settings
 from service.storage import make_sessions, migrate, open_database
 from service.tracing import TracedSearch, open_tracing
 from service.webhooks.events import event_outbox
-from verticals.contract import Progress, Resources, Unavailable
+from verticals.contract import NotFound, Progress, Resources, Unavailable
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
@@ -32,9 +35,11 @@ if TYPE_CHECKING:
     from retrieval.embed import Embedder
     from retrieval.store import KnowledgeBase
     from retrieval.vectors import VectorIndexes
+    from service.live_core import LiveCore
     from service.oidc import TokenVerifier
 
 DEMO_TENANT = "demo"
+_log = structlog.get_logger()
 KEEP_FREE_BYTES = 256 * 2**20  # of main memory, beside both models of a swap: for caches and answers
 
 
@@ -51,9 +56,9 @@ def build(settings: Settings, *, on_progress: Progress) -> Kit:
     database = open_database(settings.sqlalchemy_url)
     sessions = make_sessions(database)
     registry = FileRegistry(settings.home / "registry")
-    engine, chat_model, models, close_engine = _open_engine(settings, on_progress)
+    engine, chat_model, core, close_engine = _open_engine(settings, registry, on_progress)
     knowledge = _open_knowledge(settings, sessions, database)
-    tracing = open_tracing(settings.otlp_url, version=version("trivium")) if settings.otlp_url else None
+    tracing = open_tracing(settings.otlp_url, version=version_of("trivium")) if settings.otlp_url else None
     resources = Resources(
         engine=engine,
         chat_model=chat_model,
@@ -69,7 +74,6 @@ def build(settings: Settings, *, on_progress: Progress) -> Kit:
         for vertical in verticals.values():
             vertical.demo(resources, on_progress)
     audit = AuditLog(sessions, on_append=event_outbox(settings, sessions))
-    core = CoreSteps(models, settings.home / "models", sessions) if models else None
     rollouts, handlers = open_rollouts(verticals, resources, registry, audit, core)
     tokens = open_tokens(settings)
 
@@ -93,7 +97,7 @@ def build(settings: Settings, *, on_progress: Progress) -> Kit:
         verticals=verticals,
         handlers=handlers,
         rollouts=rollouts,
-        models=models,
+        models=core.pool if core else None,
         tokens=tokens,
         close=close,
         tracing=tracing,
@@ -122,9 +126,9 @@ def open_tokens(settings: Settings) -> TokenVerifier | None:
 
 
 def _open_engine(
-    settings: Settings, on_progress: Progress
-) -> tuple[TextEngine, BaseChatModel, ModelPool | None, Callable[[], None]]:
-    """The engine, the same as a chat model, the models in this process, and how to close it.
+    settings: Settings, registry: FileRegistry, on_progress: Progress
+) -> tuple[TextEngine, BaseChatModel, LiveCore | None, Callable[[], None]]:
+    """The engine, the same as a chat model, the core in this process, and how to close it.
 
     A remote server fills its own chat template, so its chats go to `/chat/completions` and not through the engine.
     """
@@ -140,21 +144,15 @@ def _open_engine(
     from core_model.embedded import prepare_default_model
     from core_model.loading import load_engine
     from core_model.models import ModelPool
+    from service.live_core import LiveCore
 
+    models = settings.home / "models"
     pool = ModelPool(load_engine, keep_free_bytes=KEEP_FREE_BYTES, keep_previous=True)
-    try:
-        folder = settings.model or prepare_default_model(settings.home / "models", on_progress)
-        core = pool.load(
-            CORE,
-            folder,
-            device=settings.device,
-            precision=settings.precision,
-            max_batch=settings.max_batch,
-            observe=observe_generation,
-        )
-    except (ValueError, OSError) as error:
-        remedy = "`trivium doctor` tells which part is missing."
-        raise Unavailable(str(error), field="TRIVIUM_MODEL" if settings.model else "model", remedy=remedy) from error
+
+    def start() -> Path:
+        return settings.model or prepare_default_model(models, on_progress)
+
+    version = _load_core(pool, registry, models, start, settings)
     try:
         for name, adapter in settings.adapter_folders.items():
             pool.load_adapter(CORE, name, adapter)
@@ -163,7 +161,35 @@ def _open_engine(
         raise Unavailable(
             str(error), field="TRIVIUM_ADAPTERS", remedy="Correct the folder, or leave it out."
         ) from error
-    return core, EngineChatModel(engine=core), pool, pool.close
+    engine = pool.engine(CORE)
+    core = LiveCore(pool, registry, models, start=start, version=version)
+    return engine, EngineChatModel(engine=engine), core, pool.close
+
+
+def _load_core(
+    pool: ModelPool, registry: FileRegistry, models: Path, start: Callable[[], Path], settings: Settings
+) -> str:
+    """Load the version in force, or the last one before it that can be loaded; which it is."""
+    options = {
+        "device": settings.device,
+        "precision": settings.precision,
+        "max_batch": settings.max_batch,
+        "observe": observe_generation,
+    }
+    for version in in_force(registry):
+        try:
+            if version != NONE:
+                verify_core(registry, models, version)
+            pool.load(CORE, start() if version == NONE else folder_of(registry, models, version), **options)
+        except (ValueError, OSError, NotFound, Unavailable) as error:
+            if version == NONE:
+                remedy = "`trivium doctor` tells which part is missing."
+                field = "TRIVIUM_MODEL" if settings.model else "model"
+                raise Unavailable(str(error), field=field, remedy=remedy) from error
+            _log.error("the core cannot start by this version", version=version, error=type(error).__name__)
+        else:
+            break
+    return version
 
 
 def _open_replicas(settings: Settings) -> Replicas:
