@@ -218,12 +218,14 @@ class Rollouts:
                 versions = self._checked_or_before(live, model, versions)
         if step is not None and versions.get(step.model) != step.version:
             trial = self._trial(live, step)
+        before = live.versions, live.trial
         try:
             live.arrange(versions, trial)
         except Exception as error:  # noqa: BLE001  (whatever it is, what served serves)
             self._fault(step.model if step else name, error)
         else:
-            _log.info("models follow", vertical=name, trial=trial is not None)
+            if before != (live.versions, live.trial):
+                _log.info("models follow", vertical=name, **_told(before[0], live.versions, trial))
 
     def _is_mended(self, models: Iterable[str]) -> bool:
         """Whether a damaged version is whole again."""
@@ -343,6 +345,13 @@ class Rollouts:
             f"{failed} of {answered} answers failed; what serves: {seen.get('old_failed', 0)} of {seen.get('old', 0)}"
         )
         self.take(trial.model.name, "rolled back", person=SERVICE, reason=reason, who=who)
+
+
+def _told(before: Versions, now: Versions, trial: Trial | None) -> dict[str, str]:
+    """What is another version now, and what is on trial."""
+    changed = {name: now.get(name, NONE) for name in {**before, **now} if before.get(name) != now.get(name)}
+    named = {"serves": ", ".join(f"{name}@{version}" for name, version in changed.items())} if changed else {}
+    return named | ({"trial": f"{trial.model.name}@{trial.version} ({trial.state})"} if trial else {})
 
 
 def in_force_of(registry: FileRegistry, vertical: str) -> Versions:
