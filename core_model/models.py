@@ -9,46 +9,26 @@ beside the first and answer some of the requests; who gets which is not decided 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
 from core_model.engine import Engine
-from core_model.generation import EngineStopped, RequestOptions, SamplingParams, TokenChunk
+from core_model.generation import SamplingParams
 from core_model.host_memory import available_bytes
+from core_model.served_model import Ask, Loaded, Model, Place, ServedModel
 from core_model.stats import EngineStats
 
 if TYPE_CHECKING:
-    from core_model.pooled import FloatArray, Pooling
     from core_model.tokenizer import Tokenizer
 
-T = TypeVar("T")
 _WARM_UP = SamplingParams(max_tokens=2, ignore_eos=True)
 
 
-class Model(NamedTuple):
-    """An engine and the tokenizer that belongs to it."""
-
-    engine: Engine
-    tokenizer: Tokenizer
-
-
 OpenModel = Callable[..., tuple[Engine, "Tokenizer"]]  # as `core_model.loading.load_engine`
-
-
-class Ask(Protocol):
-    """Uses the model that serves, or the one that is loaded beside it, for the request at hand."""
-
-    def __call__(self, use: Callable[[Model], T], serving: Model, other: Model | None) -> T: ...
-
-
-class _Loaded(NamedTuple):
-    model: Model
-    folder: Path
-    options: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -62,94 +42,6 @@ class ModelStats:
     num_swaps: int
     num_draining: int
     engine: EngineStats
-
-
-@dataclass(eq=False)
-class _Place:
-    """A name's state; what serves and what is beside it are replaced as one, so that reading them needs no lock."""
-
-    loaded: tuple[_Loaded, _Loaded | None] | None  # None: the name was unloaded
-    ask: Ask | None = None
-    previous: Path | None = None
-    num_swaps: int = 0
-    adapters: dict[str, Path] = field(default_factory=dict)
-    draining: WeakSet[Engine] = field(default_factory=WeakSet)  # weak: an engine that has ended may be forgotten
-
-
-class ServedModel:
-    """A name that keeps its meaning across swaps: a `TextEngine` that is always the current one."""
-
-    def __init__(self, name: str, place: _Place) -> None:
-        self.name, self._place = name, place
-
-    @property
-    def current(self) -> Model:
-        """Engine and tokenizer of this moment, which belong together.
-
-        Raises:
-            EngineStopped: the model was unloaded.
-        """
-        return self._loaded()[0].model
-
-    def _loaded(self) -> tuple[_Loaded, _Loaded | None]:
-        if self._place.loaded is None:
-            raise EngineStopped(f"model: {self.name!r} is not loaded. Load it again.")
-        return self._place.loaded
-
-    @property
-    def model_version(self) -> str:
-        """Of the engine that the request at hand goes to, or else the next one."""
-        return self.call(lambda model: model.engine.model_version)
-
-    def call(self, use: Callable[[Model], T]) -> T:
-        """`use` with the request's model; again with its successor if a swap came between its steps.
-
-        Tokens mean something to their own model only, so whoever encodes text and then streams does both in one `use`.
-        """
-        while True:
-            loaded = self._loaded()
-            serving, other = loaded[0].model, loaded[1].model if loaded[1] else None
-            try:
-                return self._place.ask(use, serving, other) if self._place.ask else use(serving)
-            except EngineStopped:
-                if loaded is self._place.loaded:
-                    raise
-
-    def stream(
-        self, prompt_ids: Sequence[int], params: SamplingParams, *, options: RequestOptions | None = None
-    ) -> Iterator[TokenChunk]:
-        """As `Engine.stream`; the answer ends on the engine that it began on."""
-        return self.call(lambda model: model.engine.stream(prompt_ids, params, options=options))
-
-    def embed(
-        self,
-        prompts: Sequence[Sequence[int]],
-        *,
-        pooling: Pooling = "mean",
-        normalize: bool = False,
-        options: RequestOptions | None = None,
-    ) -> FloatArray:
-        """As `Engine.embed`; all rows are of one model."""
-        return self.call(
-            lambda model: model.engine.embed(prompts, pooling=pooling, normalize=normalize, options=options)
-        )
-
-    def between_steps(self, change: Callable[[Any], str | None]) -> None:
-        """As `Engine.between_steps`; a later swap undoes it."""
-        self.call(lambda model: model.engine.between_steps(change))
-
-    def stats(self) -> EngineStats:
-        """Of the current engine; totals begin anew with each."""
-        return self.current.engine.stats()
-
-    @property
-    def adapters(self) -> tuple[str, ...]:
-        """Names that requests may ask for."""
-        return self.current.engine.adapters
-
-    def expert_counts(self) -> Mapping[int, Sequence[int]]:
-        """Of the current engine."""
-        return self.current.engine.expert_counts()
 
 
 class ModelPool:
@@ -175,7 +67,7 @@ class ModelPool:
     ) -> None:
         self._open, self._keep_free, self._free_bytes = open_model, keep_free_bytes, free_bytes
         self._keep_previous = keep_previous
-        self._places: dict[str, _Place] = {}
+        self._places: dict[str, Place] = {}
         self._retired: WeakSet[Engine] = WeakSet()  # all that only finish what they have
         self._changing = threading.Lock()
 
@@ -192,8 +84,8 @@ class ModelPool:
         with self._changing:
             if name in self._places:
                 raise ValueError(f"name: {name!r} is loaded already. Use swap, or another name.")
-            opened = _Loaded(self._opened(name, folder, options, adapters={}), folder, options)
-            self._places[name] = _Place((opened, None))
+            opened = Loaded(self._opened(name, folder, options, adapters={}), folder, options)
+            self._places[name] = Place((opened, None))
             return self.engine(name)
 
     def route(self, name: str, ask: Ask) -> None:
@@ -316,35 +208,35 @@ class ModelPool:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.close()
 
-    def _place(self, name: str) -> _Place:
+    def _place(self, name: str) -> Place:
         if name not in self._places:
             loaded = ", ".join(sorted(self._places)) or "none"
             raise ValueError(f"name: no model is loaded as {name!r} (loaded: {loaded}). Load it first.")
         return self._places[name]
 
-    def _loaded(self, name: str) -> tuple[_Place, tuple[_Loaded, _Loaded | None]]:
+    def _loaded(self, name: str) -> tuple[Place, tuple[Loaded, Loaded | None]]:
         place = self._place(name)
         assert place.loaded is not None, "a place without a model has no name"
         return place, place.loaded
 
-    def _beside(self, name: str, folder: Path, options: Mapping[str, Any]) -> _Loaded:
+    def _beside(self, name: str, folder: Path, options: Mapping[str, Any]) -> Loaded:
         """It is there already, or takes the place of what is."""
         place, (serving, other) = self._loaded(name)
         if other is None or (other.folder, other.options) != (folder, options):
             self._forget_other(place)  # three would be one too many
             self._refuse_if_too_large(folder)
-            other = _Loaded(self._opened(name, folder, options, adapters=place.adapters), folder, options)
+            other = Loaded(self._opened(name, folder, options, adapters=place.adapters), folder, options)
             place.loaded = serving, other
         return other
 
-    def _forget_other(self, place: _Place) -> None:
+    def _forget_other(self, place: Place) -> None:
         assert place.loaded is not None
         serving, other = place.loaded
         place.loaded = serving, None
         if other is not None:
             self._retire(place, other.model.engine)
 
-    def _retire(self, place: _Place, engine: Engine) -> None:
+    def _retire(self, place: Place, engine: Engine) -> None:
         place.draining.add(engine)
         self._retired.add(engine)
         engine.drain()

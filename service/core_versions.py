@@ -65,8 +65,8 @@ def verify_core(registry: FileRegistry, models: Path, version: str) -> None:
 
 
 def in_force(registry: FileRegistry) -> tuple[str, ...]:
-    """Versions to start with, the best first; the last is `NONE`, what the settings or the package bring."""
-    return *(version for version in registry.in_force(CORE) if version != NONE), NONE
+    """Versions to start with, the best first."""
+    return tuple(version for version in registry.in_force(CORE) if version != NONE)
 
 
 def _note(registry: FileRegistry, version: str) -> Mapping[str, Any]:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from pydantic import BaseModel
 from sqlalchemy.orm import Session
@@ -75,6 +75,34 @@ class Trial:
         """Whether it answers this subject: always the same ones, and a larger share keeps those of a smaller."""
         drawn = hashlib.sha256(f"{self.model.name}@{self.version}\0{subject}".encode()).digest()[:8]
         return self.state == "canary" and int.from_bytes(drawn, "big") < self.share * 2**64
+
+
+class Live(Protocol):
+    """What answers by versions of its models: a vertical, or the core."""
+
+    name: str
+
+    @property
+    def models(self) -> Sequence[NamedModel]:
+        """That have versions."""
+
+    @property
+    def versions(self) -> Versions:
+        """Of the registered models that serve."""
+
+    @property
+    def trial(self) -> Trial | None:
+        """What is on trial."""
+
+    @property
+    def observer(self) -> Observer | None:
+        """Counts what the trial shows."""
+
+    def prove(self, model: NamedModel, version: str) -> bool:
+        """Whether a version can be in the shadow, once it has answered. Raises Exception: it does not."""
+
+    def arrange(self, versions: Versions, trial: Trial | None) -> None:
+        """Let these answer. Raises Exception: one cannot be had; nothing has changed then."""
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import structlog
 
 from service.audit import AuditLog
-from service.editions import LiveVertical
+from service.editions import Live, LiveVertical
 from service.registry import FileRegistry
-from service.rollouts import Live, Rollouts, sound_versions
+from service.rollouts import Rollouts, sound_versions
 from verticals.contract import Handler, Resources, Vertical
 
 if TYPE_CHECKING:

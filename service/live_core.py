@@ -15,25 +15,52 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 from weakref import WeakKeyDictionary
 
+import structlog
+
 from core_model.engine import Engine
 from core_model.generation import EngineStopped, RequestOptions, SamplingParams, TokenChunk
-from core_model.models import Model
+from core_model.served_model import Model
 from service.asking import ASKING, Asking
-from service.core_versions import CORE, folder_of, verify_core
+from service.core_versions import CORE, folder_of, in_force, verify_core
 from service.editions import Trial, Versions
 from service.problems import named_rule
 from service.registry import NONE, FileRegistry
 from service.shadows import Compared, Observer, What
-from verticals.contract import Conflict
+from verticals.contract import Conflict, TriviumError
 from verticals.live import NamedModel
 
 if TYPE_CHECKING:
     from core_model.models import ModelPool
 
+_log = structlog.get_logger()
 T = TypeVar("T")
 MAX_WAITING = 16  # answers that the shadow has not given yet: more are skipped, nobody waits
 START_CHARS = 32  # of an answer: some eight tokens, from which two editions may agree before they part
 LOWEST = -1  # a shadow's priority among whatever else its engine does
+
+
+def load_core(
+    pool: ModelPool, registry: FileRegistry, models: Path, *, start: Callable[[], Path], **options: Any
+) -> str:
+    """Load the version in force, or the last one before it that can be loaded; which it is.
+
+    Args:
+        start: What serves where no version is in force, or none of them can be loaded.
+        options: As `ModelPool.load`.
+
+    Raises:
+        ValueError: that cannot be loaded either.
+    """
+    for version in in_force(registry):
+        try:
+            verify_core(registry, models, version)
+            pool.load(CORE, folder_of(registry, models, version), **options)
+        except (ValueError, OSError, TriviumError) as error:
+            _log.error("the core cannot start by this version", version=version, error=type(error).__name__)
+        else:
+            return version
+    pool.load(CORE, start(), **options)
+    return NONE
 
 
 @dataclass(frozen=True)
@@ -44,7 +71,7 @@ class _Lineup:
 
 
 class LiveCore:
-    """The pool's core, which follows its versions; see `service.rollouts.Live`.
+    """The pool's core, which follows its versions; see `service.editions.Live`.
 
     Args:
         pool: Has the core loaded.

@@ -9,20 +9,18 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import Protocol
 
 import structlog
 from sqlalchemy.orm import Session, sessionmaker
 
 from service.audit import AuditLog
-from service.editions import Trial, Versions
+from service.editions import Live, Trial, Versions
 from service.registry import NONE, FileRegistry
 from service.rollout_ledger import State, Step, add_counts, append, counts_of, newest_steps
-from service.shadows import Observer
 from verticals.bootstrap import wilson_interval
 from verticals.contract import (
     Conflict,
@@ -38,34 +36,6 @@ KIND = "models.rollout"  # of audit entries
 LEAST_FAILURES = 3  # of a canary before it may be taken back by itself
 SERVICE = "service"  # who takes a step that no person took
 _log = structlog.get_logger()
-
-
-class Live(Protocol):
-    """What answers by versions of its models: a vertical, or the core."""
-
-    name: str
-
-    @property
-    def models(self) -> Sequence[NamedModel]:
-        """That have versions."""
-
-    @property
-    def versions(self) -> Versions:
-        """Of the registered models that serve."""
-
-    @property
-    def trial(self) -> Trial | None:
-        """What is on trial."""
-
-    @property
-    def observer(self) -> Observer | None:
-        """Counts what the trial shows."""
-
-    def prove(self, model: NamedModel, version: str) -> bool:
-        """Whether a version can be in the shadow, once it has answered. Raises Exception: it does not."""
-
-    def arrange(self, versions: Versions, trial: Trial | None) -> None:
-        """Let these answer. Raises Exception: one cannot be had; nothing has changed then."""
 
 
 class Rollouts:

@@ -14,11 +14,11 @@ from sqlalchemy.orm import Session
 
 from service.auth import Caller
 from service.callers import Authenticated, kit_of
+from service.editions import Live
 from service.kit import Kit
 from service.problems import request_id_of
 from service.registry import NONE
 from service.rollout_ledger import State, Step, counts_of, differences_of, newest_steps, steps_of
-from service.rollouts import Live
 from verticals.contract import Unavailable
 from verticals.live import NamedModel
 

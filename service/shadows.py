@@ -62,7 +62,7 @@ class Observer:
         self._counts: Counter[What] = Counter()
         self._differences: list[Difference] = []
         self._lock = threading.Lock()
-        self._waiting = 0
+        self._waiting, self._is_closed = 0, False
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="shadow")
 
     def answered(self, asked: Sequence[tuple[Any, str]], *, new: bool, error: Exception | None) -> None:
@@ -95,12 +95,14 @@ class Observer:
     def close(self) -> None:
         """The trial has ended: what waits is not compared any more."""
         with self._lock:
-            self._waiting = self._most
+            self._is_closed = True
             self._pool.shutdown(wait=False, cancel_futures=True)
 
     def later(self, request_id: str, compare: Callable[[], Compared]) -> None:
         """Compare off the request's way, one at a time; skipped, and counted as such, if too many wait."""
         with self._lock:
+            if self._is_closed:  # by an answer that began before the end
+                return
             if self._waiting >= self._most:
                 self._counts["skipped"] += 1
                 return

@@ -7,22 +7,20 @@ from importlib.metadata import version as version_of
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-import structlog
-
 from service.audit import AuditLog
 from service.auth import KeyRing
-from service.core_versions import CORE, folder_of, in_force, verify_core
+from service.core_versions import CORE
 from service.customer_records import customer_records
 from service.discovery import discover
 from service.following import open_rollouts
 from service.kit import Kit
-from service.registry import NONE, FileRegistry
+from service.registry import FileRegistry
 from service.scope import carry_trace, observe_generation
 from service.settings import Settings
 from service.storage import make_sessions, migrate, open_database
 from service.tracing import TracedSearch, open_tracing
 from service.webhooks.events import event_outbox
-from verticals.contract import NotFound, Progress, Resources, Unavailable
+from verticals.contract import Progress, Resources, Unavailable
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
@@ -30,7 +28,6 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session, sessionmaker
 
     from core_model.generation import TextEngine
-    from core_model.models import ModelPool
     from core_model.replicas import Replicas
     from retrieval.embed import Embedder
     from retrieval.store import KnowledgeBase
@@ -39,7 +36,6 @@ if TYPE_CHECKING:
     from service.oidc import TokenVerifier
 
 DEMO_TENANT = "demo"
-_log = structlog.get_logger()
 KEEP_FREE_BYTES = 256 * 2**20  # of main memory, beside both models of a swap: for caches and answers
 
 
@@ -144,7 +140,7 @@ def _open_engine(
     from core_model.embedded import prepare_default_model
     from core_model.loading import load_engine
     from core_model.models import ModelPool
-    from service.live_core import LiveCore
+    from service.live_core import LiveCore, load_core
 
     models = settings.home / "models"
     pool = ModelPool(load_engine, keep_free_bytes=KEEP_FREE_BYTES, keep_previous=True)
@@ -152,7 +148,12 @@ def _open_engine(
     def start() -> Path:
         return settings.model or prepare_default_model(models, on_progress)
 
-    version = _load_core(pool, registry, models, start, settings)
+    options = {"device": settings.device, "precision": settings.precision, "max_batch": settings.max_batch}
+    try:
+        version = load_core(pool, registry, models, start=start, observe=observe_generation, **options)
+    except (ValueError, OSError) as error:
+        remedy = "`trivium doctor` tells which part is missing."
+        raise Unavailable(str(error), field="TRIVIUM_MODEL" if settings.model else "model", remedy=remedy) from error
     try:
         for name, adapter in settings.adapter_folders.items():
             pool.load_adapter(CORE, name, adapter)
@@ -164,32 +165,6 @@ def _open_engine(
     engine = pool.engine(CORE)
     core = LiveCore(pool, registry, models, start=start, version=version)
     return engine, EngineChatModel(engine=engine), core, pool.close
-
-
-def _load_core(
-    pool: ModelPool, registry: FileRegistry, models: Path, start: Callable[[], Path], settings: Settings
-) -> str:
-    """Load the version in force, or the last one before it that can be loaded; which it is."""
-    options = {
-        "device": settings.device,
-        "precision": settings.precision,
-        "max_batch": settings.max_batch,
-        "observe": observe_generation,
-    }
-    for version in in_force(registry):
-        try:
-            if version != NONE:
-                verify_core(registry, models, version)
-            pool.load(CORE, start() if version == NONE else folder_of(registry, models, version), **options)
-        except (ValueError, OSError, NotFound, Unavailable) as error:
-            if version == NONE:
-                remedy = "`trivium doctor` tells which part is missing."
-                field = "TRIVIUM_MODEL" if settings.model else "model"
-                raise Unavailable(str(error), field=field, remedy=remedy) from error
-            _log.error("the core cannot start by this version", version=version, error=type(error).__name__)
-        else:
-            break
-    return version
 
 
 def _open_replicas(settings: Settings) -> Replicas:

@@ -21,7 +21,7 @@ from service.asking import Asking, asked_for
 from service.core_versions import register_core
 from service.following import open_rollouts
 from service.kit import Kit
-from service.live_core import LiveCore
+from service.live_core import LiveCore, load_core
 from service.registry import NONE, FileRegistry
 from tests.core_model.tiny import wait_until
 from tests.fake_kit import make_kit
@@ -106,6 +106,21 @@ def test_a_shadow_that_is_slow_is_skipped_and_nobody_waits(kit: Kit, letters: Le
     counts = core(kit).observer.drain()[0]
     assert counts["old"] == 30
     assert (counts["skipped"], counts["different"]) == (14, 16)
+
+
+def test_a_shadow_that_ends_while_answers_are_written_harms_none(kit: Kit, letters: Letters, b: str) -> None:
+    take(kit, "shadow", b)
+    letters.runners["b"].gate.clear()
+    say(kit)  # is being compared
+    letters.runners["a"].gate.clear()
+    with asked_for(Asking("s", "r")):
+        stream = kit.resources.engine.stream([1], _params(3))
+    take(kit, "rolled back")
+    letters.runners["b"].gate.set()
+    wait_until(lambda: kit.models is not None and kit.models.stats()["core"].num_draining == 0)
+    letters.runners["a"].gate.set()
+
+    assert "".join(chunk.text for chunk in stream) == "aaa"
 
 
 def test_what_is_drawn_is_measured_but_not_held_against_the_shadow(kit: Kit, b: str) -> None:
@@ -254,6 +269,21 @@ def test_another_process_follows_and_so_does_a_restarted_one(kit: Kit, letters: 
         take(kit, "rolled back")
         rollouts.refresh()
         assert set(answers()) == {"aaa"}
+
+
+def test_a_start_on_a_damaged_version_serves_the_one_before_and_says_so(kit: Kit, letters: Letters, b: str) -> None:
+    models = kit.settings.home / "models"
+    c = register_core(kit.registry, models, "c").version
+    take(kit, "full", b)
+    take(kit, "full", c)
+    (models / "c" / "model.safetensors").write_text("other")
+    with ModelPool(letters.open) as started:
+        version = load_core(started, kit.registry, models, start=lambda: models / "a")
+        live = LiveCore(started, kit.registry, models, start=lambda: models / "a", version=version)
+        rollouts, _ = open_rollouts({}, kit.resources, kit.registry, kit.audit, live)
+
+        assert (version, started.engine("core").model_version) == (b, "b")
+        assert "differs from its card" in rollouts.faults["core"]
 
 
 # --- over HTTP -------------------------------------------------------------------------------------------------------
