@@ -51,6 +51,8 @@ TABLE: Mapping[str, tuple[str, str]] = {
     "models.registered": ("Registered (UTC)", "注册时间（UTC）"),
     "models.parent": ("Parent", "父版本"),
     "models.trained_on": ("Trained on", "训练数据"),
+    "models.data": ("Data, SHA-256", "数据，SHA-256"),
+    "models.command": ("Command", "命令"),
     "models.recipe": ("Recipe", "训练方法"),
     "models.metrics": ("Figures", "指标"),
     "models.steps": ("Steps, newest first", "步骤，新的在前"),

@@ -187,6 +187,8 @@ def _card(labels: Labels, card: dict[str, Any]) -> dict[str, str]:
         labels("models.parent"): card.get("parent") or "",
         labels("models.registered"): card.get("registered_at", "")[:16].replace("T", " "),
         labels("models.trained_on"): card.get("trained_on", ""),
+        labels("models.data"): "; ".join(f"{name} {sha256[:12]}" for name, sha256 in card.get("data", {}).items()),
+        labels("models.command"): card.get("command", ""),
         labels("models.recipe"): card.get("recipe", ""),
         labels("models.metrics"): figures,
         labels("models.fault"): card.get("fault", ""),
