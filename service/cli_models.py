@@ -62,13 +62,18 @@ def show(name: Name, version: Annotated[str | None, typer.Option(help="Else the 
 @models_app.command()
 def verify() -> None:
     """Recompute the SHA-256 of every version's files; exit 1 when one is damaged."""
-    is_whole = True
+    from service.core_versions import CORE, verify_core
+    from service.settings import read_settings
+
+    is_whole, models = True, read_settings().home / "models"
     with open_parts() as parts:
         for name in parts.registry.names():
             for version in parts.registry.versions(name):
                 state = "whole"
                 try:
                     parts.registry.require(name, version)
+                    if name == CORE:
+                        verify_core(parts.registry, models, version)
                 except TriviumError as error:
                     state, is_whole = f"DAMAGED: {error.rule}", False
                 print(f"{name} {version}: {state}")

@@ -165,7 +165,9 @@ class LiveCore:
         is_new = trial is not None and trial.takes(asking.subject)
         edition = other if is_new and other is not None else serving
         shadow = other if trial is not None and trial.state == "shadow" else None
-        asked = _Asked(use, self._versions[edition.engine], asking, is_new, lineup.observer if trial else None, shadow)
+        asked = _Asked(
+            use, self._versions.get(edition.engine, NONE), asking, is_new, lineup.observer if trial else None, shadow
+        )
         listening = _Listening(edition.engine, partial(asked.stream, edition.engine))
         return use(Model(cast(Engine, listening), edition.tokenizer))
 

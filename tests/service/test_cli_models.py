@@ -62,3 +62,6 @@ def test_a_language_model_is_registered_by_its_folder_and_refused_without(models
     assert (done.exit_code, done.output.split()[0]) == (0, "core")
     assert FileRegistry(home / "registry").versions("core") == [done.output.split()[1].rstrip(":")]
     assert "must be one of b" in str(missing.exception)
+    assert f"core {done.output.split()[1].rstrip(':')}: whole" in models("verify").output
+    (home / "models" / "b" / "model.safetensors").write_text("other")
+    assert "model.safetensors differs from its card" in models("verify").output
