@@ -25,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.ct_experts import expert_scorer
+from benchmarks.lineage import record
 from benchmarks.setting import MODELS, machine
 from verticals.medical.ct import candidates, features, froc, lungs, measure, model, phantom
 from verticals.medical.ct.training import MarkedScan, Observation, observe, train, tree_scorer
@@ -171,6 +172,8 @@ def run_ship() -> None:
     files[model.CARD] = (json.dumps(card, indent=2) + "\n").encode()
     for name, content in files.items():
         (model.FOLDER / name).write_bytes(content)
+    record("verticals/medical/ct/card.json")
+    for name, content in files.items():
         print(f"{name}: {len(content):,} bytes")
 
 

@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from benchmarks.lineage import record
 from benchmarks.setting import data_folder
 from verticals.bootstrap import bootstrap_interval
 from verticals.medical.text.entities import KINDS, EntityTagger, spans_of
@@ -42,6 +43,7 @@ def main() -> None:
     if args.train:
         begin = time.process_time()
         train(learned, lambda what, done: None).save(args.train)
+        record("verticals/medical/text/entities/card.json", file=args.train / "card.json")
         print(f"trained in {time.process_time() - begin:.0f} s of processor time, one thread")
     tagger = EntityTagger.load(args.train) if args.train else EntityTagger.load()
     _report("tagger", measured, [_spans(tags) for tags in tagger.tag(measured.words)])

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from benchmarks.films_data import Films, Floats, load
 from benchmarks.films_figures import Rows, told, with_interval
 from benchmarks.films_spoilt import SPOIL
+from benchmarks.lineage import record
 from verticals.medical import quality
 from verticals.medical.defects import DEFECTS, DefectModel, expand, measures
 from verticals.medical.ranking import auc
@@ -104,6 +105,7 @@ def main() -> None:
     passed = np.mean([np.max([scores[name][~is_bad] - alarm[name] for name in DEFECTS], axis=0) <= 0])
     print(f"  at the shipped limits {stopped:.3f} of the marked and severe warn, {passed:.3f} of the others pass")
     (Path(quality.__file__).parent / "chest" / "defects.json").write_text(made.to_json(), "utf-8")
+    record("verticals/medical/chest/defects.json")
 
 
 def _figure(bad_N: NDArray[np.bool_], score_N: Floats, group_N: Rows, here: Rows) -> tuple[float, float, float]:

@@ -11,6 +11,7 @@ from benchmarks.films_figures import auc_of, calibrated, with_interval
 from benchmarks.films_gate import ACCEPTED, features
 from benchmarks.films_models import PRETRAINING, SIZE, HeldOut, fit_heads, loaded, pretrained
 from benchmarks.films_places import FLOORS, choose_reach, drawn, lesion_maps
+from benchmarks.lineage import record
 from core_model.weights import Weights
 from verticals.medical.chest.boxes import BoxRule, find_boxes
 from verticals.medical.chest.model import NAME, ChestModel, packaged
@@ -63,6 +64,7 @@ def main() -> None:
     for name, content in model.to_files(parameters).items():
         packaged()[name].write_bytes(content)
         print(f"  {name}: {len(content):,} bytes")
+    record("verticals/medical/chest/card.json")
     print(f"  {model.rule}, gate limit {model.gate.limit:.3f}")
 
 

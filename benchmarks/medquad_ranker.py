@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.lineage import record
 from benchmarks.medquad import RERANKED, Bench, Found, candidates, fuse_ranks, fuse_scores, quality, to_hits
 from retrieval.ranker import FEATURES, PACKAGED, features
 
@@ -108,6 +109,7 @@ def main(data: Path) -> None:
         **learned,
     }
     PACKAGED.write_text(json.dumps(card, indent=1) + "\n", "utf-8")
+    record("retrieval/ranker.json")
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 
+from benchmarks.lineage import record
 from verticals.bootstrap import wilson_interval
 from verticals.support.safety.head import WEIGHTS_DIR, Head
 
@@ -20,6 +21,7 @@ def write_head(name: str, head: Head, **card: str | Mapping[str, int] | Mapping[
     (WEIGHTS_DIR / f"{name}.json").write_text(head.to_json() + "\n", "utf-8")
     text = json.dumps({"name": f"support.safety.{name}", **card}, indent=2, ensure_ascii=False)
     (WEIGHTS_DIR / f"{name}.card.json").write_text(text + "\n", "utf-8")
+    record(f"verticals/support/safety/weights/{name}.card.json")
 
 
 def add_figures(name: str, figures: Mapping[str, str]) -> None:

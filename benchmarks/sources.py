@@ -24,6 +24,7 @@ from typing import Any
 import pandas as pd
 import torch
 
+from benchmarks.lineage import ROOT, record
 from retrieval.embed import MiniLMEmbedder
 from verticals.bootstrap import bootstrap_interval
 from verticals.finance import metrics
@@ -148,6 +149,7 @@ def _write(name: str, files: Mapping[str, bytes], card: Mapping[str, Any], *, se
     sha256 = {file: hashlib.sha256(content).hexdigest() for file, content in files.items()}
     full = {"name": name, **card, "command": COMMAND, "seed": seed, "sha256": sha256}
     (folder / CARD).write_text(json.dumps(full, indent=1) + "\n", "utf-8")
+    record((folder / CARD).relative_to(ROOT).as_posix())
 
 
 def _progress(what: str, share: float) -> None:

@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from scipy import stats
 from sklearn.svm import SVC
 
+from benchmarks.lineage import record
 from verticals.bootstrap import bootstrap_interval
 from verticals.support.understanding import trials
 from verticals.support.understanding.datasets import load_banking, load_goemotions
@@ -169,6 +170,7 @@ def write_emotion(model: EmotionModel, *, baseline: float) -> None:
         "priority only, never for what a customer is entitled to.",
     }
     EmotionModel(model.delta, model.head, card).save(WEIGHTS_DIR)
+    record("verticals/support/understanding/emotion/card.json")
     show("GoEmotions dev macro-F1", figure, interval, f"logistic regression {baseline:.4f}")
 
 

@@ -54,7 +54,7 @@ class EngineChatModel(BaseChatModel):
     """
 
     engine: Any  # TextEngine; pydantic cannot check a Protocol
-    tokenizer: Any = None  # ChatTokenizer; None for a `core_model.models.ServedModel`, which has its own
+    tokenizer: Any = None  # ChatTokenizer; None for a `core_model.served_model.ServedModel`, which has its own
     max_tokens: int = 256
     temperature: float = 0.0
     top_p: float = 1.0

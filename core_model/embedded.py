@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from core_model.checkpoint import new_folder, read_manifest, write_json, write_manifest, write_tensors
+from core_model.checkpoint import new_folder, read_manifest, sha256_of, write_json, write_manifest, write_tensors
 from core_model.config import parse_config
 from core_model.formats.gguf_file import GGUFFile
 from core_model.loading import PACKED
@@ -83,7 +83,9 @@ def convert(gguf_path: Path, folder: Path, on_progress: Callable[[str, float], N
         (partial / PACKED).mkdir()
         write_tensors(partial / PACKED, packed, lambda done: None)
         _write_tokenizer(partial, source)
-        card, text = model_card(MODEL_NAME, recipe, num_parameters=sum(t.numel() for t in stored.values()))
+        num_parameters = sum(t.numel() for t in stored.values())
+        origin = {GGUF_NAME: sha256_of(gguf_path)}
+        card, text = model_card(MODEL_NAME, recipe, num_parameters=num_parameters, source=origin)
         write_json(partial / "model_card.json", card)
         (partial / "model_card.md").write_text(text, encoding="utf-8")
         on_progress("Computing sha256", 0.92)

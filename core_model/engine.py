@@ -211,7 +211,7 @@ class Engine:
             adapter=adapter,
             max_length=max_length,
             speculation=Speculation(self._new_drafter()) if self._new_drafter and options.speculate else None,
-            timeline=Timeline(self._observe),
+            timeline=Timeline(self._observe, self.model_version),
         )
         with self._wake:
             self._must_run()

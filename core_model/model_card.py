@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
 from core_model.upcycle import UpcycleRecipe
 
 
-def model_card(name: str, recipe: UpcycleRecipe, *, num_parameters: int) -> tuple[dict[str, Any], str]:
-    """The card as JSON keys and as Markdown."""
+def model_card(
+    name: str, recipe: UpcycleRecipe, *, num_parameters: int, source: Mapping[str, str]
+) -> tuple[dict[str, Any], str]:
+    """The card as JSON keys and as Markdown. `source`: file that it was converted from -> SHA-256."""
     per_group = recipe.num_experts // len(recipe.groups)
     groups = {group: list(range(i * per_group, (i + 1) * per_group)) for i, group in enumerate(recipe.groups)}
     card = {
@@ -23,6 +26,8 @@ def model_card(name: str, recipe: UpcycleRecipe, *, num_parameters: int) -> tupl
         "experts_trained": False,
         "recipe": asdict(recipe),
         "trained_on": "Nothing beyond the base model.",
+        "data": dict(source),
+        "command": "trivium prepare",
         "limits": (
             "The routed experts add nothing yet: their down-projections are zero, so answers are those of the dense "
             "base model. 4-bit source weights. English only, weak at facts, arithmetic and long instructions; "

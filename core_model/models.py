@@ -2,37 +2,30 @@
 
 A swap is a pointer that moves: the new engine is loaded, verified and has answered once before the name means it. What
 began on the old engine ends there; the old one is gone when the last of that has ended. Until then two copies are in
-memory: a swap needs room for both. Whatever fails on the way leaves the old engine serving.
+memory: a swap needs room for both. Whatever fails on the way leaves the old engine serving. The second may also stay
+beside the first and answer some of the requests; who gets which is not decided here.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
 from core_model.engine import Engine
-from core_model.generation import EngineStopped, RequestOptions, SamplingParams, TokenChunk
+from core_model.generation import SamplingParams
 from core_model.host_memory import available_bytes
+from core_model.served_model import Ask, Loaded, Model, Place, ServedModel
 from core_model.stats import EngineStats
 
 if TYPE_CHECKING:
-    from core_model.pooled import FloatArray, Pooling
     from core_model.tokenizer import Tokenizer
 
-T = TypeVar("T")
 _WARM_UP = SamplingParams(max_tokens=2, ignore_eos=True)
-
-
-class Model(NamedTuple):
-    """An engine and the tokenizer that belongs to it."""
-
-    engine: Engine
-    tokenizer: Tokenizer
 
 
 OpenModel = Callable[..., tuple[Engine, "Tokenizer"]]  # as `core_model.loading.load_engine`
@@ -44,97 +37,11 @@ class ModelStats:
 
     model_version: str
     folder: Path
+    beside: Path | None
     previous: Path | None
     num_swaps: int
     num_draining: int
     engine: EngineStats
-
-
-@dataclass(eq=False)
-class _Place:
-    """A name's state; `current` is replaced as a whole, so that reading it needs no lock."""
-
-    current: Model | None
-    folder: Path
-    options: Mapping[str, Any]
-    previous: tuple[Path, Mapping[str, Any]] | None = None
-    before: Model | None = None  # of `previous`, where it stays loaded
-    num_swaps: int = 0
-    adapters: dict[str, Path] = field(default_factory=dict)
-    draining: WeakSet[Engine] = field(default_factory=WeakSet)  # weak: an engine that has ended may be forgotten
-
-
-class ServedModel:
-    """A name that keeps its meaning across swaps: a `TextEngine` that is always the current one."""
-
-    def __init__(self, name: str, place: _Place) -> None:
-        self.name, self._place = name, place
-
-    @property
-    def current(self) -> Model:
-        """Engine and tokenizer of this moment, which belong together.
-
-        Raises:
-            EngineStopped: the model was unloaded.
-        """
-        model = self._place.current
-        if model is None:
-            raise EngineStopped(f"model: {self.name!r} is not loaded. Load it again.")
-        return model
-
-    @property
-    def model_version(self) -> str:
-        """Of the engine that the next request goes to."""
-        return self.current.engine.model_version
-
-    def call(self, use: Callable[[Model], T]) -> T:
-        """`use` with the current model; again with its successor if a swap came between its steps.
-
-        Tokens mean something to their own model only, so whoever encodes text and then streams does both in one `use`.
-        """
-        while True:
-            model = self.current
-            try:
-                return use(model)
-            except EngineStopped:
-                if model is self._place.current:
-                    raise
-
-    def stream(
-        self, prompt_ids: Sequence[int], params: SamplingParams, *, options: RequestOptions | None = None
-    ) -> Iterator[TokenChunk]:
-        """As `Engine.stream`; the answer ends on the engine that it began on."""
-        return self.call(lambda model: model.engine.stream(prompt_ids, params, options=options))
-
-    def embed(
-        self,
-        prompts: Sequence[Sequence[int]],
-        *,
-        pooling: Pooling = "mean",
-        normalize: bool = False,
-        options: RequestOptions | None = None,
-    ) -> FloatArray:
-        """As `Engine.embed`; all rows are of one model."""
-        return self.call(
-            lambda model: model.engine.embed(prompts, pooling=pooling, normalize=normalize, options=options)
-        )
-
-    def between_steps(self, change: Callable[[Any], str | None]) -> None:
-        """As `Engine.between_steps`; a later swap undoes it."""
-        self.call(lambda model: model.engine.between_steps(change))
-
-    def stats(self) -> EngineStats:
-        """Of the current engine; totals begin anew with each."""
-        return self.current.engine.stats()
-
-    @property
-    def adapters(self) -> tuple[str, ...]:
-        """Names that requests may ask for."""
-        return self.current.engine.adapters
-
-    def expert_counts(self) -> Mapping[int, Sequence[int]]:
-        """Of the current engine."""
-        return self.current.engine.expert_counts()
 
 
 class ModelPool:
@@ -146,8 +53,8 @@ class ModelPool:
         keep_free_bytes: Refuse a swap if less main memory than this would be left beside both models, the new one taken
             to be as large as its files. None swaps whatever happens.
         free_bytes: How much is available now; None if that cannot be told, and then nothing is refused.
-        keep_previous: Leave what a swap replaced loaded, as long as memory is not needed for another: rolling back is a
-            pointer that moves, then.
+        keep_previous: Leave what a swap replaced loaded, as long as memory is not needed for another: swapping back is
+            a pointer that moves, then.
     """
 
     def __init__(
@@ -160,7 +67,7 @@ class ModelPool:
     ) -> None:
         self._open, self._keep_free, self._free_bytes = open_model, keep_free_bytes, free_bytes
         self._keep_previous = keep_previous
-        self._places: dict[str, _Place] = {}
+        self._places: dict[str, Place] = {}
         self._retired: WeakSet[Engine] = WeakSet()  # all that only finish what they have
         self._changing = threading.Lock()
 
@@ -177,8 +84,36 @@ class ModelPool:
         with self._changing:
             if name in self._places:
                 raise ValueError(f"name: {name!r} is loaded already. Use swap, or another name.")
-            self._places[name] = _Place(self._opened(name, folder, options, adapters={}), folder, options)
+            opened = Loaded(self._opened(name, folder, options, adapters={}), folder, options)
+            self._places[name] = Place((opened, None))
             return self.engine(name)
+
+    def route(self, name: str, ask: Ask) -> None:
+        """Let `ask` decide for each request under `name` who answers it."""
+        self._place(name).ask = ask
+
+    def beside(self, name: str, folder: Path, **options: Any) -> Model:
+        """Another model beside the one that serves, for `route`; a swap to it loads nothing.
+
+        At most one is there: what served before gives its place.
+
+        Raises:
+            ValueError: as `swap`.
+        """
+        with self._changing:
+            serving = self._loaded(name)[1][0]
+            return self._beside(name, folder, {**serving.options, **options}).model
+
+    def put_away(self, name: str) -> None:
+        """Unload what is beside, unless it served before the last swap; what runs there ends there."""
+        with self._changing:
+            place, (_, other) = self._loaded(name)
+            if other is not None and other.folder != place.previous:
+                self._forget_other(place)
+
+    def folders(self, name: str) -> tuple[Path, ...]:
+        """Of what serves and, if there is one, of what is beside it."""
+        return tuple(each.folder for each in self._loaded(name)[1] if each is not None)
 
     def swap(self, name: str, folder: Path, **options: Any) -> str:
         """Serve another model under `name` and return its version; requests go on meanwhile, none fails.
@@ -191,22 +126,14 @@ class ModelPool:
                 one goes on serving then.
         """
         with self._changing:
-            place = self._place(name)
-            return self._replace(name, folder, {**place.options, **options})
-
-    def roll_back(self, name: str) -> str:
-        """Swap to what served before the last swap. Again, and it is undone.
-
-        Raises:
-            ValueError: there was no swap; else as `swap`.
-        """
-        with self._changing:
-            place = self._place(name)
-            if place.previous is None:
-                raise ValueError(f"name: {name!r} was never swapped, so there is nothing to go back to. Use swap.")
-            if place.before is None:
-                return self._replace(name, *place.previous)
-            return self._serve(place, place.before, *place.previous)
+            place, (serving, _) = self._loaded(name)
+            new = self._beside(name, folder, {**serving.options, **options})
+            place.loaded = new, serving
+            place.previous = serving.folder
+            place.num_swaps += 1
+            if not self._keep_previous:
+                self._forget_other(place)
+            return new.model.engine.model_version
 
     def unload(self, name: str, *, drain: bool = True) -> None:
         """Serve `name` no longer.
@@ -218,12 +145,11 @@ class ModelPool:
             ValueError: no such name.
         """
         with self._changing:
-            place = self._place(name)
+            place, loaded = self._loaded(name)
             del self._places[name]
-            old, place.current = place.current, None
-            assert old is not None, "a place without a model has no name"
-            self._forget_before(place)
-            self._retire(place, old.engine)
+            place.loaded = None
+            for each in filter(None, loaded):
+                self._retire(place, each.model.engine)
             if not drain:
                 for engine in [*place.draining]:
                     engine.close()
@@ -234,7 +160,7 @@ class ModelPool:
             place = self._place(name)
             self.engine(name).current.engine.load_adapter(adapter, folder)
             place.adapters[adapter] = folder
-            self._forget_before(place)  # it would have to fit that as well
+            self._forget_other(place)  # it would have to fit that as well
 
     def unload_adapter(self, name: str, adapter: str) -> None:
         """As `Engine.unload_adapter`."""
@@ -255,14 +181,17 @@ class ModelPool:
         """What serves, by name."""
         found = {}
         for name, place in [*self._places.items()]:
-            if model := place.current:
+            if place.loaded is not None:
+                serving, other = place.loaded
+                engine = serving.model.engine
                 found[name] = ModelStats(
-                    model.engine.model_version,
-                    place.folder,
-                    place.previous[0] if place.previous else None,
+                    engine.model_version,
+                    serving.folder,
+                    other.folder if other else None,
+                    place.previous,
                     place.num_swaps,
                     sum(engine.is_alive for engine in place.draining),
-                    model.engine.stats(),
+                    engine.stats(),
                 )
         return found
 
@@ -279,36 +208,35 @@ class ModelPool:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.close()
 
-    def _place(self, name: str) -> _Place:
+    def _place(self, name: str) -> Place:
         if name not in self._places:
             loaded = ", ".join(sorted(self._places)) or "none"
             raise ValueError(f"name: no model is loaded as {name!r} (loaded: {loaded}). Load it first.")
         return self._places[name]
 
-    def _replace(self, name: str, folder: Path, options: Mapping[str, Any]) -> str:
+    def _loaded(self, name: str) -> tuple[Place, tuple[Loaded, Loaded | None]]:
         place = self._place(name)
-        self._forget_before(place)  # three would be one too many
-        self._refuse_if_too_large(folder)
-        return self._serve(place, self._opened(name, folder, options, adapters=place.adapters), folder, options)
+        assert place.loaded is not None, "a place without a model has no name"
+        return place, place.loaded
 
-    def _serve(self, place: _Place, new: Model, folder: Path, options: Mapping[str, Any]) -> str:
-        """From here on requests go to `new`."""
-        old, place.current = place.current, new
-        place.previous = place.folder, place.options
-        place.folder, place.options = folder, options
-        place.num_swaps += 1
-        assert old is not None
-        place.before = old
-        if not self._keep_previous:
-            self._forget_before(place)
-        return new.engine.model_version
+    def _beside(self, name: str, folder: Path, options: Mapping[str, Any]) -> Loaded:
+        """It is there already, or takes the place of what is."""
+        place, (serving, other) = self._loaded(name)
+        if other is None or (other.folder, other.options) != (folder, options):
+            self._forget_other(place)  # three would be one too many
+            self._refuse_if_too_large(folder)
+            other = Loaded(self._opened(name, folder, options, adapters=place.adapters), folder, options)
+            place.loaded = serving, other
+        return other
 
-    def _forget_before(self, place: _Place) -> None:
-        before, place.before = place.before, None
-        if before is not None:
-            self._retire(place, before.engine)
+    def _forget_other(self, place: Place) -> None:
+        assert place.loaded is not None
+        serving, other = place.loaded
+        place.loaded = serving, None
+        if other is not None:
+            self._retire(place, other.model.engine)
 
-    def _retire(self, place: _Place, engine: Engine) -> None:
+    def _retire(self, place: Place, engine: Engine) -> None:
         place.draining.add(engine)
         self._retired.add(engine)
         engine.drain()

@@ -19,6 +19,7 @@ class Timeline:
     """
 
     observe: Callable[[Timeline], None] | None = None
+    model_version: str = ""  # of the engine
     context: Context = field(default_factory=copy_context)
     queued_ns: int = field(default_factory=time.time_ns)
     started_ns: int = 0

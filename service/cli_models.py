@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from service.cli_admin import EXIT_FAILED
-from service.cli_parts import Parts, open_parts
+from service.cli_parts import Parts, note_model, open_parts
 from verticals.contract import ModelCard, NotFound, TriviumError, Unavailable
 
 if TYPE_CHECKING:
@@ -36,6 +36,20 @@ def list_models() -> None:
 
 
 @models_app.command()
+def register(
+    folder: Annotated[str, typer.Argument(help="A checkpoint folder or GGUF file in the models folder.")],
+) -> None:
+    """Register a language model as a version of the core; the steps bring it to those who ask."""
+    from service.core_versions import register_core
+    from service.settings import read_settings
+
+    with open_parts() as parts:
+        card = register_core(parts.registry, read_settings().home / "models", folder)
+        note_model(parts, card)
+    print(f"{card.name} {card.version}: {folder}, trained on: {card.trained_on}")
+
+
+@models_app.command()
 def show(name: Name, version: Annotated[str | None, typer.Option(help="Else the one in force.")] = None) -> None:
     """A version's card as JSON, its files verified."""
     with open_parts() as parts:
@@ -48,13 +62,18 @@ def show(name: Name, version: Annotated[str | None, typer.Option(help="Else the 
 @models_app.command()
 def verify() -> None:
     """Recompute the SHA-256 of every version's files; exit 1 when one is damaged."""
-    is_whole = True
+    from service.core_versions import CORE, verify_core
+    from service.settings import read_settings
+
+    is_whole, models = True, read_settings().home / "models"
     with open_parts() as parts:
         for name in parts.registry.names():
             for version in parts.registry.versions(name):
                 state = "whole"
                 try:
                     parts.registry.require(name, version)
+                    if name == CORE:
+                        verify_core(parts.registry, models, version)
                 except TriviumError as error:
                     state, is_whole = f"DAMAGED: {error.rule}", False
                 print(f"{name} {version}: {state}")

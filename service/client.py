@@ -212,9 +212,9 @@ class TriviumClient:
         """What the watch tells: `now`, `trends`, `experts`, `drift`, `rules`, `alarms`, or `alarms/<id>`."""
         return self._get(f"/v1/operations/{what}", **query)
 
-    def acknowledge(self, alarm_id: str, *, by: str, reason: str) -> dict[str, Any]:
+    def acknowledge(self, alarm_id: str, *, person: str, reason: str) -> dict[str, Any]:
         """Say that a person has seen an alarm, and why it may stay."""
-        fields = {"alarm_id": alarm_id, "by": by, "reason": reason}
+        fields = {"alarm_id": alarm_id, "person": person, "reason": reason}
         return dict(self.send("POST", "/v1/operations/alarms/{alarm_id}/acknowledge", fields))
 
     def customer_key(self, customer: str) -> dict[str, Any]:

@@ -8,11 +8,12 @@ its edition, and an edition that nobody keeps is gone with its last request. Ign
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from pydantic import BaseModel
 from sqlalchemy.orm import Session
@@ -21,7 +22,7 @@ from service.registry import FileRegistry
 from service.shadows import Observer
 from verticals.contract import Context, Decision, Handler, ModelCard, Recorder, Resources, Vertical
 from verticals.grouped import AnswerAll, Asked, Grouped, RecordAll
-from verticals.live import LiveModel, Said
+from verticals.live import LiveModel, NamedModel, Said
 
 KEPT = 3  # editions of a vertical that stay loaded: the serving one, the one before it or on trial, and one more
 
@@ -64,7 +65,7 @@ class Trial:
         share: Of subjects that it answers, 0 to 1; nobody's in the shadow.
     """
 
-    model: LiveModel
+    model: NamedModel
     version: str
     number: int
     state: Literal["shadow", "canary"]
@@ -74,6 +75,34 @@ class Trial:
         """Whether it answers this subject: always the same ones, and a larger share keeps those of a smaller."""
         drawn = hashlib.sha256(f"{self.model.name}@{self.version}\0{subject}".encode()).digest()[:8]
         return self.state == "canary" and int.from_bytes(drawn, "big") < self.share * 2**64
+
+
+class Live(Protocol):
+    """What answers by versions of its models: a vertical, or the core."""
+
+    name: str
+
+    @property
+    def models(self) -> Sequence[NamedModel]:
+        """That have versions."""
+
+    @property
+    def versions(self) -> Versions:
+        """Of the registered models that serve."""
+
+    @property
+    def trial(self) -> Trial | None:
+        """What is on trial."""
+
+    @property
+    def observer(self) -> Observer | None:
+        """Counts what the trial shows."""
+
+    def prove(self, model: NamedModel, version: str) -> bool:
+        """Whether a version can be in the shadow, once it has answered. Raises Exception: it does not."""
+
+    def arrange(self, versions: Versions, trial: Trial | None) -> None:
+        """Let these answer. Raises Exception: one cannot be had; nothing has changed then."""
 
 
 @dataclass(frozen=True)
@@ -110,6 +139,7 @@ class LiveVertical:
     """
 
     def __init__(self, vertical: Vertical, resources: Resources, registry: FileRegistry, versions: Versions) -> None:
+        self.name, self.models = vertical.name, vertical.models
         self.vertical, self._resources, self._registry = vertical, resources, registry
         self._kept: dict[tuple[tuple[str, str], ...], Edition] = {}
         self._lineup = _Lineup(self._edition(versions))
@@ -133,12 +163,23 @@ class LiveVertical:
         """Counts what the trial shows."""
         return self._lineup.observer
 
-    def said(self, model: LiveModel, version: str | None) -> Callable[[Any], Said] | None:
-        """A version of a model, or none, beside the others that serve, as a function of requests.
+    def prove(self, model: NamedModel, version: str) -> bool:
+        """Whether a version can be in the shadow, once it has answered the examples with numbers.
 
         Raises:
-            Exception: it cannot be read.
+            Exception: it cannot be read, or does not answer.
         """
+        one = self._live(model)
+        say = self._said(one, version)
+        for example in self._examples(one) if say else ():
+            _require_finite(say(example))  # type: ignore[misc]
+        return say is not None
+
+    def _live(self, model: NamedModel) -> LiveModel:
+        return next(one for one in self.models if one.name == model.name)
+
+    def _said(self, model: LiveModel, version: str | None) -> Callable[[Any], Said] | None:
+        """A version of a model, or none, beside the others that serve, as a function of requests."""
         others = {name: kept for name, kept in self.versions.items() if name != model.name}
         return model.open(self._fixed(others | ({} if version is None else {model.name: version})))
 
@@ -146,8 +187,7 @@ class LiveVertical:
         absent = {model.name for model in self.vertical.models} - set(versions)
         return FixedRegistry(self._registry, versions, absent)
 
-    def examples(self, model: LiveModel) -> Sequence[BaseModel]:
-        """Requests that every version of a model must answer."""
+    def _examples(self, model: LiveModel) -> Sequence[BaseModel]:
         if model.examples is not None:
             return model.examples()
         operation = next(one for one in self.vertical.operations if one.name == model.operation)
@@ -169,8 +209,8 @@ class LiveVertical:
         if observer is None:
             pair = None
             if trial.state == "shadow":
-                old = self.said(trial.model, versions.get(trial.model.name))
-                new = self.said(trial.model, trial.version)
+                one = self._live(trial.model)
+                old, new = self._said(one, versions.get(one.name)), self._said(one, trial.version)
                 pair = (old, new) if old and new else None
             observer = Observer(trial.model, trial.number, pair)
         self._lineup = _Lineup(serving, trial, other, observer)
@@ -192,8 +232,7 @@ class LiveVertical:
         trial = lineup.trial
         if trial is None or lineup.other is None:
             return lineup.serving
-        fields = (getattr(request, field, None) for field in self.vertical.subjects)
-        subject = context.customer or next((value for value in fields if value), None)
+        subject = context.subject(request, self.vertical.subjects)
         if subject is None and name == trial.model.operation:
             subject = context.request_id
         drawn = subject is not None and trial.takes(f"{context.tenant}\0{subject}")
@@ -255,6 +294,12 @@ class LiveVertical:
             raise
         lineup.note(edition, name, asked, None)
         return answers
+
+
+def _require_finite(said: Said) -> None:
+    bad = [name for name, value in said.items() if isinstance(value, float) and not math.isfinite(value)]
+    if bad:
+        raise ValueError(f"{bad[0]} of an example is no finite number")
 
 
 def _record(record: Recorder, versions: Versions, *decisions: Decision, session: Session | None = None) -> None:

@@ -18,8 +18,8 @@ from service.problems import named_rule
 from verticals.contract import InvalidInput, NotFound, Unavailable
 
 if TYPE_CHECKING:
-    from core_model.models import Model
     from core_model.pooled import FloatArray
+    from core_model.served_model import Model
 
 EXAMPLES: Any = {"two texts": {"value": {"model": CORE, "input": ["a lamp", "a chair"]}}}
 

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 import structlog
 
 from service.audit import AuditLog
-from service.core_steps import CoreSteps
-from service.editions import LiveVertical
+from service.editions import Live, LiveVertical
 from service.registry import FileRegistry
 from service.rollouts import Rollouts, sound_versions
 from verticals.contract import Handler, Resources, Vertical
+
+if TYPE_CHECKING:
+    from service.live_core import LiveCore
 
 FOLLOW_S = 1.0
 _log = structlog.get_logger()
@@ -23,15 +26,16 @@ def open_rollouts(
     resources: Resources,
     registry: FileRegistry,
     audit: AuditLog,
-    core: CoreSteps | None = None,
+    core: LiveCore | None = None,
 ) -> tuple[Rollouts, Mapping[str, Mapping[str, Handler]]]:
-    """The rollouts as they stand, and every vertical's handlers, which follow them."""
+    """The rollouts as they stand, and every vertical's handlers, which follow them; a core on a server follows none."""
     live = {
         name: LiveVertical(vertical, resources, registry, sound_versions(registry, name))
         for name, vertical in verticals.items()
         if vertical.models
     }
-    rollouts = Rollouts(live, registry, resources.sessions, audit, core)
+    lives: Mapping[str, Live] = {**live, **({core.name: core} if core else {})}
+    rollouts = Rollouts(lives, registry, resources.sessions, audit)
     rollouts.refresh()
     built = {name: vertical.build(resources) for name, vertical in verticals.items() if name not in live}
     return rollouts, {name: live[name].handlers if name in live else built[name] for name in verticals}

@@ -2,7 +2,7 @@
 
 Follows draft-ietf-httpapi-idempotency-key-header-07. The row is inserted before the work begins and its primary key is
 the lock, so two processes cannot both begin. A request that fails leaves no row: it may be sent again. One whose
-process was killed may be sent again after a while, unless the audit trail says that it was carried out.
+process was killed is never carried out again: nobody knows how far it came, and after a while its sender is told so.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ FIELD = "Idempotency-Key"
 MAX_KEY_CHARS = 255
 MAX_ANSWER_CHARS = 2**20
 KEPT = timedelta(days=1)
-ABANDONED = timedelta(minutes=10)  # after this a request whose process died may be sent again
+ABANDONED = timedelta(minutes=10)  # after this a request that was not finished counts as one whose process died
+_LOOK = "Look at what it was to change; to have it carried out again, take a new key."
 
 
 class InProgress(Conflict):
@@ -93,7 +94,8 @@ class IdempotencyKeys:
         Raises:
             InvalidInput: the key is too long, or was used for another request.
             InProgress: it is being carried out.
-            Conflict: it was carried out, and its answer was not kept (a stream, a file, or too long).
+            Conflict: it was carried out, and its answer was not kept (a stream, a file, or too long); or it was begun
+                by a process that ended.
         """
         if not 0 < len(key) <= MAX_KEY_CHARS:
             raise InvalidInput(f"must have 1 to {MAX_KEY_CHARS} characters", field=FIELD, value=len(key))
@@ -104,8 +106,7 @@ class IdempotencyKeys:
         if found.request_sha256 != _sha256(request):
             raise InvalidInput("was used for another request", field=FIELD, remedy="Take a new key.")
         if found.status is None:
-            if self._take_over(claim, found.request_id, request_id):
-                return claim
+            self._refuse_abandoned(claim, found.request_id)
             raise InProgress("a request with this key is in progress", field=FIELD, remedy="Ask again in a moment.")
         if found.answer is None:
             raise Conflict("the request was carried out; its answer is not kept", field=FIELD)
@@ -136,25 +137,19 @@ class IdempotencyKeys:
             return found or self._insert(claim, request_sha256, customer, request_id)  # gone meanwhile: it failed
         return None
 
-    def _take_over(self, claim: Claim, begun_as: str | None, request_id: str | None) -> bool:
-        """Whether an unfinished request was abandoned and is this caller's now.
-
-        Raises:
-            Conflict: it was carried out before its process died.
-        """
+    def _refuse_abandoned(self, claim: Claim, begun_as: str | None) -> None:
+        """Raises Conflict: the process that began it has ended; the audit trail may know that it was carried out."""
         mine = (IdempotentRequest.tenant == claim.tenant, IdempotentRequest.key_sha256 == claim.key_sha256)
-        abandoned = (*mine, IdempotentRequest.status.is_(None), IdempotentRequest.expires_at < self._now())
-        taken = update(IdempotentRequest).where(*abandoned).returning(IdempotentRequest.tenant)
-        with self._sessions.begin() as session:
-            named = AuditEntry.content.contains(json.dumps(begun_as)) if begun_as else false()
-            done = select(AuditEntry.sequence).where(AuditEntry.tenant == claim.tenant, named).limit(1)
-            if session.scalar(select(IdempotentRequest.tenant).where(*abandoned)) is None:
-                return False
-            if session.scalar(done) is None:
-                again = {"expires_at": self._now() + ABANDONED, "request_id": request_id}
-                return session.scalar(taken.values(**again)) is not None
-            session.execute(taken.values(status=200, expires_at=self._now() + KEPT))
-        raise Conflict("the request was carried out; its answer is not kept", field=FIELD)
+        ended = (*mine, IdempotentRequest.status.is_(None), IdempotentRequest.expires_at < self._now())
+        named = AuditEntry.content.contains(json.dumps(begun_as)) if begun_as else false()
+        with self._sessions() as session:
+            if session.scalar(select(IdempotentRequest.tenant).where(*ended)) is None:
+                return
+            done = session.scalar(select(AuditEntry.sequence).where(AuditEntry.tenant == claim.tenant, named).limit(1))
+        if done is not None:
+            raise Conflict("the request was carried out; its answer is not kept", field=FIELD, remedy=_LOOK)
+        rule = "the process that carried the request out ended before it told the end: it may have been carried out"
+        raise Conflict(rule, field=FIELD, remedy=_LOOK)
 
     def finish(self, claim: Claim, answer: StoredAnswer | None) -> None:
         """Keep the answer; None if it cannot be given again."""

@@ -68,7 +68,7 @@ async def _once(request: Request, key: str, handle: Callable[[Request], Awaitabl
         return Response(claim.text, claim.status, {"Idempotent-Replayed": "true"}, claim.media_type)
     try:
         answer = await handle(request)
-    except BaseException:
+    except Exception:  # not where it was cancelled: a thread may be at work still, so the key stays taken
         await anyio.to_thread.run_sync(keys.release, claim)
         raise
     if isinstance(answer, EventStream):

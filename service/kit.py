@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session, sessionmaker
 
+from service.asking import ASKING, Asking, asked_for, each_asked_for
 from service.audit import AuditLog
 from service.auth import Caller, KeyRing
 from service.recorded import Recording
@@ -99,15 +100,24 @@ class Kit:
         elif not operation.for_customers:
             raise PermissionDenied("a customer's key does not cover the operation", field="operation", value=name)
         who = caller.who(request_id)
-        recording = Recording(self.audit, who)
+        noted = {} if answered_by is None else answered_by
+        recording = Recording(self.audit, who, noted)
         context = Context(**who, record=recording, customer=caller.customer)
+        asking = Asking(self._subject(vertical, request, context), request_id, noted)
         handler, named = self.handlers[vertical][operation.name], f"{vertical}.{name}"
         found: BaseModel | Artifact | ArtifactStream | Iterator[BaseModel]
         if operation.streaming:
-            found = in_span(named, cast("Iterator[BaseModel]", handler(request, context)))
+            with asked_for(asking):
+                events = cast("Iterator[BaseModel]", handler(request, context))
+            found = each_asked_for(asking, in_span(named, events))
         else:
-            with span(named):
+            with span(named), asked_for(asking):
                 found = handler(request, context)
-        if answered_by is not None:
-            answered_by.update(context.answered_by)
+        noted.update(context.answered_by)
         return recording.complete(named, operation, request, found)
+
+    def _subject(self, vertical: str, request: BaseModel, context: Context) -> str:
+        """Whom a request is about; who is named sees one edition of the core. Else what it belongs to, or it itself."""
+        named = context.subject(request, self.verticals[vertical].subjects)
+        around = ASKING.get()
+        return around.subject if named is None and around else f"{context.tenant}\0{named or context.request_id}"

@@ -1,26 +1,23 @@
-"""Operators' routes for the models in this process: what serves, swap, roll back, rebalance. Ignores how that is done.
+"""Operators' routes for the language models of this process: what is loaded, register, rebalance. Ignores the steps.
 
-A swap touches every tenant, so it needs a key with the scope `models.swap` or `models.*`: `*` does not include it.
-Models are named by their folder or file under `<TRIVIUM_HOME>/models`; no other place can be reached from here.
+They touch every tenant, so they need a key with a scope of `models` by name: `*` does not include it. Models are named
+by their folder or file under `<TRIVIUM_HOME>/models`; no other place can be reached from here. A registered folder is a
+version of the core, which goes by the steps of `service/rollouts_api.py`.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
 from dataclasses import asdict
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-from fastapi import APIRouter, Body, Request
+from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field
 
-from service.auth import Caller
 from service.callers import Authenticated, kit_of
-from service.core_steps import CORE
+from service.core_versions import CORE, register_core
 from service.kit import Kit
 from service.problems import named_rule, request_id_of
-from service.rollout_ledger import State
 from verticals.contract import Decision, InvalidInput, NotFound, Unavailable
 
 if TYPE_CHECKING:
@@ -29,19 +26,12 @@ if TYPE_CHECKING:
 router = APIRouter(prefix="/v1/admin/models", tags=["service"])
 
 
-class StepNote(BaseModel):
-    """Who changes the model, and why; kept in the audit trail and the ledger."""
+class RegisterRequest(BaseModel):
+    """Which model may serve."""
 
     model_config = ConfigDict(extra="forbid")
 
-    person: str = Field("", max_length=64, description="Who decides; else the key's id stands for them.")
-    reason: str = Field("", max_length=1000, description="Why.")
-
-
-class SwapRequest(StepNote):
-    """Which model to serve."""
-
-    folder: str = Field(min_length=1, description="A checkpoint folder or GGUF file in the models folder.")
+    folder: str = Field(min_length=1, max_length=255, description="A checkpoint folder or GGUF file among the models.")
 
 
 class RebalanceRequest(BaseModel):
@@ -62,6 +52,7 @@ def list_models(request: Request, caller: Authenticated) -> dict[str, Any]:
         name: {
             "model_version": stats.model_version,
             "folder": stats.folder.name,
+            "beside": stats.beside.name if stats.beside else None,
             "previous": stats.previous.name if stats.previous else None,
             "num_swaps": stats.num_swaps,
             "num_draining": stats.num_draining,
@@ -71,23 +62,18 @@ def list_models(request: Request, caller: Authenticated) -> dict[str, Any]:
     }
 
 
-@router.post("/{name}", summary="Serve another model under this name; requests go on meanwhile")
-def swap(name: str, asked: SwapRequest, request: Request, caller: Authenticated) -> dict[str, str]:
-    """Both models are in memory until the old one has finished what it has. On failure the old one stays."""
-    caller.require_operator("models.swap")
+@router.post("/core/versions", summary="Register a folder as a version of the core")
+def register(asked: RegisterRequest, request: Request, caller: Authenticated) -> dict[str, Any]:
+    """Nobody is answered by it yet; the steps under `registered/core` bring it there. Its card, as the answer."""
+    caller.require_operator("models.register")
     kit = kit_of(request)
-    pool, folder = _pool(kit), _find(kit.settings.home / "models", asked.folder)
-    return _change(request, caller, "models.swap", name, lambda: pool.swap(name, folder), asked)
-
-
-@router.post("/{name}/rollback", summary="Serve again what served before the last swap")
-def roll_back(
-    name: str, request: Request, caller: Authenticated, asked: Annotated[StepNote, Body(default_factory=StepNote)]
-) -> dict[str, str]:
-    """It is loaded still, or else loaded and verified as in a swap."""
-    caller.require_operator("models.swap")
-    pool = _pool(kit_of(request))
-    return _change(request, caller, "models.rollback", name, lambda: pool.roll_back(name), asked)
+    _pool(kit)
+    card = register_core(kit.registry, kit.settings.home / "models", asked.folder)
+    version = f"{card.name}@{card.version}"
+    told = {"trained_on": card.trained_on, "licence": card.licence}
+    decision = Decision("models.register", CORE, card.sha256, told, version)
+    kit.audit.record(decision, who=caller.who(request_id_of(request)))
+    return asdict(card)
 
 
 @router.post("/{name}/rebalance", summary="Even out the load of the model's experts by one step")
@@ -96,51 +82,25 @@ def rebalance(name: str, asked: RebalanceRequest, request: Request, caller: Auth
     from core_model.rebalance import rebalance_engine
 
     caller.require_operator("models.rebalance")
-    pool = _pool(kit_of(request))
-
-    def run() -> str:
-        engine = pool.engine(name)
-        rebalance_engine(engine, strength=asked.strength, max_change=asked.max_change)
-        return engine.model_version
-
-    return _change(request, caller, "models.rebalance", name, run)
-
-
-def _change(
-    request: Request, caller: Caller, kind: str, name: str, run: Callable[[], str], asked: StepNote | None = None
-) -> dict[str, str]:
-    """Run a change, and put it into the audit trail; a step of the core also into the ledger, which others follow."""
     kit = kit_of(request)
-    before = _pool(kit).stats().get(name)
+    pool = _pool(kit)
+
+    before = pool.stats().get(name)
     if before is None:
         raise NotFound("no model is loaded under this name", field="name", value=name)
+    engine = pool.engine(name)
     try:
-        version = run()
+        rebalance_engine(engine, strength=asked.strength, max_change=asked.max_change)
     except ValueError as error:
-        raise InvalidInput(named_rule(error)[1], field="folder") from error
-    versions = {"before": before.model_version, "after": version}
-    digest = hashlib.sha256(f"{kind} {name} {version}".encode()).hexdigest()
-    who = caller.who(request_id_of(request))
-    told = {} if asked is None else asked.model_dump(include={"person", "reason"}, exclude_defaults=True)
-    with kit.sessions.begin() as session:
-        if asked is not None and name == CORE and kit.rollouts.core is not None:
-            state: State = "full" if kind == "models.swap" else "rolled back"
-            note = {"person": asked.person or caller.key_id, "reason": asked.reason, "tenant": caller.tenant}
-            kit.rollouts.core.note(session, state, before=before.folder, **note)
-        decision = Decision(kind, subject=name, input_sha256=digest, outcome=versions | told, model_version=version)
-        kit.audit.record(decision, who=who, session=session)
+        raise InvalidInput(named_rule(error)[1], field="name") from error
+    versions = {"before": before.model_version, "after": engine.model_version}
+    digest = hashlib.sha256(f"models.rebalance {name} {engine.model_version}".encode()).hexdigest()
+    decision = Decision("models.rebalance", name, digest, versions, model_version=engine.model_version)
+    kit.audit.record(decision, who=caller.who(request_id_of(request)))
     return {"name": name, **versions}
-
-
-def _find(models: Path, wanted: str) -> Path:
-    path = models / wanted
-    if path.parent != models or wanted in (".", "..") or not path.exists():
-        there = sorted(found.name for found in models.glob("[!.]*"))
-        raise NotFound(f"must be one of {', '.join(there) or 'none yet'}", field="folder", value=wanted)
-    return path
 
 
 def _pool(kit: Kit) -> ModelPool:
     if kit.models is None:
-        raise Unavailable("the model is on a remote server", remedy="Swap it there.")
+        raise Unavailable("the model is on a remote server", remedy="Exchange it there.")
     return kit.models

@@ -109,6 +109,12 @@ class Metrics:
         self._tokens = Counter(
             "trivium_tokens", "Tokens of the requests of a vertical.", ["vertical", "kind"], registry=registry
         )
+        self._edition_tokens = Counter(
+            "trivium_core_tokens",
+            "Tokens of requests, by the edition of the core.",
+            ["edition", "kind"],
+            registry=registry,
+        )
         self._first_token_seconds = Histogram(
             "trivium_first_token_seconds",
             "Time from queueing to the first token of an answer.",
@@ -132,8 +138,11 @@ class Metrics:
 
     def observe_generation(self, vertical: str, timeline: Timeline) -> None:
         """Count the tokens of one request to the engine, and how long it waited for the first."""
+        edition = timeline.model_version.partition("+")[0]  # without what rebalancing adds: a label has few values
         for kind in ("prompt", "cached", "generated"):
-            self._tokens.labels(vertical, kind).inc(getattr(timeline, f"num_{kind}"))
+            number = getattr(timeline, f"num_{kind}")
+            self._tokens.labels(vertical, kind).inc(number)
+            self._edition_tokens.labels(edition, kind).inc(number)
         if timeline.first_token_ns:
             seconds = (timeline.first_token_ns - timeline.queued_ns) / 1e9
             self._first_token_seconds.labels(vertical).observe(seconds)

@@ -14,6 +14,7 @@ from typing import Any, cast
 from langchain_core.messages import AIMessageChunk
 
 from service import problems
+from service.asking import Asking, each_asked_for
 from service.auth import Caller
 from service.kit import Kit
 from service.openai_schemas import EXTENSIONS, OPENAI_SAMPLING, CompletionRequest
@@ -71,9 +72,12 @@ def answer_pieces(
     Raises:
         InvalidInput: a value breaks a rule of agent or engine.
     """
+    noted = {} if answered_by is None else answered_by
+    asking = Asking(_subject(asked, caller, conversation_id), request_id, noted)
     if asked.model == SUPPORT:
-        return _ask_agent(kit, asked, conversation_id, caller=caller, request_id=request_id, answered_by=answered_by)
-    return _ask_model(kit, asked, caller, request_id)
+        who: dict[str, Any] = {"caller": caller, "request_id": request_id, "answered_by": noted}
+        return each_asked_for(asking, _ask_agent(kit, asked, conversation_id, **who))
+    return each_asked_for(asking, _ask_model(kit, asked, caller, asking))
 
 
 def _ask_agent(kit: Kit, asked: CompletionRequest, conversation_id: str | None, **who: Any) -> Iterator[Piece]:
@@ -107,9 +111,20 @@ def _ask_agent(kit: Kit, asked: CompletionRequest, conversation_id: str | None, 
             extra |= event.model_dump(mode="json", exclude={"type"})
 
 
-def _ask_model(kit: Kit, asked: CompletionRequest, caller: Caller, request_id: str) -> Iterator[Piece]:
+def _subject(asked: CompletionRequest, caller: Caller, conversation_id: str | None) -> str:
+    """Whose conversation it is: the caller says so, or it is the one that began with these words."""
+    named = asked.user or conversation_id
+    if named is None:
+        first = next((i for i, message in enumerate(asked.messages) if message.role == "user"), 0)
+        began = [(message.role, message.text) for message in asked.messages[: first + 1]]
+        named = hashlib.sha256(repr(began).encode()).hexdigest()
+    return f"{caller.tenant}\0{named}"
+
+
+def _ask_model(kit: Kit, asked: CompletionRequest, caller: Caller, asking: Asking) -> Iterator[Piece]:
     """The bare model's tokens as pieces; that it answered is recorded, also when the listener leaves."""
-    recording, said, finish = Recording(kit.audit, caller.who(request_id)), hashlib.sha256(), ""
+    recording = Recording(kit.audit, caller.who(asking.request_id), asking.answered_by)
+    said, finish, version = hashlib.sha256(), "", kit.resources.model_version
     messages = [message.as_openai() for message in asked.messages]
     stop = [asked.stop] if isinstance(asked.stop, str) else asked.stop
     adapter = asked.model.partition(":")[2]
@@ -121,13 +136,14 @@ def _ask_model(kit: Kit, asked: CompletionRequest, caller: Caller, request_id: s
             piece = _piece(chunk)
             said.update(piece.text.encode())
             finish = piece.finish_reason or finish or "cancelled"
+            version = piece.extra.get("model_version", version)
             yield piece
     except ValueError as error:  # the engine's own rules: context length, sampling values, grammars
         raise _invalid(error) from error
     finally:
         if finish:  # else nothing was answered
             outcome = {"finish_reason": finish, "answer_sha256": said.hexdigest()}
-            recording(Decision("core.answer", asked.model, fingerprint(asked), outcome, kit.resources.model_version))
+            recording(Decision("core.answer", asked.model, fingerprint(asked), outcome, version))
 
 
 def _invalid(error: ValueError) -> InvalidInput:

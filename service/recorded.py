@@ -10,7 +10,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from time import perf_counter
 from typing import Any
 
@@ -34,12 +34,14 @@ class Recording:
 
     audit: AuditLog
     who: Mapping[str, str]
+    answered_by: Mapping[str, str] = field(default_factory=dict)  # model -> version, as models are asked
     started_s: float = field(init=False, default_factory=perf_counter)  # when the call came
     is_recorded: bool = field(init=False, default=False)
 
     def __call__(self, *decisions: Decision, session: Session | None = None) -> None:
         """Append them, with how long the call has taken."""
-        self.audit.record(*decisions, who=self.who, session=session, since_s=self.started_s)
+        told = (replace(one, models={**self.answered_by, **one.models}) for one in decisions)
+        self.audit.record(*told, who=self.who, session=session, since_s=self.started_s)
         self.is_recorded |= bool(decisions)
 
     def complete(self, kind: str, operation: Operation, request: BaseModel, answer: Answer) -> Answer:

@@ -8,7 +8,6 @@ cannot be built, changes nothing: what served serves, and `faults` says what is 
 from __future__ import annotations
 
 import hashlib
-import math
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -19,8 +18,7 @@ import structlog
 from sqlalchemy.orm import Session, sessionmaker
 
 from service.audit import AuditLog
-from service.core_steps import CORE, CoreSteps
-from service.editions import LiveVertical, Trial, Versions
+from service.editions import Live, Trial, Versions
 from service.registry import NONE, FileRegistry
 from service.rollout_ledger import State, Step, add_counts, append, counts_of, newest_steps
 from verticals.bootstrap import wilson_interval
@@ -32,7 +30,7 @@ from verticals.contract import (
     TriviumError,
     Unavailable,
 )
-from verticals.live import LiveModel, Said
+from verticals.live import NamedModel
 
 KIND = "models.rollout"  # of audit entries
 LEAST_FAILURES = 3  # of a canary before it may be taken back by itself
@@ -41,26 +39,23 @@ _log = structlog.get_logger()
 
 
 class Rollouts:
-    """The live models of all verticals.
+    """The live models of all verticals, and the core.
 
     Args:
-        verticals: Those with live models, by name.
+        lives: Those with live models, by name.
         registry: Holds the versions.
         sessions: Of the ledger's database.
         audit: Where every step is recorded, in the step's transaction.
-        core: The core's model; None: it is on a remote server.
     """
 
     def __init__(
         self,
-        verticals: Mapping[str, LiveVertical],
+        lives: Mapping[str, Live],
         registry: FileRegistry,
         sessions: sessionmaker[Session],
         audit: AuditLog,
-        core: CoreSteps | None,
     ) -> None:
-        self.core = core
-        self._verticals, self._registry, self._sessions, self._audit = verticals, registry, sessions, audit
+        self._lives, self._registry, self._sessions, self._audit = lives, registry, sessions, audit
         self._changing = threading.RLock()
         self._seen: dict[str, tuple[Versions, Step | None]] = {}
         self._checked: set[tuple[str, str]] = set()
@@ -69,15 +64,14 @@ class Rollouts:
     @property
     def faults(self) -> Mapping[str, str]:
         """Model -> why the version that should serve or be on trial does not; empty when all is well."""
-        core = {CORE: self.core.fault} if self.core and self.core.fault else {}
-        return {**self._registry.faults, **self._faults, **core}
+        return {**self._registry.faults, **self._faults}
 
-    def models(self) -> Iterator[tuple[LiveVertical, LiveModel]]:
-        """Every live model with its vertical."""
-        for live in self._verticals.values():
-            yield from ((live, model) for model in live.vertical.models)
+    def models(self) -> Iterator[tuple[Live, NamedModel]]:
+        """Every live model with whose it is."""
+        for live in self._lives.values():
+            yield from ((live, model) for model in live.models)
 
-    def find(self, name: str) -> tuple[LiveVertical, LiveModel]:
+    def find(self, name: str) -> tuple[Live, NamedModel]:
         """One of them.
 
         Raises:
@@ -140,10 +134,11 @@ class Rollouts:
             )
             self._write(step, who)
             self._faults.pop(model, None)
+            self._seen.pop(live.name, None)  # arranged anew, also where another step was first: nothing is left beside
             self.refresh()
             return step
 
-    def check(self, live: LiveVertical, model: LiveModel, version: str, *, in_shadow: bool = False) -> None:
+    def check(self, live: Live, model: NamedModel, version: str, *, in_shadow: bool = False) -> None:
         """Whether a version may serve: its files are those of its card, and it answers the examples with numbers.
 
         Raises:
@@ -154,10 +149,9 @@ class Rollouts:
         if (model.name, version) in self._checked and not in_shadow:
             return
         try:
-            say = live.said(model, version)
-            if say is not None:
-                for example in live.examples(model):
-                    _require_finite(say(example))
+            has_shadow = live.prove(model, version)
+        except (Conflict, Unavailable):
+            raise
         except Exception as error:
             raise Conflict(
                 f"the version does not answer the model's examples ({type(error).__name__}: {error})",
@@ -165,7 +159,7 @@ class Rollouts:
                 value=version,
                 remedy="What serves goes on. Train it again, or give another version.",
             ) from error
-        if in_shadow and say is None:
+        if in_shadow and not has_shadow:
             raise Conflict(
                 "cannot be asked without effect", field=model.name, remedy="Let a small canary show what it does."
             )
@@ -177,31 +171,31 @@ class Rollouts:
             self._write_counts()
             with self._sessions() as session:
                 steps = newest_steps(session)
-            if self.core is not None:
-                self.core.follow(steps)
-            for live in self._verticals.values():
+            for live in self._lives.values():
                 self._follow(live, steps)
 
-    def _follow(self, live: LiveVertical, steps: Mapping[str, Step]) -> None:
-        name = live.vertical.name
-        on_trial = (steps[m.name] for m in live.vertical.models if m.name in steps and steps[m.name].is_on_trial)
+    def _follow(self, live: Live, steps: Mapping[str, Step]) -> None:
+        name = live.name
+        on_trial = (steps[m.name] for m in live.models if m.name in steps and steps[m.name].is_on_trial)
         step = next(on_trial, None)
         pointers = in_force_of(self._registry, name)
         if self._seen.get(name) == (pointers, step) and not self._is_mended(pointers):
             return
         self._seen[name] = pointers, step
         versions, trial = sound_versions(self._registry, name), None
-        for model in live.vertical.models:
+        for model in live.models:
             if versions.get(model.name) not in (None, live.versions.get(model.name)):
                 versions = self._checked_or_before(live, model, versions)
         if step is not None and versions.get(step.model) != step.version:
             trial = self._trial(live, step)
+        before = live.versions, live.trial
         try:
             live.arrange(versions, trial)
         except Exception as error:  # noqa: BLE001  (whatever it is, what served serves)
             self._fault(step.model if step else name, error)
         else:
-            _log.info("models follow", vertical=name, trial=trial is not None)
+            if before != (live.versions, live.trial):
+                _log.info("models follow", vertical=name, **_told(before[0], live.versions, trial))
 
     def _is_mended(self, models: Iterable[str]) -> bool:
         """Whether a damaged version is whole again."""
@@ -211,7 +205,7 @@ class Rollouts:
                 self._registry.load(name)
         return any(name not in self._registry.faults for name in damaged)
 
-    def _checked_or_before(self, live: LiveVertical, model: LiveModel, versions: Versions) -> Versions:
+    def _checked_or_before(self, live: Live, model: NamedModel, versions: Versions) -> Versions:
         try:
             self.check(live, model, versions[model.name])
         except TriviumError as error:
@@ -221,8 +215,8 @@ class Rollouts:
         self._faults.pop(model.name, None)
         return versions
 
-    def _trial(self, live: LiveVertical, step: Step) -> Trial | None:
-        model = next(model for model in live.vertical.models if model.name == step.model)
+    def _trial(self, live: Live, step: Step) -> Trial | None:
+        model = next(model for model in live.models if model.name == step.model)
         try:
             self.check(live, model, step.version)
         except TriviumError as error:
@@ -258,9 +252,9 @@ class Rollouts:
         return wanted
 
     @staticmethod
-    def _refuse_beside(live: LiveVertical, model: str, steps: Mapping[str, Step]) -> None:
+    def _refuse_beside(live: Live, model: str, steps: Mapping[str, Step]) -> None:
         """One trial a vertical, so that a difference has one cause."""
-        for other in live.vertical.models:
+        for other in live.models:
             step = steps.get(other.name)
             if step is not None and step.is_on_trial and other.name != model:
                 raise Conflict(
@@ -295,7 +289,7 @@ class Rollouts:
             self._registry.activate(model, version)
 
     def _write_counts(self) -> None:
-        for live in self._verticals.values():
+        for live in self._lives.values():
             if (observer := live.observer) is None:
                 continue
             counts, differences = observer.drain()
@@ -304,7 +298,7 @@ class Rollouts:
                     add_counts(session, (observer.model.name, observer.number), counts, differences)
                 self._take_back_if_failing(live, observer.number)
 
-    def _take_back_if_failing(self, live: LiveVertical, number: int) -> None:
+    def _take_back_if_failing(self, live: Live, number: int) -> None:
         """A canary that surely fails more often than what serves is rolled back without waiting for a person."""
         trial = live.trial
         if trial is None or trial.state != "canary" or trial.number != number:
@@ -323,15 +317,16 @@ class Rollouts:
         self.take(trial.model.name, "rolled back", person=SERVICE, reason=reason, who=who)
 
 
-def _require_finite(said: Said) -> None:
-    bad = [name for name, value in said.items() if isinstance(value, float) and not math.isfinite(value)]
-    if bad:
-        raise ValueError(f"{bad[0]} of an example is no finite number")
+def _told(before: Versions, now: Versions, trial: Trial | None) -> dict[str, str]:
+    """What is another version now, and what is on trial."""
+    changed = {name: now.get(name, NONE) for name in {**before, **now} if before.get(name) != now.get(name)}
+    named = {"serves": ", ".join(f"{name}@{version}" for name, version in changed.items())} if changed else {}
+    return named | ({"trial": f"{trial.model.name}@{trial.version} ({trial.state})"} if trial else {})
 
 
 def in_force_of(registry: FileRegistry, vertical: str) -> Versions:
-    """Of each model of a vertical that has one, the version in force, sound or not."""
-    mine = (name for name in registry.names() if name.startswith(f"{vertical}."))
+    """Of each model of a vertical, or of the core, that has one, the version in force, sound or not."""
+    mine = (name for name in registry.names() if name.partition(".")[0] == vertical)
     return {name: versions[0] for name in mine if (versions := registry.in_force(name))}
 
 

@@ -14,13 +14,13 @@ from sqlalchemy.orm import Session
 
 from service.auth import Caller
 from service.callers import Authenticated, kit_of
-from service.editions import LiveVertical
+from service.editions import Live
 from service.kit import Kit
 from service.problems import request_id_of
 from service.registry import NONE
 from service.rollout_ledger import State, Step, counts_of, differences_of, newest_steps, steps_of
 from verticals.contract import Unavailable
-from verticals.live import LiveModel
+from verticals.live import NamedModel
 
 SHOWN = 20  # steps and differences
 router = APIRouter(prefix="/v1/admin/models/registered", tags=["service"])
@@ -110,12 +110,12 @@ def _take(request: Request, caller: Caller, name: str, state: State, asked: _Dec
     return _step(kit_of(request).rollouts.take(name, state, who=who, **asked.model_dump()))
 
 
-def _model(kit: Kit, session: Session, live: LiveVertical, model: LiveModel, step: Step | None) -> dict[str, Any]:
+def _model(kit: Kit, session: Session, live: Live, model: NamedModel, step: Step | None) -> dict[str, Any]:
     """`serving` is what this process answers with; `in_force` and `before` are what the registry says."""
     in_force = kit.registry.in_force(model.name)
     return {
         "name": model.name,
-        "vertical": live.vertical.name,
+        "vertical": live.name,
         "operation": model.operation,
         "serving": live.versions.get(model.name, NONE),
         "in_force": next(iter(in_force), NONE),

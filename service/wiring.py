@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from importlib.metadata import version
+from importlib.metadata import version as version_of
+from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from service.audit import AuditLog
 from service.auth import KeyRing
-from service.core_steps import CORE, CoreSteps
+from service.core_versions import CORE
 from service.customer_records import customer_records
 from service.discovery import discover
 from service.following import open_rollouts
@@ -27,11 +28,11 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session, sessionmaker
 
     from core_model.generation import TextEngine
-    from core_model.models import ModelPool
     from core_model.replicas import Replicas
     from retrieval.embed import Embedder
     from retrieval.store import KnowledgeBase
     from retrieval.vectors import VectorIndexes
+    from service.live_core import LiveCore
     from service.oidc import TokenVerifier
 
 DEMO_TENANT = "demo"
@@ -51,9 +52,9 @@ def build(settings: Settings, *, on_progress: Progress) -> Kit:
     database = open_database(settings.sqlalchemy_url)
     sessions = make_sessions(database)
     registry = FileRegistry(settings.home / "registry")
-    engine, chat_model, models, close_engine = _open_engine(settings, on_progress)
+    engine, chat_model, core, close_engine = _open_engine(settings, registry, on_progress)
     knowledge = _open_knowledge(settings, sessions, database)
-    tracing = open_tracing(settings.otlp_url, version=version("trivium")) if settings.otlp_url else None
+    tracing = open_tracing(settings.otlp_url, version=version_of("trivium")) if settings.otlp_url else None
     resources = Resources(
         engine=engine,
         chat_model=chat_model,
@@ -69,7 +70,6 @@ def build(settings: Settings, *, on_progress: Progress) -> Kit:
         for vertical in verticals.values():
             vertical.demo(resources, on_progress)
     audit = AuditLog(sessions, on_append=event_outbox(settings, sessions))
-    core = CoreSteps(models, settings.home / "models", sessions) if models else None
     rollouts, handlers = open_rollouts(verticals, resources, registry, audit, core)
     tokens = open_tokens(settings)
 
@@ -93,7 +93,7 @@ def build(settings: Settings, *, on_progress: Progress) -> Kit:
         verticals=verticals,
         handlers=handlers,
         rollouts=rollouts,
-        models=models,
+        models=core.pool if core else None,
         tokens=tokens,
         close=close,
         tracing=tracing,
@@ -122,9 +122,9 @@ def open_tokens(settings: Settings) -> TokenVerifier | None:
 
 
 def _open_engine(
-    settings: Settings, on_progress: Progress
-) -> tuple[TextEngine, BaseChatModel, ModelPool | None, Callable[[], None]]:
-    """The engine, the same as a chat model, the models in this process, and how to close it.
+    settings: Settings, registry: FileRegistry, on_progress: Progress
+) -> tuple[TextEngine, BaseChatModel, LiveCore | None, Callable[[], None]]:
+    """The engine, the same as a chat model, the core in this process, and how to close it.
 
     A remote server fills its own chat template, so its chats go to `/chat/completions` and not through the engine.
     """
@@ -140,18 +140,17 @@ def _open_engine(
     from core_model.embedded import prepare_default_model
     from core_model.loading import load_engine
     from core_model.models import ModelPool
+    from service.live_core import LiveCore, load_core
 
+    models = settings.home / "models"
     pool = ModelPool(load_engine, keep_free_bytes=KEEP_FREE_BYTES, keep_previous=True)
+
+    def start() -> Path:
+        return settings.model or prepare_default_model(models, on_progress)
+
+    options = {"device": settings.device, "precision": settings.precision, "max_batch": settings.max_batch}
     try:
-        folder = settings.model or prepare_default_model(settings.home / "models", on_progress)
-        core = pool.load(
-            CORE,
-            folder,
-            device=settings.device,
-            precision=settings.precision,
-            max_batch=settings.max_batch,
-            observe=observe_generation,
-        )
+        version = load_core(pool, registry, models, start=start, observe=observe_generation, **options)
     except (ValueError, OSError) as error:
         remedy = "`trivium doctor` tells which part is missing."
         raise Unavailable(str(error), field="TRIVIUM_MODEL" if settings.model else "model", remedy=remedy) from error
@@ -163,7 +162,9 @@ def _open_engine(
         raise Unavailable(
             str(error), field="TRIVIUM_ADAPTERS", remedy="Correct the folder, or leave it out."
         ) from error
-    return core, EngineChatModel(engine=core), pool, pool.close
+    engine = pool.engine(CORE)
+    core = LiveCore(pool, registry, models, start=start, version=version)
+    return engine, EngineChatModel(engine=engine), core, pool.close
 
 
 def _open_replicas(settings: Settings) -> Replicas:

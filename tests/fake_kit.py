@@ -13,10 +13,10 @@ from core_model.generation import SamplingParams, TextEngine, TokenChunk
 from core_model.models import ModelPool
 from service.audit import AuditLog
 from service.auth import KeyRing
-from service.core_steps import CoreSteps
 from service.customer_records import customer_records
 from service.following import open_rollouts
 from service.kit import Kit
+from service.live_core import LiveCore
 from service.registry import FileRegistry
 from service.settings import Settings
 from service.storage import make_sessions, open_database
@@ -61,7 +61,10 @@ def make_kit(
         records=customer_records(sessions),
     )
     audit = AuditLog(sessions, on_append=event_outbox(in_force, sessions))
-    core = CoreSteps(models, home / "models", sessions) if models else None
+    core = None
+    if models:
+        start = models.folders("core")[0]
+        core = LiveCore(models, registry, home / "models", start=lambda: start)
     rollouts, handlers = open_rollouts(verticals, resources, registry, audit, core)
     return Kit(
         settings=in_force,

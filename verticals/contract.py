@@ -172,6 +172,10 @@ class Context:
     started_s: float = field(init=False, default_factory=perf_counter)  # when the request came
     answered_by: dict[str, str] = field(default_factory=dict, init=False, compare=False)  # models, by the service
 
+    def subject(self, request: object, fields: Sequence[str]) -> str | None:
+        """Whom a request is about: the customer whose key it is, or the first of `fields` that it has."""
+        return self.customer or next((value for name in fields if (value := getattr(request, name, None))), None)
+
 
 @dataclass(frozen=True)
 class Artifact:

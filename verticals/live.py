@@ -18,19 +18,28 @@ Said = Mapping[str, float | str | bool | None]  # what a model says of a request
 
 
 @dataclass(frozen=True)
-class LiveModel:
+class NamedModel:
     """A registered model.
 
     Attributes:
         name: In the registry.
         operation: Whose requests it reads.
+    """
+
+    name: str
+    operation: str
+
+
+@dataclass(frozen=True)
+class LiveModel(NamedModel):
+    """A model of a vertical.
+
+    Attributes:
         open: Reads the registry's version and gives it as a function of a request that has no effect: each version
             must answer the examples before it serves, and one in shadow is asked beside the one that serves. None: it
             is sound, but cannot be asked without effect, and so has no shadow.
         examples: Requests that every version must answer; None: the operation's own examples.
     """
 
-    name: str
-    operation: str
     open: Callable[[ModelRegistry], Callable[[Any], Said] | None]
     examples: Callable[[], Sequence[BaseModel]] | None = None

@@ -80,6 +80,8 @@ def _standing(labels: Labels, model: dict[str, Any]) -> None:
     if seen:
         st.caption(labels("models.seen"))
         parts.intervals(seen)
+    if texts := _texts(labels, model["counts"]):
+        parts.facts(texts)
 
 
 def _seen(labels: Labels, step: dict[str, Any], counts: dict[str, int]) -> list[parts.IntervalRow]:
@@ -97,6 +99,19 @@ def _seen(labels: Labels, step: dict[str, Any], counts: dict[str, int]) -> list[
         note = labels("models.shadow_note", all=compared, **told)
         rows.append(_rate(labels("models.different"), told["different"], compared, note))
     return rows
+
+
+def _texts(labels: Labels, counts: dict[str, int]) -> list[tuple[str, str]]:
+    """How long the core's two editions took in the shadow, and how much they said; the means of what was compared."""
+    compared = counts.get("same", 0) + counts.get("different", 0) + counts.get("sampled", 0)
+    if not compared or "old_ms" not in counts:
+        return []
+    means = {name: counts[name] / compared for name in ("old_ms", "new_ms", "old_tokens", "new_tokens")}
+    return [
+        (labels("models.same_start"), f"{counts.get('same_start', 0):,} / {compared - counts.get('sampled', 0):,}"),
+        (labels("models.seconds"), f"{means['old_ms'] / 1e3:.2f} s → {means['new_ms'] / 1e3:.2f} s"),
+        (labels("models.tokens"), f"{means['old_tokens']:.1f} → {means['new_tokens']:.1f}"),
+    ]
 
 
 def _rate(name: str, successes: int, trials: int, note: str, asked: float | None = None) -> parts.IntervalRow:
@@ -172,6 +187,8 @@ def _card(labels: Labels, card: dict[str, Any]) -> dict[str, str]:
         labels("models.parent"): card.get("parent") or "",
         labels("models.registered"): card.get("registered_at", "")[:16].replace("T", " "),
         labels("models.trained_on"): card.get("trained_on", ""),
+        labels("models.data"): "; ".join(f"{name} {sha256[:12]}" for name, sha256 in card.get("data", {}).items()),
+        labels("models.command"): card.get("command", ""),
         labels("models.recipe"): card.get("recipe", ""),
         labels("models.metrics"): figures,
         labels("models.fault"): card.get("fault", ""),

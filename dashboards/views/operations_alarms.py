@@ -113,7 +113,7 @@ def _acknowledgement(client: TriviumClient, labels: Labels, alarm: Alarm) -> Non
         if not st.form_submit_button(labels("operations.acknowledge"), type="primary"):
             return
     try:
-        client.acknowledge(alarm["alarm_id"], by=by_whom, reason=reason)
+        client.acknowledge(alarm["alarm_id"], person=by_whom, reason=reason)
     except ApiError as error:
         parts.show_problem(labels, error)
     else:

@@ -63,7 +63,7 @@ def open_local(settings: Settings, domain: str, tenant: str) -> Iterator[Declare
         )
 
     try:
-        models = {CORE: kit.resources.model_version} | {card.name: card.version for card in kit.registry.cards()}
+        models = {card.name: card.version for card in kit.registry.cards()} | {CORE: kit.resources.model_version}
         suites = _declare(
             settings, domain, kit.verticals, lambda vertical: (kit.resources, kit.handlers[vertical.name]), call
         )

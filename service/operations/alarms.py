@@ -85,7 +85,7 @@ class AlarmBook:
         """The alarms that are on, oldest first."""
         return [*session.scalars(select(Alarm).where(Alarm.state == "firing").order_by(Alarm.opened_at))]
 
-    def acknowledge(self, session: Session, alarm_id: str, *, by: str, key: str, reason: str) -> Alarm:
+    def acknowledge(self, session: Session, alarm_id: str, *, person: str, key: str, reason: str) -> Alarm:
         """Note that a person has seen an alarm, and why it may stay; once.
 
         Raises:
@@ -96,7 +96,7 @@ class AlarmBook:
         if alarm.acknowledged_at is not None:
             rule = f"was acknowledged by {alarm.acknowledged_by} already"
             raise Conflict(rule, field="alarm_id", value=alarm_id, remedy="Read it again.")
-        alarm.acknowledged_by, alarm.acknowledged_key = by, key
+        alarm.acknowledged_by, alarm.acknowledged_key = person, key
         alarm.acknowledged_at, alarm.acknowledged_reason = datetime.now(UTC), reason
         return alarm
 

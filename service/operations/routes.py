@@ -38,7 +38,7 @@ class AcknowledgeRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
 
-    by: str = Field(min_length=1, max_length=128, description="Name of the person.")
+    person: str = Field(min_length=1, max_length=128, description="Who has seen it.")
     reason: str = Field(min_length=3, max_length=500)
 
 
@@ -160,7 +160,7 @@ def acknowledge(
     kit = kit_of(request)
     with kit.sessions.begin() as session:
         book = _watcher(request).book
-        alarm = book.acknowledge(session, alarm_id, by=asked.by, key=caller.key_id, reason=asked.reason)
+        alarm = book.acknowledge(session, alarm_id, person=asked.person, key=caller.key_id, reason=asked.reason)
         decision = Decision(
             kind="operations.acknowledge",
             subject=alarm_id,

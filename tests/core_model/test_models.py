@@ -130,14 +130,41 @@ def test_a_swap_that_fails_leaves_the_old_model_serving(folder: Path, message: s
         assert engine_threads() == before + 1
 
 
-def test_rolling_back_returns_to_what_served_before_with_its_options(pool: ModelPool, shop: Shop) -> None:
+def test_options_hold_until_a_swap_gives_others(pool: ModelPool, shop: Shop) -> None:
     served = pool.load("core", A, precision="fp32")
-    pool.swap("core", B, precision="int8")
+    pool.swap("core", B)
+    pool.swap("core", A, precision="int8")
 
-    assert pool.roll_back("core") == "a"
     assert text_of(served.stream([1], FIVE))[0] == "aaaaa"
-    assert pool.roll_back("core") == "b"
-    assert shop.options == [{"precision": name} for name in ("fp32", "int8", "fp32", "int8")]
+    assert shop.options == [{"precision": name} for name in ("fp32", "fp32", "int8")]
+
+
+def test_a_model_beside_answers_whom_it_is_given_and_a_swap_to_it_loads_nothing(pool: ModelPool, shop: Shop) -> None:
+    served, takes_new = pool.load("core", A), [False]
+    pool.route("core", lambda use, serving, other: use(other if takes_new[0] and other else serving))
+    pool.beside("core", B)
+
+    assert (text_of(served.stream([1], FIVE))[0], served.model_version) == ("aaaaa", "a")
+    takes_new[0] = True
+    assert (text_of(served.stream([1], FIVE))[0], served.model_version) == ("bbbbb", "b")
+    takes_new[0] = False
+    assert pool.swap("core", B) == "b"
+    assert (text_of(served.stream([1], FIVE))[0], len(shop.engines)) == ("bbbbb", 2)
+
+
+def test_what_is_put_away_ends_what_it_began(pool: ModelPool, shop: Shop) -> None:
+    served = pool.load("core", A)
+    pool.route("core", lambda use, serving, other: use(other or serving))
+    pool.beside("core", B)
+    shop.runners[B].gate.clear()
+    stream = served.stream([1], FIVE)
+
+    pool.put_away("core")
+    assert text_of(served.stream([1], FIVE))[0] == "aaaaa"
+    shop.runners[B].gate.set()
+
+    assert text_of(stream) == ("bbbbb", "length")
+    assert pool.folders("core") == (A,)
 
 
 def test_a_kept_previous_model_is_back_without_being_loaded_and_there_is_never_a_third(shop: Shop) -> None:
@@ -145,9 +172,10 @@ def test_a_kept_previous_model_is_back_without_being_loaded_and_there_is_never_a
         served = pool.load("core", A)
         pool.swap("core", B)
 
-        assert pool.roll_back("core") == "a"
+        assert pool.swap("core", A) == "a"
         assert text_of(served.stream([1], FIVE))[0] == "aaaaa"
-        assert pool.roll_back("core") == "b"
+        pool.put_away("core")
+        assert pool.swap("core", B) == "b"
         assert len(shop.engines) == 2
         pool.swap("core", Path("c"))
         wait_until(lambda: gc.collect() >= 0 and shop.engines[0]() is None)
@@ -198,8 +226,6 @@ def test_bad_names_are_refused(pool: ModelPool) -> None:
     for call in (lambda: pool.swap("x", B), lambda: pool.unload("x"), lambda: pool.engine("x")):
         with pytest.raises(ValueError, match=r"no model is loaded as 'x' \(loaded: core\)"):
             call()
-    with pytest.raises(ValueError, match="'core' was never swapped"):
-        pool.roll_back("core")
 
 
 def test_a_swap_that_would_leave_too_little_memory_is_refused(tmp_path: Path, shop: Shop) -> None:

@@ -69,7 +69,7 @@ def test_a_link_to_an_alarm_that_is_gone_is_said(api: Api) -> None:
 def test_a_person_acknowledges_with_a_reason(own_api: Api) -> None:
     page = open_alarm(own_api, MOVED)
     page = press(page, "Acknowledge")
-    assert "`by`" in page.warning[0].value
+    assert "`person`" in page.warning[0].value
 
     field(page.text_input, "Your name").set_value("Ana")
     field(page.text_area, "Why it may stay as it is").set_value("A campaign for students")

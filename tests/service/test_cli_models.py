@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 from service.cli import app
 from service.registry import FileRegistry
 from tests.service.fake_scales import CARD, MODEL, register
+from tests.service.letters import make_folder
 
 
 @pytest.fixture(scope="module")
@@ -51,3 +52,16 @@ def test_verify_names_each_damaged_version_and_fails(models) -> None:
 
     assert done.exit_code != 0
     assert (done.output.count("DAMAGED"), done.output.count("whole")) == (2, 1)
+
+
+def test_a_language_model_is_registered_by_its_folder_and_refused_without(models, home: Path) -> None:
+    make_folder(home / "models", "b")
+
+    done, missing = models("register", "b"), models("register", "c")
+
+    assert (done.exit_code, done.output.split()[0]) == (0, "core")
+    assert FileRegistry(home / "registry").versions("core") == [done.output.split()[1].rstrip(":")]
+    assert "must be one of b" in str(missing.exception)
+    assert f"core {done.output.split()[1].rstrip(':')}: whole" in models("verify").output
+    (home / "models" / "b" / "model.safetensors").write_text("other")
+    assert "model.safetensors differs from its card" in models("verify").output

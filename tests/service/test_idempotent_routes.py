@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
+from fastapi.testclient import TestClient
 
-from service.idempotency import IdempotencyKeys
+from service.api import create_app
+from service.idempotency import ABANDONED, Claim, IdempotencyKeys, StoredAnswer
 from service.kit import Kit
 from tests.fake_kit import make_kit
 from tests.service.conftest import PARCELS
@@ -127,3 +132,52 @@ def test_the_place_to_go_on_from_is_a_number(client: httpx.Client) -> None:
 
 def test_a_field_called_as_a_place_in_the_request_is_named(client: httpx.Client) -> None:
     assert client.post("/v1/support/search", json={}).json()["field"] == "query"
+
+
+class Killed(BaseException):
+    """Stands for kill -9: what comes after it in the process never happens."""
+
+
+class DiesBeforeItStores(IdempotencyKeys):
+    """The effect is there, the answer is not stored, and nobody tidies up."""
+
+    def finish(self, claim: Claim, answer: StoredAnswer | None) -> None:
+        raise Killed
+
+
+FILE = b"--b\r\nContent-Disposition: form-data; name=file; filename=a\r\n\r\nx\r\n--b--\r\n"
+CHAT = {"model": "trivium-core", "messages": [{"role": "user", "content": "hi"}]}
+KINDS: dict[str, tuple[str, dict[str, Any]]] = {
+    "an operation": ("/v1/support/tickets", {"json": TICKET}),
+    "an upload": (
+        "/v1/parcels/label",
+        {"content": FILE, "headers": {"Content-Type": "multipart/form-data; boundary=b"}},
+    ),
+    "a stream": ("/v1/support/chat", {"json": {"messages": [{"role": "user", "content": "a person please"}]}}),
+    "a chat completion": ("/v1/chat/completions", {"json": CHAT}),
+    "a response": ("/v1/responses", {"json": {"model": "trivium-core", "input": "hi"}}),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_was_done_before_its_process_was_killed_is_not_done_again(
+    kit: Kit, key: str, support: FakeSupport, kind: str
+) -> None:
+    path, sent = KINDS[kind]
+    headers = KEYED | {"Authorization": f"Bearer {key}"} | sent.get("headers", {})
+    body = {name: value for name, value in sent.items() if name != "headers"}
+    app = create_app(kit)
+    app.state.idempotency_keys = DiesBeforeItStores(kit.sessions)
+    with suppress(BaseException), TestClient(app, raise_server_exceptions=False) as dying:
+        dying.post(path, headers=headers, **body)
+    done = len(support.tickets), len(support.asked), len(kit.audit.entries("acme"))
+    assert done > (0, 0, 1)  # beside the entry of the key
+
+    restarted = create_app(kit)
+    restarted.state.idempotency_keys = IdempotencyKeys(kit.sessions, now=lambda: datetime.now(UTC) + 2 * ABANDONED)
+    again = TestClient(restarted).post(path, headers=headers, **body)
+
+    assert again.status_code == 409
+    assert "carried out" in again.text
+    assert "take a new key" in again.text
+    assert (len(support.tickets), len(support.asked), len(kit.audit.entries("acme"))) == done

@@ -1,9 +1,8 @@
-"""Operators swap, roll back and rebalance models over HTTP, audited; nobody else does."""
+"""Operators register and rebalance language models over HTTP, audited; nobody else does."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +21,7 @@ from core_model.tokenizer import Tokenizer
 from core_model.train.language_model import LanguageModel
 from core_model.weights import Weights
 from service.api import create_app
-from service.core_steps import CoreSteps
 from service.kit import Kit
-from service.rollout_ledger import newest_steps
 from tests.core_model.tiny import make_tokenizer
 from tests.core_model.train.tiny_training import MOE
 from tests.fake_kit import make_kit
@@ -70,34 +67,19 @@ def ask(kit: Kit, serve: Callable[[Kit], str]) -> Ask:
     return send
 
 
-def test_a_swap_serves_the_new_model_everywhere_and_is_audited(kit: Kit, ask: Ask) -> None:
-    answer = ask("/v1/admin/models/core", {"folder": "b"})
+def test_a_registered_folder_answers_nobody_until_a_step_brings_it_everywhere(kit: Kit, ask: Ask) -> None:
+    card = ask("/v1/admin/models/core/versions", {"folder": "b"}).json()
 
-    assert answer.json() == {"name": "core", "before": "a", "after": "b"}
+    assert (card["name"], kit.resources.model_version) == ("core", "a")
+    [entry] = kit.audit.of_kind("ops", "models.register")
+    assert entry["model_version"] == f"core@{card['version']}"
+    step = {"version": card["version"], "person": "Ada", "reason": "newer"}
+    assert ask("/v1/admin/models/registered/core/full", step).status_code == 200
     assert ask("/healthz", {}, method="GET").json()["model"] == "b"
     assert kit.resources.model_version == "b"
     assert kit.resources.chat_model.invoke("hi", max_tokens=2).response_metadata["model_name"] == "b"
-    (entry,) = kit.audit.of_kind("ops", "models.swap")
-    assert (entry["kind"], entry["subject"], entry["outcome"]) == (
-        "models.swap",
-        "core",
-        {"before": "a", "after": "b"},
-    )
-
-
-def test_another_process_follows_the_core_and_a_damaged_folder_is_said(kit: Kit, ask: Ask) -> None:
-    ask("/v1/admin/models/core", {"folder": "b", "person": "Ada", "reason": "newer"})
-    with ModelPool(open_tiny) as pool, kit.sessions() as session:
-        pool.load("core", kit.settings.home / "models" / "a")
-        other = CoreSteps(pool, kit.settings.home / "models", kit.sessions)
-
-        other.follow(newest_steps(session))
-
-        assert (pool.engine("core").model_version, other.fault) == ("b", None)
-        broken = replace(newest_steps(session)["core"], number=2, version="broken")
-        other.follow({"core": broken})
-        assert pool.engine("core").model_version == "b"
-        assert "cannot be read" in str(other.fault)
+    listed = ask("/v1/admin/models", {}, method="GET").json()["core"]
+    assert (listed["model_version"], listed["previous"], listed["num_swaps"]) == ("b", "a", 1)
 
 
 def test_two_tenants_share_no_cached_beginning(kit: Kit, serve: Callable[[Kit], str]) -> None:
@@ -128,14 +110,6 @@ def test_an_answer_of_the_bare_model_is_told_with_why_it_ended(kit: Kit) -> None
     assert (told["subject"], told["model_version"]) == ("trivium-core", "a")
 
 
-def test_a_rollback_returns(ask: Ask) -> None:
-    ask("/v1/admin/models/core", {"folder": "b"})
-
-    assert ask("/v1/admin/models/core/rollback", {}).json()["after"] == "a"
-    listed = ask("/v1/admin/models", {}, method="GET").json()["core"]
-    assert (listed["model_version"], listed["previous"], listed["num_swaps"]) == ("a", "b", 2)
-
-
 def test_a_rebalance_changes_the_version_and_metrics_show_the_experts(kit: Kit, ask: Ask) -> None:
     kit.resources.chat_model.invoke("some words to count experts by", max_tokens=2)
 
@@ -148,13 +122,11 @@ def test_a_rebalance_changes_the_version_and_metrics_show_the_experts(kit: Kit, 
 @pytest.mark.parametrize(
     ("path", "body", "status", "message"),
     [
-        ("core", {"folder": "broken"}, 422, "nothing was changed. config.json: cannot be read"),
-        ("core", {"folder": "missing"}, 404, "must be one of a, b, broken"),
-        ("core", {"folder": "../models/b"}, 404, "must be one of"),
-        ("core", {"folder": ".."}, 404, "must be one of"),
-        ("core", {"folder": "b", "force": True}, 422, "force"),
-        ("other", {"folder": "b"}, 404, "no model is loaded under this name"),
-        ("core/rollback", {}, 422, "never swapped"),
+        ("core/versions", {"folder": "missing"}, 404, "must be one of a, b, broken"),
+        ("core/versions", {"folder": "../models/b"}, 404, "must be one of"),
+        ("core/versions", {"folder": ".."}, 404, "must be one of"),
+        ("core/versions", {"folder": "b", "force": True}, 422, "force"),
+        ("other/rebalance", {}, 404, "no model is loaded under this name"),
         ("core/rebalance", {"strength": 0}, 422, "strength"),
     ],
 )
@@ -169,8 +141,8 @@ def test_what_cannot_be_done_changes_nothing(
 
 
 @pytest.mark.parametrize("scope", ["*", "core.*", "models.read"])
-def test_only_a_key_that_names_the_scope_may_swap(kit: Kit, ask: Ask, scope: str) -> None:
-    answer = ask("/v1/admin/models/core", {"folder": "b"}, scope=scope)
+def test_only_a_key_that_names_the_scope_may_register(kit: Kit, ask: Ask, scope: str) -> None:
+    answer = ask("/v1/admin/models/core/versions", {"folder": "b"}, scope=scope)
 
     assert answer.status_code == 403
-    assert kit.resources.model_version == "a"
+    assert kit.registry.versions("core") == []

@@ -99,7 +99,8 @@ def test_a_scrape_reports_how_evenly_each_layers_experts_are_used() -> None:
 
 def test_tokens_and_the_wait_for_the_first_are_counted_by_vertical(registry: CollectorRegistry) -> None:
     metrics = Metrics(registry)
-    timeline = Timeline(queued_ns=10**9, first_token_ns=3 * 10**9, num_prompt=7, num_cached=2, num_generated=5)
+    times = {"queued_ns": 10**9, "first_token_ns": 3 * 10**9}
+    timeline = Timeline(model_version="a-int8+bias-7", **times, num_prompt=7, num_cached=2, num_generated=5)  # type: ignore[arg-type]
 
     metrics.observe_generation("support", timeline)
     metrics.observe_generation("support", Timeline(num_prompt=1))  # cancelled before its first token
@@ -107,7 +108,9 @@ def test_tokens_and_the_wait_for_the_first_are_counted_by_vertical(registry: Col
     def tokens(kind: str) -> float | None:
         return registry.get_sample_value("trivium_tokens_total", {"vertical": "support", "kind": kind})
 
+    edition = {"edition": "a-int8", "kind": "generated"}
     assert [tokens(kind) for kind in ("prompt", "cached", "generated")] == [8, 2, 5]
+    assert registry.get_sample_value("trivium_core_tokens_total", edition) == 5
     assert registry.get_sample_value("trivium_first_token_seconds_sum", {"vertical": "support"}) == 2
     assert registry.get_sample_value("trivium_first_token_seconds_count", {"vertical": "support"}) == 1
 

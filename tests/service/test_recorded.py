@@ -31,8 +31,7 @@ ROUTES = {
     ("POST", "/v1/customer-keys"): "keys.issue",
     ("POST", "/v1/medical/dicomweb/studies"): "medical.ingest_files",
     ("POST", "/v1/medical/dicomweb/studies/{study_uid}"): "medical.ingest_files",
-    ("POST", "/v1/admin/models/{name}"): "models.swap",
-    ("POST", "/v1/admin/models/{name}/rollback"): "models.rollback",
+    ("POST", "/v1/admin/models/core/versions"): "models.register",
     ("POST", "/v1/admin/models/{name}/rebalance"): "models.rebalance",
     **{
         ("POST", f"/v1/admin/models/registered/{{name}}/{step}"): "models.rollout"

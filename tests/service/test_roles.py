@@ -62,5 +62,5 @@ def test_a_scope_is_covered_by_itself_its_area_and_everything(scopes: list[str],
 
 
 def test_everything_of_a_tenant_is_not_what_all_tenants_share() -> None:
-    assert not covers(["*"], "models.swap")
-    assert covers(["models.*"], "models.swap")
+    assert not covers(["*"], "models.rollout")
+    assert covers(["models.*"], "models.rollout")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import json
 import weakref
 from collections import Counter
 from collections.abc import Iterator
@@ -20,6 +21,7 @@ from fastapi.testclient import TestClient
 from service.api import create_app
 from service.following import open_rollouts
 from service.kit import Kit
+from service.monitoring import configure_logging
 from service.registry import FileRegistry
 from service.rollouts import Rollouts
 from tests.fake_kit import make_kit
@@ -188,6 +190,20 @@ def test_an_operator_sees_what_serves_what_is_on_trial_and_what_was_seen(kit: Ki
     assert [card["version"] for card in found["versions"]] == [new, old]
     assert [step["state"] for step in found["steps"]] == ["shadow"]
     assert found["differences"][0]["values"] == {"product": [2.0, 3.0]}
+
+
+def test_only_a_change_or_a_trial_is_logged(kit: Kit, capsys: pytest.CaptureFixture[str]) -> None:
+    version = register(kit.registry, 3)
+    configure_logging("info", json=True)
+
+    another_process(kit)
+    take(kit, "canary", version, share=0.5)
+    another_process(kit)
+    take(kit, "full")
+
+    logged = map(json.loads, filter(lambda line: "models follow" in line, capsys.readouterr().err.splitlines()))
+    told = [entry.get("serves") or entry["trial"] for entry in logged]
+    assert told == [f"{MODEL}@{version} (canary)", f"{MODEL}@{version} (canary)", f"{MODEL}@{version}"]
 
 
 # --- damage ----------------------------------------------------------------------------------------------------------

@@ -103,7 +103,6 @@ def build(resources: Resources) -> Mapping[str, Handler]:
 def recover(resources: Resources) -> int:
     """Make the vectors and terms that a stopped process or a new model left due; how many."""
     stores = open_stores(resources.sessions, resources.registry)
-    stores.embeddings.mark_missing()
     return stores.refresh() + stores.sources.make_missing()
 
 

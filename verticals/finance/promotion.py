@@ -191,8 +191,7 @@ def _switch(
     )
     for name, taken in ((SCORECARD, contender), (MOE, champion)):
         content = {file_name: path.read_bytes() for file_name, path in taken.files.items()}
-        kept = (*REGISTERED, "data", "command")
-        registry.save(name, content, {field: getattr(taken.card, field) for field in kept})
+        registry.save(name, content, {field: getattr(taken.card, field) for field in REGISTERED})
 
 
 def _candidate(registry: ModelRegistry, name: str) -> Candidate:

@@ -18,7 +18,7 @@ FOLDER = Path(__file__).parent / "weights"
 CARD = "card.json"
 SHIPPED: Mapping[str, tuple[str, ...]] = {SEQUENCE: (ENCODER, CONFIG, HEAD), NAME: (WEIGHTS, ABOUT)}
 """Name in the registry -> its files; those of `finance.sources` read vectors of this very `finance.sequence`."""
-REGISTERED = ("trained_on", "licence", "recipe", "metrics", "limits")  # of a card, for the registry
+REGISTERED = ("trained_on", "licence", "recipe", "metrics", "limits", "data", "command")  # of a card
 
 
 def folder_of(name: str) -> Path:

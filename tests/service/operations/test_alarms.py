@@ -125,7 +125,7 @@ def test_after_an_acknowledgement_the_new_level_becomes_normal(operations: Sessi
     run(book, [1, 2, 3] * 5 + [50])
     (alarm,) = alarms(book)
     with operations.begin() as session:
-        book.acknowledge(session, alarm.alarm_id, by="Ana", key="k1", reason="Black Friday")
+        book.acknowledge(session, alarm.alarm_id, person="Ana", key="k1", reason="Black Friday")
 
     states = run(book, [50, 51, 49] * 6, start_s=600)
 
@@ -138,9 +138,9 @@ def test_an_acknowledgement_is_kept_and_given_once(operations: Sessions) -> None
     (alarm,) = alarms(book)
 
     with operations.begin() as session:
-        book.acknowledge(session, alarm.alarm_id, by="Ana", key="k1", reason="We look at it")
+        book.acknowledge(session, alarm.alarm_id, person="Ana", key="k1", reason="We look at it")
     with operations.begin() as session, pytest.raises(Conflict, match="was acknowledged by Ana already"):
-        book.acknowledge(session, alarm.alarm_id, by="Bo", key="k2", reason="Me too")
+        book.acknowledge(session, alarm.alarm_id, person="Bo", key="k2", reason="Me too")
 
     (kept,) = alarms(book)
     assert (kept.acknowledged_by, kept.acknowledged_key, kept.acknowledged_reason) == ("Ana", "k1", "We look at it")
@@ -152,7 +152,7 @@ def test_a_pending_alarm_cannot_be_acknowledged(operations: Sessions) -> None:
     run(book, [11])
 
     with operations.begin() as session, pytest.raises(NotFound, match="no such alarm"):
-        book.acknowledge(session, alarms(book)[0].alarm_id, by="Ana", key="k1", reason="We look at it")
+        book.acknowledge(session, alarms(book)[0].alarm_id, person="Ana", key="k1", reason="We look at it")
 
 
 def test_an_alarm_holds_the_evidence_of_the_moment_it_opened(operations: Sessions) -> None:

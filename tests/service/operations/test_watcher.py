@@ -229,9 +229,9 @@ def test_an_alarm_is_listed_shown_acknowledged_once_and_audited(client: TestClie
     shown = client.get(path).json()
     assert shown["trend"] == [[at(30).isoformat(), 1.0]]
 
-    refused = client.post(f"{path}/acknowledge", json={"by": "Ana", "reason": " "})
-    done = client.post(f"{path}/acknowledge", json={"by": "Ana", "reason": "A test parcel"})
-    again = client.post(f"{path}/acknowledge", json={"by": "Bo", "reason": "Me too"})
+    refused = client.post(f"{path}/acknowledge", json={"person": "Ana", "reason": " "})
+    done = client.post(f"{path}/acknowledge", json={"person": "Ana", "reason": "A test parcel"})
+    again = client.post(f"{path}/acknowledge", json={"person": "Bo", "reason": "Me too"})
 
     assert (refused.status_code, done.status_code, again.status_code) == (422, 200, 409)
     assert (done.json()["acknowledged_by"], done.json()["state"]) == ("Ana", "firing")

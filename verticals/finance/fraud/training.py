@@ -26,6 +26,7 @@ from verticals.finance.fraud.files import to_transactions
 from verticals.finance.fraud.model import fit_trees, probability, to_files
 from verticals.finance.simulator import SYNTHETIC_NOTE
 from verticals.finance.simulator.cards import simulate_cards
+from verticals.origin import sha256_of_arrays
 
 SEED = 20261101
 WARM_UP_S = 30 * DAY_S
@@ -39,7 +40,7 @@ def train_on_simulation(
     """A model of the simulator's cards, so that the product works before a bank brings its own."""
     progress("finance: simulating card transactions", 0.0)
     transactions = to_transactions(simulate_cards(num_customers, num_terminals, days, seed=SEED))
-    return train_fraud(transactions, progress, trained_on=SYNTHETIC_NOTE, synthetic=True)
+    return train_fraud(transactions, progress, trained_on=SYNTHETIC_NOTE, synthetic=True, command="trivium prepare")
 
 
 def train_fraud(
@@ -50,6 +51,7 @@ def train_fraud(
     synthetic: bool,
     false_positives: float = FALSE_POSITIVES,
     draws: int = DRAWS,
+    command: str = "trivium finance train-fraud DIR",
 ) -> tuple[dict[str, bytes], dict[str, Any]]:
     """Fit, choose the threshold, measure on later days.
 
@@ -57,6 +59,7 @@ def train_fraud(
         t: In time order.
         trained_on: For the card.
         synthetic: Whether the transactions are simulated.
+        command: That trains, for the card.
         false_positives: Share of the genuine transactions that may exceed the threshold, on the days that choose it.
     Returns:
         (files, card): see `model.to_files`; the card's fields for the registry.
@@ -89,6 +92,8 @@ def train_fraud(
     }
     card = {
         "trained_on": f"{train.sum():,} card transactions with {int(t.fraud[train].sum()):,} frauds. {trained_on}",
+        "data": {"card transactions": sha256_of_arrays((t.at_s, t.customer, t.terminal, t.amount_cents, t.fraud))},
+        "command": command,
         "licence": "Apache-2.0",
         "recipe": "LightGBM on the published and our velocity features; verticals/finance/fraud/training.py",
         "metrics": {name: [round(float(x), 6) for x in (found[i, 0], low[i], high[i])] for i, name in enumerate(named)},

@@ -35,6 +35,7 @@ class EmbeddingStore:
         self._sessions, self._events, self._registry = sessions, events, registry
         self._lock = Lock()
         self._kept: SequenceModel | None = None
+        self._has_marked = False
 
     def model(self) -> SequenceModel | None:
         """Read at the first use and then kept; None as long as none is registered."""
@@ -65,10 +66,15 @@ class EmbeddingStore:
     def refresh(self, on_made: OnMade) -> int:
         """Make every vector that is due; how many were made. 0 without a model: they stay due.
 
+        At the first time also those that the model's version does not have yet.
+
         Args:
             on_made: Called with a tenant and its customers whose vectors are stored.
         """
         made = 0
+        if not self._has_marked and self.model() is not None:
+            self._has_marked = True
+            self._mark_missing()
         while self.model() is not None:
             with self._sessions() as session:
                 tenant = session.scalar(select(FinanceEmbeddingDue.tenant).limit(1))
@@ -80,7 +86,7 @@ class EmbeddingStore:
             on_made(due[0].tenant, [row.customer for row in due])
         return made
 
-    def mark_missing(self) -> None:
+    def _mark_missing(self) -> None:
         """Everyone with events and no vector of the active version is due: after a new version was registered."""
         model = self.model()
         if model is None:

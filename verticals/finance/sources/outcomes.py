@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import datetime as dt
+import hashlib
 import io
 from collections.abc import Sequence
 from datetime import UTC, datetime, time
@@ -134,7 +135,11 @@ def register_outcomes(
     rows = read_outcomes(content)
     files = Files(sessions, tenant, sequence=load_sequence(registry), embedder_name=embedder_name)
     made, about = train_outcomes(load_models(registry), rows, files)
-    card = registry.save(NAME, made, about)
+    origin = {
+        "data": {"outcomes": hashlib.sha256(content).hexdigest()},
+        "command": "trivium finance train-sources FILE",
+    }
+    card = registry.save(NAME, made, about | origin)
     open_stores(sessions, registry).sources.make_missing()
     return card
 

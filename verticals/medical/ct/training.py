@@ -20,6 +20,7 @@ from verticals.medical.ct.features import NAMES, features
 from verticals.medical.ct.lungs import find_lungs
 from verticals.medical.ct.model import NoduleModel, to_files
 from verticals.medical.series import Volume
+from verticals.origin import sha256_of_arrays
 
 if TYPE_CHECKING:
     import lightgbm as lgb
@@ -182,6 +183,10 @@ def train(
     trees = fit_trees(scans)
     card = {
         "trained_on": trained_on,
+        "data": {
+            "candidates and labels": sha256_of_arrays(a for scan in scans for a in (scan.features_CF, scan.labels))
+        },
+        "command": "trivium medical train-nodules DIR",
         "licence": licence,
         "recipe": f"LightGBM, {ROUNDS} trees of {PARAMS['num_leaves']} leaves over {len(NAMES)} features, seed 1",
         "metrics": {

@@ -239,6 +239,8 @@ def _card(model: FewShotModel) -> dict[str, object]:
     return {
         "trained_on": f"{about.train.images} images of {about.train.patients} patients, {about.modality} of "
         f"{about.body_part}, data {about.data_sha256[:12]}.",
+        "data": {"examples": about.data_sha256},
+        "command": "medical.train_few_shot",
         "licence": about.licence,
         "recipe": f"few-shot, {about.method}; encoder {model.encoder_sha256[:12]}",
         "metrics": {"AUC": [about.figures.auc.value, about.figures.auc.low, about.figures.auc.high]},

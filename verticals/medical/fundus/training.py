@@ -23,6 +23,7 @@ from verticals.medical.fundus.landmarks import find_landmarks
 from verticals.medical.fundus.lesions import find_candidates
 from verticals.medical.fundus.picture import Colour, Floats, find_field, to_retina
 from verticals.medical.fundus.steps import Segmenter
+from verticals.origin import sha256_of_arrays
 
 NAME_COLUMNS = ("id_code", "image", "file", "filename")
 GRADE_COLUMNS = ("diagnosis", "level", "label", "grade")
@@ -122,6 +123,8 @@ def train_dr(graded: Graded, *, trained_on: str, draws: int = DRAWS) -> tuple[di
     enabled = kappa[1] >= LEAST_KAPPA
     card = {
         "trained_on": trained_on,
+        "data": {"features and grades": sha256_of_arrays((graded.features_NF, graded.grade_N))},
+        "command": "trivium medical train-dr DIR",
         "licence": "As the photographs'.",
         "recipe": f"trivium medical train-dr; {len(true)} photographs of {len(set(patients))} patients held out",
         "metrics": {"quadratic kappa": kappa},

@@ -26,6 +26,7 @@ from verticals.medical.fundus.training import open_photograph
 from verticals.medical.fundus.vessels import SIZE, VesselNet, evened_channels
 from verticals.medical.vision.train import one_cycle
 from verticals.medical.vision.unet import UNet, first_parameters
+from verticals.origin import sha256_of_arrays
 
 THRESHOLDS = (0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6)  # that of the photographs learned from is taken
 SEED = 0
@@ -133,6 +134,8 @@ def train_vessels(
     scores = held_out(pairs, progress, recipe)
     card = {
         "trained_on": f"{len(pairs)} photographs with vessel masks.",
+        "data": {"photographs and masks": sha256_of_arrays(a for pair in pairs for a in (pair.seen, pair.vessels))},
+        "command": "trivium medical train-vessels DIR",
         "licence": "As the photographs'.",
         "recipe": f"trivium medical train-vessels; {recipe.folds} folds of photographs, {recipe.steps} steps each",
         "metrics": {"Dice": mean_interval(scores)},
