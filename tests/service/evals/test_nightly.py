@@ -143,8 +143,8 @@ def test_tenants_are_not_compared_with_each_other(night, make_suite) -> None:
 
 
 def test_an_unknown_domain_is_refused_before_anything_runs(night, make_suite) -> None:
-    with pytest.raises(InvalidInput, match=r"only: has no suites \(got 'finanse'\)\. There are: \['core'\]"):
-        night(("core", make_suite(auc(0.8))), only=("finanse",))
+    with pytest.raises(InvalidInput, match=r"only: has no suites \(got 'finanse'\)\. There are: core, finance\."):
+        night(("core", make_suite(auc(0.8))), ("finance", make_suite(auc(0.8))), only=("finanse",))
 
 
 def test_two_suites_of_one_name_fail_their_domain_alone(night, make_suite) -> None:
