@@ -195,7 +195,9 @@ def _print(result: NightlyResult) -> None:
         state = change.result.reason or ", ".join(f"{m.name} {m.value:.4g}" for m in change.result.metrics)
         line = f"{change.result.domain}/{change.result.name}: {change.result.status}  {state}"
         console.print(plain(line), highlight=False, soft_wrap=True)
-    console.print(f"{result.comparison.num_alarms} alarms. Report: {result.html_path}", highlight=False, soft_wrap=True)
+    alarms = result.comparison.num_alarms
+    told = f"{alarms} alarm{'' if alarms == 1 else 's'}. Report: {result.html_path}"
+    console.print(told, highlight=False, soft_wrap=True)
 
 
 def _send(result: NightlyResult, settings: Settings) -> None:

@@ -99,10 +99,9 @@ def open_live(settings: Settings, domain: str, live: LiveApi) -> Iterator[Declar
             verticals,
             lambda vertical: (_live_resources(settings, chat_model), live_handlers(client, vertical)),
             call,
+            judged_as=judged_live if domain == CORE or domain in verticals else list,
         )
-        is_plugin = domain != CORE and domain not in verticals
-        judged = suites if is_plugin else judged_live(suites)
-        yield Declared(judged, models, workers=live.concurrency)
+        yield Declared(suites, models, workers=live.concurrency)
 
 
 def _declare(
@@ -111,6 +110,8 @@ def _declare(
     verticals: Mapping[str, Vertical],
     parts: Callable[[Vertical], tuple[Resources, Mapping[str, Any]]],
     call: Call,
+    *,
+    judged_as: Callable[[Sequence[Suite]], list[Suite]] = list,
 ) -> Sequence[Suite]:
     if domain == CORE:
         declare: Callable[[], Sequence[Suite]] = partial(core_suites, settings)
@@ -118,7 +119,7 @@ def _declare(
         declare = lambda: verticals[domain].evals(*parts(verticals[domain]))  # noqa: E731
     else:
         declare = lambda: plugin_suites(find_plugins(settings.evals)[domain], call)  # noqa: E731
-    return declare_suites(declare)
+    return declare_suites(lambda: judged_as(declare()))
 
 
 def _live_resources(settings: Settings, chat_model: BaseChatModel | None) -> Resources:
@@ -142,7 +143,7 @@ def judged_live(suites: Sequence[Suite]) -> list[Suite]:
 def _stays_inside(suite: Suite) -> Suite:
     def skip(progress: Progress) -> Sequence[Metric]:
         raise Unavailable(
-            f"the suite {suite.name!r} cannot judge a live API: {suite.inside or 'it goes through no operation'}",
+            f"not measured through a live API: {suite.inside or 'it goes through no operation'}",
             remedy="Run it without --url where the models are.",
         )
 

@@ -66,7 +66,7 @@ def suites(resources: Resources, handlers: Mapping[str, Handler]) -> Sequence[Su
         Suite(
             name="refusals",
             dataset="pydicom's CT test file with one fault each, and valid files of pydicom",
-            split="every fault of `probes.faulty_files`; synthetic faults",
+            split="one file for each fault; synthetic faults",
             solver="ingest and burned-in check",
             scorer="refused with a rule; Wilson interval",
             run=partial(_refusals, accepted),
@@ -76,7 +76,7 @@ def suites(resources: Resources, handlers: Mapping[str, Handler]) -> Sequence[Su
             name="geometry",
             dataset="pydicom's CT and MR and synthetic radiographs, with random slopes, windows and photometry",
             split="80 renderings, seed 0",
-            solver="pydicom's look-up tables as `geometry` uses them",
+            solver="pydicom's look-up tables, as images are rendered",
             scorer="share of pixels within one grey level of PS3.3 C.11 written out in numpy",
             run=_agreement,
             inside="it renders arrays, with windows and photometry that no stored study has",

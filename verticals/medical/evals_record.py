@@ -1,6 +1,6 @@
 """The nightly figure of reading a patient's record, through the operation that reads it. Ignores how words are tagged.
 
-In this process the study that the record belongs to is pydicom's CT test file under a tenant of the suite's own; of a
+In this process the study that the record belongs to is pydicom's MR test file under a tenant of the suite's own; of a
 live API, the tenant of the key gets it. It is stored once, however often the suite runs.
 """
 
@@ -20,7 +20,7 @@ from verticals.medical.record_schemas import RecordRequest, RecordResponse
 from verticals.medical.schemas import IngestRequest, StudyResponse
 
 TENANT = "evals.medical"
-PATIENT_ID = "1CT1"  # as pydicom's file has it
+STUDY, PATIENT_ID = "MR_small.dcm", "4MR1"  # not the CT, of which the refusals' faulty files are made
 EVERY = 20  # of 4,581 sentences; each is a request
 WORDED = "dictionary: "  # prefix of the baseline's scores
 COUNTS = ("right", "wrong", "missed")
@@ -36,7 +36,7 @@ def record_suite(resources: Resources, handlers: Mapping[str, Handler]) -> Suite
         name="record",
         dataset="BC5CDR (Li 2016; public domain)",
         split=f"devel, on which the recipe was chosen, every {EVERY}th sentence; 95 % bootstrap over sentences",
-        solver="problems and medicines as `read_record` names them",
+        solver="problems and medicines as they are read for an indication",
         scorer="F1 of a sentence's diseases and chemicals by kind and letters; baseline: a dictionary of the training "
         "split, longest match",
         run=Cases(runs.read, runs.score, _metrics),
@@ -79,7 +79,7 @@ class _Runs:
 
     @cached_property
     def _study_id(self) -> str:
-        file = UploadedFile(filename="CT_small.dcm", content=probes.pydicom_file("CT_small.dcm"))
+        file = UploadedFile(filename=STUDY, content=probes.pydicom_file(STUDY))
         study = self._handlers["ingest_study"](IngestRequest(file=file, origin="pydicom-test-data"), self._context)
         assert isinstance(study, StudyResponse)
         return study.study_id

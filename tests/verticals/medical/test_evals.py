@@ -123,7 +123,7 @@ def test_a_record_is_read_sentence_by_sentence_beside_a_dictionary(tmp_path: Pat
     f1 = run(suites["record"])["F1"]
 
     assert [request.record for request in asked] == ["No chest pain on aspirin", "Fever after aspirin"]
-    assert {(request.study_id, request.patient_id) for request in asked} == {("s1", "1CT1")}
+    assert {(request.study_id, request.patient_id) for request in asked} == {("s1", "4MR1")}
     assert f1.value == pytest.approx(2 * 1 / (2 * 1 + 1 + 3))  # found the pain twice, once there was none
     assert f1.baseline_value == pytest.approx(2 * 3 / (2 * 3 + 0 + 1))  # knows all but the pain
 
