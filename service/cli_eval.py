@@ -49,7 +49,7 @@ def evaluate(
     key_file: Annotated[Path | None, typer.Option(help="File whose first line is the key for --url.")] = None,
     concurrency: Annotated[int, typer.Option(min=1, max=64, help="Requests that --url gets at once.")] = 4,
     suite_minutes: Annotated[float, typer.Option(min=0.01, max=MAX_MINUTES, help="The most that a suite takes.")] = 30,
-    minutes: Annotated[float, typer.Option(min=0.01, max=MAX_MINUTES, help="The most that the run takes.")] = 240,
+    minutes: Annotated[float, typer.Option(min=0.01, max=MAX_MINUTES, help="The most that the run takes.")] = 60,
     memory_mb: Annotated[int | None, typer.Option(min=64, help="The most memory of a suite's process, MiB.")] = None,
     ray: Annotated[str, typer.Option(help="Run suites on Ray: a cluster's address, or `local` for this machine.")] = "",
     fresh: Annotated[bool, typer.Option(help="Begin anew, even if a run of the last day was stopped.")] = False,

@@ -60,7 +60,7 @@ class Limits:
     """How long a run may take."""
 
     suite_s: float = 30 * 60
-    run_s: float = 4 * 60 * 60
+    run_s: float = 60 * 60
 
 
 @dataclass(frozen=True)
