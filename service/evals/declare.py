@@ -70,7 +70,7 @@ def open_local(settings: Settings, domain: str, tenant: str) -> Iterator[Declare
 
     try:
         models = {CORE: kit.resources.model_version} | {card.name: card.version for card in kit.registry.cards()}
-        suites = _declare(
+        suites = declare_domain(
             settings, domain, kit.verticals, lambda vertical: (kit.resources, kit.handlers[vertical.name]), call
         )
         yield Declared(suites, models, count_tokens)
@@ -93,7 +93,7 @@ def open_live(settings: Settings, domain: str, live: LiveApi) -> Iterator[Declar
             declared = next(each for each in verticals[vertical].operations if each.name == operation)
             return _whole(declared, ask_live(client, vertical, declared, declared.request.model_validate(fields)))
 
-        suites = _declare(
+        suites = declare_domain(
             settings,
             domain,
             verticals,
@@ -104,7 +104,7 @@ def open_live(settings: Settings, domain: str, live: LiveApi) -> Iterator[Declar
         yield Declared(suites, models, workers=live.concurrency)
 
 
-def _declare(
+def declare_domain(
     settings: Settings,
     domain: str,
     verticals: Mapping[str, Vertical],
@@ -113,6 +113,7 @@ def _declare(
     *,
     judged_as: Callable[[Sequence[Suite]], list[Suite]] = list,
 ) -> Sequence[Suite]:
+    """The suites of a domain; if they cannot be declared, one that fails with the reason, however they are judged."""
     if domain == CORE:
         declare: Callable[[], Sequence[Suite]] = partial(core_suites, settings)
     elif domain in verticals:

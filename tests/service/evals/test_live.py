@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -11,9 +14,10 @@ import pytest
 
 from service.client import TriviumClient
 from service.discovery import discover
-from service.evals.declare import judged_live
+from service.evals.declare import declare_domain, judged_live
 from service.evals.live import LiveApi, NotAnswered, PatientTransport, live_handlers
 from service.evals.runner import run_suite
+from service.settings import Settings
 from verticals.contract import Context, Metric, Resources, Suite
 from verticals.support import VERTICAL
 from verticals.support.schemas import ChatRequest, Message, SearchRequest, SearchResponse
@@ -108,6 +112,24 @@ def test_a_suite_that_no_operation_reaches_is_skipped_by_name() -> None:
 
     assert [result.status for result in results] == ["skipped", "ok"]
     assert "not measured through a live API: it renders arrays." in str(results[0].reason)
+
+
+def test_a_domain_that_cannot_declare_its_suites_has_failed_for_a_live_api_too(tmp_path: Path) -> None:
+    def broken(resources: Resources, handlers: Any) -> Sequence[Suite]:
+        raise KeyError("Jane Doe")
+
+    verticals = {"broken": replace(VERTICAL, name="broken", evals=broken)}
+
+    [suite] = declare_domain(
+        Settings(home=tmp_path),
+        "broken",
+        verticals,
+        lambda vertical: (NOTHING_HERE, {}),
+        NOTHING,
+        judged_as=judged_live,
+    )
+
+    assert run_suite("broken", suite, lambda what, share: None).status == "failed"
 
 
 def test_every_suite_of_a_vertical_judges_a_live_api_or_says_why_not() -> None:
