@@ -23,7 +23,7 @@ def ray_cluster(address: str) -> Iterator[Any]:
         address: Of a cluster whose machines have this package installed, or "local": one on this machine, ended with
             the block.
     Raises:
-        Unavailable: ray is not installed, or no cluster answers there.
+        Unavailable: ray is not installed, did not start, or no cluster answers there.
     """
     try:
         import ray
@@ -39,6 +39,10 @@ def ray_cluster(address: str) -> Iterator[Any]:
     except (OSError, ValueError) as error:
         raise Unavailable(
             "no Ray cluster answers", field="--ray", value=address, remedy="Start it: `ray start --head`."
+        ) from error
+    except Exception as error:  # Ray raises bare ones
+        raise Unavailable(
+            f"Ray did not start: {error}", field="--ray", value=address, remedy="A busy machine may need another try."
         ) from error
     try:
         yield ray
