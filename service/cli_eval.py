@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import fcntl
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -27,7 +28,7 @@ from verticals.contract import Conflict, TriviumError
 
 if TYPE_CHECKING:
     from service.evals.live import LiveApi
-    from service.evals.nightly import NightlyResult
+    from service.evals.nightly import Bench, NightlyResult
 
 EXIT_USAGE = 64  # as sysexits.h has it
 MAX_MINUTES = 24 * 60
@@ -48,8 +49,9 @@ def evaluate(
     key_file: Annotated[Path | None, typer.Option(help="File whose first line is the key for --url.")] = None,
     concurrency: Annotated[int, typer.Option(min=1, max=64, help="Requests that --url gets at once.")] = 4,
     suite_minutes: Annotated[float, typer.Option(min=0.01, max=MAX_MINUTES, help="The most that a suite takes.")] = 30,
-    minutes: Annotated[float, typer.Option(min=0.01, max=MAX_MINUTES, help="The most that the run takes.")] = 240,
+    minutes: Annotated[float, typer.Option(min=0.01, max=MAX_MINUTES, help="The most that the run takes.")] = 60,
     memory_mb: Annotated[int | None, typer.Option(min=64, help="The most memory of a suite's process, MiB.")] = None,
+    ray: Annotated[str, typer.Option(help="Run suites on Ray: a cluster's address, or `local` for this machine.")] = "",
     fresh: Annotated[bool, typer.Option(help="Begin anew, even if a run of the last day was stopped.")] = False,
 ) -> None:
     """Run every evaluation suite, compare with other runs and write one report; go on with a run that was stopped."""
@@ -62,7 +64,12 @@ def evaluate(
     try:
         settings = read_settings()
         live = _live(url, key_file, concurrency)
-        with open_parts(settings) as parts, _alone(settings), show_progress() as on_progress:
+        with (
+            open_parts(settings) as parts,
+            _alone(settings),
+            show_progress() as on_progress,
+            _benches(ray, memory_mb) as (make, at_once),
+        ):
             night = Night(
                 sessions=parts.sessions,
                 tenant=tenant,
@@ -71,8 +78,9 @@ def evaluate(
                 git_version=find_git_version(Path.cwd()),
                 target=live.url if live else None,
                 limits=Limits(suite_s=suite_minutes * 60, run_s=minutes * 60),
+                at_once=at_once,
             )
-            chosen = benches(settings, tenant=tenant, live=live, memory_mb=memory_mb)
+            chosen = benches(settings, tenant=tenant, live=live, make=make)
             result = run_nightly(chosen, night, progress=on_progress, only=only or (), fresh=fresh)
             with parts.sessions() as session:
                 keep_heads(session, settings.reports)
@@ -154,6 +162,20 @@ def _models(settings: Settings, parts: Parts) -> dict[str, str]:
 
 
 @contextmanager
+def _benches(ray: str, memory_mb: int | None) -> Iterator[tuple[Callable[..., Bench], int]]:
+    """What makes a domain's bench, and how many suites run at once: one after another here, on Ray all that fit."""
+    from service.evals.isolation import ProcessBench
+    from service.evals.on_ray import RayBench
+    from service.ray_cluster import num_processors, ray_cluster
+
+    if not ray:
+        yield partial(ProcessBench, memory_mb=memory_mb), 1
+        return
+    with ray_cluster(ray) as cluster:
+        yield partial(RayBench, ray=cluster, memory_mb=memory_mb), num_processors(cluster)
+
+
+@contextmanager
 def _alone(settings: Settings) -> Iterator[None]:
     """One run at a time in this home: what is unfinished belongs to nobody who still works on it."""
     settings.reports.mkdir(parents=True, exist_ok=True)
@@ -173,7 +195,9 @@ def _print(result: NightlyResult) -> None:
         state = change.result.reason or ", ".join(f"{m.name} {m.value:.4g}" for m in change.result.metrics)
         line = f"{change.result.domain}/{change.result.name}: {change.result.status}  {state}"
         console.print(plain(line), highlight=False, soft_wrap=True)
-    console.print(f"{result.comparison.num_alarms} alarms. Report: {result.html_path}", highlight=False, soft_wrap=True)
+    alarms = result.comparison.num_alarms
+    told = f"{alarms} alarm{'' if alarms == 1 else 's'}. Report: {result.html_path}"
+    console.print(told, highlight=False, soft_wrap=True)
 
 
 def _send(result: NightlyResult, settings: Settings) -> None:

@@ -72,3 +72,4 @@ class Suite:
     scorer: str
     run: Callable[[Progress], Sequence[Metric]]  # or `Cases`
     operations: tuple[str, ...] = ()  # that it goes through and needs nothing else, so that it can judge a live API
+    inside: str = ""  # why it cannot, without operations: "it refits the model in each fold"

@@ -59,6 +59,7 @@ def core_suites(settings: Settings) -> list[Suite]:
             solver=f"{model}, {settings.precision} as the engine reads a prompt",
             scorer="exp of the mean negative log-likelihood per token; bits per byte of text",
             run=partial(_run_perplexity, settings),
+            inside="no operation tells how likely a given text is",
         ),
         Suite(
             name="quantization drift",
@@ -67,6 +68,7 @@ def core_suites(settings: Settings) -> list[Suite]:
             solver=f"{model}, int8 as the engine reads a prompt",
             scorer=f"against {exact}: KL divergence of next-token distributions, agreement of the likeliest token",
             run=partial(_run_drift, settings),
+            inside="it compares the weights as they are served with exact ones",
         ),
     ]
 

@@ -6,33 +6,39 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 
 from service.auth import Caller
 from service.discovery import discover
 from service.evals.core_suites import core_suites
-from service.evals.isolation import Declared, ProcessBench
+from service.evals.isolation import Declared, OpenSuites
 from service.evals.live import LiveApi, ask_live, live_handlers
+from service.evals.nightly import Bench
 from service.evals.plugins import Call, find_plugins, plugin_suites
 from service.evals.runner import declare_suites
 from service.settings import Settings
 from verticals.contract import Metric, Operation, Progress, Resources, Suite, Unavailable, Vertical
 
+if TYPE_CHECKING:  # it takes a second to import
+    from langchain_core.language_models import BaseChatModel
+
 CORE = "core"
 
 
-def benches(settings: Settings, *, tenant: str, live: LiveApi | None, memory_mb: int | None) -> list[ProcessBench]:
-    """A bench for the core, each vertical and each plug-in; none is opened yet."""
+def benches(
+    settings: Settings, *, tenant: str, live: LiveApi | None, make: Callable[[str, OpenSuites], Bench]
+) -> list[Bench]:
+    """A bench for the core, each vertical and each plug-in, from domain and opener; none is opened yet."""
     domains = [CORE, *discover(), *find_plugins(settings.evals)]
 
-    def opener(domain: str) -> Callable[[], Any]:
+    def opener(domain: str) -> OpenSuites:
         if live is not None:
             return partial(open_live, settings, domain, live)
         return partial(open_core, settings) if domain == CORE else partial(open_local, settings, domain, tenant)
 
-    return [ProcessBench(domain, opener(domain), memory_mb=memory_mb) for domain in domains]
+    return [make(domain, opener(domain)) for domain in domains]
 
 
 @contextmanager
@@ -64,7 +70,7 @@ def open_local(settings: Settings, domain: str, tenant: str) -> Iterator[Declare
 
     try:
         models = {card.name: card.version for card in kit.registry.cards()} | {CORE: kit.resources.model_version}
-        suites = _declare(
+        suites = declare_domain(
             settings, domain, kit.verticals, lambda vertical: (kit.resources, kit.handlers[vertical.name]), call
         )
         yield Declared(suites, models, count_tokens)
@@ -81,45 +87,48 @@ def open_live(settings: Settings, domain: str, live: LiveApi) -> Iterator[Declar
     verticals = discover()
     with live.connect() as client:
         models = {CORE: str(client.health().get("model", "not told"))}
+        chat_model = live.chat_model() if client.may("core.generate") else None
 
         def call(vertical: str, operation: str, fields: Mapping[str, Any]) -> Any:
             declared = next(each for each in verticals[vertical].operations if each.name == operation)
             return _whole(declared, ask_live(client, vertical, declared, declared.request.model_validate(fields)))
 
-        suites = _declare(
+        suites = declare_domain(
             settings,
             domain,
             verticals,
-            lambda vertical: (_no_resources(settings), live_handlers(client, vertical)),
+            lambda vertical: (_live_resources(settings, chat_model), live_handlers(client, vertical)),
             call,
+            judged_as=judged_live if domain == CORE or domain in verticals else list,
         )
-        is_plugin = domain != CORE and domain not in verticals
-        judged = suites if is_plugin else judged_live(suites)
-        yield Declared(judged, models, workers=live.concurrency)
+        yield Declared(suites, models, workers=live.concurrency)
 
 
-def _declare(
+def declare_domain(
     settings: Settings,
     domain: str,
     verticals: Mapping[str, Vertical],
     parts: Callable[[Vertical], tuple[Resources, Mapping[str, Any]]],
     call: Call,
+    *,
+    judged_as: Callable[[Sequence[Suite]], list[Suite]] = list,
 ) -> Sequence[Suite]:
+    """The suites of a domain; if they cannot be declared, one that fails with the reason, however they are judged."""
     if domain == CORE:
         declare: Callable[[], Sequence[Suite]] = partial(core_suites, settings)
     elif domain in verticals:
         declare = lambda: verticals[domain].evals(*parts(verticals[domain]))  # noqa: E731
     else:
         declare = lambda: plugin_suites(find_plugins(settings.evals)[domain], call)  # noqa: E731
-    return declare_suites(declare)
+    return declare_suites(lambda: judged_as(declare()))
 
 
-def _no_resources(settings: Settings) -> Resources:
-    """What suites get that go through operations alone: the data, and nothing of this process' models."""
+def _live_resources(settings: Settings, chat_model: BaseChatModel | None) -> Resources:
+    """What suites get that go through operations: the data, the live model by itself if the key opens it, no more."""
     nothing: Any = None
     return Resources(
         engine=nothing,
-        chat_model=nothing,
+        chat_model=chat_model or nothing,
         retriever=nothing,
         registry=nothing,
         sessions=nothing,
@@ -128,14 +137,14 @@ def _no_resources(settings: Settings) -> Resources:
 
 
 def judged_live(suites: Sequence[Suite]) -> list[Suite]:
-    """The suites as a live API is judged by them: one that goes through no operation skips itself, and says why."""
+    """The suites as a live API is judged by them: one that goes through no operation is not measured, and says why."""
     return [suite if suite.operations else _stays_inside(suite) for suite in suites]
 
 
 def _stays_inside(suite: Suite) -> Suite:
     def skip(progress: Progress) -> Sequence[Metric]:
         raise Unavailable(
-            f"the suite {suite.name!r} measures parts that no operation reaches, so it cannot judge a live API",
+            f"not measured through a live API: {suite.inside or 'it goes through no operation'}",
             remedy="Run it without --url where the models are.",
         )
 

@@ -153,12 +153,11 @@ def serve(handle: int) -> None:
     _end_with_parent()
     connection = Connection(handle)
     domain, open_suites, memory_mb = connection.recv()
-    _limit_memory(memory_mb)
+    limit_memory(memory_mb)
     try:
         with open_suites() as declared:
             suites = {suite.name: suite for suite in declared.suites}
-            bare = [replace(suite, run=_elsewhere) for suite in declared.suites]
-            connection.send(("declared", (bare, dict(declared.models))))
+            connection.send(("declared", (bare(declared.suites), dict(declared.models))))
             while True:
                 name, known = connection.recv()
                 journal = Journal(known, lambda scored: connection.send(("examples", scored)))
@@ -189,6 +188,11 @@ def _teller(connection: Connection) -> Progress:
     return tell
 
 
+def bare(suites: Sequence[Suite]) -> list[Suite]:
+    """The suites without what runs them, for whom they are told."""
+    return [replace(suite, run=_elsewhere) for suite in suites]
+
+
 def _elsewhere(progress: Progress) -> list[Metric]:
     raise AssertionError("the suite runs in its own process")
 
@@ -203,7 +207,7 @@ def _end_with_parent() -> None:
     threading.Thread(target=watch, name="parent", daemon=True).start()
 
 
-def _limit_memory(memory_mb: int | None) -> None:
+def limit_memory(memory_mb: int | None) -> None:
     """Bound this process' memory, and let the system end it before others when memory runs out (Linux)."""
     with suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("1000")

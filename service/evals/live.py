@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
 from pydantic import BaseModel
@@ -18,9 +18,13 @@ from pydantic import BaseModel
 from service.client import ApiError, TriviumClient
 from verticals.contract import Context, Handler, Operation, TriviumError, Vertical
 
+if TYPE_CHECKING:  # it takes a second to import
+    from langchain_core.language_models import BaseChatModel
+
 BUSY = (429, 503)
 TRIES = 8
 MAX_WAIT_S = 120.0
+ANSWER_S = 120.0  # the longest silence of the bare model
 
 
 @dataclass(frozen=True)
@@ -36,11 +40,27 @@ class LiveApi:
         inner = transport or httpx.HTTPTransport(trust_env=False)
         return TriviumClient(self.url, self.key, transport=PatientTransport(inner))
 
+    def chat_model(self) -> BaseChatModel | None:
+        """The bare model behind its chat API; None without the extra package langchain-openai."""
+        from core_model.replicas import Replicas
+        from service.pieces import CORE
+
+        try:
+            from service.remote_chat import RemoteChatModel
+        except ImportError:
+            return None
+        servers = Replicas([f"{self.url}/v1"], api_key=self.key)
+        return RemoteChatModel.over(servers, CORE, timeout_s=ANSWER_S)
+
 
 class NotAnswered(TriviumError):
-    """The live API refused, failed or was not there."""
+    """The live API refused, failed or was not there; `status` is its answer's, 0 if none came."""
 
     title = "Not answered"
+
+    def __init__(self, error: ApiError, operation: str) -> None:
+        super().__init__(f"{error.title} ({error.status})", field=operation, remedy=error.remedy)
+        self.status = error.status  # type: ignore[misc]  # of this answer, as the suites read it
 
 
 class PatientTransport(httpx.BaseTransport):
@@ -88,18 +108,14 @@ def ask_live(client: TriviumClient, vertical: str, operation: Operation, request
     try:
         return client.call(vertical, operation.name, request)
     except ApiError as error:
-        raise _told(error, f"{vertical}.{operation.name}") from None
+        raise NotAnswered(error, f"{vertical}.{operation.name}") from None
 
 
 def _stream(client: TriviumClient, vertical: str, operation: Operation, request: BaseModel) -> Iterator[BaseModel]:
     try:
         yield from client.stream(vertical, operation.name, request)
     except ApiError as error:
-        raise _told(error, f"{vertical}.{operation.name}") from None
-
-
-def _told(error: ApiError, operation: str) -> NotAnswered:
-    return NotAnswered(f"{error.title} ({error.status})", field=operation, remedy=error.remedy)
+        raise NotAnswered(error, f"{vertical}.{operation.name}") from None
 
 
 def _retry_after_s(header: str) -> float | None:

@@ -17,8 +17,11 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import chain, count
 from pathlib import Path
 from typing import Any, Protocol
 from uuid import uuid4
@@ -57,7 +60,7 @@ class Limits:
     """How long a run may take."""
 
     suite_s: float = 30 * 60
-    run_s: float = 4 * 60 * 60
+    run_s: float = 60 * 60
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,7 @@ class Night:
     git_version: str | None = None  # as `find_git_version` gives it
     target: str | None = None  # the live API's address
     limits: Limits = Limits()
+    at_once: int = 1  # suites, where the benches allow it
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
 
 
@@ -155,17 +159,20 @@ def _run_all(
 ) -> list[SuiteResult]:
     """Every suite's result, in order; each is stored as it ends."""
     until_s = time.monotonic() + night.limits.run_s
-    results = []
-    for idx, bench in enumerate(benches):
+
+    def run_domain(idx: int, bench: Bench) -> list[SuiteResult]:
+        tell = _within(progress, idx=idx, count=len(benches))
         try:
-            tell = _within(progress, idx=idx, count=len(benches))
-            for result in _run_domain(bench, night, run=run, done=done, models=models, until_s=until_s, progress=tell):
-                if result.key not in done:
-                    with night.sessions.begin() as session:
-                        add_result(session, run.run_id, result, tenant=night.tenant)
-                results.append(done.get(result.key, result))
+            return _run_domain(bench, night, run=run, done=done, models=models, until_s=until_s, progress=tell)
         finally:
             bench.close()
+
+    with _map(night.at_once) as each:
+        try:
+            results = list(chain.from_iterable(each(run_domain, count(), benches)))
+        finally:  # whoever still waits for a suite stops waiting
+            for bench in benches:
+                bench.close()
     progress("done", 1.0)
     return results
 
@@ -179,28 +186,46 @@ def _run_domain(
     models: dict[str, str],
     until_s: float,
     progress: Progress,
-) -> Iterator[SuiteResult]:
+) -> list[SuiteResult]:
     """The results of one domain; those of `done` again as they are."""
+
+    def keep(result: SuiteResult) -> SuiteResult:
+        if result.key in done:
+            return done[result.key]
+        with night.sessions.begin() as session:
+            add_result(session, run.run_id, result, tenant=night.tenant)
+        return result
+
+    def run_suite(idx: int, suite: Suite) -> SuiteResult:
+        key = (bench.domain, suite.name)
+        if key in done:
+            return done[key]
+        try:
+            timeout_s = _time_left(night, until_s)
+        except Broken as error:
+            return keep(unmeasured(bench.domain, suite, status="failed", reason=str(error)))
+        tell = _within(progress, idx=idx, count=len(suites), label="/".join(key))
+        tell("", 0.0)
+        return keep(bench.run(suite, journal=_journal(night, run, key), progress=tell, timeout_s=timeout_s))
+
     try:
         suites, versions = bench.declare(timeout_s=_time_left(night, until_s))
         _check_names(suites)
     except Broken as error:
-        yield unmeasured(bench.domain, NO_SUITES, status="failed", reason=str(error))
-        return
+        return [keep(unmeasured(bench.domain, NO_SUITES, status="failed", reason=str(error)))]
     models.update(versions)
-    for i, suite in enumerate(suites):
-        key = (bench.domain, suite.name)
-        if key in done:
-            yield done[key]
-            continue
-        try:
-            timeout_s = _time_left(night, until_s)
-        except Broken as error:
-            yield unmeasured(bench.domain, suite, status="failed", reason=str(error))
-            continue
-        tell = _within(progress, idx=i, count=len(suites), label="/".join(key))
-        tell("", 0.0)
-        yield bench.run(suite, journal=_journal(night, run, key), progress=tell, timeout_s=timeout_s)
+    with _map(night.at_once) as each:
+        return list(each(run_suite, count(), suites))
+
+
+@contextmanager
+def _map(at_once: int) -> Iterator[Callable[..., Iterator[Any]]]:
+    """`map` over so many at once; over one in this thread, where an interrupt is felt."""
+    if at_once == 1:
+        yield map
+        return
+    with ThreadPoolExecutor(at_once) as pool:
+        yield pool.map
 
 
 def _journal(night: Night, run: Run, key: SuiteKey) -> Journal:
@@ -277,7 +302,7 @@ def _exit_code(results: Sequence[SuiteResult], comparison: Comparison) -> int:
 def _choose(benches: Sequence[Bench], only: Collection[str]) -> list[Bench]:
     domains = [bench.domain for bench in benches]
     if unknown := sorted(set(only) - set(domains)):
-        raise InvalidInput("has no suites", field="only", value=unknown[0], remedy=f"There are: {domains}.")
+        raise InvalidInput("has no suites", field="only", value=unknown[0], remedy=f"There are: {', '.join(domains)}.")
     chosen = [bench for bench in benches if not only or bench.domain in only]
     if not chosen:
         raise InvalidInput("must hold at least one domain", field="benches")

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from verticals.contract import Handler, Metric, Progress, Resources, Suite
 from verticals.finance.data import SOURCE, load_german
+from verticals.finance.evals_served import served_suite
 from verticals.finance.train import SEED
 from verticals.finance.validate import (
     auc_difference,
@@ -20,7 +21,7 @@ _LOWER_IS_BETTER = frozenset({"Brier"})
 
 
 def evals(resources: Resources, handlers: Mapping[str, Handler]) -> Sequence[Suite]:
-    """One suite: the whole training recipe, cross-validated."""
+    """The whole training recipe, cross-validated, and the score as it is served."""
     return [
         Suite(
             name="german-credit",
@@ -29,7 +30,9 @@ def evals(resources: Resources, handlers: Mapping[str, Handler]) -> Sequence[Sui
             solver="WoE scorecard, refitted in each fold (bins and weights)",
             scorer="AUC, KS, Brier, calibration slope; baseline: one-hot logistic regression, same fields and folds",
             run=run_german,
-        )
+            inside="it refits the model in each fold",
+        ),
+        served_suite(resources, handlers),
     ]
 
 

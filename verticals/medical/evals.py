@@ -1,10 +1,10 @@
-"""The medical suites: de-identification, refusals, look-up tables, quality. Ignores findings: there is no model."""
+"""The medical suites: de-identification, refusals, look-up tables, quality, records. Ignores what films show."""
 
 from __future__ import annotations
 
 import io
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,25 +14,44 @@ from PIL import Image as PillowImage
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 
+from verticals.asking import evaluator, is_live
 from verticals.bootstrap import bootstrap_interval
-from verticals.contract import Handler, Metric, Progress, Resources, Suite, TriviumError, Unavailable
+from verticals.contract import (
+    Conflict,
+    Context,
+    Handler,
+    InvalidInput,
+    Metric,
+    Progress,
+    Resources,
+    Suite,
+    TooLarge,
+    TriviumError,
+    Unavailable,
+    UnsupportedMedia,
+    UploadedFile,
+)
 from verticals.medical import probes
 from verticals.medical.burned_in import declaration
 from verticals.medical.deidentify import Pseudonyms, deidentify, to_file
+from verticals.medical.evals_record import TENANT, record_suite
 from verticals.medical.geometry import render
 from verticals.medical.ingest import read
 from verticals.medical.part10 import prepare_pydicom
 from verticals.medical.planting import plant
 from verticals.medical.quality import LIMITS, assess, score
+from verticals.medical.schemas import IngestRequest
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
+_REFUSED = (InvalidInput.status, TooLarge.status, UnsupportedMedia.status)
 _PSEUDONYMS = b"evaluation key, no patient's data"
 
 
 def suites(resources: Resources, handlers: Mapping[str, Handler]) -> Sequence[Suite]:
-    """What the nightly report runs. No suite stores anything."""
+    """What the nightly report runs. In this process none stores more than one public test file."""
     prepare_pydicom()
+    accepted = partial(_taken_in, handlers, evaluator(TENANT)) if is_live(resources) else _accepted
     films = partial(_film_quality, resources.data_dir)
     return (
         Suite(
@@ -42,22 +61,25 @@ def suites(resources: Resources, handlers: Mapping[str, Handler]) -> Sequence[Su
             solver="PS3.15 Annex E keep-list",
             scorer="a planted value anywhere in the stored bytes is a leak; Wilson interval",
             run=_leaks,
+            inside="it looks into the stored bytes",
         ),
         Suite(
             name="refusals",
             dataset="pydicom's CT test file with one fault each, and valid files of pydicom",
-            split="every fault of `probes.faulty_files`; synthetic faults",
+            split="one file for each fault; synthetic faults",
             solver="ingest and burned-in check",
             scorer="refused with a rule; Wilson interval",
-            run=_refusals,
+            run=partial(_refusals, accepted),
+            operations=("ingest_study",),
         ),
         Suite(
             name="geometry",
             dataset="pydicom's CT and MR and synthetic radiographs, with random slopes, windows and photometry",
             split="80 renderings, seed 0",
-            solver="pydicom's look-up tables as `geometry` uses them",
+            solver="pydicom's look-up tables, as images are rendered",
             scorer="share of pixels within one grey level of PS3.3 C.11 written out in numpy",
             run=_agreement,
+            inside="it renders arrays, with windows and photometry that no stored study has",
         ),
         Suite(
             name="quality",
@@ -66,6 +88,7 @@ def suites(resources: Resources, handlers: Mapping[str, Handler]) -> Sequence[Su
             solver="lowest score of the checks other than size",
             scorer="AUC, good against degraded; bootstrap over images",
             run=lambda progress: _quality(((probes.phantom(seed), seed) for seed in range(100, 110)), 10, progress),
+            inside="it scores degraded arrays; a live API would keep each as a study",
         ),
         Suite(
             name="quality-films",
@@ -74,7 +97,9 @@ def suites(resources: Resources, handlers: Mapping[str, Handler]) -> Sequence[Su
             solver="lowest score of the checks other than size",
             scorer="AUC, good against degraded; bootstrap over films",
             run=films,
+            inside="it scores degraded arrays; a live API would keep each as a study",
         ),
+        record_suite(resources, handlers),
     )
 
 
@@ -97,17 +122,16 @@ def _leaks(progress: Progress) -> Sequence[Metric]:
     return [_rate("headers with a leak", leaks, len(cases), higher_is_better=False)]
 
 
-def _refusals(progress: Progress) -> Sequence[Metric]:
+def _refusals(accepted: Callable[[bytes], bool], progress: Progress) -> Sequence[Metric]:
     faulty = list(probes.faulty_files())
     refused = 0
     for i, (_kind, content) in enumerate(faulty):
         progress("faulty files", i / len(faulty))
-        refused += not _accepted(content)
+        refused += not accepted(content)
     valid = [probes.pydicom_file(name) for name in probes.VALID_FILES]
-    accepted = sum(map(_accepted, valid))
     return [
         _rate("faulty files refused", refused, len(faulty), higher_is_better=True),
-        _rate("valid files accepted", accepted, len(valid), higher_is_better=True),
+        _rate("valid files accepted", sum(map(accepted, valid)), len(valid), higher_is_better=True),
     ]
 
 
@@ -117,6 +141,18 @@ def _accepted(content: bytes) -> bool:
     except TriviumError:
         return False
     return declaration(received.dataset) != "YES"
+
+
+def _taken_in(handlers: Mapping[str, Handler], context: Context, content: bytes) -> bool:
+    """Whether the operation takes a file in; one that only another with its UID keeps out was read without fault."""
+    file = UploadedFile(filename="probe.dcm", content=content, media_type="application/dicom")
+    try:
+        handlers["ingest_study"](IngestRequest(file=file, origin="pydicom-test-data"), context)
+    except TriviumError as error:
+        if error.status not in _REFUSED and error.status != Conflict.status:
+            raise  # not an answer about the file
+        return error.status == Conflict.status
+    return True
 
 
 def _agreement(progress: Progress) -> Sequence[Metric]:

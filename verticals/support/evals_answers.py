@@ -1,56 +1,34 @@
 """The agent asked the test questions: when it answers, and whether what it says stands in the articles it cites.
 
-Everything goes through the operation `chat`, so the same suites judge a live API, whose tenant must hold the demo
-shop's articles. Ignores search and tickets.
+Everything goes through operations, so the same suites judge a live API. Ignores search and tickets.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from retrieval.documents import Hit
 from retrieval.grounding import choose_evidence, find_support, stream_sentences
 from verticals.bootstrap import bootstrap_interval
-from verticals.contract import (
-    Cases,
-    Context,
-    Decision,
-    Example,
-    Handler,
-    Metric,
-    Progress,
-    Resources,
-    Suite,
-    Unavailable,
-)
+from verticals.contract import Cases, Example, Metric, Progress, Resources, Suite, Unavailable
 from verticals.scores import mean_metric
 from verticals.support.answering import answer_messages, is_instruction
-from verticals.support.evals_questions import DATASET, TENANT, Question, by_id, ingest_articles, load_questions
-from verticals.support.schemas import ChatEvent, ChatRequest, DeltaEvent, DoneEvent, Message, SourcesEvent
+from verticals.support.evals_asking import Desk
+from verticals.support.evals_questions import DATASET, Question, by_id, load_questions
 
 NUM_DRAFTS = 20  # a small model on two cores writes one in seconds
 RIGHT, UNCITED = "cites a right article, when answered", "answers with an uncited sentence"
 _CITED = re.compile(r"(.+?) \[(\d+)\](?: |$)", re.DOTALL)
 
 
-@dataclass(frozen=True)
-class Answer:
-    """What the agent said to a question: text with citations, the sources it showed, and whether it claims to know."""
-
-    text: str
-    sources: Mapping[int, Any]
-    answered: bool
-    tokens: int
-
-
-def answer_suites(resources: Resources, chat: Handler) -> Sequence[Suite]:
+def answer_suites(resources: Resources, desk: Desk) -> Sequence[Suite]:
     """When the agent answers, and whether its answers are grounded. Without a model there are no drafts to compare."""
-    runs = _Runs(resources, chat)
+    runs = _Runs(resources, desk)
     return [
         Suite(
             name="answerable",
@@ -59,7 +37,7 @@ def answer_suites(resources: Resources, chat: Handler) -> Sequence[Suite]:
             solver="agent: cosine threshold chosen on dev",
             scorer="mean of both rates, accuracy, F1 of answering; baseline: always answer",
             run=Cases(runs.questions, runs.judge_answering, _answering_metrics),
-            operations=("chat",),
+            operations=("chat", "list_documents"),
         ),
         Suite(
             name="grounded",
@@ -69,7 +47,7 @@ def answer_suites(resources: Resources, chat: Handler) -> Sequence[Suite]:
             scorer="numbers and character 5-grams of each sentence found in the passage it cites (not the agent's own "
             "check); share of answers that cite a right article; baseline: the model's drafts, unchecked, on dev",
             run=Cases(runs.questions_and_drafts, runs.judge_grounding, _grounding_metrics),
-            operations=("chat",),
+            operations=("chat", "search", "list_documents"),
         ),
     ]
 
@@ -86,27 +64,25 @@ def says(passage: str, sentence: str) -> bool:
 
 
 class _Runs:
-    """The suites' cases over one set of resources."""
+    """The suites' cases; drafts only where there is a model to write them."""
 
-    def __init__(self, resources: Resources, chat: Handler) -> None:
-        self._resources, self._chat = resources, chat
-        self._answers: dict[str, Answer] = {}  # asked once, scored by two suites
+    def __init__(self, resources: Resources, desk: Desk) -> None:
+        self._model, self._desk = resources.chat_model, desk
 
     def questions(self, progress: Progress) -> dict[str, Question]:
-        if self._resources.retriever is not None:  # a live API has its own
-            ingest_articles(self._resources, progress)
+        self._desk.prepare(progress)
         return by_id(load_questions("test"))
 
     def questions_and_drafts(self, progress: Progress) -> dict[str, tuple[Question, bool]]:
         asked = {case_id: (question, False) for case_id, question in self.questions(progress).items()}
-        if self._resources.chat_model is not None:
+        if self._model is not None:
             dev = [question for question in load_questions("dev") if question.doc_ids]
             chosen = by_id(dev[:: max(1, len(dev) // NUM_DRAFTS)][:NUM_DRAFTS])
             asked |= {f"draft {case_id}": (question, True) for case_id, question in chosen.items()}
         return asked
 
     def judge_answering(self, question: Question) -> Example:
-        answer, known = self._ask(question), bool(question.doc_ids)
+        answer, known = self._desk.chat(question.text), bool(question.doc_ids)
         scores = {
             "accuracy": float(answer.answered == known),
             "answered": float(answer.answered),
@@ -118,7 +94,7 @@ class _Runs:
         question, is_draft = case
         if is_draft:
             return self._judge_draft(question)
-        answer = self._ask(question)
+        answer = self._desk.chat(question.text)
         scores: dict[str, float] = {}
         if answer.answered:
             cited = _CITED.findall(answer.text)
@@ -138,39 +114,19 @@ class _Runs:
 
     def _judge_draft(self, question: Question) -> Example:
         """What the bare model writes from the right passage: how much of it does the evidence say?"""
-        hits = self._resources.retriever.search(question.text, tenant=TENANT, k=5)
+        sources = self._desk.search(question.text, k=5)
         evidence = choose_evidence(
             question.text,
-            [hit for hit in hits if hit.doc_id in question.doc_ids],
+            [Hit(**source.model_dump(exclude={"number"})) for source in sources if source.doc_id in question.doc_ids],
             usable=lambda sentence: not is_instruction(sentence),
         )
         if not evidence:
             return Example({})
-        model = self._resources.chat_model.bind(max_tokens=60, temperature=0.0)
+        model = self._model.bind(max_tokens=60, temperature=0.0)
         reply = str(model.invoke(answer_messages(question.text, evidence)).text)
         found = [find_support(text, evidence) is not None for text in stream_sentences([reply])]
         scores = {"draft grounded": float(sum(found)), "draft sentences": float(len(found))}
         return Example(scores, {}, _shown(question, reply))
-
-    def _ask(self, question: Question) -> Answer:
-        if question.text not in self._answers:
-            self._answers[question.text] = self._stream(question)
-        return self._answers[question.text]
-
-    def _stream(self, question: Question) -> Answer:
-        request = ChatRequest(messages=[Message(role="user", content=question.text)], seed=0)
-        context = Context(tenant=TENANT, actor="evals", request_id="evals", record=_forget)
-        text, sources, answered, tokens = "", {}, False, 0
-        for event in self._chat(request, context):  # type: ignore[union-attr]
-            assert isinstance(event, ChatEvent)
-            match event.root:
-                case SourcesEvent(sources=found):
-                    sources = {source.number: source for source in found}
-                case DeltaEvent(text=piece):
-                    text += piece
-                case DoneEvent(answered=known, usage=usage):
-                    answered, tokens = known, usage.prompt_tokens + usage.completion_tokens
-        return Answer(text, sources, answered, tokens)
 
 
 def _answering_metrics(examples: Mapping[str, Example]) -> list[Metric]:
@@ -210,10 +166,6 @@ def _grounding_metrics(examples: Mapping[str, Example]) -> list[Metric]:
         mean_metric(UNCITED, examples, higher_is_better=False),
         mean_metric(RIGHT, examples),
     ]
-
-
-def _forget(*decisions: Decision, session: object = None) -> None:
-    """Evaluation decides nothing about anyone: no audit rows."""
 
 
 def _shown(question: Question, answer: str) -> str:

@@ -1,4 +1,4 @@
-"""The questions about the demo shop that the nightly asks, and where it asks them. Ignores scoring."""
+"""The questions about the demo shop that the nightly asks. Ignores asking and scoring."""
 
 from __future__ import annotations
 
@@ -7,11 +7,8 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from retrieval.ingest import read_folder
-from verticals.contract import Progress, Resources, Unavailable
 from verticals.support.demo import KNOWLEDGE_DIR
 
-TENANT = "evals.support"
 DATASET = "questions.jsonl about the invented shop Maple & Pine (synthetic, Apache-2.0)"
 
 
@@ -41,15 +38,3 @@ def load_questions(split: str) -> list[Question]:
 def by_id(questions: Iterable[Question]) -> dict[str, Question]:
     """Each under an id made of its text: the same as long as the question is."""
     return {hashlib.sha256(each.text.encode()).hexdigest()[:10]: each for each in questions}
-
-
-def ingest_articles(resources: Resources, progress: Progress) -> None:
-    """Put the demo shop's articles where the suites search.
-
-    Raises:
-        Unavailable: an article cannot be read.
-    """
-    documents, problems = read_folder(KNOWLEDGE_DIR)
-    if problems or not documents:
-        raise Unavailable("the articles are damaged", field="knowledge", remedy="Install the package again.")
-    resources.retriever.ingest(documents, tenant=TENANT, on_progress=progress)

@@ -35,6 +35,7 @@ def understanding_suites(resources: Resources) -> Sequence[Suite]:
             solver="intent reader: kernel ridge on sentence vectors and words; few examples tune the encoder",
             scorer="accuracy; baseline: nearest mean of the same vectors",
             run=runs.intents,
+            inside="it fits a reader to the intents of a public data set",
         ),
         Suite(
             name="out of scope",
@@ -43,6 +44,7 @@ def understanding_suites(resources: Resources) -> Sequence[Suite]:
             solver="intent reader: familiarity",
             scorer="AUROC, known against held-out intents; baseline: the reader's largest softmax share",
             run=runs.out_of_scope,
+            inside="it fits a reader to the intents of a public data set",
         ),
         Suite(
             name="emotions",
@@ -51,6 +53,7 @@ def understanding_suites(resources: Resources) -> Sequence[Suite]:
             solver="the shipped emotion model",
             scorer="macro-F1 of 28 labels; baseline: logistic regression on the untouched encoder, from the model card",
             run=runs.emotions,
+            inside="an answer shows a tone, not the 28 emotions that it comes from",
         ),
     ]
 

@@ -120,3 +120,11 @@ def open_slow(folder: Path, num_cases: int) -> Iterator[Declared]:
 
     scores = {f"case {i}": float(i % 3 > 0) for i in range(num_cases)}
     yield Declared([by_cases(scores, on_score=note)], {})
+
+
+@contextmanager
+def open_pair() -> Iterator[Declared]:
+    """Two suites of cases."""
+    scores = {f"case {i}": float(i % 2) for i in range(10)}
+    suites = [by_cases(scores, name="odd"), by_cases({case: 1 - score for case, score in scores.items()}, name="even")]
+    yield Declared(suites, {"core": "tiny-1"})

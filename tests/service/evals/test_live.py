@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
 from service.client import TriviumClient
-from service.evals.declare import judged_live
+from service.discovery import discover
+from service.evals.declare import declare_domain, judged_live
 from service.evals.live import LiveApi, NotAnswered, PatientTransport, live_handlers
 from service.evals.runner import run_suite
-from verticals.contract import Context, Metric, Suite
+from service.settings import Settings
+from verticals.contract import Context, Metric, Resources, Suite
 from verticals.support import VERTICAL
 from verticals.support.schemas import ChatRequest, Message, SearchRequest, SearchResponse
 
 CONTEXT = Context(tenant="nobody", actor="evals", request_id="evals", record=lambda *decisions, session=None: None)
+NOTHING: Any = None
+NOTHING_HERE = Resources(NOTHING, NOTHING, NOTHING, NOTHING, NOTHING, None)
 ASKED = ChatRequest(messages=[Message(role="user", content="I am Jane Doe")])
 
 
@@ -95,13 +103,51 @@ def test_an_api_that_stays_busy_is_given_up() -> None:
 
 
 def test_a_suite_that_no_operation_reaches_is_skipped_by_name() -> None:
-    inside = Suite("geometry", "d", "s", "m", "x", lambda progress: [Metric("m", 1, 1, 1, 1)])
+    inside = Suite(
+        "geometry", "d", "s", "m", "x", lambda progress: [Metric("m", 1, 1, 1, 1)], inside="it renders arrays"
+    )
     through = Suite("grounded", "d", "s", "m", "x", lambda progress: [Metric("m", 1, 1, 1, 1)], operations=("chat",))
 
     results = [run_suite("medical", suite, lambda what, share: None) for suite in judged_live([inside, through])]
 
     assert [result.status for result in results] == ["skipped", "ok"]
-    assert "the suite 'geometry' measures parts that no operation reaches" in str(results[0].reason)
+    assert "not measured through a live API: it renders arrays." in str(results[0].reason)
+
+
+def test_a_domain_that_cannot_declare_its_suites_has_failed_for_a_live_api_too(tmp_path: Path) -> None:
+    def broken(resources: Resources, handlers: Any) -> Sequence[Suite]:
+        raise KeyError("Jane Doe")
+
+    verticals = {"broken": replace(VERTICAL, name="broken", evals=broken)}
+
+    [suite] = declare_domain(
+        Settings(home=tmp_path),
+        "broken",
+        verticals,
+        lambda vertical: (NOTHING_HERE, {}),
+        NOTHING,
+        judged_as=judged_live,
+    )
+
+    assert run_suite("broken", suite, lambda what, share: None).status == "failed"
+
+
+def test_every_suite_of_a_vertical_judges_a_live_api_or_says_why_not() -> None:
+    for vertical in discover().values():
+        operations = {operation.name for operation in vertical.operations}
+        for suite in vertical.evals(NOTHING_HERE, {}):
+            assert bool(suite.operations) != bool(suite.inside), suite.name
+            assert operations >= set(suite.operations)
+
+
+def test_a_status_comes_through_so_that_a_refused_file_differs_from_a_refused_key() -> None:
+    problem = {"title": "Invalid input", "status": 422}
+    handlers = _handlers(httpx.Response(422, json=problem), [])
+
+    with pytest.raises(NotAnswered) as caught:
+        handlers["search"](SearchRequest(query="lamp"), CONTEXT)
+
+    assert caught.value.status == 422
 
 
 def test_the_key_goes_nowhere_but_to_the_api() -> None:

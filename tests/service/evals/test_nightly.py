@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 from sqlalchemy import select, update
@@ -143,8 +144,8 @@ def test_tenants_are_not_compared_with_each_other(night, make_suite) -> None:
 
 
 def test_an_unknown_domain_is_refused_before_anything_runs(night, make_suite) -> None:
-    with pytest.raises(InvalidInput, match=r"only: has no suites \(got 'finanse'\)\. There are: \['core'\]"):
-        night(("core", make_suite(auc(0.8))), only=("finanse",))
+    with pytest.raises(InvalidInput, match=r"only: has no suites \(got 'finanse'\)\. There are: core, finance\."):
+        night(("core", make_suite(auc(0.8))), ("finance", make_suite(auc(0.8))), only=("finanse",))
 
 
 def test_two_suites_of_one_name_fail_their_domain_alone(night, make_suite) -> None:
@@ -219,6 +220,19 @@ def test_a_suite_for_which_no_time_is_left_is_reported_and_not_begun(night) -> N
     assert begun == []
     assert result.exit_code == EXIT_FAILED
     assert "the run's time was over" in str(result.comparison.suites[0].result.reason)
+
+
+def test_suites_that_run_at_once_are_stored_and_reported_in_their_order(night) -> None:
+    meeting = Barrier(3, timeout=30)  # each waits for the two others
+    suites = [
+        (domain, by_cases({"a": 1.0}, name=name, on_score=lambda case_id: meeting.wait()))
+        for domain, name in (("core", "first"), ("core", "second"), ("finance", "third"))
+    ]
+
+    result = night(*suites, at_once=3)
+
+    ended = [change.result for change in result.comparison.suites]
+    assert [(suite.name, suite.status) for suite in ended] == [("first", "ok"), ("second", "ok"), ("third", "ok")]
 
 
 def test_a_domain_that_cannot_be_opened_does_not_stop_the_others(night, make_suite) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from datetime import UTC, datetime
 from html.parser import HTMLParser
@@ -118,6 +119,21 @@ def test_the_page_names_data_method_reasons_and_run(comparison) -> None:
         *("20261122T020000Z-abc123", "20261121T020000Z-def456", "1c1ba94-dirty", "smol 1-abc", "1 min 35 s", "cpus 2"),
     ):
         assert word in text
+
+
+def test_the_runs_that_it_is_compared_with_stand_apart(comparison) -> None:
+    about = INFO.model_copy(update={"week_run_id": "20261115T020000Z-aaa", "baseline_run_id": "20261101T020000Z-bbb"})
+
+    text = "".join(Page(page_of(about, comparison)).text.split())
+
+    assert re.search(r"def456\(lastrun.*?\),20261115T020000Z-aaa\(.*?\),20261101T020000Z-bbb\(pinned", text)
+
+
+def test_a_plugin_keeps_its_name() -> None:
+    page = page_of(INFO, compare([result("returns", auc(0.8), domain="returns.py"), result("card", auc(0.8))], {}))
+
+    assert "<h2>returns.py</h2>" in page
+    assert '<h2 class="domain">finance</h2>' in page
 
 
 def test_hostile_text_is_escaped() -> None:

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
 
-from verticals.contract import Context, Metric, Resources, Unavailable
+from retrieval.ingest import read_folder
+from verticals.contract import Context, Metric, Resources, Suite, Unavailable
+from verticals.support.demo import KNOWLEDGE_DIR
 from verticals.support.evals_answers import answer_suites
+from verticals.support.evals_asking import Desk
 from verticals.support.evals_questions import load_questions
 from verticals.support.schemas import (
     ChatEvent,
     ChatRequest,
     DeltaEvent,
+    DocumentInfo,
+    DocumentPage,
     DoneEvent,
+    ListDocumentsRequest,
     Source,
     SourcesEvent,
     Usage,
@@ -25,10 +31,19 @@ LIVE = Resources(NOTHING, NOTHING, NOTHING, NOTHING, NOTHING, None)  # as a live
 PASSAGE = "You can return most items within 30 days of delivery."
 
 
+def held(request: ListDocumentsRequest, context: Context) -> DocumentPage:
+    """The tenant holds the demo shop's articles."""
+    documents = [DocumentInfo(doc_id=each.doc_id, title="", passages=1) for each in read_folder(KNOWLEDGE_DIR)[0]]
+    return DocumentPage(documents=documents[request.offset :][: request.limit], total=len(documents))
+
+
+def suites_of(chat: Any) -> Sequence[Suite]:
+    return answer_suites(LIVE, Desk(LIVE, {"chat": chat, "list_documents": held}))
+
+
 def run(chat: Any) -> dict[str, dict[str, Metric]]:
     return {
-        suite.name: {metric.name: metric for metric in suite.run(lambda what, share: None)}
-        for suite in answer_suites(LIVE, chat)
+        suite.name: {metric.name: metric for metric in suite.run(lambda what, share: None)} for suite in suites_of(chat)
     }
 
 
@@ -73,7 +88,7 @@ def test_an_agent_that_never_answers_leaves_nothing_to_ground() -> None:
 
 
 def test_an_example_tells_question_answer_tokens_and_its_slices() -> None:
-    suite = answer_suites(LIVE, saying(f"{PASSAGE} [1]"))[0]
+    suite = suites_of(saying(f"{PASSAGE} [1]"))[0]
     question = load_questions("test")[0]
 
     example = suite.run.score(question)
