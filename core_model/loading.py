@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Literal, get_args
@@ -17,6 +18,8 @@ from core_model.constrain import ConstraintFactory
 from core_model.draft_models import DraftModel, NextTokenHead, NextTokens, check_same_vocabulary
 from core_model.engine import Engine
 from core_model.formats.gguf_file import GGUFFile
+from core_model.kernels.library import Kernels, open_kernels, status
+from core_model.kernels.step import Step, Unsupported
 from core_model.kv_cache import PAGE_SIZE, PagedCache
 from core_model.kv_precision import KVPrecision
 from core_model.layout import check_tensors
@@ -48,6 +51,7 @@ def load_engine(
     num_threads: int | None = None,
     speculation: Speculating | None = None,
     draft_folder: Path | None = None,
+    use_kernels: bool = True,
     observe: Observe | None = None,
 ) -> tuple[Engine, Tokenizer]:
     """Load a checkpoint folder or GGUF file into a started engine (call `engine.close()` at the end) and its tokenizer.
@@ -60,21 +64,22 @@ def load_engine(
         max_batch: Requests that run at once.
         max_waiting: Requests that may wait beyond those.
         max_waiting_per_tenant: The same for each tenant; None is no limit of its own.
-        kv_precision: Of cached keys and values: "same" as computed, or "int8" or "fp8" with a scale per token and row,
-            a quarter of fp32, half of bf16.
+        kv_precision: Of cached keys and values: "same" as computed (fp16 in native code), "fp16", or "int8" or "fp8"
+            with a scale per token and row, a quarter of fp32, half of bf16.
         kv_tokens: Room in the cache, for all requests and what is kept of earlier ones; None is `max_batch` contexts.
             With less, requests wait or give way when there is no room.
         kv_host_bytes: Main memory for what no longer fits there; it comes back when a prompt begins the same way.
         is_batch_invariant: Answers do not depend, to the bit, on what else runs or was cached (`core_model.passes`).
-            None: where that costs next to nothing, which is int8 on a CPU with VNNI.
-        num_threads: CPU threads of PyTorch in this process; None takes all cores but one. The rest of the service needs
-            one, and a team of threads that waits for a busy core is far slower than a smaller team.
+            None: where that costs next to nothing, which is in native code, and int8 on a CPU with VNNI.
+        num_threads: CPU threads of PyTorch and native code in this process; None takes all cores but one. The rest of
+            the service needs one, and a team of threads that waits for a busy core is far slower than a smaller team.
         speculation: Who guesses next tokens, so that the model checks several in one pass (`core_model.speculate`):
             "prompt_lookup" copies from prompt and answer, "next_tokens" asks the layer that a checkpoint has for it
             (DeepSeek-V3, GLM-4-MoE), "draft_model" a smaller model, "off" nobody. None: prompt look-up where answers
-            are the same to the bit, which is int8 on a CPU with VNNI. Elsewhere several tokens round otherwise than
+            are the same to the bit, as above. Elsewhere several tokens round otherwise than
             one, so that of two all but equal ones the other may be chosen.
         draft_folder: The smaller model, of the same vocabulary.
+        use_kernels: Run in native code what it can run (`core_model.kernels`), where it was compiled.
         observe: As in `Engine`.
 
     Raises:
@@ -83,11 +88,15 @@ def load_engine(
     _check_speculation(speculation, draft_folder)
     where = _device(device)
     chosen: Precision = precision if precision != "auto" else "int8" if where.type == "cpu" else "bf16"
+    num_threads = num_threads or max(1, (os.cpu_count() or 1) - 1)
     if where.type == "cpu":
-        torch.set_num_threads(num_threads or max(1, (os.cpu_count() or 1) - 1))
+        torch.set_num_threads(num_threads)
+    kernels = None
+    if use_kernels and where.type == "cpu" and status().level:
+        kernels = open_kernels(num_threads=num_threads)
     with ThreadPoolExecutor(1) as pool:  # sums are computed while the weights are read and packed
         version = pool.submit(_version, folder, is_packed=chosen in _PACKED_FOR and (folder / PACKED).is_dir())
-        decoder = load_decoder(folder, precision=chosen, device=where)
+        decoder = load_decoder(folder, precision=chosen, device=where, kernels=kernels)
         tokenizer = load_tokenizer(folder)
         constraints = ConstraintFactory(
             tokenizer.to_json(), vocab_size=decoder.config.vocab_size, eos_ids=tokenizer.eos_ids
@@ -100,7 +109,7 @@ def load_engine(
         num_pages=max_batch * pages_per_request if kv_tokens is None else max(1, kv_tokens // PAGE_SIZE),
         dtype=decoder.dtype,
         device=where,
-        precision=kv_precision,
+        precision="fp16" if decoder.step is not None and kv_precision == "same" else kv_precision,
         host_bytes=kv_host_bytes,
     )
     is_invariant = decoder.has_exact_rows if is_batch_invariant is None else is_batch_invariant
@@ -128,11 +137,14 @@ def load_engine(
     return engine.start(), tokenizer
 
 
-def load_decoder(path: Path, *, precision: Precision, device: torch.device | str = "cpu") -> Decoder:
+def load_decoder(
+    path: Path, *, precision: Precision, device: torch.device | str = "cpu", kernels: Kernels | None = None
+) -> Decoder:
     """The decoder alone, without verifying sums; for evaluation and benchmarks.
 
     Args:
         path: A checkpoint folder in any format of `core_model/formats`, or a GGUF file.
+        kernels: Run what they can.
 
     Raises:
         ValueError: an unsupported model or format, or tensors that do not fit its config.json.
@@ -142,7 +154,11 @@ def load_decoder(path: Path, *, precision: Precision, device: torch.device | str
     checkpoint = open_checkpoint(path)
     config = parse_config(checkpoint.config)
     check_tensors(config, checkpoint.weights)
-    return Decoder(config, Weights(checkpoint.weights, precision=precision, device=device))
+    decoder = Decoder(config, Weights(checkpoint.weights, precision=precision, device=device, kernels=kernels))
+    if kernels is not None:
+        with suppress(Unsupported):
+            decoder.step = Step(decoder)
+    return decoder
 
 
 def _check_speculation(speculation: str | None, draft_folder: Path | None) -> None:

@@ -14,6 +14,8 @@ from torch import Tensor
 
 from core_model.compress.rounding import Scheme, round_to_nearest
 from core_model.few_bits import few_bit_grouped_linear, few_bit_linear
+from core_model.kernels.library import Kernels
+from core_model.kernels.linear import native_grouped_linear, native_linear
 from core_model.quantize import (
     ALIGNMENT,
     DenseGroupedLinear,
@@ -44,6 +46,7 @@ class Weights:
             nearest what is not quantized yet, and keeps the head in int8. `int8-dynamic` is `int8` with activations in
             eight bits where there are many rows: faster, and less exact.
         bits: 4, 8 or 16 for layers by name (without `.weight`) where `int4` shall not mean 4; see `compress.plan`.
+        kernels: For layers of integers that they can run.
         packed: Filled with what was asked for, int8 layers packed: enough to build the same decoder again, at once.
     """
 
@@ -55,14 +58,16 @@ class Weights:
         device: torch.device | str = "cpu",
         packed: dict[str, Tensor] | None = None,
         bits: Mapping[str, int] | None = None,
+        kernels: Kernels | None = None,
     ) -> None:
         self._packed, self._tensors, self._precision, self._bits = packed, tensors, precision, bits or {}
+        self._kernels = kernels
         self._is_integer = precision not in ("bf16", "fp32")
         self._num_parts = 1 if precision == "int8-dynamic" else 2
         self.dtype = torch.bfloat16 if precision == "bf16" else torch.float32
         self.device = torch.device(device)
         # Of the layers made so far; `core_model/passes.py` says what it is good for.
-        self.has_exact_rows = precision in ("int8", "int8-dynamic") and has_integer_product(self.device)
+        self.has_exact_rows = self._is_integer
 
     def tensor(self, name: str, *, dtype: torch.dtype | None = None) -> Tensor:
         """One tensor, in the compute dtype unless told.
@@ -81,18 +86,19 @@ class Weights:
         names = [f"{prefix}.{part}.weight" if prefix else f"{part}.weight" for part in parts]
         bias_O = _cat([self.tensor(f"{prefix}.{part}.bias") for part in parts]) if bias else None
         if self._has_few_bits(names[0]):
-            self.has_exact_rows = False
-            return few_bit_linear([self._few_bits(name) for name in names], bias_O)
+            weights = [self._few_bits(name) for name in names]
+            native = self._kernels and native_linear(self._kernels, weights, bias_O)
+            self.has_exact_rows &= native is not None
+            return native or few_bit_linear(weights, bias_O)
         if self._is_integer:
-            return Int8Linear(*self._quantized(names), bias_O, num_parts=self._num_parts)
+            return self._int8(names, bias_O)
         return DenseLinear(self._cast(names), bias_O)
 
     def grouped_linear(self, prefixes: Sequence[str], *parts: str, rows_per_token: int) -> GroupedLinear:
         """`linear(prefix, *parts)` for each prefix, that is, each expert; a token has rows in so many of them."""
         experts = [[f"{prefix}.{part}.weight" for part in parts] for prefix in prefixes]
         if self._has_few_bits(experts[0][0]):
-            self.has_exact_rows = False
-            return few_bit_grouped_linear([[self._few_bits(name) for name in names] for names in experts])
+            return self._few_bit_experts([[self._few_bits(name) for name in names] for names in experts])
         if self._is_integer:
             names = [name for expert in experts for name in expert]
             return self._int8_experts(self._quantized(names), len(experts), rows_per_token)
@@ -113,12 +119,27 @@ class Weights:
             return [side_by_side(w_IO.t(), interleaved) for w_IO in stacked_EIO]
 
         if self._precision == "int4":
-            return few_bit_grouped_linear([[self._rounded(name, weight_OI)] for weight_OI in read_experts()])
+            return self._few_bit_experts([[self._rounded(name, weight_OI)] for weight_OI in read_experts()])
         if self._is_integer:
             return self._int8_experts(self._quantized([name], read_experts), num_experts, rows_per_token)
         return DenseGroupedLinear([weight_OI.to(self.dtype) for weight_OI in read_experts()])
 
+    def _int8(self, names: Sequence[str], bias_O: Tensor | None) -> Linear:
+        q_OI, scale_O = self._quantized(names)
+        if self._kernels and self._precision == "int4":  # the head, beside layers whose activations have 8 bits as well
+            weight = QuantizedWeight((q_OI.int() + 128).to(torch.uint8), scale_O[:, None], scale_O[:, None] * -128, 8)
+            if native := native_linear(self._kernels, [weight], bias_O):
+                return native
+        self.has_exact_rows &= has_integer_product(self.device) and q_OI.shape[1] % ALIGNMENT == 0
+        return Int8Linear(q_OI, scale_O, bias_O, num_parts=self._num_parts)
+
+    def _few_bit_experts(self, experts: Sequence[Sequence[Weight]]) -> GroupedLinear:
+        native = self._kernels and native_grouped_linear(self._kernels, experts)
+        self.has_exact_rows &= native is not None
+        return native or few_bit_grouped_linear(experts)
+
     def _int8_experts(self, packed: tuple[Tensor, Tensor], num_experts: int, rows_per_token: int) -> GroupedLinear:
+        self.has_exact_rows &= has_integer_product(self.device) and packed[0].shape[1] % ALIGNMENT == 0
         return Int8GroupedLinear(
             *packed, num_experts=num_experts, rows_per_token=rows_per_token, num_parts=self._num_parts
         )
@@ -156,7 +177,6 @@ class Weights:
                 self._packed |= dict(zip(keys, found, strict=True))
         else:
             found = self._kept(keys[0]), self._kept(keys[1])
-        self.has_exact_rows &= found[0].shape[1] % ALIGNMENT == 0
         return found
 
     def _cast(self, names: Sequence[str]) -> Tensor:
