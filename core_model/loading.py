@@ -24,15 +24,16 @@ from core_model.kv_cache import PAGE_SIZE, PagedCache
 from core_model.kv_precision import KVPrecision
 from core_model.layout import check_tensors
 from core_model.model import Decoder
+from core_model.quantized_weight import Weight
 from core_model.runner import ModelRunner
 from core_model.speculate import Drafter, PromptLookup
 from core_model.timeline import Observe
 from core_model.tokenizer import Tokenizer
 from core_model.weights import Precision, Weights
 
-PACKED = "int8"  # subfolder of the same weights in int8, ready to map into memory; other programs never look there
+# Subfolders of the same weights in few bits, ready to map into memory; other programs never look there.
+PACKED: Mapping[Precision, str] = {"int8": "int8", "int8-dynamic": "int8", "int4": "int4"}
 Speculating = Literal["prompt_lookup", "next_tokens", "draft_model", "off"]
-_PACKED_FOR = ("int8", "int8-dynamic")
 
 
 def load_engine(
@@ -60,7 +61,8 @@ def load_engine(
         folder: As `prepare_default_model` makes it, or a downloaded one of a supported family: that has no manifest to
             verify, and its version says so. Or a GGUF file with its own tokenizer; its version has the file's sha256.
         device: "auto" takes the GPU if there is one.
-        precision: "auto" is int8 on CPU and bf16 on a GPU; see `Weights`. int4 is packed while loading.
+        precision: See `Weights`; "auto" as in `serving`. Integers are packed while loading, unless they are in
+            `folder` ready-made.
         max_batch: Requests that run at once.
         max_waiting: Requests that may wait beyond those.
         max_waiting_per_tenant: The same for each tenant; None is no limit of its own.
@@ -87,15 +89,13 @@ def load_engine(
     """
     _check_speculation(speculation, draft_folder)
     where = _device(device)
-    chosen: Precision = precision if precision != "auto" else "int8" if where.type == "cpu" else "bf16"
-    num_threads = num_threads or max(1, (os.cpu_count() or 1) - 1)
     if where.type == "cpu":
-        torch.set_num_threads(num_threads)
-    kernels = None
-    if use_kernels and where.type == "cpu" and status().level:
-        kernels = open_kernels(num_threads=num_threads)
+        torch.set_num_threads(num_threads or _num_threads())
+    chosen, kernels = serving(
+        folder, precision, device=where, use_kernels=use_kernels, num_threads=num_threads or _num_threads()
+    )
     with ThreadPoolExecutor(1) as pool:  # sums are computed while the weights are read and packed
-        version = pool.submit(_version, folder, is_packed=chosen in _PACKED_FOR and (folder / PACKED).is_dir())
+        version = pool.submit(_version, folder, packed=_packed_folder(folder, chosen))
         decoder = load_decoder(folder, precision=chosen, device=where, kernels=kernels)
         tokenizer = load_tokenizer(folder)
         constraints = ConstraintFactory(
@@ -149,16 +149,46 @@ def load_decoder(
     Raises:
         ValueError: an unsupported model or format, or tensors that do not fit its config.json.
     """
-    if precision in _PACKED_FOR and (path / PACKED).is_dir():
-        return Decoder(load_config(path), Weights(TensorFiles(path / PACKED), precision=precision, device=device))
-    checkpoint = open_checkpoint(path)
-    config = parse_config(checkpoint.config)
-    check_tensors(config, checkpoint.weights)
-    decoder = Decoder(config, Weights(checkpoint.weights, precision=precision, device=device, kernels=kernels))
+    weights: Mapping[str, Weight]
+    if packed := _packed_folder(path, precision):
+        config, weights = load_config(path), TensorFiles(packed)
+    else:
+        checkpoint = open_checkpoint(path)
+        config, weights = parse_config(checkpoint.config), checkpoint.weights
+        check_tensors(config, weights)
+    decoder = Decoder(config, Weights(weights, precision=precision, device=device, kernels=kernels))
     if kernels is not None:
         with suppress(Unsupported):
             decoder.step = Step(decoder)
     return decoder
+
+
+def serving(
+    folder: Path,
+    precision: Precision | Literal["auto"],
+    *,
+    device: torch.device | str,
+    use_kernels: bool = True,
+    num_threads: int = 1,
+) -> tuple[Precision, Kernels | None]:
+    """How a model is served: in what, and on which kernels. If nobody says, in bf16 on a GPU; on a CPU in int8, or in
+    int4 if that is ready-made for the kernels.
+    """
+    if torch.device(device).type != "cpu":
+        return ("bf16" if precision == "auto" else precision), None
+    kernels = open_kernels(num_threads=num_threads) if use_kernels and status().level else None
+    if precision == "auto":
+        precision = "int4" if kernels and _packed_folder(folder, "int4") else "int8"
+    return precision, kernels
+
+
+def _num_threads() -> int:
+    return max(1, (os.cpu_count() or 1) - 1)
+
+
+def _packed_folder(folder: Path, precision: Precision) -> Path | None:
+    packed = folder / PACKED.get(precision, "")
+    return packed if precision in PACKED and packed.is_dir() else None
 
 
 def _check_speculation(speculation: str | None, draft_folder: Path | None) -> None:
@@ -202,14 +232,15 @@ def _new_drafter(
     return partial(DraftModel, draft, cache, vocab_size=decoder.config.vocab_size)
 
 
-def _version(folder: Path, *, is_packed: bool) -> str:
+def _version(folder: Path, *, packed: Path | None) -> str:
     """The verified version; of the exact and the packed weights only those that are read are summed."""
     if folder.is_file():
         return f"{folder.stem}-{sha256_of(folder)[:12]}"
     if not (folder / MANIFEST).is_file():
         return f"{folder.name}-unverified"
-    exact, packed = "model-", f"{PACKED}/"
-    return verify(folder, unless=lambda name: name.startswith(exact if is_packed else packed))
+    kinds = {"model-", *(f"{name}/" for name in PACKED.values())}
+    unread = tuple(kinds - {f"{packed.name}/" if packed else "model-"})
+    return verify(folder, unless=lambda name: name.startswith(unread))
 
 
 def _device(device: str) -> torch.device:

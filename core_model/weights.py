@@ -15,7 +15,8 @@ from torch import Tensor
 from core_model.compress.rounding import Scheme, round_to_nearest
 from core_model.few_bits import few_bit_grouped_linear, few_bit_linear
 from core_model.kernels.library import Kernels
-from core_model.kernels.linear import native_grouped_linear, native_linear
+from core_model.kernels.linear import NativeGroupedLinear, NativeLinear
+from core_model.kernels.packing import PackedWeight, pack, stacked, unpack, unstacked
 from core_model.quantize import (
     ALIGNMENT,
     DenseGroupedLinear,
@@ -62,6 +63,8 @@ class Weights:
     ) -> None:
         self._packed, self._tensors, self._precision, self._bits = packed, tensors, precision, bits or {}
         self._kernels = kernels
+        self._blocks = {name.removesuffix(".blocks") for name in tensors if name.endswith(".blocks")}
+        self._first_parts = {key.rpartition("+")[0] for key in self._blocks}
         self._is_integer = precision not in ("bf16", "fp32")
         self._num_parts = 1 if precision == "int8-dynamic" else 2
         self.dtype = torch.bfloat16 if precision == "bf16" else torch.float32
@@ -86,10 +89,11 @@ class Weights:
         names = [f"{prefix}.{part}.weight" if prefix else f"{part}.weight" for part in parts]
         bias_O = _cat([self.tensor(f"{prefix}.{part}.bias") for part in parts]) if bias else None
         if self._has_few_bits(names[0]):
-            weights = [self._few_bits(name) for name in names]
-            native = self._kernels and native_linear(self._kernels, weights, bias_O)
-            self.has_exact_rows &= native is not None
-            return native or few_bit_linear(weights, bias_O)
+            packed = self._packed_weights([names])
+            if self._kernels and packed:
+                return NativeLinear(self._kernels, packed[0], bias_O)
+            self.has_exact_rows = False
+            return few_bit_linear([unpack(w) for w in packed] or [self._few_bits(name) for name in names], bias_O)
         if self._is_integer:
             return self._int8(names, bias_O)
         return DenseLinear(self._cast(names), bias_O)
@@ -98,7 +102,12 @@ class Weights:
         """`linear(prefix, *parts)` for each prefix, that is, each expert; a token has rows in so many of them."""
         experts = [[f"{prefix}.{part}.weight" for part in parts] for prefix in prefixes]
         if self._has_few_bits(experts[0][0]):
-            return self._few_bit_experts([[self._few_bits(name) for name in names] for names in experts])
+            packed = self._packed_weights(experts)
+            if self._kernels and packed:
+                return NativeGroupedLinear([NativeLinear(self._kernels, weight) for weight in packed])
+            self.has_exact_rows = False
+            weights: list[list[Weight]] = [[unpack(weight)] for weight in packed]
+            return few_bit_grouped_linear(weights or [[self._few_bits(name) for name in names] for names in experts])
         if self._is_integer:
             names = [name for expert in experts for name in expert]
             return self._int8_experts(self._quantized(names), len(experts), rows_per_token)
@@ -119,7 +128,8 @@ class Weights:
             return [side_by_side(w_IO.t(), interleaved) for w_IO in stacked_EIO]
 
         if self._precision == "int4":
-            return self._few_bit_experts([[self._rounded(name, weight_OI)] for weight_OI in read_experts()])
+            self.has_exact_rows = False
+            return few_bit_grouped_linear([[self._rounded(name, weight_OI)] for weight_OI in read_experts()])
         if self._is_integer:
             return self._int8_experts(self._quantized([name], read_experts), num_experts, rows_per_token)
         return DenseGroupedLinear([weight_OI.to(self.dtype) for weight_OI in read_experts()])
@@ -127,16 +137,11 @@ class Weights:
     def _int8(self, names: Sequence[str], bias_O: Tensor | None) -> Linear:
         q_OI, scale_O = self._quantized(names)
         if self._kernels and self._precision == "int4":  # the head, beside layers whose activations have 8 bits as well
-            weight = QuantizedWeight((q_OI.int() + 128).to(torch.uint8), scale_O[:, None], scale_O[:, None] * -128, 8)
-            if native := native_linear(self._kernels, [weight], bias_O):
-                return native
+            codes_OI, scale_O1 = (q_OI.int() + 128).to(torch.uint8), scale_O.unsqueeze(-1)
+            if packed := pack([QuantizedWeight(codes_OI, scale_O1, scale_O1 * -128, 8)]):
+                return NativeLinear(self._kernels, packed, bias_O)
         self.has_exact_rows &= has_integer_product(self.device) and q_OI.shape[1] % ALIGNMENT == 0
         return Int8Linear(q_OI, scale_O, bias_O, num_parts=self._num_parts)
-
-    def _few_bit_experts(self, experts: Sequence[Sequence[Weight]]) -> GroupedLinear:
-        native = self._kernels and native_grouped_linear(self._kernels, experts)
-        self.has_exact_rows &= native is not None
-        return native or few_bit_grouped_linear(experts)
 
     def _int8_experts(self, packed: tuple[Tensor, Tensor], num_experts: int, rows_per_token: int) -> GroupedLinear:
         self.has_exact_rows &= has_integer_product(self.device) and packed[0].shape[1] % ALIGNMENT == 0
@@ -146,7 +151,7 @@ class Weights:
 
     def _has_few_bits(self, name: str) -> bool:
         """Whether this layer's weight is, or shall be, a `QuantizedWeight`."""
-        if self._precision == "int4" and name not in _HEADS:
+        if (self._precision == "int4" and name not in _HEADS) or name in self._first_parts:
             return True
         return self._is_integer and isinstance(self._tensors.get(name), QuantizedWeight)
 
@@ -154,6 +159,21 @@ class Weights:
         """As the checkpoint has it, if in grouped integers; else rounded to what `bits` say."""
         weight = self._raw(name)
         return weight if isinstance(weight, QuantizedWeight) else self._rounded(name, weight)
+
+    def _packed_weights(self, experts: Sequence[Sequence[str]]) -> list[PackedWeight]:
+        """Each expert's layers side by side for the kernels; empty if nobody wants that, or they do not take them."""
+        key = f"{experts[0][0]}+{len(experts[0]) - 1}"
+        if key in self._blocks:
+            return unstacked(self._kept(f"{key}.blocks"), self._kept(f"{key}.sizes"))
+        if self._kernels is None and self._packed is None:
+            return []
+        found = [pack([self._few_bits(name) for name in names]) for names in experts]
+        packed = [weight for weight in found if weight is not None]
+        if len(packed) < len(found):
+            return []
+        if self._packed is not None:
+            self._packed |= dict(zip((f"{key}.blocks", f"{key}.sizes"), stacked(packed), strict=True))
+        return packed
 
     def _rounded(self, name: str, weight_OI: Tensor) -> Weight:
         bits = self._bits.get(name.removesuffix(".weight"), 4)

@@ -149,6 +149,7 @@ def _open_engine(
             folder,
             device=settings.device,
             precision=settings.precision,
+            use_kernels=settings.kernels,
             max_batch=settings.max_batch,
             observe=observe_generation,
         )

@@ -11,33 +11,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from core_model.few_bits import join, kind_of
 from core_model.kernels.library import Kernels
-from core_model.kernels.packing import ROWS, PackedWeight, can_pack, pack
+from core_model.kernels.packing import ROWS, PackedWeight
 from core_model.kernels.structs import Matrix
 from core_model.quantize import Group
-from core_model.quantized_weight import QuantizedWeight, Weight
-
-
-def native_linear(kernels: Kernels, parts: Sequence[Weight], bias_O: Tensor | None = None) -> NativeLinear | None:
-    """One layer for weights that share their inputs, with outputs side by side; None if they are not taken."""
-    if len({kind_of(part) for part in parts}) > 1:
-        return None
-    weight = join(parts)
-    if not isinstance(weight, QuantizedWeight) or not can_pack(weight):
-        return None
-    return NativeLinear(kernels, pack(weight), bias_O)
-
-
-def native_grouped_linear(kernels: Kernels, experts: Sequence[Sequence[Weight]]) -> NativeGroupedLinear | None:
-    """`native_linear` for each expert; None if one of them is not taken."""
-    layers = list[NativeLinear]()
-    for parts in experts:
-        layer = native_linear(kernels, parts)
-        if layer is None:
-            return None
-        layers.append(layer)
-    return NativeGroupedLinear(layers)
 
 
 class NativeLinear:

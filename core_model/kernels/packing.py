@@ -2,17 +2,19 @@
 
 Codes stay what they are. Scales and minima become fp16 behind a common power of two: what a GGUF file has stays exact,
 others move by 2**-11 at most, relative.
-Shapes: O outputs, I inputs, B blocks of 16 outputs, G groups of 32 inputs, Y bytes of a block's group.
+Shapes: E experts, O outputs, I inputs, B blocks of 16 outputs, G groups of 32 inputs, Y bytes of a block's group.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from core_model.few_bits import join, kind_of
 from core_model.quantized_weight import QuantizedWeight, Weight
 
 ROWS, GROUP = 16, 32
@@ -37,26 +39,46 @@ class PackedWeight:
     rounding: tuple[float, float]
 
 
-def can_pack(weight: Weight) -> bool:
-    """Whether the kernels take it: 4 bits, or 8 without offsets, in groups of a multiple of 32 inputs."""
+def pack(parts: Sequence[Weight]) -> PackedWeight | None:
+    """Weights that share their inputs, outputs side by side; None unless all are in 4 bits, or all in 8 without
+    offsets, in groups of a multiple of 32 inputs.
+    """
+    if len({kind_of(part) for part in parts}) > 1:
+        return None
+    weight = join(parts)
     if not isinstance(weight, QuantizedWeight) or weight.codes_OI.device.type != "cpu" or weight.group_size % GROUP:
-        return False
-    return weight.bits == 4 or (weight.bits == 8 and weight.is_symmetric)
+        return None
+    if weight.bits != 4 and not (weight.bits == 8 and weight.is_symmetric):
+        return None
+    return _packed(weight)
 
 
-def pack(weight: QuantizedWeight) -> PackedWeight:
-    """One that `can_pack`."""
-    (outputs, inputs), missing = weight.shape, -len(weight.codes_OI) % ROWS
-    repeats = weight.group_size // GROUP
-    scales = [weight.scale_OG] if weight.bits == 8 else [weight.scale_OG, weight.offset_OG]
-    factor = _factor(scales)
-    codes_OI = torch.nn.functional.pad(weight.codes_OI, (0, 0, 0, missing))
-    parts = [_four_bits(codes_OI) if weight.bits == 4 else _eight_bits(codes_OI)]
-    for scale_OG in scales:
-        halves_OG = torch.nn.functional.pad(scale_OG / factor, (0, 0, 0, missing)).half()
-        halves_BRG = halves_OG.repeat_interleave(repeats, 1).view(-1, ROWS, inputs // GROUP)
-        parts.append(halves_BRG.transpose(1, 2).contiguous().view(torch.uint8))
-    return PackedWeight(torch.cat(parts, -1), weight.bits, outputs, inputs, factor, weight.rounding())
+def stacked(packed: Sequence[PackedWeight]) -> tuple[Tensor, Tensor]:
+    """Weights of one shape as two tensors, for a file: blocks (E, B, G, Y), and sizes (E, 5), fp64."""
+    sizes = [(w.bits, w.outputs, w.factor, *w.rounding) for w in packed]
+    return torch.stack([w.blocks_BGY for w in packed]), torch.tensor(sizes, dtype=torch.float64)
+
+
+def unstacked(blocks_EBGY: Tensor, sizes_E5: Tensor) -> list[PackedWeight]:
+    """The inverse of `stacked`; copies nothing.
+
+    Raises:
+        ValueError: sizes that do not fit the blocks.
+    """
+    found = []
+    for blocks_BGY, sizes in zip(blocks_EBGY, sizes_E5.tolist(), strict=True):
+        bits, outputs = int(sizes[0]), int(sizes[1])
+        num_blocks, num_groups, num_bytes = blocks_BGY.shape
+        if bits not in (4, 8) or num_bytes != block_bytes(bits) or num_blocks != -(-outputs // ROWS):
+            raise ValueError("checkpoint: packed weights of an unknown layout. Prepare the model again.")
+        rounding = (sizes[3], sizes[4])
+        found.append(PackedWeight(blocks_BGY, bits, outputs, num_groups * GROUP, sizes[2], rounding))
+    return found
+
+
+def block_bytes(bits: int) -> int:
+    """Of one group of a block of 16 outputs: codes, scales, and for 4 bits minima."""
+    return ROWS * GROUP * bits // 8 + (4 if bits == 4 else 2) * ROWS
 
 
 def unpack(packed: PackedWeight) -> QuantizedWeight:
@@ -78,6 +100,20 @@ def unpack(packed: PackedWeight) -> QuantizedWeight:
     scale_OG = scales[0].contiguous()
     offset_OG = scales[1].contiguous() if bits == 4 else scale_OG * -128
     return QuantizedWeight(codes_OI.contiguous(), scale_OG, offset_OG, bits)
+
+
+def _packed(weight: QuantizedWeight) -> PackedWeight:
+    (outputs, inputs), missing = weight.shape, -len(weight.codes_OI) % ROWS
+    repeats = weight.group_size // GROUP
+    scales = [weight.scale_OG] if weight.bits == 8 else [weight.scale_OG, weight.offset_OG]
+    factor = _factor(scales)
+    codes_OI = torch.nn.functional.pad(weight.codes_OI, (0, 0, 0, missing))
+    parts = [_four_bits(codes_OI) if weight.bits == 4 else _eight_bits(codes_OI)]
+    for scale_OG in scales:
+        halves_OG = torch.nn.functional.pad(scale_OG / factor, (0, 0, 0, missing)).half()
+        halves_BRG = halves_OG.repeat_interleave(repeats, 1).view(-1, ROWS, inputs // GROUP)
+        parts.append(halves_BRG.transpose(1, 2).contiguous().view(torch.uint8))
+    return PackedWeight(torch.cat(parts, -1), weight.bits, outputs, inputs, factor, weight.rounding())
 
 
 def _factor(scales: list[Tensor]) -> float:
