@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from core_model.config import parse_config
-from core_model.kernels.library import Kernels
+from core_model.kernels.library import Kernels, open_kernels, status
 from core_model.kernels.step import Step, Unsupported
 from core_model.kv_cache import PagedCache
 from core_model.model import Decoder, Segment
@@ -126,6 +126,36 @@ def test_the_torch_layers_read_what_the_step_wrote(best_kernels: Kernels) -> Non
     found = decoder(IDS[49:50], [Segment(1, 49, begun[0])], cache)[0]
 
     assert float((found - expected).norm() / expected.norm()) < 0.01
+
+
+def test_positions_beyond_a_sequence_s_pages_are_refused(best_kernels: Kernels) -> None:
+    decoder = native("llama", best_kernels)
+    cache = open_halves(decoder)
+    begun = cache.begin([1, 2, 3])
+    assert begun is not None
+
+    with pytest.raises(ValueError, match="positions, pages and tokens do not fit together"):
+        decoder(IDS[:5], [Segment(5, 30, begun[0])], cache)
+    assert decoder(IDS[:5], [Segment(5, 27, begun[0])], cache).isfinite().all()
+
+
+def test_tokens_that_do_not_fit_their_segments_are_refused(best_kernels: Kernels) -> None:
+    with pytest.raises(ValueError, match=r"x: must be \(tokens of the segments, 64\)"):
+        native("llama", best_kernels)(IDS[:5], [Segment(4)])
+
+
+def test_tokens_beyond_the_vocabulary_are_refused(best_kernels: Kernels) -> None:
+    with pytest.raises(IndexError):
+        native("llama", best_kernels)(torch.tensor([300]), [Segment(1)])
+
+
+def test_a_level_that_the_machine_lacks_is_refused() -> None:
+    best = status().level
+    if best in (None, "vnni"):
+        pytest.skip("kernels: every level runs here, or none")
+
+    with pytest.raises(ValueError, match=f"this CPU runs {best!r} at best"):
+        open_kernels(num_threads=1, level="vnni")
 
 
 def test_a_model_in_floats_is_refused_by_name() -> None:
