@@ -68,14 +68,15 @@ void plan(const Call& call, std::vector<Tile>& tiles, std::vector<Chunk>& chunks
         for (int done = 0; done < segment.num_tokens;) {
             if (token % kChunk == 0) {
                 const int left = call.num_tokens - token;
-                chunks.push_back({nullptr, 0, token, left < kChunk ? left : kChunk});
+                chunks.push_back({nullptr, 0, token, left < kChunk ? left : kChunk, true});
                 first_tiles.push_back(int(tiles.size()));
             }
             const int left = segment.num_tokens - done, room = kChunk - token % kChunk;
             int num = left < room ? left : room;
             if (num > kQueries) num = kQueries;
             tiles.push_back({i, token, num, segment.start + done});
-            ++chunks.back().num_tiles;
+            Chunk& chunk = chunks.back();
+            if (chunk.num_tiles++ && tiles[tiles.size() - 2].segment == i) chunk.is_apart = false;
             token += num, done += num;
         }
     }

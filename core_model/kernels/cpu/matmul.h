@@ -38,7 +38,9 @@ static inline void multiply(const Matrix& m, int block, const Row* rows, Pair* o
     for (int t = 0; t < N; ++t) out[t] = {all(0.0f), all(0.0f)};
     for (int g = 0; g < groups; ++g, at += group_bytes(Bits)) {
         Sums4 sums[N];
-        for (int t = 0; t < N; ++t) sums[t] = no_sums();
+        const int8_t* codes[N];
+        for (int t = 0; t < N; ++t) sums[t] = no_sums(), codes[t] = rows[t].codes + g * kGroup;
+#pragma GCC unroll 1  // more would not fit the registers
         for (int i = 0; i < kGroup / 4; i += 2) {
             Bytes first, second;
             if (Bits == 4) {
@@ -47,7 +49,7 @@ static inline void multiply(const Matrix& m, int block, const Row* rows, Pair* o
                 first = load8(at + i * 64), second = load8(at + i * 64 + 64);
             }
             for (int t = 0; t < N; ++t) {
-                const int8_t* a = rows[t].codes + g * kGroup + 4 * i;
+                const int8_t* a = codes[t] + 4 * i;
                 if (Bits == 4) {
                     add4(sums[t], first, a), add4(sums[t], second, a + 4);
                 } else {
@@ -58,7 +60,7 @@ static inline void multiply(const Matrix& m, int block, const Row* rows, Pair* o
         const uint16_t* halves = reinterpret_cast<const uint16_t*>(at + kCodes);
         const F8 low = from_half(halves), high = from_half(halves + 8);
         for (int t = 0; t < N; ++t) {
-            const Pair dots = Bits == 4 ? floats4(sums[t]) : floats8(sums[t], rows[t].codes + g * kGroup);
+            const Pair dots = Bits == 4 ? floats4(sums[t]) : floats8(sums[t], codes[t]);
             const F8 scale = all(rows[t].scales[g]);
             out[t].low = fma8(dots.low, low * scale, out[t].low);
             out[t].high = fma8(dots.high, high * scale, out[t].high);
@@ -129,11 +131,12 @@ static inline int grain_of(int blocks, const Team& team) {
 }
 
 // All outputs of all rows, by the whole team; `out` has rows of `width`, at least whole blocks.
-static inline void multiply_rows(Team& team, const Matrix& m, int num_rows, const Rows& rows, float* out, size_t width) {
+template <class At>
+static inline void multiply_rows(Team& team, const Matrix& m, int num_rows, At&& at, float* out, size_t width) {
     team.share(blocks_of(m), grain_of(blocks_of(m), team), [&](int begin, int end) {
         for (int block = begin; block < end; ++block) {
             for_tiles(
-                m, block, num_rows, [&](int t) { return rows[t]; },
+                m, block, num_rows, at,
                 [&](int first, int num, const Pair* sums) {
                     for (int i = 0; i < num; ++i) {
                         float* to = out + (first + i) * width + block * kRows;
@@ -166,7 +169,7 @@ static void run_linear(const Matrix& m, const float* x, int num_rows, float* out
                         quantize(job.x + (first + t) * size_t(job.m.inputs), rows[t], job.m.inputs);
                     }
                 });
-                multiply_rows(job.team, job.m, num, rows, job.out + first * job.width, job.width);
+                multiply_rows(job.team, job.m, num, [&](int t) { return rows[t]; }, job.out + first * job.width, job.width);
             }
         },
         &job);

@@ -15,6 +15,7 @@ struct Tile {
 struct Chunk {
     const Tile* tiles;
     int num_tiles, first, num;  // tokens `first`.. of the call
+    bool is_apart;              // each tile is of another sequence
 };
 
 struct Plan {

@@ -33,9 +33,10 @@ struct Buffers {
         };
         const auto floats = [&](size_t count) { return reinterpret_cast<float*>(take(count, sizeof(float))); };
         const auto rows = [&](int count, int inputs) { return Rows{take(count, Rows::row_bytes(inputs)), inputs}; };
-        normed = rows(kChunk, m.dim), attended = rows(kChunk, m.heads * m.head_dim);
+        const int each = num_threads < kChunk ? kChunk : num_threads;  // rows by token, or by thread
+        normed = rows(each, m.dim), attended = rows(each, m.heads * m.head_dim);
         hidden = rows(kChunk, hidden_dim), expert_hidden = rows(kChunk * top_k, expert_dim);
-        plain = floats(size_t(kChunk) * m.dim), qkv = floats(size_t(kChunk) * qkv_width);
+        plain = floats(size_t(each) * m.dim), qkv = floats(size_t(kChunk) * qkv_width);
         out = floats(size_t(kChunk) * m.heads * m.head_dim);
         routing = floats(size_t(num_threads) * routing_floats);
         attention = floats(size_t(num_threads) * attention_floats);
@@ -83,62 +84,91 @@ struct Step {
         }
     }
 
+    // `make(t)` for each token. A single one every thread makes for itself, which is faster than to wait for another;
+    // `row` tells where what it makes of token t is.
+    template <class Make>
+    void each_token(const Chunk& chunk, Make&& make) const {
+        if (chunk.num == 1) return make(0);
+        team.share(chunk.num, 1, [&](int begin, int end) {
+            for (int t = begin; t < end; ++t) make(t);
+        });
+    }
+    int row(const Chunk& chunk, int t) const { return chunk.num == 1 ? thread : t; }
+
     void attention(const Layer& layer, uint16_t* cache, const Chunk& chunk) const {
-        team.share(chunk.num, 1, [&](int begin, int end) {
-            for (int t = begin; t < end; ++t) {
-                float* plain = b.plain + size_t(t) * m.dim;
-                norm(x(chunk.first + t), layer.attention_norm, m.dim, m.eps, plain);
-                quantize(plain, b.normed[t], m.dim);
-            }
-        });
-        multiply_rows(team, layer.qkv, chunk.num, b.normed, b.qkv, b.qkv_width);
-        team.share(chunk.num_tiles, 1, [&](int begin, int end) {
-            for (int i = begin; i < end; ++i) rotate_and_keep(layer, cache, chunk, chunk.tiles[i]);
-        });
+        each_token(chunk, [&](int t) { norm_token(layer.attention_norm, chunk, t); });
+        multiply_rows(
+            team, layer.qkv, chunk.num, [&](int t) { return b.normed[row(chunk, t)]; }, b.qkv, b.qkv_width);
+        const bool is_whole_norm = layer.q_norm && !m.norm_per_head;
+        if (is_whole_norm) {
+            team.share(chunk.num, 1, [&](int begin, int end) {
+                for (int t = begin; t < end; ++t) {
+                    float* qk = b.qkv + size_t(t) * b.qkv_width;
+                    norm_short(qk, layer.q_norm, m.heads * m.head_dim, m.eps);
+                    norm_short(qk + m.heads * m.head_dim, layer.k_norm, m.kv_heads * m.head_dim, m.eps);
+                }
+            });
+        }
         const int out_width = m.heads * m.head_dim;
-        team.share(chunk.num_tiles * m.kv_heads, 1, [&](int begin, int end) {
+        const auto each_head = [&](auto&& use) {
+            team.share(chunk.num_tiles * m.kv_heads, 1, [&](int begin, int end) {
+                for (int i = begin; i < end; ++i) use(chunk.tiles[i / m.kv_heads], i % m.kv_heads);
+            });
+        };
+        const auto attend_head = [&](const Tile& tile, int head) {
             const AttentionScratch scratch(b.attention + size_t(thread) * b.attention_floats, m);
-            for (int i = begin; i < end; ++i) {
-                const Tile& tile = chunk.tiles[i / m.kv_heads];
-                const size_t row = tile.first - chunk.first;
-                attend(m, call, tile, i % m.kv_heads, cache, b.qkv + row * b.qkv_width, b.qkv_width,
-                       b.out + row * out_width, scratch);
-            }
+            const size_t first = tile.first - chunk.first;
+            attend(m, call, tile, head, cache, b.qkv + first * b.qkv_width, b.qkv_width, b.out + first * out_width,
+                   scratch);
+        };
+        if (chunk.is_apart) {  // no tile needs another's keys
+            each_head([&](const Tile& tile, int head) {
+                rotate_and_keep(layer, cache, chunk, tile, head);
+                attend_head(tile, head);
+            });
+        } else {
+            each_head([&](const Tile& tile, int head) { rotate_and_keep(layer, cache, chunk, tile, head); });
+            each_head(attend_head);
+        }
+        each_token(chunk, [&](int t) {
+            quantize(b.out + size_t(t) * out_width, b.attended[row(chunk, t)], out_width);
         });
-        team.share(chunk.num, 1, [&](int begin, int end) {
-            for (int t = begin; t < end; ++t) quantize(b.out + size_t(t) * out_width, b.attended[t], out_width);
+        team.share(blocks_of(layer.o), grain_of(blocks_of(layer.o), team), [&](int begin, int end) {
+            for (int block = begin; block < end; ++block) add_block(layer.o, block, chunk, [&](int t) { return b.attended[row(chunk, t)]; });
         });
-        add_product(layer.o, chunk, b.attended);
     }
 
-    void rotate_and_keep(const Layer& layer, uint16_t* cache, const Chunk& chunk, const Tile& tile) const {
-        const int dim = m.head_dim, half = m.rotary / 2, turned = m.heads + m.kv_heads;
+    void norm_token(const float* weight, const Chunk& chunk, int t) const {
+        float* plain = b.plain + size_t(row(chunk, t)) * m.dim;
+        norm(x(chunk.first + t), weight, m.dim, m.eps, plain);
+        quantize(plain, b.normed[row(chunk, t)], m.dim);
+    }
+
+    // Turns a key-value head and its queries, and puts the head's keys and values into the cache.
+    void rotate_and_keep(const Layer& layer, uint16_t* cache, const Chunk& chunk, const Tile& tile, int head) const {
+        const int dim = m.head_dim, shared = m.heads / m.kv_heads;
         const Segment& segment = call.segments[tile.segment];
         for (int i = 0; i < tile.num; ++i) {
             const int position = tile.start + i;
-            float* row = b.qkv + size_t(tile.first - chunk.first + i) * b.qkv_width;
-            const float *cos = m.cos + size_t(position) * half, *sin = m.sin + size_t(position) * half;
-            if (layer.q_norm && m.norm_per_head) {
-                for (int h = 0; h < turned; ++h) {
-                    norm_short(row + h * dim, h < m.heads ? layer.q_norm : layer.k_norm, dim, m.eps);
-                }
-            } else if (layer.q_norm) {
-                norm_short(row, layer.q_norm, m.heads * dim, m.eps);
-                norm_short(row + m.heads * dim, layer.k_norm, m.kv_heads * dim, m.eps);
-            }
-            for (int h = 0; h < turned; ++h) {
-                float *left = row + h * dim, *right = left + half;
-                for (int d = 0; d < half; ++d) {
-                    const float a = left[d], c = right[d];
-                    left[d] = a * cos[d] - c * sin[d];
-                    right[d] = c * cos[d] + a * sin[d];
-                }
-            }
-            const size_t slot = size_t(segment.pages[position / call.page_size]) * call.page_size +
-                                position % call.page_size;
-            for (int w = 0; w < 2 * m.kv_heads; ++w) {
-                keep(row + (m.heads + w) * dim, dim, cache + (w * size_t(call.slots) + slot) * dim);
-            }
+            float* qkv = b.qkv + size_t(tile.first - chunk.first + i) * b.qkv_width;
+            float *key = qkv + (m.heads + head) * dim, *value = key + m.kv_heads * dim;
+            for (int h = head * shared; h < (head + 1) * shared; ++h) turn(layer.q_norm, qkv + h * dim, position);
+            turn(layer.k_norm, key, position);
+            const size_t slot =
+                size_t(segment.pages[position / call.page_size]) * call.page_size + position % call.page_size;
+            keep(key, dim, cache + (head * size_t(call.slots) + slot) * dim);
+            keep(value, dim, cache + ((m.kv_heads + head) * size_t(call.slots) + slot) * dim);
+        }
+    }
+
+    void turn(const float* norm_weight, float* x, int position) const {
+        if (norm_weight && m.norm_per_head) norm_short(x, norm_weight, m.head_dim, m.eps);
+        const int half = m.rotary / 2;
+        const float *cos = m.cos + size_t(position) * half, *sin = m.sin + size_t(position) * half;
+        for (int d = 0; d < half; ++d) {
+            const float left = x[d], right = x[d + half];
+            x[d] = left * cos[d] - right * sin[d];
+            x[d + half] = right * cos[d] + left * sin[d];
         }
     }
 
@@ -156,22 +186,22 @@ struct Step {
 
     void feed_forward(const Layer& layer, const Chunk& chunk) const {
         const int top_k = layer.router.experts ? layer.router.top_k : 0;
-        team.share(chunk.num, 1, [&](int begin, int end) {
-            for (int t = begin; t < end; ++t) {
-                float* plain = b.plain + size_t(t) * m.dim;
-                norm(x(chunk.first + t), layer.feed_forward_norm, m.dim, m.eps, plain);
-                quantize(plain, b.normed[t], m.dim);
-                if (top_k) {
-                    float* memory = b.routing + size_t(thread) * b.routing_floats;
-                    route(layer.router, plain, m.dim, memory, b.choices + size_t(t) * top_k);
-                }
-            }
-        });
+        each_token(chunk, [&](int t) { norm_token(layer.feed_forward_norm, chunk, t); });
         if (top_k) {
-            if (thread == 0) sort_by_expert(layer.router, chunk.num);
-            team.barrier();
+            team.share(chunk.num, 1, [&](int begin, int end) {
+                for (int t = begin; t < end; ++t) {
+                    float* memory = b.routing + size_t(thread) * b.routing_floats;
+                    const float* plain = b.plain + size_t(row(chunk, t)) * m.dim;
+                    route(layer.router, plain, m.dim, memory, b.choices + size_t(t) * top_k);
+                    if (chunk.num == 1) sort_by_expert(layer.router, 1);
+                }
+            });
+            if (chunk.num > 1) {
+                if (thread == 0) sort_by_expert(layer.router, chunk.num);
+                team.barrier();
+            }
         }
-        hidden_states(layer, chunk.num);
+        hidden_states(layer, chunk);
         results(layer, chunk);
     }
 
@@ -188,20 +218,20 @@ struct Step {
     }
 
     // down's inputs of the dense or shared network and of every chosen expert, silu(gate) * up, 32 of one at a time.
-    void hidden_states(const Layer& layer, int num_tokens) const {
+    void hidden_states(const Layer& layer, const Chunk& chunk) const {
         const int own = layer.down.data ? layer.down.inputs / kGroup : 0;
         const int each = layer.router.experts ? layer.expert_down[0].inputs / kGroup : 0;
         team.share(own + each * layer.router.experts, 1, [&](int begin, int end) {
             for (int i = begin; i < end; ++i) {
                 if (i < own) {
-                    swiglu(layer.gate_up, i, num_tokens, [&](int t) { return b.normed[t]; },
+                    swiglu(layer.gate_up, i, chunk.num, [&](int t) { return b.normed[row(chunk, t)]; },
                            [&](int t) { return b.hidden[t]; });
                     continue;
                 }
                 const int expert = (i - own) / each;
                 const int32_t* pairs = b.pairs + b.first_pair[expert];
                 swiglu(layer.expert_gate_up[expert], (i - own) % each, b.first_pair[expert + 1] - b.first_pair[expert],
-                       [&](int p) { return b.normed[pairs[p] / layer.router.top_k]; },
+                       [&](int p) { return b.normed[row(chunk, pairs[p] / layer.router.top_k)]; },
                        [&](int p) { return b.expert_hidden[pairs[p]]; });
             }
         });
@@ -232,7 +262,7 @@ struct Step {
     void results(const Layer& layer, const Chunk& chunk) const {
         team.share(m.dim / kRows, 1, [&](int begin, int end) {
             for (int block = begin; block < end; ++block) {
-                if (layer.down.data) add_block(layer.down, block, chunk, b.hidden);
+                if (layer.down.data) add_block(layer.down, block, chunk, [&](int t) { return b.hidden[t]; });
                 for (int e = 0; e < layer.router.experts; ++e) {
                     const int32_t* pairs = b.pairs + b.first_pair[e];
                     for_tiles(
@@ -252,15 +282,10 @@ struct Step {
         });
     }
 
-    void add_product(const Matrix& matrix, const Chunk& chunk, const Rows& rows) const {
-        team.share(blocks_of(matrix), grain_of(blocks_of(matrix), team), [&](int begin, int end) {
-            for (int block = begin; block < end; ++block) add_block(matrix, block, chunk, rows);
-        });
-    }
-
-    void add_block(const Matrix& matrix, int block, const Chunk& chunk, const Rows& rows) const {
+    template <class At>
+    void add_block(const Matrix& matrix, int block, const Chunk& chunk, At&& at) const {
         for_tiles(
-            matrix, block, chunk.num, [&](int t) { return rows[t]; },
+            matrix, block, chunk.num, at,
             [&](int first, int num, const Pair* out) {
                 for (int i = 0; i < num; ++i) {
                     float* to = x(chunk.first + first + i) + block * kRows;

@@ -72,23 +72,35 @@ static inline F8 exp8(F8 x) {
     return x < -87.0f ? all(0.0f) : result;
 }
 
+// To the nearest integers, ties to even.
+static inline I8 nearest(F8 x) {
+#if LEVEL_AVX2
+    return (I8)_mm256_cvtps_epi32(x);
+#else
+    return __builtin_convertvector((x + 12582912.0f) - 12582912.0f, I8);
+#endif
+}
+
+static inline void to_bytes(const I8* x, int8_t* bytes) {  // 32 of them
+#if LEVEL_AVX2
+    const __m256i low = _mm256_packs_epi32((__m256i)x[0], (__m256i)x[1]);
+    const __m256i high = _mm256_packs_epi32((__m256i)x[2], (__m256i)x[3]);
+    const __m256i order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);  // packing works in halves
+    const __m256i packed = _mm256_permutevar8x32_epi32(_mm256_packs_epi16(low, high), order);
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(bytes), packed);
+#else
+    for (int i = 0; i < kGroup; ++i) bytes[i] = int8_t(x[i / 8][i % 8]);
+#endif
+}
+
 // Activations in 8 bits: `codes` of 32, their scale, and the sum of what they stand for.
 static inline void quantize_group(const float* x, int8_t* codes, float* scale, float* total) {
     F8 size = all(0.0f);
     for (int i = 0; i < kGroup; i += 8) size = max8(size, max8(load(x + i), -load(x + i)));
     const float most = largest(size), inverse = most > 0.0f ? 127.0f / most : 0.0f;
-    I8 sums = {};
-    for (int i = 0; i < kGroup; i += 8) {
-#if LEVEL_AVX2
-        const I8 code = (I8)_mm256_cvtps_epi32(load(x + i) * inverse);
-#else
-        const F8 scaled = load(x + i) * inverse;
-        const F8 rounded = (scaled + 12582912.0f) - 12582912.0f;  // to nearest, ties to even
-        const I8 code = __builtin_convertvector(rounded, I8);
-#endif
-        for (int k = 0; k < 8; ++k) codes[i + k] = int8_t(code[k]);
-        sums += code;
-    }
+    I8 rounded[kGroup / 8], sums = {};
+    for (int i = 0; i < kGroup / 8; ++i) sums += rounded[i] = nearest(load(x + 8 * i) * inverse);
+    to_bytes(rounded, codes);
     int all_codes = 0;
     for (int k = 0; k < 8; ++k) all_codes += sums[k];
     *scale = most / 127.0f;

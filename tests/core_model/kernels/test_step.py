@@ -135,7 +135,8 @@ def test_positions_beyond_a_sequence_s_pages_are_refused(best_kernels: Kernels) 
     assert begun is not None
 
     with pytest.raises(ValueError, match="positions, pages and tokens do not fit together"):
-        decoder(IDS[:5], [Segment(5, 30, begun[0])], cache)
+        decoder(IDS[:5], [Segment(5, 28, begun[0])], cache)
+    decoder(IDS[:27], [Segment(27, 0, begun[0])], cache)
     assert decoder(IDS[:5], [Segment(5, 27, begun[0])], cache).isfinite().all()
 
 
