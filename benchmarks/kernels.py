@@ -116,7 +116,7 @@ def _llama(path: Path, threads: int) -> Program:
     def decode(prompts: list[list[int]]) -> float:
         with ThreadPoolExecutor(len(prompts)) as pool:
             found = list(pool.map(lambda prompt: complete(prompt, NEW), prompts))
-        return len(found) * (NEW - 1) / max(timings["predicted_ms"] for timings in found) * 1000
+        return len(found) * (NEW - 1) / float(max(timings["predicted_ms"] for timings in found)) * 1000
 
     return Program(decode, lambda prompt: float(complete(prompt, 1)["prompt_per_second"]))
 

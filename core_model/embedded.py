@@ -114,8 +114,8 @@ def in_integers(
                 found[name] = QuantizedWeight(codes_OI, zeros, zeros, dense.bits)
             else:
                 rows = expert_rows(recipe, int(match[2]), num_neurons=dense.shape[0])
-                parts = (part[rows] for part in (dense.codes_OI, dense.scale_OG, dense.offset_OG))
-                found[name] = QuantizedWeight(*parts, dense.bits)
+                codes_OI, scale_OG, offset_OG = dense.codes_OI[rows], dense.scale_OG[rows], dense.offset_OG[rows]
+                found[name] = QuantizedWeight(codes_OI, scale_OG, offset_OG, dense.bits)
         else:
             found[name] = weights.get(name.replace(".mlp.shared_experts.", ".mlp."), tensor)
     return found

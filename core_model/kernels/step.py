@@ -50,8 +50,9 @@ class Step:
         self._kept: list[object] = []  # what the structs point to
         self._kernels: Kernels | None = None
         self._counts_LE = np.zeros((config.num_hidden_layers, config.n_routed_experts), np.int64)
+        self._biases: dict[int, tuple[Router, Tensor]] = {}  # by layer, as the structs know them
         layers = (structs.Layer * config.num_hidden_layers)(*(self._layer(i) for i in range(config.num_hidden_layers)))
-        self._kept.append(layers)
+        self._layers = layers
         self._model = structs.Model(
             layers=layers,
             norm=self._floats(decoder.norm.weight),
@@ -82,6 +83,7 @@ class Step:
         x_TD = x_TD.to(torch.float32, copy=True).contiguous()
         if x_TD.shape != (sum(s.num_tokens for s in segments), config.hidden_size):
             raise ValueError(f"x: must be (tokens of the segments, {config.hidden_size}) (got {list(x_TD.shape)}).")
+        self._follow_biases()
         self._prepare_angles(max(s.start + s.num_tokens for s in segments))
         if cache is None:
             halves, pages = self._scratch(segments)
@@ -122,6 +124,13 @@ class Step:
         shape = (config.num_hidden_layers, rows, first * PAGE_SIZE, width)
         return list(torch.empty(shape, dtype=torch.float16)), pages
 
+    def _follow_biases(self) -> None:
+        """`rebalance` gives a router another tensor."""
+        for layer_idx, (router, known_E) in self._biases.items():
+            if router.correction_E is not known_E and router.correction_E is not None:
+                self._biases[layer_idx] = router, router.correction_E
+                self._layers[layer_idx].router.correction = router.correction_E.data_ptr()
+
     def _prepare_angles(self, num_positions: int) -> None:
         if num_positions > self._model.positions:
             num_positions = 1 << (num_positions - 1).bit_length()
@@ -149,6 +158,8 @@ class Step:
             found.gate_up, found.down = self._matrix(dense.gate_up_proj), self._matrix(dense.down_proj)
         if isinstance(mlp, MoE):
             found.router = self._router(mlp.gate, self._counts_LE[layer_idx])
+            if mlp.gate.correction_E is not None:
+                self._biases[layer_idx] = mlp.gate, mlp.gate.correction_E
             experts = mlp.experts
             _require(not (experts.limit or self._decoder.config.expert_bias), "experts with limits or biases")
             found.expert_gate_up, found.expert_down = (
@@ -189,7 +200,7 @@ class Step:
         return linear.matrix
 
     def _floats(self, tensor: Tensor) -> int:
-        """Where its numbers are; a tensor that is changed in place later changes here too."""
+        """Where its numbers are."""
         _require(tensor.dtype == torch.float32 and tensor.is_contiguous(), "norms or routers in another precision")
         self._kept.append(tensor)
         return tensor.data_ptr()

@@ -11,6 +11,7 @@ from core_model.kernels.library import Kernels, open_kernels, status
 from core_model.kernels.step import Step, Unsupported
 from core_model.kv_cache import PagedCache
 from core_model.model import Decoder, Segment
+from core_model.rebalance import selection_biases, set_selection_biases
 from core_model.weights import Weights
 from tests.core_model.kernels.small import CONFIGS, native, open_halves, oracle, random_weights
 from tests.core_model.tiny import make_decoder
@@ -103,6 +104,18 @@ def test_experts_are_counted_wherever_their_tokens_ran(best_kernels: Kernels) ->
 
     assert counts.keys() == {1}
     assert sum(counts[1]) == 25 * 3
+
+
+def test_other_selection_biases_choose_other_experts_at_once(best_kernels: Kernels) -> None:
+    decoder = native("glm4_moe", best_kernels)
+    decoder(IDS[:20], [Segment(20)])
+    favoured = {name: torch.tensor([9.0, 9, 9, 9, 0, 0, 0, 0]) for name in selection_biases(decoder)}
+
+    set_selection_biases(decoder, favoured)
+    before = decoder.expert_counts()[1]
+    decoder(IDS[:20], [Segment(20)])
+
+    assert [now - then for now, then in zip(decoder.expert_counts()[1], before, strict=True)][4:] == [0] * 4
 
 
 def test_adapters_and_other_caches_go_through_the_torch_layers(best_kernels: Kernels) -> None:
