@@ -35,7 +35,8 @@ static inline void multiply(const Matrix& m, int block, const Row* rows, Pair* o
     const int groups = m.inputs / kGroup;
     constexpr int kCodes = kRows * kGroup * Bits / 8;
     const uint8_t* at = m.data + size_t(block) * groups * group_bytes(Bits);
-    for (int t = 0; t < N; ++t) out[t] = {all(0.0f), all(0.0f)};
+    Pair acc[N];
+    for (int t = 0; t < N; ++t) acc[t] = {all(0.0f), all(0.0f)};
     for (int g = 0; g < groups; ++g, at += group_bytes(Bits)) {
         Sums4 sums[N];
         const int8_t* codes[N];
@@ -59,24 +60,23 @@ static inline void multiply(const Matrix& m, int block, const Row* rows, Pair* o
         }
         const uint16_t* halves = reinterpret_cast<const uint16_t*>(at + kCodes);
         const F8 low = from_half(halves), high = from_half(halves + 8);
+        F8 low_min, high_min;
+        if (Bits == 4) low_min = from_half(halves + 16), high_min = from_half(halves + 24);
         for (int t = 0; t < N; ++t) {
             const Pair dots = Bits == 4 ? floats4(sums[t]) : floats8(sums[t], codes[t]);
             const F8 scale = all(rows[t].scales[g]);
-            out[t].low = fma8(dots.low, low * scale, out[t].low);
-            out[t].high = fma8(dots.high, high * scale, out[t].high);
-        }
-        if (Bits == 4) {
-            const F8 low_min = from_half(halves + 16), high_min = from_half(halves + 24);
-            for (int t = 0; t < N; ++t) {
+            acc[t].low = fma8(dots.low, low * scale, acc[t].low);
+            acc[t].high = fma8(dots.high, high * scale, acc[t].high);
+            if (Bits == 4) {
                 const F8 total = all(rows[t].totals[g]);
-                out[t].low = fma8(low_min, total, out[t].low);
-                out[t].high = fma8(high_min, total, out[t].high);
+                acc[t].low = fma8(low_min, total, acc[t].low);
+                acc[t].high = fma8(high_min, total, acc[t].high);
             }
         }
     }
     const F8 factor = all(m.factor);
     for (int t = 0; t < N; ++t) {
-        out[t].low = out[t].low * factor, out[t].high = out[t].high * factor;
+        out[t] = {acc[t].low * factor, acc[t].high * factor};
         if (m.bias) {
             out[t].low = out[t].low + load(m.bias + block * kRows);
             out[t].high = out[t].high + load(m.bias + block * kRows + 8);
