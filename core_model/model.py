@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Protocol
+from operator import add
+from typing import Any, Protocol
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - its usual name
@@ -31,12 +32,26 @@ class Adapters(Protocol):
         """Before the layers of each call: note whose rows are whose; `x_TD`, the embeddings, may be written to."""
 
 
+class Step(Protocol):
+    """The layers and the last norm as one, where that is faster; see `core_model/kernels/step.py`."""
+
+    def takes(self, segments: Sequence[Segment], cache: Cache | None) -> bool:
+        """Whether it can run these."""
+
+    def __call__(self, x_TD: Tensor, segments: Sequence[Segment], cache: Any) -> Tensor:
+        """Embeddings to what `Decoder.__call__` returns; the same for a token, bit for bit, whatever is beside it."""
+
+    def expert_counts(self, layer_idx: int) -> list[int]:
+        """As `MoE.counts`, of the tokens that came here."""
+
+
 class Decoder:
     """Token ids to logits.
 
     Attributes:
         has_exact_rows: Tokens come out the same, bit for bit, whatever other segments run with theirs, as long as few
             rows stay few and many rows many (`quantize.FEW_ROWS`).
+        step: Runs the layers where it takes them; None: they run one by one.
         attends_apart: Whether segments may have a `context`: grouped queries that see everything.
 
     Args:
@@ -52,6 +67,7 @@ class Decoder:
         self.rope = Rope(config, self.device)
         self.has_exact_rows = weights.has_exact_rows
         self.adapters: Adapters | None = None
+        self.step: Step | None = None
         self._windows = {config.window(i) for i in range(config.num_hidden_layers)}
         self.attends_apart = self._windows == {0} and not (config.is_latent or config.attention_sinks or config.lsh)
 
@@ -68,6 +84,8 @@ class Decoder:
             Hidden states (T, D), ready for `logits`.
         """
         x_TD = F.embedding(token_ids_T, self.embed_tokens_VD).to(self.dtype)
+        if self.step is not None and self.step.takes(segments, cache):
+            return self.step(x_TD, segments, cache)
         if self.adapters is not None:
             self.adapters.begin(segments, x_TD)
         batch = self._batch(segments, cache)
@@ -82,7 +100,10 @@ class Decoder:
 
     def expert_counts(self) -> dict[int, list[int]]:
         """By layer with routed experts: how many tokens each expert got since the decoder was made."""
-        return {i: list(layer.mlp.counts) for i, layer in enumerate(self.layers) if isinstance(layer.mlp, MoE)}
+        own = {i: layer.mlp.counts for i, layer in enumerate(self.layers) if isinstance(layer.mlp, MoE)}
+        if self.step is None:
+            return {i: list(counts) for i, counts in own.items()}
+        return {i: [*map(add, counts, self.step.expert_counts(i))] for i, counts in own.items()}
 
     def _batch(self, segments: Sequence[Segment], cache: Cache | None) -> Batch:
         spans = [torch.arange(s.start, s.start + s.num_tokens, device=self.device) for s in segments]

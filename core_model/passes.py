@@ -9,6 +9,7 @@ invariance makes the shape of every product a function of the request alone:
 - Where a row of a linear layer comes out the same whatever rows are beside it (`Decoder.has_exact_rows`), the tiles of
   all requests share a call: prompts one, and generated tokens others, because few rows use another kernel than many.
 - Elsewhere each tile is a call of its own, which costs what batching gains.
+- In native code (`Decoder.step`) a token's bits are its own in any company, so there invariance is "off" and holds.
 Ignores tensors.
 """
 
@@ -57,6 +58,8 @@ def passes(batch: Sequence[Work], invariance: Invariance, *, few_rows: int, apar
         few_rows: Up to so many rows use the kernel for few rows; calls of prompts have more.
         apart: Not 1: generated tokens attend apart, over the pages of so many entries up to their own.
     """
+    if not batch:
+        return
     if invariance == "off":
         yield [Tile(work, work.request.num_computed, work.num_tokens + len(work.draft)) for work in batch]
         return

@@ -50,6 +50,8 @@ class ModelRunner:
             self._invariance = "exact_rows" if decoder.has_exact_rows else "alone"
         is_apart = self._invariance == "exact_rows" and decoder.attends_apart
         self._apart = cache.page_size if is_apart else 1
+        can_step = decoder.step is not None and decoder.step.takes((), cache)
+        self._is_free = can_step and self._invariance == "exact_rows"
 
     @property
     def decoder(self) -> Decoder:
@@ -59,7 +61,7 @@ class ModelRunner:
     @property
     def tile(self) -> int:
         """Prompts are cut at multiples of this."""
-        return 1 if self._invariance == "off" else TILE
+        return _tile(self._invariance)
 
     @property
     def vocab_size(self) -> int:
@@ -108,6 +110,10 @@ class ModelRunner:
             raise ValueError("grammar: this engine was made without a constraint compiler. Leave grammar out.")
         return Sampler(params, prompt_ids=prompt_ids, constraint=self._constraints.compile(params.grammar))
 
+    def _invariance_of(self, request: Request) -> Invariance:
+        """How its tokens are cut: those of `Decoder.step` need not be, their bits are their own in any company."""
+        return "off" if self._is_free and request.adapter is None else self._invariance
+
     def begin(self, request: Request) -> bool:
         """Give the request pages for all its tokens; those that hold its beginning already are shared."""
         root = b"" if _is_private(request) else root_hash(*request.cache_root)  # nothing is ever kept under b""
@@ -115,7 +121,7 @@ class ModelRunner:
         if begun is None:
             return False
         request.slot, num_cached = begun
-        request.num_computed = num_cached - num_cached % self.tile
+        request.num_computed = num_cached - num_cached % _tile(self._invariance_of(request))
         return True
 
     def reserve(self, request: Request, num_tokens: int) -> bool:
@@ -134,8 +140,10 @@ class ModelRunner:
         """Run the batch's tokens through the decoder and sample where a request's last token is among them."""
         works = [_possible(work) for work in batch]
         hidden, logits = dict[Place, Tensor](), dict[Place, Tensor]()
-        for tiles in passes(works, self._invariance, few_rows=FEW_ROWS, apart=self._apart):
-            self._run(tiles, hidden, logits)
+        for invariance in ("off", "exact_rows", "alone"):
+            cut = [work for work in works if self._invariance_of(work.request) == invariance]
+            for tiles in passes(cut, invariance, few_rows=FEW_ROWS, apart=self._apart):
+                self._run(tiles, hidden, logits)
         results = [_sample(work, logits) if work.samples else [] for work in works]
         for work, sampled in zip(works, results, strict=True):
             if work.request.speculation and not isinstance(sampled, Exception):
@@ -158,7 +166,7 @@ class ModelRunner:
                 due[request, at] = len(token_ids) + at - tile.start
             token_ids += tile.token_ids
         hidden_TD = self._decoder(torch.tensor(token_ids, device=self._decoder.device), segments, self._cache)
-        few = FEW_ROWS if self._invariance == "exact_rows" else max(len(due), 1)
+        few = FEW_ROWS if self._invariance == "exact_rows" and not self._is_free else max(len(due), 1)
         rows = torch.split(hidden_TD[list(due.values())], few) if due else ()
         logits |= zip(due, (row for part_ND in rows for row in self._decoder.logits(part_ND)), strict=True)
         parts = torch.split(hidden_TD, [tile.num_tokens for tile in tiles])
@@ -167,10 +175,15 @@ class ModelRunner:
     def _shared(self, request: Request) -> list[int]:
         """The tokens whose entries others may use: whole tiles of the prompt, if outputs are batch-invariant."""
         num_shared = 0 if _is_private(request) else request.num_computed
-        if self._invariance != "off":
+        tile = _tile(self._invariance_of(request))
+        if tile > 1:
             num_shared = min(num_shared, request.num_prompt)
-            num_shared -= num_shared % TILE
+            num_shared -= num_shared % tile
         return request.token_ids[:num_shared]
+
+
+def _tile(invariance: Invariance) -> int:
+    return 1 if invariance == "off" else TILE
 
 
 def _adapter_id(tile: Tile) -> str:

@@ -55,6 +55,12 @@ def upcycle(
     return _config(config, recipe), result
 
 
+def expert_rows(recipe: UpcycleRecipe, expert: int, *, num_neurons: int) -> slice:
+    """The neurons of the dense network that an expert starts from."""
+    first = expert * recipe.expert_dim % num_neurons
+    return slice(first, first + recipe.expert_dim)
+
+
 def _routed_experts(
     prefix: str, tensors: Mapping[str, Tensor], recipe: UpcycleRecipe, generator: torch.Generator
 ) -> dict[str, Tensor]:
@@ -66,8 +72,7 @@ def _routed_experts(
         f"{prefix}.gate.e_score_correction_bias": torch.zeros(recipe.num_experts),
     }
     for expert in range(recipe.num_experts):
-        first = expert * recipe.expert_dim % num_neurons
-        rows = slice(first, first + recipe.expert_dim)
+        rows = expert_rows(recipe, expert, num_neurons=num_neurons)
         added[f"{prefix}.experts.{expert}.gate_proj.weight"] = gate[rows].clone()
         added[f"{prefix}.experts.{expert}.up_proj.weight"] = up[rows].clone()
         added[f"{prefix}.experts.{expert}.down_proj.weight"] = torch.zeros(dim, recipe.expert_dim, dtype=gate.dtype)

@@ -14,6 +14,9 @@ from torch import Tensor
 
 from core_model.compress.rounding import Scheme, round_to_nearest
 from core_model.few_bits import few_bit_grouped_linear, few_bit_linear
+from core_model.kernels.library import Kernels
+from core_model.kernels.linear import NativeGroupedLinear, NativeLinear
+from core_model.kernels.packing import PackedWeight, pack, stacked, unpack, unstacked
 from core_model.quantize import (
     ALIGNMENT,
     DenseGroupedLinear,
@@ -44,6 +47,7 @@ class Weights:
             nearest what is not quantized yet, and keeps the head in int8. `int8-dynamic` is `int8` with activations in
             eight bits where there are many rows: faster, and less exact.
         bits: 4, 8 or 16 for layers by name (without `.weight`) where `int4` shall not mean 4; see `compress.plan`.
+        kernels: For layers of integers that they can run.
         packed: Filled with what was asked for, int8 layers packed: enough to build the same decoder again, at once.
     """
 
@@ -55,14 +59,18 @@ class Weights:
         device: torch.device | str = "cpu",
         packed: dict[str, Tensor] | None = None,
         bits: Mapping[str, int] | None = None,
+        kernels: Kernels | None = None,
     ) -> None:
         self._packed, self._tensors, self._precision, self._bits = packed, tensors, precision, bits or {}
+        self._kernels = kernels
+        self._blocks = {name.removesuffix(".blocks") for name in tensors if name.endswith(".blocks")}
+        self._first_parts = {key.rpartition("+")[0] for key in self._blocks}
         self._is_integer = precision not in ("bf16", "fp32")
         self._num_parts = 1 if precision == "int8-dynamic" else 2
         self.dtype = torch.bfloat16 if precision == "bf16" else torch.float32
         self.device = torch.device(device)
         # Of the layers made so far; `core_model/passes.py` says what it is good for.
-        self.has_exact_rows = precision in ("int8", "int8-dynamic") and has_integer_product(self.device)
+        self.has_exact_rows = self._is_integer
 
     def tensor(self, name: str, *, dtype: torch.dtype | None = None) -> Tensor:
         """One tensor, in the compute dtype unless told.
@@ -81,18 +89,25 @@ class Weights:
         names = [f"{prefix}.{part}.weight" if prefix else f"{part}.weight" for part in parts]
         bias_O = _cat([self.tensor(f"{prefix}.{part}.bias") for part in parts]) if bias else None
         if self._has_few_bits(names[0]):
+            packed = self._packed_weights([names])
+            if self._kernels and packed:
+                return NativeLinear(self._kernels, packed[0], bias_O)
             self.has_exact_rows = False
-            return few_bit_linear([self._few_bits(name) for name in names], bias_O)
+            return few_bit_linear([unpack(w) for w in packed] or [self._few_bits(name) for name in names], bias_O)
         if self._is_integer:
-            return Int8Linear(*self._quantized(names), bias_O, num_parts=self._num_parts)
+            return self._int8(names, bias_O)
         return DenseLinear(self._cast(names), bias_O)
 
     def grouped_linear(self, prefixes: Sequence[str], *parts: str, rows_per_token: int) -> GroupedLinear:
         """`linear(prefix, *parts)` for each prefix, that is, each expert; a token has rows in so many of them."""
         experts = [[f"{prefix}.{part}.weight" for part in parts] for prefix in prefixes]
         if self._has_few_bits(experts[0][0]):
+            packed = self._packed_weights(experts)
+            if self._kernels and packed:
+                return NativeGroupedLinear([NativeLinear(self._kernels, weight) for weight in packed])
             self.has_exact_rows = False
-            return few_bit_grouped_linear([[self._few_bits(name) for name in names] for names in experts])
+            weights: list[list[Weight]] = [[unpack(weight)] for weight in packed]
+            return few_bit_grouped_linear(weights or [[self._few_bits(name) for name in names] for names in experts])
         if self._is_integer:
             names = [name for expert in experts for name in expert]
             return self._int8_experts(self._quantized(names), len(experts), rows_per_token)
@@ -113,19 +128,30 @@ class Weights:
             return [side_by_side(w_IO.t(), interleaved) for w_IO in stacked_EIO]
 
         if self._precision == "int4":
+            self.has_exact_rows = False
             return few_bit_grouped_linear([[self._rounded(name, weight_OI)] for weight_OI in read_experts()])
         if self._is_integer:
             return self._int8_experts(self._quantized([name], read_experts), num_experts, rows_per_token)
         return DenseGroupedLinear([weight_OI.to(self.dtype) for weight_OI in read_experts()])
 
+    def _int8(self, names: Sequence[str], bias_O: Tensor | None) -> Linear:
+        q_OI, scale_O = self._quantized(names)
+        if self._kernels and self._precision == "int4":  # the head, beside layers whose activations have 8 bits as well
+            codes_OI, scale_O1 = (q_OI.int() + 128).to(torch.uint8), scale_O.unsqueeze(-1)
+            if packed := pack([QuantizedWeight(codes_OI, scale_O1, scale_O1 * -128, 8)]):
+                return NativeLinear(self._kernels, packed, bias_O)
+        self.has_exact_rows &= has_integer_product(self.device) and q_OI.shape[1] % ALIGNMENT == 0
+        return Int8Linear(q_OI, scale_O, bias_O, num_parts=self._num_parts)
+
     def _int8_experts(self, packed: tuple[Tensor, Tensor], num_experts: int, rows_per_token: int) -> GroupedLinear:
+        self.has_exact_rows &= has_integer_product(self.device) and packed[0].shape[1] % ALIGNMENT == 0
         return Int8GroupedLinear(
             *packed, num_experts=num_experts, rows_per_token=rows_per_token, num_parts=self._num_parts
         )
 
     def _has_few_bits(self, name: str) -> bool:
         """Whether this layer's weight is, or shall be, a `QuantizedWeight`."""
-        if self._precision == "int4" and name not in _HEADS:
+        if (self._precision == "int4" and name not in _HEADS) or name in self._first_parts:
             return True
         return self._is_integer and isinstance(self._tensors.get(name), QuantizedWeight)
 
@@ -133,6 +159,21 @@ class Weights:
         """As the checkpoint has it, if in grouped integers; else rounded to what `bits` say."""
         weight = self._raw(name)
         return weight if isinstance(weight, QuantizedWeight) else self._rounded(name, weight)
+
+    def _packed_weights(self, experts: Sequence[Sequence[str]]) -> list[PackedWeight]:
+        """Each expert's layers side by side for the kernels; empty if nobody wants that, or they do not take them."""
+        key = f"{experts[0][0]}+{len(experts[0]) - 1}"
+        if key in self._blocks:
+            return unstacked(self._kept(f"{key}.blocks"), self._kept(f"{key}.sizes"))
+        if self._kernels is None and self._packed is None:
+            return []
+        found = [pack([self._few_bits(name) for name in names]) for names in experts]
+        packed = [weight for weight in found if weight is not None]
+        if len(packed) < len(found):
+            return []
+        if self._packed is not None:
+            self._packed |= dict(zip((f"{key}.blocks", f"{key}.sizes"), stacked(packed), strict=True))
+        return packed
 
     def _rounded(self, name: str, weight_OI: Tensor) -> Weight:
         bits = self._bits.get(name.removesuffix(".weight"), 4)
@@ -156,7 +197,6 @@ class Weights:
                 self._packed |= dict(zip(keys, found, strict=True))
         else:
             found = self._kept(keys[0]), self._kept(keys[1])
-        self.has_exact_rows &= found[0].shape[1] % ALIGNMENT == 0
         return found
 
     def _cast(self, names: Sequence[str]) -> Tensor:

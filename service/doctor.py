@@ -34,6 +34,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
     checks: tuple[Callable[[Settings], Iterator[Finding]], ...] = (
         _python,
         _torch,
+        _kernels,
         _models,
         _understanding,
         _disk,
@@ -58,6 +59,19 @@ def _torch(_settings: Settings) -> Iterator[Finding]:
     version = importlib.metadata.version("torch")
     wrong = not version.startswith("2.13.0")
     yield Finding("torch", version, "Run `make install`: another version has taken its place." if wrong else "")
+
+
+def _kernels(settings: Settings) -> Iterator[Finding]:
+    from core_model.kernels.library import status
+
+    found = status()
+    state = f"{found.level} ({found.why})" if found.why else str(found.level)
+    if not settings.kernels:
+        yield Finding("kernels", "switched off (TRIVIUM_KERNELS)")
+    elif found.level is None:
+        yield Finding("kernels", f"none, the engine runs on torch: {found.why}")
+    else:
+        yield Finding("kernels", state)
 
 
 def _models(settings: Settings) -> Iterator[Finding]:

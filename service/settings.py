@@ -54,9 +54,12 @@ class Settings(BaseSettings):
     demo: bool = Field(True, description="Prepare demo models and data, and issue a demo key at `trivium up`.")
     model: Path | None = Field(None, description="Checkpoint folder to serve instead of the embedded default model.")
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    precision: Literal["int4", "int8", "int8-dynamic", "bf16", "fp32"] = Field(
-        "int8", description="Weights of the local engine."
+    precision: Literal["auto", "int4", "int8", "int8-dynamic", "bf16", "fp32"] = Field(
+        "auto",
+        description="Weights of the local engine; `auto`: bf16 on a GPU, on a CPU int8, or int4 if ready-made for the "
+        "kernels, as the embedded model is.",
     )
+    kernels: bool = Field(True, description="Run the local engine on a CPU in native code, where that was compiled.")
     adapters: str = Field("", description="Adapters of the local engine in PEFT's format, as name=folder,name=folder.")
     max_batch: int = Field(8, ge=1, le=256, description="Requests that the local engine decodes at once.")
     engine: Literal["local", "openai"] = Field("local", description="`openai`: any OpenAI-compatible server.")

@@ -148,7 +148,12 @@ def _open_engine(
     def start() -> Path:
         return settings.model or prepare_default_model(models, on_progress)
 
-    options = {"device": settings.device, "precision": settings.precision, "max_batch": settings.max_batch}
+    options = {
+        "device": settings.device,
+        "precision": settings.precision,
+        "use_kernels": settings.kernels,
+        "max_batch": settings.max_batch,
+    }
     try:
         version = load_core(pool, registry, models, start=start, observe=observe_generation, **options)
     except (ValueError, OSError) as error:

@@ -1,4 +1,4 @@
-"""The core's own suites: perplexity on shipped text, and what int8 weights change. Ignores the domains.
+"""The core's own suites: perplexity on shipped text, and what weights in few bits change. Ignores the domains.
 
 Both run the checkpoint that is served, on the processor unless TRIVIUM_DEVICE is "cuda". Intervals resample whole
 passages, since the tokens of a passage depend on each other.
@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import astuple, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,9 @@ from numpy.typing import NDArray
 from service.settings import Settings
 from verticals.bootstrap import bootstrap_interval
 from verticals.contract import Metric, Progress, Suite, Unavailable
+
+if TYPE_CHECKING:
+    from core_model.kernels.library import Kernels
 
 Precision = Literal["int4", "int8", "int8-dynamic", "bf16", "fp32"]
 Rows = NDArray[np.float64]
@@ -65,7 +68,7 @@ def core_suites(settings: Settings) -> list[Suite]:
             name="quantization drift",
             dataset=DATASET,
             split=split,
-            solver=f"{model}, int8 as the engine reads a prompt",
+            solver=f"{model}, {settings.precision} as the engine reads a prompt",
             scorer=f"against {exact}: KL divergence of next-token distributions, agreement of the likeliest token",
             run=partial(_run_drift, settings),
             inside="it compares the weights as they are served with exact ones",
@@ -104,17 +107,21 @@ def drift_metrics(drifts: Sequence[PassageDrift], *, rounding: Sequence[PassageD
 
 def _run_perplexity(settings: Settings, progress: Progress) -> list[Metric]:
     folder, exact = _open(settings, progress), _exact_precision(settings)
-    found = {precision: _losses(settings, folder, precision, progress) for precision in {settings.precision, exact}}
-    return perplexity_metrics(found[settings.precision], exact=found[exact], exact_name=exact)
+    served, kernels = _serving(settings, folder)
+    losses = _losses(settings, folder, served, progress, kernels=kernels)
+    exact_losses = losses if served == exact else _losses(settings, folder, exact, progress)
+    return perplexity_metrics(losses, exact=exact_losses, exact_name=exact)
 
 
-def _losses(settings: Settings, folder: Path, precision: Precision, progress: Progress) -> list[PassageLoss]:
+def _losses(
+    settings: Settings, folder: Path, precision: Precision, progress: Progress, *, kernels: Kernels | None = None
+) -> list[PassageLoss]:
     from core_model.evaluate import token_nll
     from core_model.loading import load_decoder
     from core_model.tokenizer import Tokenizer
 
     tokenizer = Tokenizer.from_folder(folder)
-    decoder = load_decoder(folder, precision=precision, device=_device(settings))
+    decoder = load_decoder(folder, precision=precision, device=_device(settings), kernels=kernels)
     losses = []
     for idx, passage in enumerate(passages := read_passages()):
         progress(precision, idx / len(passages))
@@ -127,20 +134,28 @@ def _losses(settings: Settings, folder: Path, precision: Precision, progress: Pr
 
 def _run_drift(settings: Settings, progress: Progress) -> list[Metric]:
     folder, exact = _open(settings, progress), _exact_precision(settings)
-    drifts = _drifts(settings, folder, exact, "int8", progress)
+    served, kernels = _serving(settings, folder)
+    drifts = _drifts(settings, folder, exact, served, progress, kernels=kernels)
     rounding = _drifts(settings, folder, exact, "bf16", progress) if exact == "fp32" else []
     return drift_metrics(drifts, rounding=rounding)
 
 
 def _drifts(
-    settings: Settings, folder: Path, exact: Precision, precision: Precision, progress: Progress
+    settings: Settings,
+    folder: Path,
+    exact: Precision,
+    precision: Precision,
+    progress: Progress,
+    *,
+    kernels: Kernels | None = None,
 ) -> list[PassageDrift]:
     from core_model.evaluate import logits_kl
     from core_model.loading import load_decoder
     from core_model.tokenizer import Tokenizer
 
     tokenizer = Tokenizer.from_folder(folder)
-    reference, other = (load_decoder(folder, precision=each, device=_device(settings)) for each in (exact, precision))
+    reference = load_decoder(folder, precision=exact, device=_device(settings))
+    other = load_decoder(folder, precision=precision, device=_device(settings), kernels=kernels)
     drifts = []
     for idx, passage in enumerate(passages := read_passages()):
         progress(f"{precision} against {exact}", idx / len(passages))
@@ -164,6 +179,12 @@ def _open(settings: Settings, progress: Progress) -> Path:
         return prepare_default_model(settings.home / "models", progress)
     except ValueError as error:
         raise Unavailable(str(error), field="model") from error
+
+
+def _serving(settings: Settings, folder: Path) -> tuple[Precision, Kernels | None]:
+    from core_model.loading import serving
+
+    return serving(folder, settings.precision, device=_device(settings), use_kernels=settings.kernels)
 
 
 def _exact_precision(settings: Settings) -> Precision:

@@ -207,7 +207,7 @@ def test_eight_bits_are_close_and_smaller(precision: Any, largest_error: float) 
 
 
 def test_an_unknown_precision_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"kv_precision: must be one of same, int8, fp8 \(got 'int4'\)"):
+    with pytest.raises(ValueError, match=r"kv_precision: must be one of same, fp16, int8, fp8 \(got 'int4'\)"):
         make_cache(precision="int4")
 
 

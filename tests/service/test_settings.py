@@ -31,7 +31,7 @@ def test_a_value_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     ("name", "value", "message"),
     [
         ("TRIVIUM_PORT", "70000", "TRIVIUM_PORT: .*less than or equal to 65535"),
-        ("TRIVIUM_PRECISION", "int3", "TRIVIUM_PRECISION: .*'int4', 'int8', 'int8-dynamic', 'bf16' or 'fp32'"),
+        ("TRIVIUM_PRECISION", "int3", "TRIVIUM_PRECISION: .*'auto', 'int4', 'int8', 'int8-dynamic', 'bf16' or 'fp32'"),
         ("TRIVIUM_ADAPTERS", "polite", "TRIVIUM_ADAPTERS: must be name=folder,name=folder \\(got 'polite'\\)"),
         ("TRIVIUM_AUDIT_RETENTION", "finance=10", r"must be kind=days, such as .* \(got 'finance=10'\)"),
         ("TRIVIUM_AUDIT_RETENTION", "finance.*=0", "must be kind=days"),

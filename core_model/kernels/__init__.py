@@ -1,0 +1,1 @@
+"""Kernels in native code for the core's busiest loops. All are optional: torch computes the same."""

@@ -1,0 +1,134 @@
+// Products of 16 interleaved outputs with one token's group of 32 inputs, in integers. Ignores scales.
+//
+// A step multiplies four neighbouring inputs of each of 16 outputs: 64 bytes of weights, 4 bytes of activations for all.
+// `Sums4` and `Sums8` hold a group's sums for weights of 4 and 8 bits; `floats` gives them out, exact.
+
+struct Pair {
+    F8 low, high;  // outputs 0-7 and 8-15
+};
+
+#if LEVEL_VNNI
+
+// u8 x s8 in one instruction, adding up four products in 32 bits.
+struct Bytes {
+    __m512i rows;
+};
+struct Sums4 {
+    __m512i of;
+};
+typedef Sums4 Sums8;
+constexpr int kTile = 8;
+
+static inline Sums4 no_sums() { return {_mm512_setzero_si512()}; }
+static inline __m512i four(const int8_t* a) {
+    int32_t bytes;
+    __builtin_memcpy(&bytes, a, 4);
+    return _mm512_set1_epi32(bytes);
+}
+static inline void load4(const uint8_t* p, Bytes& first, Bytes& second) {
+    const __m512i both = _mm512_loadu_si512(p), mask = _mm512_set1_epi8(15);
+    first.rows = _mm512_and_si512(both, mask);
+    second.rows = _mm512_and_si512(_mm512_srli_epi16(both, 4), mask);
+}
+static inline Bytes load8(const uint8_t* p) {
+    return {_mm512_xor_si512(_mm512_loadu_si512(p), _mm512_set1_epi8(char(128)))};  // code + 128: unsigned
+}
+static inline void add4(Sums4& sums, Bytes w, const int8_t* a) {
+    sums.of = _mm512_dpbusd_epi32(sums.of, w.rows, four(a));
+}
+static inline void add8(Sums8& sums, Bytes w, const int8_t* a) { add4(sums, w, a); }
+static inline Pair split(__m512 x) {
+    return {(F8)_mm512_castps512_ps256(x), (F8)_mm512_extractf32x8_ps(x, 1)};
+}
+static inline Pair floats4(Sums4 sums) { return split(_mm512_cvtepi32_ps(sums.of)); }
+static inline Pair floats8(Sums8 sums, const int8_t* a) {  // without the 128 that each code had too much
+    const __m256i ones = _mm256_set1_epi8(1), group = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(a));
+    const I8 fours = (I8)_mm256_dpbusd_epi32(_mm256_setzero_si256(), ones, group);
+    int total = 0;
+    for (int i = 0; i < 8; ++i) total += fours[i];
+    return split(_mm512_cvtepi32_ps(_mm512_sub_epi32(sums.of, _mm512_set1_epi32(128 * total))));
+}
+
+#elif LEVEL_AVX2
+
+// u8 x s8 adds up two products in 16 bits: those of 4-bit weights are at most 2 * 15 * 127, and eight of them fit.
+struct Bytes {
+    __m256i low, high;
+};
+struct Sums4 {
+    __m256i low, high;
+};
+typedef Sums4 Sums8;
+constexpr int kTile = 4;
+
+static inline Sums4 no_sums() { return {_mm256_setzero_si256(), _mm256_setzero_si256()}; }
+static inline __m256i four(const int8_t* a) {
+    int32_t bytes;
+    __builtin_memcpy(&bytes, a, 4);
+    return _mm256_set1_epi32(bytes);
+}
+static inline __m256i bytes_at(const uint8_t* p) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)); }
+static inline void load4(const uint8_t* p, Bytes& first, Bytes& second) {
+    const __m256i low = bytes_at(p), high = bytes_at(p + 32), mask = _mm256_set1_epi8(15);
+    first = {_mm256_and_si256(low, mask), _mm256_and_si256(high, mask)};
+    second = {_mm256_and_si256(_mm256_srli_epi16(low, 4), mask), _mm256_and_si256(_mm256_srli_epi16(high, 4), mask)};
+}
+static inline Bytes load8(const uint8_t* p) { return {bytes_at(p), bytes_at(p + 32)}; }
+static inline void add4(Sums4& sums, Bytes w, const int8_t* a) {
+    const __m256i x = four(a);
+    sums.low = _mm256_add_epi16(sums.low, _mm256_maddubs_epi16(w.low, x));
+    sums.high = _mm256_add_epi16(sums.high, _mm256_maddubs_epi16(w.high, x));
+}
+// |w| x (a with w's sign): 2 * 128 * 127 fits 16 bits once, so each product is widened.
+static inline __m256i wide(__m256i w, __m256i x) {
+    return _mm256_madd_epi16(_mm256_maddubs_epi16(_mm256_abs_epi8(w), _mm256_sign_epi8(x, w)), _mm256_set1_epi16(1));
+}
+static inline void add8(Sums8& sums, Bytes w, const int8_t* a) {
+    const __m256i x = four(a);
+    sums.low = _mm256_add_epi32(sums.low, wide(w.low, x));
+    sums.high = _mm256_add_epi32(sums.high, wide(w.high, x));
+}
+static inline Pair floats4(Sums4 sums) {
+    const __m256i ones = _mm256_set1_epi16(1);
+    return {(F8)_mm256_cvtepi32_ps(_mm256_madd_epi16(sums.low, ones)),
+            (F8)_mm256_cvtepi32_ps(_mm256_madd_epi16(sums.high, ones))};
+}
+static inline Pair floats8(Sums8 sums, const int8_t*) {
+    return {(F8)_mm256_cvtepi32_ps(sums.low), (F8)_mm256_cvtepi32_ps(sums.high)};
+}
+
+#else
+
+struct Bytes {
+    int8_t rows[4 * kRows];
+};
+struct Sums4 {
+    int32_t of[kRows];
+};
+typedef Sums4 Sums8;
+constexpr int kTile = 4;
+
+static inline Sums4 no_sums() { return {}; }
+static inline void load4(const uint8_t* p, Bytes& first, Bytes& second) {
+    for (int i = 0; i < 4 * kRows; ++i) first.rows[i] = p[i] & 15, second.rows[i] = p[i] >> 4;
+}
+static inline Bytes load8(const uint8_t* p) {
+    Bytes bytes;
+    __builtin_memcpy(bytes.rows, p, sizeof bytes.rows);
+    return bytes;
+}
+static inline void add4(Sums4& sums, const Bytes& w, const int8_t* a) {
+    for (int r = 0; r < kRows; ++r) {
+        const int8_t* row = w.rows + 4 * r;
+        sums.of[r] += row[0] * a[0] + row[1] * a[1] + row[2] * a[2] + row[3] * a[3];
+    }
+}
+static inline void add8(Sums8& sums, const Bytes& w, const int8_t* a) { add4(sums, w, a); }
+static inline Pair floats4(const Sums4& sums) {
+    Pair pair;
+    for (int i = 0; i < 8; ++i) pair.low[i] = float(sums.of[i]), pair.high[i] = float(sums.of[i + 8]);
+    return pair;
+}
+static inline Pair floats8(const Sums8& sums, const int8_t*) { return floats4(sums); }
+
+#endif
