@@ -54,7 +54,7 @@ def train_fraud_model(
         )
     made = put_in_force(FRAUD, files, card)
     print_card(made, digits=4)
-    print("A server that runs takes it at its next start.")
+    print("A server that runs takes it within a second.")
 
 
 @fraud_app.command("cards")

@@ -56,4 +56,4 @@ def train_vessel_model(
 
 def _tell(card: ModelCard) -> None:
     print_card(card, digits=3)
-    print("A server that runs takes it at its next start.")
+    print("A server that runs takes it within a second.")

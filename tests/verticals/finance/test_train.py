@@ -71,5 +71,6 @@ def test_the_demo_goes_on_where_it_was_interrupted_and_then_does_nothing(
     VERTICAL.demo(resources, lambda what, share: steps.append(share))
 
     assert interrupted.saves == [SEQUENCE, CHALLENGER, FRAUD, NAME]
+    assert all(interrupted.cards[name].data and interrupted.cards[name].command for name in (CHALLENGER, FRAUD, NAME))
     assert steps
     assert all(0 <= s <= 1 for s in steps)
