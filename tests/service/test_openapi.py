@@ -70,7 +70,7 @@ def test_every_operation_documents_its_refusals_and_what_it_answers_with(schema:
     }
 
     assert all({"4XX", "5XX"} <= set(answers) for answers in found.values())
-    assert found["/v1/admin/models/{name}/rollback", "post"]["4XX"] == {"application/problem+json"}
+    assert found["/v1/audit/verify", "get"]["4XX"] == {"application/problem+json"}
     assert found["/v1/embeddings", "post"]["4XX"] == {"application/json"}  # OpenAI's form
     assert found["/v1/chat/completions", "post"]["200"] == {"application/json", "text/event-stream"}
     assert {"text/csv", "application/fhir+ndjson"} <= found["/v1/audit/export", "get"]["200"]
