@@ -101,6 +101,7 @@ def create_app(kit: Kit) -> FastAPI:
         description="One Mixture-of-Experts core, three professions: finance, medicine, customer support.",
         lifespan=lifespan,
         dependencies=[Depends(only_declared)],
+        responses=problems.documented("application/problem+json"),
     )
     app.state.kit = kit
     app.state.rate_limits = RateLimits(kit.settings.requests_per_minute)
@@ -120,9 +121,8 @@ def create_app(kit: Kit) -> FastAPI:
     problems.install(app)
     for vertical in kit.verticals.values():
         app.include_router(vertical_router(kit, vertical))
-    app.include_router(openai_api.router)
-    app.include_router(responses_api.router)
-    app.include_router(embeddings_api.router)
+    for router in (openai_api.router, responses_api.router, embeddings_api.router):
+        app.include_router(router, responses=problems.documented("application/json"))
     app.include_router(customer_keys_api.router)
     app.include_router(me_api.router)
     app.include_router(dicomweb_api.router)

@@ -11,7 +11,7 @@ from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from service.audit_check import kept_heads
-from service.audit_files import export
+from service.audit_files import FORMATS, export
 from service.audit_read import AuditFilter, find, in_utc
 from service.audit_replay import replay_entry
 from service.audit_retention import erase
@@ -102,7 +102,13 @@ def replay(sequence: Sequence, asked: ReplayRequest, request: Request, caller: A
     return asdict(found)
 
 
-@router.get("/export", summary="The trail as a file: CSV, JSON lines, or FHIR R4 AuditEvents", response_model=None)
+@router.get(
+    "/export",
+    summary="The trail as a file: CSV, JSON lines, or FHIR R4 AuditEvents",
+    response_class=StreamingResponse,
+    responses={200: {"content": {form.media_type.partition(";")[0]: {} for form in FORMATS.values()}}},
+    response_model=None,
+)
 def export_trail(
     request: Request,
     caller: Authenticated,

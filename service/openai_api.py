@@ -21,7 +21,7 @@ from service.idempotent_routes import IdempotentRoute
 from service.openai_schemas import CompletionRequest
 from service.pieces import CORE, SUPPORT, Piece, answer_pieces, check_model, model_names
 from service.scope import count_for
-from service.sse import event_stream, open_stream
+from service.sse import OR_EVENTS, event_stream, open_stream
 
 EXAMPLES: Any = {
     "question": {
@@ -42,7 +42,9 @@ def list_models(request: Request, caller: Authenticated) -> dict[str, Any]:
     return {"object": "list", "data": [{"id": name, "object": "model", "owned_by": "trivium"} for name in names]}
 
 
-@router.post("/chat/completions", summary="Chat, as OpenAI's clients speak it", response_model=None)
+@router.post(
+    "/chat/completions", summary="Chat, as OpenAI's clients speak it", response_model=None, responses=OR_EVENTS
+)
 async def complete(
     request: Request, asked: Annotated[CompletionRequest, Body(openapi_examples=EXAMPLES)], caller: Authenticated
 ) -> Any:

@@ -25,7 +25,14 @@ from verticals.contract import InvalidInput, TriviumError, Unavailable
 OPENAI_ROUTES = ("/v1/chat/", "/v1/responses", "/v1/embeddings", "/v1/models")
 DATABASE_AWAY = (OperationalError, TimeoutError, sqlite3.OperationalError)  # the last of the agent's checkpoints
 PASSED_ON = (TriviumError, *DATABASE_AWAY)  # as an HTTPException's cause: FastAPI lets no other by as it reads a body
+Documented = dict[int | str, dict[str, Any]]
 _log = structlog.get_logger()
+
+
+def documented(media_type: str) -> Documented:
+    """What OpenAPI says of refusals and failures, in place of FastAPI's own 422."""
+    kinds = (("4XX", "A refusal: what is wrong with the request"), ("5XX", "A failure; 503 says when to ask again"))
+    return {code: {"description": text, "content": {media_type: {}}} for code, text in kinds}
 
 
 def problem(

@@ -26,7 +26,7 @@ from service.responses_events import ResponseWriter, new_response
 from service.responses_schemas import FIELDS, Item, ResponseRequest
 from service.responses_store import ResponseStore
 from service.scope import count_for
-from service.sse import Event, EventStream, open_stream
+from service.sse import OR_EVENTS, Event, EventStream, open_stream
 from service.streams import LiveStream
 from verticals.contract import Conflict, Decision, InvalidInput
 
@@ -39,7 +39,7 @@ router = APIRouter(prefix="/v1", tags=["openai"], route_class=IdempotentRoute)
 _items: TypeAdapter[list[Item]] = TypeAdapter(list[Item])
 
 
-@router.post("/responses", summary="A response, as OpenAI's clients speak it", response_model=None)
+@router.post("/responses", summary="A response, as OpenAI's clients speak it", response_model=None, responses=OR_EVENTS)
 async def create(
     request: Request, asked: Annotated[ResponseRequest, Body(openapi_examples=EXAMPLES)], caller: Authenticated
 ) -> Any:
@@ -75,7 +75,12 @@ async def create(
         raise InvalidInput(error.rule, field=FIELDS.get(error.field or "", error.field), remedy=error.remedy) from error
 
 
-@router.get("/responses/{response_id}", summary="A stored response, or the rest of a running one", response_model=None)
+@router.get(
+    "/responses/{response_id}",
+    summary="A stored response, or the rest of a running one",
+    response_model=None,
+    responses=OR_EVENTS,
+)
 def retrieve(
     response_id: str,
     request: Request,

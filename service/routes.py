@@ -173,5 +173,5 @@ def _documented(operation: Operation) -> dict[int | str, dict[str, Any]]:
         schema = operation.response.model_json_schema() if issubclass(operation.response, BaseModel) else {}
         documented[200] = {"description": "Events", "content": {"text/event-stream": {"x-event-schema": schema}}}
     elif operation.response is Artifact:
-        documented[200] = {"description": "A file", "content": {"application/octet-stream": {}}}
+        documented[200] = {"description": "A file", "content": {"*/*": {}}}  # its own
     return documented

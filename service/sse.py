@@ -99,6 +99,8 @@ class EventStream(StreamingResponse):
         super().__init__(_encoded(events), media_type="text/event-stream", headers=NOT_KEPT)
 
 
+# For OpenAPI: an answer, or its events, as it was asked for.
+OR_EVENTS: dict[int | str, dict[str, Any]] = {200: {"content": {"application/json": {}, "text/event-stream": {}}}}
 NOT_KEPT = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}  # not by a cache, nor held back by nginx
 
 

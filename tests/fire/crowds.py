@@ -6,7 +6,7 @@ idle      so many connections that say nothing; a customer asks meanwhile; then 
 slow      50 heads that come a byte a second, 50 bodies that stop, 10 readers that do not read; a customer asks.
 streams   so many chats at once, each answered here; each must end whole or be refused with Retry-After, and then asks
           again.
-open      as many streams held open at once, each of a remote engine's that says a word a second for `LONG_ANSWER` s.
+open      as many streams held open at once, each of a remote engine that takes four minutes to say it.
 overload  a tenant with 200 clients that ask without a pause (and without minding Retry-After), then beside it a tenant
           with two; the small one's answers a second and waiting time beside what it has alone, and after the flood.
 """
@@ -31,7 +31,7 @@ from tests.fire.asking import applications
 from tests.fire.server import FORKS, Server, options, running
 from tests.fire.upstream import MODEL, upstream
 
-LONG_ANSWER = 60  # seconds, and words
+WORDS, APART_S = 16, 15.0  # of an answer that is held open: long enough for all to be let in meanwhile
 QUESTION = {"messages": [{"role": "user", "content": "How long can I return a lamp?"}]}
 
 
@@ -214,7 +214,7 @@ async def streams(server: Server, _connections: int, streams: int, _seconds: flo
 
 
 async def open_streams(server: Server, _connections: int, streams: int, _seconds: float) -> int:
-    async with upstream(LONG_ANSWER) as address:
+    async with upstream(WORDS, apart_s=APART_S) as address:
         again = Server(
             server.home,
             server.database_url,

@@ -14,7 +14,7 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -108,10 +108,10 @@ class Server:
             self._process.kill()
             self._process.join()
 
-    def issue_key(self, tenant: str) -> str:
-        """A key for everything of a tenant."""
+    def issue_key(self, tenant: str, *, scopes: Sequence[str] = ("*",)) -> str:
+        """A key of a tenant, for everything of its own unless said otherwise."""
         engine = open_database(self.database_url)
-        key = KeyRing(make_sessions(engine)).issue(tenant=tenant, label="fire")
+        key = KeyRing(make_sessions(engine)).issue(tenant=tenant, label="fire", scopes=scopes)
         engine.dispose()
         return key
 

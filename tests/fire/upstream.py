@@ -1,4 +1,4 @@
-"""A remote engine that answers every chat with so many words, one a second. Ignores what it is asked.
+"""A remote engine that answers every chat with so many words, a while apart. Ignores what it is asked.
 
 It stands for a model server that decodes a thousand answers at once, so that what is tried is how many the service
 holds open.
@@ -30,13 +30,13 @@ def _chunk(delta: dict[str, Any], reason: str | None = None) -> str:
 
 
 @asynccontextmanager
-async def upstream(words: int) -> AsyncIterator[str]:
+async def upstream(words: int, *, apart_s: float) -> AsyncIterator[str]:
     """Its address, `/v1` included, while the block runs."""
 
     async def pieces() -> AsyncIterator[str]:
         yield _chunk({"role": "assistant", "content": "word 0"})
         for number in range(1, words):
-            await asyncio.sleep(1)
+            await asyncio.sleep(apart_s)
             yield _chunk({"content": f" word {number}"})
         yield _chunk({}, "stop") + "data: [DONE]\n\n"
 

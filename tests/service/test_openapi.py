@@ -62,6 +62,20 @@ def test_the_schema_is_written_out_once_and_names_the_path_it_is_served_under(
     assert http.get("/openapi.json").content == first.content
 
 
+def test_every_operation_documents_its_refusals_and_what_it_answers_with(schema: dict[str, Any]) -> None:
+    found = {
+        (path, method): {code: set(answer.get("content", ())) for code, answer in operation["responses"].items()}
+        for path, operations in schema["paths"].items()
+        for method, operation in operations.items()
+    }
+
+    assert all({"4XX", "5XX"} <= set(answers) for answers in found.values())
+    assert found["/v1/audit/verify", "get"]["4XX"] == {"application/problem+json"}
+    assert found["/v1/embeddings", "post"]["4XX"] == {"application/json"}  # OpenAI's form
+    assert found["/v1/chat/completions", "post"]["200"] == {"application/json", "text/event-stream"}
+    assert {"text/csv", "application/fhir+ndjson"} <= found["/v1/audit/export", "get"]["200"]
+
+
 def test_many_who_ask_for_the_schema_at_once_have_it_written_once(tmp_path: Path) -> None:
     app, num_written = create_app(make_kit(tmp_path, {})), 0
 
