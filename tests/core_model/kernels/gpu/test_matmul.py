@@ -20,7 +20,7 @@ from core_model.kernels.gpu.matmul import expert_linear, expert_swiglu, linear
 from core_model.kernels.gpu.router import sort_pairs
 from core_model.kernels.gpu.stacked import Stacked, stack_experts, stack_linear
 
-E, K, D, F_ = 5, 2, 48, 24
+E, K, D, F_ = 5, 2, 32, 16
 
 
 def _int4(weight_OI: Tensor, group_size: int) -> QuantizedWeight:
