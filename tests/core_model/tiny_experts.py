@@ -44,6 +44,7 @@ DEEPSEEK: dict[str, Any] = {
 
 def seeded_tensors(config: dict[str, Any]) -> dict[str, Tensor]:
     """Every tensor that a decoder of this config.json reads."""
-    generator = torch.Generator().manual_seed(0)
+    generator = torch.Generator("cpu").manual_seed(0)
     shapes = expected_tensors(parse_config(config)).items()
-    return {name: torch.randn(shape, generator=generator) * 0.2 + ("norm" in name) for name, shape in shapes}
+    made = {name: torch.randn(shape, generator=generator, device="cpu") for name, shape in shapes}
+    return {name: tensor * 0.2 + ("norm" in name) for name, tensor in made.items()}

@@ -6,6 +6,7 @@ The interpreter's products of bf16 are wrong without a word, so kernels are comp
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 
 import pytest
 import torch
@@ -13,7 +14,9 @@ import torch
 os.environ.setdefault("TRITON_INTERPRET", "1")
 
 
-@pytest.fixture
-def device() -> torch.device:
-    """Where kernels run."""
-    return torch.device("cpu" if os.environ["TRITON_INTERPRET"] == "1" else "cuda")
+@pytest.fixture(autouse=True)
+def device() -> Iterator[torch.device]:
+    """Where kernels run, and where tests make their tensors unless they say otherwise."""
+    where = torch.device("cpu" if os.environ["TRITON_INTERPRET"] == "1" else "cuda")
+    with where:
+        yield where

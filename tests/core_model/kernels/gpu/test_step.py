@@ -27,10 +27,10 @@ QWEN = {**LLAMA, "model_type": "qwen3", "vocab_size": 40, "hidden_size": 24, "he
 PROMPTS = [[*range(17)], [9]]
 
 
-def _make(config: dict[str, Any], precision: Precision) -> tuple[Decoder, PagedCache]:
+def _make(config: dict[str, Any], precision: Precision, device: torch.device) -> tuple[Decoder, PagedCache]:
     parsed = parse_config(config)
-    decoder = Decoder(parsed, Weights(seeded_tensors(config), precision=precision))
-    cache = PagedCache(parsed, num_pages=9, dtype=torch.float32, device=torch.device("cpu"), page_size=16)
+    decoder = Decoder(parsed, Weights(seeded_tensors(config), precision=precision, device=device))
+    cache = PagedCache(parsed, num_pages=9, dtype=decoder.dtype, device=device, page_size=16)
     for i, prompt in enumerate(PROMPTS):
         assert cache.begin([*prompt, 0], root=bytes([i])) == (i, 0)
     return decoder, cache
@@ -48,8 +48,10 @@ def _read_prompts(decoder: Decoder, cache: PagedCache) -> Tensor:
     ("config", "precision", "tolerance"),
     [(QWEN, "int4", 5e-2), (DEEPSEEK, "fp32", 2e-4)],  # torch's 8-bit head rounds what it multiplies to bf16
 )
-def test_a_step_gives_what_torch_gives(config: dict[str, Any], precision: Precision, tolerance: float) -> None:
-    plain, fast = _make(config, precision), _make(config, precision)
+def test_a_step_gives_what_torch_gives(
+    device: torch.device, config: dict[str, Any], precision: Precision, tolerance: float
+) -> None:
+    plain, fast = _make(config, precision, device), _make(config, precision, device)
     tokens, same = _read_prompts(*plain), _read_prompts(*fast)
     before = plain[0].expert_counts()
     accelerate(fast[0])
@@ -58,7 +60,7 @@ def test_a_step_gives_what_torch_gives(config: dict[str, Any], precision: Precis
     pages = torch.tensor([[*fast[1].pages_of(i), 0][:2] for i in (0, 1, 0)], dtype=torch.int32)  # the third is filling
     places = PagedTokens(pages, torch.tensor([17, 1, 17]), 16)
     num = torch.tensor(2, dtype=torch.int32)
-    x_BD = fast[0].embed_tokens_VD[tokens[[0, 1, 0]]]
+    x_BD = fast[0].embed_tokens_VD[tokens[[0, 1, 0]]].to(fast[0].dtype)
 
     segments = [Segment(1, len(prompt), i) for i, prompt in enumerate(PROMPTS)]
     expected = plain[0].logits(plain[0](tokens, segments, plain[1]))
@@ -71,8 +73,8 @@ def test_a_step_gives_what_torch_gives(config: dict[str, Any], precision: Precis
     assert fast[0].expert_counts() == since  # counted anew, and each token once
 
 
-def test_a_prompt_goes_through_the_same_kernels() -> None:
-    plain, fast = _make(DEEPSEEK, "fp32")[0], _make(DEEPSEEK, "fp32")[0]
+def test_a_prompt_goes_through_the_same_kernels(device: torch.device) -> None:
+    plain, fast = _make(DEEPSEEK, "fp32", device)[0], _make(DEEPSEEK, "fp32", device)[0]
     accelerate(fast)
 
     expected, found = (each(torch.tensor([3, 1]), [Segment(2)]) for each in (plain, fast))
@@ -81,8 +83,8 @@ def test_a_prompt_goes_through_the_same_kernels() -> None:
     assert fast.expert_counts() == plain.expert_counts()
 
 
-def test_what_has_a_kernel_is_replaced_and_shared_experts_join_the_others() -> None:
-    decoder, _ = _make(DEEPSEEK, "int8")
+def test_what_has_a_kernel_is_replaced_and_shared_experts_join_the_others(device: torch.device) -> None:
+    decoder, _ = _make(DEEPSEEK, "int8", device)
 
     accelerate(decoder)
 
@@ -93,14 +95,15 @@ def test_what_has_a_kernel_is_replaced_and_shared_experts_join_the_others() -> N
     assert isinstance(decoder.layers[0].self_attn.o_proj, FusedLinear)
 
 
-def test_experts_of_two_processes_add_up_to_the_layer() -> None:
+def test_experts_of_two_processes_add_up_to_the_layer(device: torch.device) -> None:
     config, tensors = parse_config(DEEPSEEK), seeded_tensors(DEEPSEEK)
-    x_TD = torch.randn(3, 48, generator=torch.Generator().manual_seed(0))
-    whole = Decoder(config, Weights(tensors, precision="fp32")).layers[1].mlp
+    torch.manual_seed(0)
+    x_TD = torch.randn(3, 48)
+    whole = Decoder(config, Weights(tensors, precision="fp32", device=device)).layers[1].mlp
 
     parts = []
     for rank in range(2):
-        part = Decoder(config, Weights(tensors, precision="fp32", share=Share(rank, 2), config=config))
+        part = Decoder(config, Weights(tensors, precision="fp32", device=device, share=Share(rank, 2), config=config))
         accelerate(part)
         parts.append(part.layers[1].mlp)
         assert isinstance(parts[-1], FusedMoE)
