@@ -51,6 +51,8 @@ class AdapterBank:
         Raises:
             ValueError: as `read_adapter`.
         """
+        if self._decoder.share.size > 1:
+            raise ValueError("adapter: not for a model on several devices. Serve it from one.")
         sizes = {f"{site.prefix}.{name}": (site.inputs, size) for site in self._sites for name, size in site.parts}
         hidden_size = self._decoder.config.hidden_size
         adapter = read_adapter(folder, sizes, hidden_size=hidden_size, max_rank=self.max_rank)

@@ -8,7 +8,7 @@ heads, R head dim, W rows of a cache entry; for latents also L latent dim, P rot
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -19,7 +19,7 @@ from torch import Tensor
 from core_model.config import ModelConfig
 from core_model.lsh_attention import attend_lsh
 from core_model.norm import RMSNorm
-from core_model.rope import latent_score_factor, rotate_, split_pairs
+from core_model.rope import latent_score_factor, rotate_, rotated_pairs
 from core_model.weights import Weights
 
 
@@ -110,7 +110,11 @@ class Batch:
 
 
 class GroupedQueryAttention:
-    """Several query heads share a key-value head; rotary positions on queries and keys."""
+    """Several query heads share a key-value head; rotary positions on queries and keys.
+
+    Attributes:
+        rotate_: As `core_model.rope.rotate_`, which a kernel may replace.
+    """
 
     def __init__(self, config: ModelConfig, weights: Weights, layer_idx: int) -> None:
         prefix = f"model.layers.{layer_idx}.self_attn"
@@ -127,17 +131,24 @@ class GroupedQueryAttention:
         self.norm_per_head = config.qk_norm_per_head
         self.sinks_H = weights.tensor(f"{prefix}.sinks", dtype=torch.float32) if config.attention_sinks else None
         self.lsh = config.lsh
+        self.rotate_: Callable[[Tensor, Tensor, Tensor], None] = rotate_
 
-    def __call__(self, x_TD: Tensor, batch: Batch) -> Tensor:
-        num_tokens, num_qk = x_TD.shape[0], self.num_heads + self.num_kv_heads
-        qkv = self.qkv_proj(x_TD).view(num_tokens, -1, self.head_dim)
+    def project(self, x_TD: Tensor, rope: tuple[Tensor, Tensor]) -> Tensor:
+        """Queries, keys and values of each token, (T, H + 2M, R), rotated."""
+        num_qk = self.num_heads + self.num_kv_heads
+        qkv = self.qkv_proj(x_TD).view(len(x_TD), -1, self.head_dim)
         q_THR, qk = qkv[:, : self.num_heads], qkv[:, :num_qk]
         if self.q_norm and self.k_norm:
             self._norm_(q_THR, self.q_norm)
             self._norm_(qk[:, self.num_heads :], self.k_norm)
         if self.clip:
             qkv.clamp_(-self.clip, self.clip)
-        rotate_(qk[..., : self.rotary_dim], *batch.rope)
+        self.rotate_(qk[..., : self.rotary_dim], *rope)
+        return qkv
+
+    def __call__(self, x_TD: Tensor, batch: Batch) -> Tensor:
+        qkv = self.project(x_TD, batch.rope)
+        q_THR = qkv[:, : self.num_heads]
         kv_WTR = qkv[:, self.num_heads :].transpose(0, 1)
 
         out, first = [], 0
@@ -168,6 +179,9 @@ class LatentAttention:
     The cache keeps the latent and one rotated key for all heads. Many new tokens expand the latents to keys and values.
     For a few it is cheaper to move the projections to the other side: into the query, and behind the attention, so that
     all heads attend to the latents themselves ("weight absorption"). Both give the same, but for rounding.
+
+    Attributes:
+        rotate_, rotated_pairs: As those of `core_model.rope`, which kernels may replace.
     """
 
     def __init__(self, config: ModelConfig, weights: Weights, layer_idx: int) -> None:
@@ -191,16 +205,25 @@ class LatentAttention:
         expanded = config.qk_nope_head_dim + config.v_head_dim
         surplus = 2 * self.latent_dim - expanded
         self.absorb_below = self.latent_dim * expanded / surplus if surplus > 0 else float("inf")
+        self.rotate_: Callable[[Tensor, Tensor, Tensor], None] = rotate_
+        self.rotated_pairs: Callable[[Tensor, Tensor, Tensor], Tensor] = rotated_pairs
 
-    def __call__(self, x_TD: Tensor, batch: Batch) -> Tensor:
-        num_tokens = x_TD.shape[0]
+    def queries(self, x_TD: Tensor, rope: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        """Each token's queries: (T, H, Q), and (T, H, P) rotated."""
         compressed_q = self.q_a_layernorm(self.q_a_proj(x_TD)) if self.q_a_proj and self.q_a_layernorm else x_TD
-        q_THR = self.q_proj(compressed_q).view(num_tokens, self.num_heads, -1)
+        q_THR = self.q_proj(compressed_q).view(len(x_TD), self.num_heads, -1)
+        return q_THR[..., : self.nope_dim], self._rotated(q_THR[..., self.nope_dim :], rope)
+
+    def entries(self, x_TD: Tensor, rope: tuple[Tensor, Tensor]) -> Tensor:
+        """What each token leaves in the cache: latent and rotated key, (T, L + P)."""
         kv_TR = self.kv_a_proj(x_TD)
         latent_TL, key_TP = kv_TR[:, : self.latent_dim], kv_TR[:, self.latent_dim :]
-        q_rope_THP = self._rotated(q_THR[..., self.nope_dim :], batch)
-        key_TP = self._rotated(key_TP.unsqueeze(1), batch).squeeze(1)
-        new_1TR = torch.cat((self.kv_a_layernorm(latent_TL), key_TP), -1).unsqueeze(0)
+        key_TP = self._rotated(key_TP.unsqueeze(1), rope).squeeze(1)
+        return torch.cat((self.kv_a_layernorm(latent_TL), key_TP), -1)
+
+    def __call__(self, x_TD: Tensor, batch: Batch) -> Tensor:
+        q_THQ, q_rope_THP = self.queries(x_TD, batch.rope)
+        new_1TR = self.entries(x_TD, batch.rope).unsqueeze(0)
 
         out, first = [], 0
         for segment, visible in zip(batch.segments, batch.views[self.window], strict=True):
@@ -209,9 +232,7 @@ class LatentAttention:
             if batch.cache is not None:
                 entries_1CR = batch.cache.append(self.layer_idx, segment.slot, segment.start, entries_1CR)
             run = self.attend_absorbed if segment.num_tokens < self.absorb_below else self.attend_expanded
-            out.append(
-                run(q_THR[rows, :, : self.nope_dim], q_rope_THP[rows], visible.of(entries_1CR)[0], visible.mask_NS)
-            )
+            out.append(run(q_THQ[rows], q_rope_THP[rows], visible.of(entries_1CR)[0], visible.mask_NS))
             first += segment.num_tokens
         return self.o_proj(out[0] if len(out) == 1 else torch.cat(out))
 
@@ -225,18 +246,26 @@ class LatentAttention:
 
     def attend_absorbed(self, q_NHQ: Tensor, q_rope_NHP: Tensor, entries_SR: Tensor, mask_NS: Tensor | None) -> Tensor:
         """q . (W_k c) = (W_k^T q) . c, and the sum of W_v c is W_v of the sum: heads share the latents as keys."""
-        kv_b_HXL = self.kv_b_OL.view(self.num_heads, -1, self.latent_dim)
-        w_k_HQL, w_v_HVL = kv_b_HXL[:, : self.nope_dim], kv_b_HXL[:, self.nope_dim :]
-        q_latent_NHL = (q_NHQ.transpose(0, 1) @ w_k_HQL).transpose(0, 1)
-        q_NHR = torch.cat((q_latent_NHL, q_rope_NHP), -1)
+        q_NHR = torch.cat((self.absorb(q_NHQ), q_rope_NHP), -1)
         values_1SL = entries_SR[None, :, : self.latent_dim]
         out_NE = attend(q_NHR, entries_SR[None], values_1SL, mask_NS=mask_NS, scale=self.scale)
-        out_HNL = out_NE.view(len(q_NHR), self.num_heads, -1).transpose(0, 1)
-        return (out_HNL @ w_v_HVL.transpose(1, 2)).transpose(0, 1).flatten(1)
+        return self.values(out_NE.view(len(q_NHR), self.num_heads, -1))
 
-    def _rotated(self, x_TXP: Tensor, batch: Batch) -> Tensor:
-        rotated = split_pairs(x_TXP) if self.interleave else x_TXP.clone()
-        rotate_(rotated, *batch.rope)
+    def absorb(self, q_NHQ: Tensor) -> Tensor:
+        """Queries for the latents, (N, H, L)."""
+        w_k_HQL = self.kv_b_OL.view(self.num_heads, -1, self.latent_dim)[:, : self.nope_dim]
+        return (q_NHQ.transpose(0, 1) @ w_k_HQL).transpose(0, 1)
+
+    def values(self, latent_NHL: Tensor) -> Tensor:
+        """What heads that attended to latents hand on, (N, H * V)."""
+        w_v_HVL = self.kv_b_OL.view(self.num_heads, -1, self.latent_dim)[:, self.nope_dim :]
+        return (latent_NHL.transpose(0, 1) @ w_v_HVL.transpose(1, 2)).transpose(0, 1).flatten(1)
+
+    def _rotated(self, x_TXP: Tensor, rope: tuple[Tensor, Tensor]) -> Tensor:
+        if self.interleave:
+            return self.rotated_pairs(x_TXP, *rope)
+        rotated = x_TXP.clone()
+        self.rotate_(rotated, *rope)
         return rotated
 
 

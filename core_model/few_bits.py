@@ -82,35 +82,35 @@ class Int4Linear:
     """4-bit weights; see the head of this file. Kernel's order and bytes are of the machine: build it where it runs."""
 
     def __init__(self, weight: QuantizedWeight, bias_O: Tensor | None = None) -> None:
-        self._weight, self._bias_O = _Int4Weight(weight), bias_O
+        self.weight, self.bias_O = Int4Weight(weight), bias_O
 
     @property
     def nbytes(self) -> int:
         """Bytes that the weights take: codes, scales and offsets."""
-        return self._weight.nbytes
+        return self.weight.nbytes
 
     def __call__(self, x_NI: Tensor) -> Tensor:
-        y_NO = self._weight(x_NI).to(x_NI.dtype)
-        return y_NO if self._bias_O is None else y_NO + self._bias_O
+        y_NO = self.weight(x_NI).to(x_NI.dtype)
+        return y_NO if self.bias_O is None else y_NO + self.bias_O
 
 
 class Int4GroupedLinear:
     """4-bit weights of each expert."""
 
     def __init__(self, weights: Sequence[QuantizedWeight]) -> None:
-        self._weights = [_Int4Weight(weight) for weight in weights]
+        self.weights = [Int4Weight(weight) for weight in weights]
 
     @property
     def nbytes(self) -> int:
         """Bytes that the weights take: codes, scales and offsets."""
-        return sum(weight.nbytes for weight in self._weights)
+        return sum(weight.nbytes for weight in self.weights)
 
     def __call__(self, x_NI: Tensor, groups: Sequence[Group]) -> Tensor:
-        parts = [self._weights[expert](x_NI[start:end]) for expert, start, end in groups]
+        parts = [self.weights[expert](x_NI[start:end]) for expert, start, end in groups]
         return torch.cat([part.to(x_NI.dtype) for part in parts])
 
 
-class _Int4Weight:
+class Int4Weight:
     """Codes two a byte: in the kernel's order if it takes the shape, else neighbours side by side."""
 
     def __init__(self, weight: QuantizedWeight) -> None:

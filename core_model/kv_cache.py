@@ -120,6 +120,10 @@ class PagedCache:
         """Which of all pages hold the slot's tokens, in their order."""
         return self._indices[slot]
 
+    def plain_entries(self) -> list[Tensor] | None:
+        """Each layer's entries, (W, S, R), the tokens of all pages one after another; None: they are kept in codes."""
+        return [parts[0] for parts in self._layers] if len(self._layers[0]) == 1 else None
+
     def stats(self) -> CacheStats:
         """How full it is; may be called from another thread."""
         pages = self._pages

@@ -18,6 +18,7 @@ from core_model.constrain import ConstraintFactory
 from core_model.draft_models import DraftModel, NextTokenHead, NextTokens, check_same_vocabulary
 from core_model.engine import Engine
 from core_model.formats.gguf_file import GGUFFile
+from core_model.kernels import on_gpu
 from core_model.kernels.library import Kernels, open_kernels, status
 from core_model.kernels.step import Step, Unsupported
 from core_model.kv_cache import PAGE_SIZE, PagedCache
@@ -81,7 +82,7 @@ def load_engine(
             are the same to the bit, as above. Elsewhere several tokens round otherwise than
             one, so that of two all but equal ones the other may be chosen.
         draft_folder: The smaller model, of the same vocabulary.
-        use_kernels: Run in native code what it can run (`core_model.kernels`), where it was compiled.
+        use_kernels: Run what kernels can (`core_model.kernels`): native code on a CPU, Triton's on a GPU.
         observe: As in `Engine`.
 
     Raises:
@@ -112,6 +113,8 @@ def load_engine(
         precision="fp16" if decoder.step is not None and kv_precision == "same" else kv_precision,
         host_bytes=kv_host_bytes,
     )
+    if use_kernels and not on_gpu.why_not(where):
+        on_gpu.use_kernels(decoder, cache, max_batch=max_batch, max_context=context)
     is_invariant = decoder.has_exact_rows if is_batch_invariant is None else is_batch_invariant
     is_exact = is_invariant and decoder.has_exact_rows
     new_drafter = _new_drafter(

@@ -33,16 +33,16 @@ class Adapters(Protocol):
 
 
 class Step(Protocol):
-    """The layers and the last norm as one, where that is faster; see `core_model/kernels/step.py`."""
+    """The layers and the last norm as one, where that is faster; see `core_model/kernels`."""
 
     def takes(self, segments: Sequence[Segment], cache: Cache | None) -> bool:
         """Whether it can run these."""
 
     def __call__(self, x_TD: Tensor, segments: Sequence[Segment], cache: Any) -> Tensor:
-        """Embeddings to what `Decoder.__call__` returns; the same for a token, bit for bit, whatever is beside it."""
+        """Embeddings to what `Decoder.__call__` returns."""
 
     def expert_counts(self, layer_idx: int) -> list[int]:
-        """As `MoE.counts`, of the tokens that came here."""
+        """As `MoE.counts`, of the tokens that came here and that the layers did not count."""
 
 
 class Decoder:
@@ -59,6 +59,7 @@ class Decoder:
     """
 
     def __init__(self, config: ModelConfig, weights: Weights, *, layers: Sequence[DecoderLayer] | None = None) -> None:
+        self.share, config = weights.share, weights.share.config(config)
         self.config, self.dtype, self.device = config, weights.dtype, weights.device
         self.embed_tokens_VD = weights.stored("model.embed_tokens.weight")
         self.layers = layers or [DecoderLayer(config, weights, i) for i in range(config.num_hidden_layers)]
@@ -86,6 +87,10 @@ class Decoder:
         x_TD = F.embedding(token_ids_T, self.embed_tokens_VD).to(self.dtype)
         if self.step is not None and self.step.takes(segments, cache):
             return self.step(x_TD, segments, cache)
+        return self.through_layers(x_TD, segments, cache)
+
+    def through_layers(self, x_TD: Tensor, segments: Sequence[Segment], cache: Cache | None) -> Tensor:
+        """Embeddings to hidden states, layer by layer."""
         if self.adapters is not None:
             self.adapters.begin(segments, x_TD)
         batch = self._batch(segments, cache)
@@ -96,13 +101,13 @@ class Decoder:
     @torch.inference_mode()
     def logits(self, hidden_TD: Tensor) -> Tensor:
         """Next-token logits (T, V), fp32."""
-        return self.lm_head(hidden_TD).float()
+        return self.share.joined(self.lm_head(hidden_TD).float(), self.config.vocab_size)
 
     def expert_counts(self) -> dict[int, list[int]]:
         """By layer with routed experts: how many tokens each expert got since the decoder was made."""
         own = {i: layer.mlp.counts for i, layer in enumerate(self.layers) if isinstance(layer.mlp, MoE)}
         if self.step is None:
-            return {i: list(counts) for i, counts in own.items()}
+            return own
         return {i: [*map(add, counts, self.step.expert_counts(i))] for i, counts in own.items()}
 
     def _batch(self, segments: Sequence[Segment], cache: Cache | None) -> Batch:
@@ -116,7 +121,7 @@ class DecoderLayer:
     """Pre-norm attention, then pre-norm feed-forward, each added to the residual stream."""
 
     def __init__(self, config: ModelConfig, weights: Weights, layer_idx: int) -> None:
-        prefix, eps = f"model.layers.{layer_idx}", config.rms_norm_eps
+        prefix, eps, self.share = f"model.layers.{layer_idx}", config.rms_norm_eps, weights.share
         attention = LatentAttention if config.is_latent else GroupedQueryAttention
         self.input_layernorm = RMSNorm(weights, f"{prefix}.input_layernorm", eps=eps)
         self.self_attn: LatentAttention | GroupedQueryAttention = attention(config, weights, layer_idx)
@@ -128,5 +133,5 @@ class DecoderLayer:
             self.mlp = MLP(weights, f"{prefix}.mlp", bias=config.mlp_bias)
 
     def __call__(self, x_TD: Tensor, batch: Batch) -> Tensor:
-        x_TD = x_TD + self.self_attn(self.input_layernorm(x_TD), batch)
-        return x_TD + self.mlp(self.post_attention_layernorm(x_TD))
+        x_TD = x_TD + self.share.sum_(self.self_attn(self.input_layernorm(x_TD), batch))
+        return x_TD + self.share.sum_(self.mlp(self.post_attention_layernorm(x_TD)))

@@ -54,14 +54,8 @@ class Router:
         Returns:
             weights_TK fp32, and experts_TK int64.
         """
-        config, num_tokens = self.config, len(x_TD)
-        x_TD = x_TD.float()
-        if self.rows:
-            tiles = torch.split(F.pad(x_TD, (0, 0, 0, -num_tokens % self.rows)), self.rows)
-            logits_TE = torch.cat([F.linear(tile, self.weight_ED, self.bias_E) for tile in tiles])
-        else:
-            logits_TE = F.linear(x_TD, self.weight_ED, self.bias_E)
-        scores_TE = expert_scores(logits_TE, config.scoring_func)[:num_tokens]
+        config = self.config
+        scores_TE = expert_scores(self.logits(x_TD), config.scoring_func)[: len(x_TD)]
         choice_TE = scores_TE if self.correction_E is None else scores_TE + self.correction_E
         if config.topk_method != "greedy":
             by: GroupScore = "top2_sum" if config.topk_method == "noaux_tc" else "max"
@@ -72,18 +66,26 @@ class Router:
         )
         return weights_TK, experts_TK
 
+    def logits(self, x_TD: Tensor) -> Tensor:
+        """How well each expert fits each token, (T, E) fp32; where rows are exact, with rows of filling behind."""
+        x_TD = x_TD.float()
+        if not self.rows:
+            return F.linear(x_TD, self.weight_ED, self.bias_E)
+        tiles = torch.split(F.pad(x_TD, (0, 0, 0, -len(x_TD) % self.rows)), self.rows)
+        return torch.cat([F.linear(tile, self.weight_ED, self.bias_E) for tile in tiles])
+
 
 class Experts:
     """SwiGLU networks, each for its own rows; gpt-oss clamps the projections and adds 1 to the second."""
 
     def __init__(self, config: ModelConfig, weights: Weights, prefix: str) -> None:
-        names, num_experts = FAMILIES[config.model_type].experts, config.n_routed_experts
+        names, here = FAMILIES[config.model_type].experts, weights.share.experts(config.n_routed_experts)
         if names.stacked:
-            sizes = {"num_experts": num_experts, "rows_per_token": config.num_experts_per_tok}
+            sizes = {"num_experts": len(here), "rows_per_token": config.num_experts_per_tok}
             self.gate_up_proj = weights.stacked_linear(f"{prefix}.gate_up_proj", **sizes, interleaved=2)
             self.down_proj = weights.stacked_linear(f"{prefix}.down_proj", **sizes)
         else:
-            experts = [f"{prefix}.{i}" for i in range(num_experts)]
+            experts = [f"{prefix}.{i}" for i in here]
             k = config.num_experts_per_tok
             self.gate_up_proj = weights.grouped_linear(experts, names.gate_proj, names.up_proj, rows_per_token=k)
             self.down_proj = weights.grouped_linear(experts, names.down_proj, rows_per_token=k)
@@ -108,7 +110,7 @@ class MoE:
     """Routed experts plus shared experts. Each token-expert pair is a row, sorted by expert.
 
     Attributes:
-        counts: How many tokens each expert got so far.
+        here: The experts of this process; other processes have the others (`core_model/parallel`).
     """
 
     def __init__(self, config: ModelConfig, weights: Weights, prefix: str) -> None:
@@ -118,7 +120,13 @@ class MoE:
         self.shared_experts = None
         if config.n_shared_experts:
             self.shared_experts = MLP(weights, f"{prefix}.{names.block}.shared_experts", bias=config.mlp_bias)
-        self.counts = [0] * config.n_routed_experts
+        self.here = weights.share.experts(config.n_routed_experts)
+        self._counts = [0] * config.n_routed_experts
+
+    @property
+    def counts(self) -> list[int]:
+        """How many tokens each expert got so far; only those that are here count."""
+        return list(self._counts)
 
     def __call__(self, x_TD: Tensor) -> Tensor:
         weights_TK, experts_TK = self.gate(x_TD)
@@ -126,15 +134,19 @@ class MoE:
         out_TD = self.shared_experts(x_TD) if self.shared_experts else torch.zeros_like(x_TD)
         experts_P = experts_TK.flatten()
         order_P = experts_P.argsort()
-        token_P = order_P // experts_TK.shape[1]
         groups = _groups(experts_P[order_P].tolist())
+        if len(self.here) < len(self._counts):
+            groups, order_P = _only(self.here, groups, order_P)
+        if not groups:
+            return out_TD
+        token_P = order_P // experts_TK.shape[1]
         self._count(groups)
         y_PD = self.experts(x_TD[token_P], groups)
         return out_TD.index_add_(0, token_P, y_PD * weights_TK.flatten()[order_P].unsqueeze(-1))
 
     def _count(self, groups: Sequence[Group]) -> None:
         for expert, start, end in groups:
-            self.counts[expert] += end - start
+            self._counts[self.here.start + expert] += end - start
 
 
 def _add_bias(y_PO: Tensor, bias_EO: Tensor | None, groups: Sequence[Group]) -> Tensor:
@@ -151,6 +163,15 @@ def _groups(sorted_experts: list[int]) -> list[Group]:
         groups.append((expert, start, end))
         start = end
     return groups
+
+
+def _only(here: range, groups: Sequence[Group], order_P: Tensor) -> tuple[list[Group], Tensor]:
+    """The groups of these experts, which are neighbours, counted from the first of them; and their rows."""
+    kept = [group for group in groups if group[0] in here]
+    if not kept:
+        return [], order_P[:0]
+    first, end = kept[0][1], kept[-1][2]
+    return [(expert - here.start, start - first, stop - first) for expert, start, stop in kept], order_P[first:end]
 
 
 _ROUTER_ROWS = 32

@@ -55,10 +55,10 @@ class DenseGroupedLinear:
     """Experts' weights in the activations' dtype."""
 
     def __init__(self, weights_OI: Sequence[Tensor]) -> None:
-        self._weights = weights_OI
+        self.weights = weights_OI
 
     def __call__(self, x_NI: Tensor, groups: Sequence[Group]) -> Tensor:
-        return torch.cat([F.linear(x_NI[start:end], self._weights[expert]) for expert, start, end in groups])
+        return torch.cat([F.linear(x_NI[start:end], self.weights[expert]) for expert, start, end in groups])
 
 
 def quantize_int8(parts: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
@@ -90,15 +90,15 @@ class Int8Linear:
     """8-bit weights; see the head of this file. `num_parts` is how many int8 numbers many rows' activations become."""
 
     def __init__(self, q_OI: Tensor, scale_O: Tensor, bias_O: Tensor | None = None, *, num_parts: int = 2) -> None:
-        self._weight = _Int8Weight(q_OI, scale_O, num_parts)
-        self._bias_O = bias_O
+        self.weight = Int8Weight(q_OI, scale_O, num_parts)
+        self.bias_O = bias_O
         is_large = q_OI.numel() >= _LARGE and num_parts == 2 and has_integer_product(q_OI.device)
         self._max_few = 0 if is_large else FEW_ROWS
 
     def __call__(self, x_NI: Tensor) -> Tensor:
         few = x_NI.shape[0] <= self._max_few
-        y_NO = (self._weight.weight_only(x_NI.bfloat16()) if few else self._weight.product(x_NI)).to(x_NI.dtype)
-        return y_NO if self._bias_O is None else y_NO + self._bias_O
+        y_NO = (self.weight.weight_only(x_NI.bfloat16()) if few else self.weight.product(x_NI)).to(x_NI.dtype)
+        return y_NO if self.bias_O is None else y_NO + self.bias_O
 
 
 class Int8GroupedLinear:
@@ -110,8 +110,8 @@ class Int8GroupedLinear:
 
     def __init__(self, q: Tensor, scale: Tensor, *, num_experts: int, rows_per_token: int, num_parts: int = 2) -> None:
         self._max_few = FEW_ROWS * rows_per_token
-        self._weights = [
-            _Int8Weight(q_OI, scale_O, num_parts)
+        self.weights = [
+            Int8Weight(q_OI, scale_O, num_parts)
             for q_OI, scale_O in zip(q.chunk(num_experts), scale.chunk(num_experts), strict=True)
         ]
 
@@ -120,7 +120,7 @@ class Int8GroupedLinear:
         x = x_NI.bfloat16() if few else x_NI
         parts = []
         for expert, start, end in groups:
-            weight = self._weights[expert]
+            weight = self.weights[expert]
             parts.append(weight.weight_only(x[start:end]) if few else weight.product(x[start:end]))
         return torch.cat(parts).to(x_NI.dtype)
 
@@ -135,7 +135,7 @@ def has_integer_product(device: torch.device) -> bool:
     return device.type == "cpu" and torch.cpu._is_vnni_supported()
 
 
-class _Int8Weight:
+class Int8Weight:
     def __init__(self, q_OI: Tensor, scale_O: Tensor, num_parts: int) -> None:
         assert num_parts in (1, 2)
         self.num_parts = num_parts

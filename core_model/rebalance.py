@@ -129,6 +129,8 @@ def set_selection_biases(decoder: Decoder, biases: Mapping[str, Tensor]) -> None
     Raises:
         ValueError: a name or shape that the decoder does not have; then nothing is changed.
     """
+    if decoder.share.size > 1:
+        raise ValueError("biases: cannot be changed in a model on several devices. Load one with new biases.")
     old = selection_biases(decoder)
     for name, bias_E in biases.items():
         if name not in old or old[name].shape != bias_E.shape:

@@ -43,6 +43,13 @@ def rotate_(x: Tensor, cos: Tensor, signed_sin: Tensor) -> None:
     torch.addcmul(x * cos, x.roll(x.shape[-1] // 2, -1), signed_sin, out=x)
 
 
+def rotated_pairs(x: Tensor, cos: Tensor, signed_sin: Tensor) -> Tensor:
+    """`split_pairs`, turned as by `rotate_`."""
+    rotated = split_pairs(x)
+    rotate_(rotated, cos, signed_sin)
+    return rotated
+
+
 def split_pairs(x: Tensor) -> Tensor:
     """Pairs that are neighbours (2i, 2i + 1), put halves apart. Queries and keys alike: their products stay."""
     return torch.cat((x[..., 0::2], x[..., 1::2]), -1)

@@ -13,10 +13,12 @@ import torch
 from torch import Tensor
 
 from core_model.compress.rounding import Scheme, round_to_nearest
+from core_model.config import ModelConfig
 from core_model.few_bits import few_bit_grouped_linear, few_bit_linear
 from core_model.kernels.library import Kernels
 from core_model.kernels.linear import NativeGroupedLinear, NativeLinear
 from core_model.kernels.packing import PackedWeight, pack, stacked, unpack, unstacked
+from core_model.parallel.share import WHOLE, Share
 from core_model.quantize import (
     ALIGNMENT,
     DenseGroupedLinear,
@@ -48,6 +50,7 @@ class Weights:
             eight bits where there are many rows: faster, and less exact.
         bits: 4, 8 or 16 for layers by name (without `.weight`) where `int4` shall not mean 4; see `compress.plan`.
         kernels: For layers of integers that they can run.
+        share: What this process has of the model, whose `config` says what heads there are.
         packed: Filled with what was asked for, int8 layers packed: enough to build the same decoder again, at once.
     """
 
@@ -60,15 +63,21 @@ class Weights:
         packed: dict[str, Tensor] | None = None,
         bits: Mapping[str, int] | None = None,
         kernels: Kernels | None = None,
+        share: Share = WHOLE,
+        config: ModelConfig | None = None,
     ) -> None:
+        assert config is not None or share == WHOLE
         self._packed, self._tensors, self._precision, self._bits = packed, tensors, precision, bits or {}
         self._kernels = kernels
         self._blocks = {name.removesuffix(".blocks") for name in tensors if name.endswith(".blocks")}
         self._first_parts = {key.rpartition("+")[0] for key in self._blocks}
+        self.share, self._config = share, config
         self._is_integer = precision not in ("bf16", "fp32")
         self._num_parts = 1 if precision == "int8-dynamic" else 2
-        self.dtype = torch.bfloat16 if precision == "bf16" else torch.float32
         self.device = torch.device(device)
+        # Integers are widened to what tensor cores take; on a CPU, to what every operator does well.
+        is_bf16 = precision == "bf16" or (self._is_integer and self.device.type == "cuda")
+        self.dtype = torch.bfloat16 if is_bf16 else torch.float32
         # Of the layers made so far; `core_model/passes.py` says what it is good for.
         self.has_exact_rows = self._is_integer
 
@@ -81,8 +90,8 @@ class Weights:
         return self._kept(name).to(dtype or self.dtype)
 
     def stored(self, name: str) -> Tensor:
-        """One tensor in the checkpoint's own dtype (the embedding table is read by the row, so it need not be cast)."""
-        return self._kept(name)
+        """A whole tensor in the checkpoint's own dtype (the embedding table is read by the row, so not cast)."""
+        return self._kept(name, is_whole=True)
 
     def linear(self, prefix: str, *parts: str, bias: bool = False) -> Linear:
         """The layers `prefix.part` for all `parts`, which share their input, as one layer with outputs side by side."""
@@ -202,22 +211,25 @@ class Weights:
     def _cast(self, names: Sequence[str]) -> Tensor:
         return _cat([self._dense(name).to(self.dtype) for name in names])
 
-    def _kept(self, name: str) -> Tensor:
-        tensor = self._dense(name)
+    def _kept(self, name: str, *, is_whole: bool = False) -> Tensor:
+        tensor = self._dense(name, is_whole=is_whole)
         if self._packed is not None:
             self._packed[name] = tensor
         return tensor
 
-    def _dense(self, name: str) -> Tensor:
-        weight = self._raw(name)
+    def _dense(self, name: str, *, is_whole: bool = False) -> Tensor:
+        weight = self._raw(name, is_whole=is_whole)
         return weight.dequantize() if isinstance(weight, QuantizedWeight) else weight
 
-    def _raw(self, name: str) -> Weight:
+    def _raw(self, name: str, *, is_whole: bool = False) -> Weight:
         """As the checkpoint has it: a format of grouped integers gives these, for a layer that computes with them."""
         try:
-            return self._tensors[name].to(self.device)
+            weight = self._tensors[name]
         except KeyError:
             raise ValueError(f"checkpoint: tensor {name} is missing. Convert or download the model again.") from None
+        if self._config and not is_whole:
+            weight = self.share.part(name, weight, self._config)
+        return weight.to(self.device)
 
 
 def side_by_side(rows: Tensor, parts: int) -> Tensor:

@@ -35,6 +35,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
         _python,
         _torch,
         _kernels,
+        _gpu_kernels,
         _models,
         _understanding,
         _disk,
@@ -72,6 +73,18 @@ def _kernels(settings: Settings) -> Iterator[Finding]:
         yield Finding("kernels", f"none, the engine runs on torch: {found.why}")
     else:
         yield Finding("kernels", state)
+
+
+def _gpu_kernels(settings: Settings) -> Iterator[Finding]:
+    from core_model.kernels.on_gpu import missing_here
+
+    missing = missing_here()
+    if settings.device == "cpu" or missing is None:
+        return
+    if not settings.kernels:
+        yield Finding("GPU kernels", "switched off (TRIVIUM_KERNELS)")
+    else:
+        yield Finding("GPU kernels", f"none, the engine runs on torch: {missing}" if missing else "Triton", missing)
 
 
 def _models(settings: Settings) -> Iterator[Finding]:

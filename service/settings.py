@@ -59,7 +59,11 @@ class Settings(BaseSettings):
         description="Weights of the local engine; `auto`: bf16 on a GPU, on a CPU int8, or int4 if ready-made for the "
         "kernels, as the embedded model is.",
     )
-    kernels: bool = Field(True, description="Run the local engine on a CPU in native code, where that was compiled.")
+    kernels: bool = Field(
+        True,
+        description="Run the local engine over kernels: native code on a CPU, where compiled, Triton's on a GPU, "
+        "with the extra `cuda`.",
+    )
     adapters: str = Field("", description="Adapters of the local engine in PEFT's format, as name=folder,name=folder.")
     max_batch: int = Field(8, ge=1, le=256, description="Requests that the local engine decodes at once.")
     engine: Literal["local", "openai"] = Field("local", description="`openai`: any OpenAI-compatible server.")

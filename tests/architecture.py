@@ -26,7 +26,8 @@ OURS: Mapping[str, frozenset[str]] = {
 # What each layer may import of others, by import name. "verticals/x" adds to "verticals".
 THIRD_PARTY: Mapping[str, frozenset[str]] = {
     "core_model": frozenset(
-        {"torch", "numpy", "safetensors", "gguf", "tokenizers", "llguidance", "jinja2", "langchain_core"} | {"httpx"}
+        {"torch", "numpy", "safetensors", "gguf", "tokenizers", "llguidance", "jinja2", "langchain_core"}
+        | {"httpx", "triton"}
     ),
     "retrieval": frozenset(
         {"numpy", "torch", "safetensors", "tokenizers", "faiss", "bm25s", "Stemmer", "sqlalchemy"}

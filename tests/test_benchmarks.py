@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
-from benchmarks import drift, fairness, fraud, histories, reject_inference, routing
+from benchmarks import drift, fairness, fraud, gpu, gpu_model, histories, reject_inference, routing
 from benchmarks.shipped_text import read_corpus
 from verticals.finance.metrics import auc
 
@@ -81,3 +82,13 @@ def test_no_document_is_both_trained_on_and_tested_on() -> None:
 
     assert len(corpus.train) > 3 * len(corpus.held_out) > 0
     assert not set(corpus.train) & set(corpus.held_out)
+
+
+def test_the_gpu_study_says_what_it_needs_and_counts_what_a_token_reads() -> None:
+    if not torch.cuda.is_available():
+        with pytest.raises(SystemExit, match="needs an NVIDIA GPU"):
+            gpu.main([])
+
+    plain, coarse = (gpu_model.bytes_per_token(gpu_model.V2_LITE, precision) for precision in ("bf16", "int4"))
+    assert plain == pytest.approx(2 * 2.4e9, rel=0.05)  # 2.4 billion active parameters, as its authors say
+    assert plain / coarse == pytest.approx(2.9, abs=0.1)

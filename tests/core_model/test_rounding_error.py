@@ -20,7 +20,7 @@ def test_the_error_of_int8_is_the_true_one() -> None:
     torch.manual_seed(0)
     weight_OI = torch.randn(64, 512)
     q_OI, scale_O = quantize_int8([weight_OI])
-    noise, energy = Int8Linear(q_OI, scale_O)._weight.rounding()
+    noise, energy = Int8Linear(q_OI, scale_O).weight.rounding()
 
     true = (q_OI * scale_O.unsqueeze(-1) - weight_OI).norm() / weight_OI.norm()
     assert (noise / energy) ** 0.5 == pytest.approx(float(true), rel=0.03)
@@ -42,7 +42,7 @@ def test_zeros_are_not_rounded() -> None:
     half_OI = weight_OI * (torch.arange(64) % 2).unsqueeze(-1)
 
     for some_OI in (weight_OI, half_OI):
-        noise, energy = Int8Linear(*quantize_int8([some_OI]))._weight.rounding()
+        noise, energy = Int8Linear(*quantize_int8([some_OI])).weight.rounding()
         assert (noise / energy) ** 0.5 == pytest.approx(0.0076, rel=0.1)
     noise, energy = round_to_nearest(torch.zeros(64, 512), INT4).rounding()
     assert (noise, energy) == (0, 0)

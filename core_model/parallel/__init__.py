@@ -1,0 +1,1 @@
+"""One model on several devices, a process each (`torchrun`): parts of every layer, and who says what runs next."""
