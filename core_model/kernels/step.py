@@ -67,6 +67,7 @@ class Step:
             score_scale=config.head_dim**-0.5,
         )
         self._angles: tuple[Tensor, Tensor] | None = None
+        self._known: tuple[list[Tensor], ctypes.Array[ctypes.c_void_p]] = [], (ctypes.c_void_p * 0)()
 
     def takes(self, segments: Sequence[Segment], cache: object) -> bool:
         """Whether it can run these: without adapters, and with a cache of half floats or none."""
@@ -97,7 +98,7 @@ class Step:
         ]
         call = structs.Call(
             x=x_TD.data_ptr(),
-            cache=(ctypes.c_void_p * len(halves))(*(part.data_ptr() for part in halves)),
+            cache=self._pointers(halves),
             segments=(structs.Segment * len(parts))(*parts),
             num_segments=len(parts),
             num_tokens=len(x_TD),
@@ -111,6 +112,14 @@ class Step:
     def expert_counts(self, layer_idx: int) -> list[int]:
         """Tokens that each expert of a layer got here."""
         return [int(count) for count in self._counts_LE[layer_idx]]
+
+    def _pointers(self, halves: list[Tensor]) -> ctypes.Array[ctypes.c_void_p]:
+        """To each layer's entries; an engine has one cache, so the last ones are kept."""
+        known, pointers = self._known
+        if known is not halves:
+            pointers = (ctypes.c_void_p * len(halves))(*(part.data_ptr() for part in halves))
+            self._known = halves, pointers
+        return pointers
 
     def _scratch(self, segments: Sequence[Segment]) -> tuple[list[Tensor], list[np.ndarray]]:
         """A cache for whole sequences that nobody keeps."""

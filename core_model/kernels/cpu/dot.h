@@ -25,10 +25,9 @@ static inline __m512i four(const int8_t* a) {
     __builtin_memcpy(&bytes, a, 4);
     return _mm512_set1_epi32(bytes);
 }
-static inline void load4(const uint8_t* p, Bytes& first, Bytes& second) {
-    const __m512i both = _mm512_loadu_si512(p), mask = _mm512_set1_epi8(15);
-    first.rows = _mm512_and_si512(both, mask);
-    second.rows = _mm512_and_si512(_mm512_srli_epi16(both, 4), mask);
+static inline Bytes lower4(const uint8_t* p) { return {_mm512_and_si512(_mm512_loadu_si512(p), _mm512_set1_epi8(15))}; }
+static inline Bytes upper4(const uint8_t* p) {
+    return {_mm512_and_si512(_mm512_srli_epi16(_mm512_loadu_si512(p), 4), _mm512_set1_epi8(15))};
 }
 static inline Bytes load8(const uint8_t* p) {
     return {_mm512_xor_si512(_mm512_loadu_si512(p), _mm512_set1_epi8(char(128)))};  // code + 128: unsigned
@@ -68,10 +67,10 @@ static inline __m256i four(const int8_t* a) {
     return _mm256_set1_epi32(bytes);
 }
 static inline __m256i bytes_at(const uint8_t* p) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)); }
-static inline void load4(const uint8_t* p, Bytes& first, Bytes& second) {
-    const __m256i low = bytes_at(p), high = bytes_at(p + 32), mask = _mm256_set1_epi8(15);
-    first = {_mm256_and_si256(low, mask), _mm256_and_si256(high, mask)};
-    second = {_mm256_and_si256(_mm256_srli_epi16(low, 4), mask), _mm256_and_si256(_mm256_srli_epi16(high, 4), mask)};
+static inline __m256i lower_half(__m256i x) { return _mm256_and_si256(x, _mm256_set1_epi8(15)); }
+static inline Bytes lower4(const uint8_t* p) { return {lower_half(bytes_at(p)), lower_half(bytes_at(p + 32))}; }
+static inline Bytes upper4(const uint8_t* p) {
+    return {lower_half(_mm256_srli_epi16(bytes_at(p), 4)), lower_half(_mm256_srli_epi16(bytes_at(p + 32), 4))};
 }
 static inline Bytes load8(const uint8_t* p) { return {bytes_at(p), bytes_at(p + 32)}; }
 static inline void add4(Sums4& sums, Bytes w, const int8_t* a) {
@@ -109,8 +108,15 @@ typedef Sums4 Sums8;
 constexpr int kTile = 4;
 
 static inline Sums4 no_sums() { return {}; }
-static inline void load4(const uint8_t* p, Bytes& first, Bytes& second) {
-    for (int i = 0; i < 4 * kRows; ++i) first.rows[i] = p[i] & 15, second.rows[i] = p[i] >> 4;
+static inline Bytes lower4(const uint8_t* p) {
+    Bytes bytes;
+    for (int i = 0; i < 4 * kRows; ++i) bytes.rows[i] = p[i] & 15;
+    return bytes;
+}
+static inline Bytes upper4(const uint8_t* p) {
+    Bytes bytes;
+    for (int i = 0; i < 4 * kRows; ++i) bytes.rows[i] = p[i] >> 4;
+    return bytes;
 }
 static inline Bytes load8(const uint8_t* p) {
     Bytes bytes;

@@ -43,19 +43,14 @@ static inline void multiply(const Matrix& m, int block, const Row* rows, Pair* o
         for (int t = 0; t < N; ++t) sums[t] = no_sums(), codes[t] = rows[t].codes + g * kGroup;
 #pragma GCC unroll 1  // more would not fit the registers
         for (int i = 0; i < kGroup / 4; i += 2) {
-            Bytes first, second;
-            if (Bits == 4) {
-                load4(at + i * 32, first, second);
-            } else {
-                first = load8(at + i * 64), second = load8(at + i * 64 + 64);
-            }
+            const uint8_t* p = at + i * (Bits == 4 ? 32 : 64);
+            const Bytes first = Bits == 4 ? lower4(p) : load8(p);
             for (int t = 0; t < N; ++t) {
-                const int8_t* a = codes[t] + 4 * i;
-                if (Bits == 4) {
-                    add4(sums[t], first, a), add4(sums[t], second, a + 4);
-                } else {
-                    add8(sums[t], first, a), add8(sums[t], second, a + 4);
-                }
+                Bits == 4 ? add4(sums[t], first, codes[t] + 4 * i) : add8(sums[t], first, codes[t] + 4 * i);
+            }
+            const Bytes second = Bits == 4 ? upper4(p) : load8(p + 64);
+            for (int t = 0; t < N; ++t) {
+                Bits == 4 ? add4(sums[t], second, codes[t] + 4 * i + 4) : add8(sums[t], second, codes[t] + 4 * i + 4);
             }
         }
         const uint16_t* halves = reinterpret_cast<const uint16_t*>(at + kCodes);
