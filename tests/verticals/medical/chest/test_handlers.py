@@ -13,7 +13,7 @@ from PIL import Image
 from pydicom.dataset import Dataset
 
 from tests.verticals.medical.conftest import Desk
-from verticals.contract import Artifact, ModelCard, Unavailable
+from verticals.contract import Artifact, InvalidInput, ModelCard
 from verticals.medical.chest.model import CARD, NAME, packaged
 from verticals.medical.probes import phantom, radiograph
 
@@ -85,10 +85,10 @@ def test_the_heatmap_lies_over_the_film(desk: Desk, tmp_path: Path) -> None:
     assert (shown[:, :, 0] - shown[:, :, 2]).max() > 50
 
 
-def test_no_heatmap_where_no_model_may_speak(desk: Desk) -> None:
+def test_a_heatmap_is_of_a_chest_film(desk: Desk) -> None:
     study = desk.ingest(film(BodyPartExamined="HAND"))
 
-    with pytest.raises(Unavailable, match="no model available"):
+    with pytest.raises(InvalidInput, match="must be of a chest film"):
         desk.call("attention", study_id=study.study_id)
 
 
