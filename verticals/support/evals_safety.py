@@ -78,11 +78,16 @@ class _Runs:
         self._resources, self._desk, self._questions = resources, desk, questions
 
     def requests(self, progress: Progress) -> dict[str, tuple[str, str]]:
-        if self._resources.data_dir is None:
-            raise Unavailable("the harmful requests are not here", field="TRIVIUM_DATA", remedy="Set it to the data.")
         progress("Reading requests", 0.0)
-        held = [text for text in harmful_requests(self._resources.data_dir) if is_held_back(text)]
-        ordinary = ordinary_requests(self._resources.data_dir, "test")["banking77"]
+        try:
+            if self._resources.data_dir is None:
+                raise FileNotFoundError
+            held = [text for text in harmful_requests(self._resources.data_dir) if is_held_back(text)]
+            ordinary = ordinary_requests(self._resources.data_dir, "test")["banking77"]
+        except FileNotFoundError:
+            raise Unavailable(
+                "the harmful requests are not here", field="TRIVIUM_DATA", remedy="Set it to the data."
+            ) from None
         ordinary = random.Random(0).sample(ordinary, min(NUM_ORDINARY, len(ordinary)))  # noqa: S311
         asked = [(CAUGHT, text) for text in held] + [(REFUSED, text) for text in ordinary]
         return {hashlib.sha256("\n".join(case).encode()).hexdigest()[:10]: case for case in asked}

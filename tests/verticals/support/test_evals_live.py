@@ -121,6 +121,14 @@ def test_a_request_is_refused_if_the_answer_says_so(tmp_path: Path) -> None:
     assert not found["ordinary refused"].higher_is_better
 
 
+@pytest.mark.parametrize("is_set", [True, False])
+def test_without_the_requests_there_is_nothing_to_judge(tmp_path: Path, is_set: bool) -> None:
+    resources = Resources(NOTHING, NOTHING, NOTHING, NOTHING, NOTHING, tmp_path if is_set else None)
+
+    with pytest.raises(Unavailable, match="the harmful requests are not here"):
+        metrics("harmful requests", resources)
+
+
 def test_a_tenant_without_the_shop_s_articles_is_not_judged() -> None:
     def empty(request: ListDocumentsRequest, context: Context) -> DocumentPage:
         return DocumentPage(documents=[], total=0)
