@@ -140,7 +140,7 @@ class _Running:
 
 def control() -> tuple[Callable[[str], None], Callable[[int], None]]:
     """Of the server: `pg_ctl` with "stop" or "start", and a signal to all of its processes."""
-    _server_port()
+    _server_port(_binaries())
 
     def signal_all(number: int) -> None:
         first = int((_Running.folder / "data" / "postmaster.pid").read_text().split()[0])
