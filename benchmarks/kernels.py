@@ -51,9 +51,13 @@ class Program:
 def main() -> None:
     """Measure, print a table, write JSON if asked."""
     args = _arguments()
+
+    def upcycled(threads: int) -> Program:
+        return _ours(prepare_default_model(args.models, lambda what, done: None), threads)
+
     makers = {
         "ours": partial(_ours, find_gguf()),
-        "ours, upcycled": lambda threads: _ours(prepare_default_model(args.models, lambda what, done: None), threads),
+        "ours, upcycled": upcycled,
         "llama.cpp": partial(_llama, find_gguf()),
         "openvino": partial(_openvino, find_gguf()),
         "transformers bf16": partial(_transformers, find_gguf()),
@@ -68,9 +72,9 @@ def main() -> None:
     for run in range(-1, args.runs):  # run -1 warms up
         for name, program in programs.items():
             measures = {
-                "decode": (lambda program=program: program.decode(prompts(1, PROMPT)), NEW),
-                "batch 8": (lambda program=program: program.decode(prompts(BATCH, PROMPT)), BATCH * NEW),
-                "prefill": (lambda program=program: program.prefill(prompts(1, LONG)[0]), LONG),
+                "decode": (partial(program.decode, prompts(1, PROMPT)), NEW),
+                "batch 8": (partial(program.decode, prompts(BATCH, PROMPT)), BATCH * NEW),
+                "prefill": (partial(program.prefill, prompts(1, LONG)[0]), LONG),
             }
             for figure, (measure, num_tokens) in measures.items():
                 if figure == "batch 8" and not program.has_batch:
