@@ -55,7 +55,7 @@ def main() -> None:
     def upcycled(threads: int) -> Program:
         return _ours(prepare_default_model(args.models, lambda what, done: None), threads)
 
-    makers = {
+    makers: dict[str, Callable[[int], Program]] = {
         "ours": partial(_ours, find_gguf()),
         "ours, upcycled": upcycled,
         "llama.cpp": partial(_llama, find_gguf()),
