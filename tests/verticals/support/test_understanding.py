@@ -251,8 +251,8 @@ class _Feels(FakeReader):
 
 
 def _outcome(tones: list[Tone]) -> Any:
-    with TemporaryDirectory() as folder:
-        engine = create_engine(f"sqlite:///{folder}/support.db")  # a file: memory is read in a thread of its own
+    with TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        engine = create_engine(f"sqlite:///{folder}/support.db")  # a file: memory is read in a thread, maybe still
         event.listen(engine, "connect", lambda connection, _: connection.execute("PRAGMA synchronous=OFF"))
         Base.metadata.create_all(engine)
         tables.Base.metadata.create_all(engine)
