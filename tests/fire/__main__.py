@@ -25,7 +25,7 @@ def steps(asked: argparse.Namespace) -> dict[str, list[str]]:
         "endurance": ["--minutes", asked.minutes],
         "dependencies": [],
     }
-    audit = [f"{asked.tools}/pip-audit", "-r", "constraints.txt", "--no-deps", "--disable-pip", "--strict"]  # none unseen
+    audit = [f"{asked.tools}/pip-audit", "-r", "constraints.txt", "--no-deps", "--disable-pip", "--strict"]
     return {name: [sys.executable, "-m", f"tests.fire.{name}", *given] for name, given in ours.items()} | {
         "pip-audit": audit
     }
