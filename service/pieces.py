@@ -64,18 +64,17 @@ def answer_pieces(
     *,
     caller: Caller,
     request_id: str,
+    answered_by: dict[str, str],
     conversation_id: str | None = None,
-    answered_by: dict[str, str] | None = None,
 ) -> Iterator[Piece]:
     """The answer's pieces; closing the iterator stops the model. `answered_by` as in `Kit.invoke`.
 
     Raises:
         InvalidInput: a value breaks a rule of agent or engine.
     """
-    noted = {} if answered_by is None else answered_by
-    asking = Asking(_subject(asked, caller, conversation_id), request_id, noted)
+    asking = Asking(_subject(asked, caller, conversation_id), request_id, answered_by)
     if asked.model == SUPPORT:
-        who: dict[str, Any] = {"caller": caller, "request_id": request_id, "answered_by": noted}
+        who: dict[str, Any] = {"caller": caller, "request_id": request_id, "answered_by": answered_by}
         return each_asked_for(asking, _ask_agent(kit, asked, conversation_id, **who))
     return each_asked_for(asking, _ask_model(kit, asked, caller, asking))
 
