@@ -69,10 +69,10 @@ class _Runs:
         default, prob = (
             np.array([example.scores[name] for example in examples.values()]) for name in ("default", "prob_default")
         )
-        found = []
+        card, found = self._ask_card(), []
         for name, higher_is_better in HIGHER_IS_BETTER.items():
             value, low, high = figure(default.astype(int), prob, name)
-            baseline = self._card.get(name)
+            baseline = card.get(name)
             label = "out of fold, from the card" if baseline is not None else None
             found.append(Metric(name, value, low, high, len(default), higher_is_better, label, baseline))
         return found
@@ -83,8 +83,7 @@ class _Runs:
         assert isinstance(answer, ScoreResponse | ExplainResponse)
         return answer
 
-    @property
-    def _card(self) -> dict[str, float]:
+    def _ask_card(self) -> dict[str, float]:
         model = self._handlers["model"](ModelRequest(), self._context)
         assert isinstance(model, ModelResponse)
         return {one.name: one.value for one in model.figures if one.model == "scorecard"}

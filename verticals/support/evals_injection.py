@@ -19,8 +19,9 @@ from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResu
 from sqlalchemy.orm import sessionmaker
 
 from retrieval.documents import Hit
-from verticals.contract import Context, Decision
+from verticals.asking import evaluator
 from verticals.support.agent import SupportAgent
+from verticals.support.evals_asking import TENANT
 from verticals.support.safety.guard import Guard
 from verticals.support.safety.injections import Attack
 from verticals.support.safety.reveal import reveal
@@ -128,9 +129,8 @@ def ask(case: Case, attack: Attack | None, *, guard: Guard | None, obedient: boo
     desk = TicketDesk(sessionmaker(), model or ObedientModel(), lambda: "none")  # no question here opens a ticket
     agent = SupportAgent(model, Found(case.hits), desk, guard=guard)
     messages = [Message(role="user", content=case.question)]
-    context = Context(tenant="evals.support", actor="evals", request_id="evals", record=_forget)
     text, doc_ids = "", {}
-    for event in agent.stream(Turn(context, "evals", messages, {"seed": 0})):
+    for event in agent.stream(Turn(evaluator(TENANT), "evals", messages, {"seed": 0})):
         match event.root:
             case SourcesEvent(sources=sources):
                 doc_ids = {source.number: source.doc_id for source in sources}
@@ -147,7 +147,3 @@ def _holds(text: str, goal: str) -> bool:
 
 def _letters(text: str) -> str:
     return "".join(re.findall(r"\w+", reveal(text).lower()))
-
-
-def _forget(*decisions: Decision, session: object = None) -> None:
-    """Evaluation decides nothing about anyone: no audit rows."""

@@ -72,9 +72,9 @@ class EmbeddingStore:
             on_made: Called with a tenant and its customers whose vectors are stored.
         """
         made = 0
-        if not self._has_marked and self.model() is not None:
+        if not self._has_marked and (model := self.model()) is not None:
             self._has_marked = True
-            self._mark_missing()
+            self._mark_missing(model)
         while self.model() is not None:
             with self._sessions() as session:
                 tenant = session.scalar(select(FinanceEmbeddingDue.tenant).limit(1))
@@ -86,11 +86,8 @@ class EmbeddingStore:
             on_made(due[0].tenant, [row.customer for row in due])
         return made
 
-    def _mark_missing(self) -> None:
+    def _mark_missing(self, model: SequenceModel) -> None:
         """Everyone with events and no vector of the active version is due: after a new version was registered."""
-        model = self.model()
-        if model is None:
-            return
         e, v, due = FinanceEvent, FinanceEmbedding, FinanceEmbeddingDue
         has_vector = select(1).where(v.tenant == e.tenant, v.customer == e.customer, v.model_version == model.version)
         is_due = select(1).where(due.tenant == e.tenant, due.customer == e.customer)
