@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from benchmarks.setting import data_folder
+from core_model import checkpoint
 
 ROOT = Path(__file__).parents[1]
 
@@ -78,7 +79,7 @@ def record(card: str, *, file: Path | None = None) -> None:
 def sha256_of(path: Path) -> str:
     """Of a file; of a folder: over its files' names and sums, in order of names."""
     if path.is_file():
-        return hashlib.sha256(path.read_bytes()).hexdigest()
+        return checkpoint.sha256_of(path)
     files = sorted(file for file in path.rglob("*") if file.is_file() and "__pycache__" not in file.parts)
     if not files:
         raise SystemExit(f"{path.name}: there is no such data.")

@@ -90,11 +90,10 @@ def load_engine(
     """
     _check_speculation(speculation, draft_folder)
     where = _device(device)
+    num_threads = num_threads or max(1, (os.cpu_count() or 1) - 1)
     if where.type == "cpu":
-        torch.set_num_threads(num_threads or _num_threads())
-    chosen, kernels = serving(
-        folder, precision, device=where, use_kernels=use_kernels, num_threads=num_threads or _num_threads()
-    )
+        torch.set_num_threads(num_threads)
+    chosen, kernels = serving(folder, precision, device=where, use_kernels=use_kernels, num_threads=num_threads)
     with ThreadPoolExecutor(1) as pool:  # sums are computed while the weights are read and packed
         version = pool.submit(_version, folder, packed=_packed_folder(folder, chosen))
         decoder = load_decoder(folder, precision=chosen, device=where, kernels=kernels)
@@ -183,10 +182,6 @@ def serving(
     if precision == "auto":
         precision = "int4" if kernels and _packed_folder(folder, "int4") else "int8"
     return precision, kernels
-
-
-def _num_threads() -> int:
-    return max(1, (os.cpu_count() or 1) - 1)
 
 
 def _packed_folder(folder: Path, precision: Precision) -> Path | None:

@@ -181,8 +181,8 @@ class ModelPool:
         """What serves, by name."""
         found = {}
         for name, place in [*self._places.items()]:
-            if place.loaded is not None:
-                serving, other = place.loaded
+            if loaded := place.loaded:
+                serving, other = loaded
                 engine = serving.model.engine
                 found[name] = ModelStats(
                     engine.model_version,

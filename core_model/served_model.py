@@ -71,9 +71,10 @@ class ServedModel:
         return self._loaded()[0].model
 
     def _loaded(self) -> tuple[Loaded, Loaded | None]:
-        if self._place.loaded is None:
+        loaded = self._place.loaded  # read once: it may be unloaded meanwhile
+        if loaded is None:
             raise EngineStopped(f"model: {self.name!r} is not loaded. Load it again.")
-        return self._place.loaded
+        return loaded
 
     @property
     def model_version(self) -> str:

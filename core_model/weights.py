@@ -146,7 +146,7 @@ class Weights:
     def _int8(self, names: Sequence[str], bias_O: Tensor | None) -> Linear:
         q_OI, scale_O = self._quantized(names)
         if self._kernels and self._precision == "int4":  # the head, beside layers whose activations have 8 bits as well
-            codes_OI, scale_O1 = (q_OI.int() + 128).to(torch.uint8), scale_O.unsqueeze(-1)
+            codes_OI, scale_O1 = q_OI.view(torch.uint8) ^ 128, scale_O.unsqueeze(-1)  # q + 128
             if packed := pack([QuantizedWeight(codes_OI, scale_O1, scale_O1 * -128, 8)]):
                 return NativeLinear(self._kernels, packed, bias_O)
         self.has_exact_rows &= has_integer_product(self.device) and q_OI.shape[1] % ALIGNMENT == 0
