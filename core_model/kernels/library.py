@@ -15,6 +15,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
+from core_model.kernels.memory import WeightMemory
 from core_model.kernels.structs import Call, Matrix, Model
 
 Level = Literal["portable", "avx2", "vnni"]
@@ -63,9 +64,10 @@ def open_kernels(*, num_threads: int, level: Level | None = None) -> Kernels:
 
 
 class Kernels:
-    """Threads, and what they can compute. Calls from several threads take turns."""
+    """Threads, what they can compute, and memory for weights. Calls from several threads take turns."""
 
     def __init__(self, library: CDLL, level: int, num_threads: int) -> None:
+        self.memory = WeightMemory()
         self.level, self.num_threads = LEVELS[level], num_threads
         self._library, self._level = library, level
         self._handle, self._process = self._open(), os.getpid()

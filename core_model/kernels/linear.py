@@ -7,6 +7,7 @@ Shapes: N rows, I inputs, O outputs, E experts.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -21,12 +22,12 @@ class NativeLinear:
     """A packed weight and a bias. `matrix` points into both."""
 
     def __init__(self, kernels: Kernels, weight: PackedWeight, bias_O: Tensor | None = None) -> None:
-        self.kernels, self.weight = kernels, weight
+        self.kernels, self.weight = kernels, replace(weight, blocks_BGY=kernels.memory.keep(weight.blocks_BGY))
         self._bias = None
         if bias_O is not None:
             self._bias = torch.nn.functional.pad(bias_O.float(), (0, -len(bias_O) % ROWS)).contiguous()
         self.matrix = Matrix(
-            weight.blocks_BGY.data_ptr(),
+            self.weight.blocks_BGY.data_ptr(),
             None if self._bias is None else self._bias.data_ptr(),
             weight.bits,
             weight.outputs,

@@ -27,7 +27,7 @@ from core_model.moe import MLP, MoE, Router
 if TYPE_CHECKING:
     from core_model.model import Decoder
 
-_PAGES = range(8, 65, 8)  # sizes that the kernels take
+_PAGE_STEP = 8  # sizes of pages that the kernels take are multiples of it
 
 
 class Unsupported(ValueError):
@@ -71,7 +71,7 @@ class Step:
 
     def takes(self, segments: Sequence[Segment], cache: object) -> bool:
         """Whether it can run these: without adapters, and with a cache of half floats or none."""
-        has_halves = isinstance(cache, PagedCache) and cache.halves is not None and cache.page_size in _PAGES
+        has_halves = isinstance(cache, PagedCache) and cache.halves is not None and cache.page_size % _PAGE_STEP == 0
         return (cache is None or has_halves) and all(segment.adapter is None for segment in segments)
 
     def __call__(self, x_TD: Tensor, segments: Sequence[Segment], cache: PagedCache | None) -> Tensor:

@@ -44,7 +44,7 @@ bool is_matrix(const Matrix& m) {
 
 bool fits(const Model& m, const Call& call) {
     if (call.num_segments < 1 || call.num_tokens < 1 || m.kv_heads < 1 || m.heads % m.kv_heads) return false;
-    if (call.page_size < 8 || call.page_size > kMaxPage || call.page_size % 8 || m.rotary > m.head_dim) return false;
+    if (call.page_size < 8 || call.page_size % 8 || m.rotary > m.head_dim) return false;
     int tokens = 0;
     for (int i = 0; i < call.num_segments; ++i) {
         const Segment& s = call.segments[i];

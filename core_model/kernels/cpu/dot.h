@@ -77,6 +77,7 @@ static inline void add4(Sums4& sums, Bytes w, const int8_t* a) {
     const __m256i x = four(a);
     sums.low = _mm256_add_epi16(sums.low, _mm256_maddubs_epi16(w.low, x));
     sums.high = _mm256_add_epi16(sums.high, _mm256_maddubs_epi16(w.high, x));
+    asm("" : "+x"(sums.low), "+x"(sums.high));  // else products are added up first, which takes too many registers
 }
 // |w| x (a with w's sign): 2 * 128 * 127 fits 16 bits once, so each product is widened.
 static inline __m256i wide(__m256i w, __m256i x) {

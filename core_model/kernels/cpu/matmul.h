@@ -2,6 +2,8 @@
 //
 // A token's sum runs over the groups in order, by itself: its bits depend on no other token and on no tile.
 
+constexpr int kAhead = 1536;  // bytes of weights that are asked for before they are needed; measured
+
 // Activations of one token in 8 bits: codes, then a scale and a sum for each group.
 struct Row {
     int8_t* codes;
@@ -38,6 +40,7 @@ static inline void multiply(const Matrix& m, int block, const Row* rows, Pair* o
     Pair acc[N];
     for (int t = 0; t < N; ++t) acc[t] = {all(0.0f), all(0.0f)};
     for (int g = 0; g < groups; ++g, at += group_bytes(Bits)) {
+        for (int byte = 0; byte < group_bytes(Bits); byte += 64) __builtin_prefetch(at + kAhead + byte);
         Sums4 sums[N];
         const int8_t* codes[N];
         for (int t = 0; t < N; ++t) sums[t] = no_sums(), codes[t] = rows[t].codes + g * kGroup;

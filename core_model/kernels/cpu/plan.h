@@ -4,7 +4,6 @@
 
 constexpr int kChunk = 128;   // tokens: their activations stay in the cache while weights pass by
 constexpr int kQueries = 16;  // tokens of a tile
-constexpr int kMaxPage = 64;  // tokens
 
 // Neighbouring tokens of one sequence.
 struct Tile {

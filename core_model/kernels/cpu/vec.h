@@ -9,9 +9,10 @@ typedef int32_t I8 __attribute__((vector_size(32), aligned(4), may_alias));
 static inline F8 all(float x) { return F8{x, x, x, x, x, x, x, x}; }
 static inline F8 load(const float* p) { return *reinterpret_cast<const F8*>(p); }
 static inline void store(float* p, F8 x) { *reinterpret_cast<F8*>(p) = x; }
-static inline F8 max8(F8 a, F8 b) { return a > b ? a : b; }
 
 #if LEVEL_AVX2
+static inline F8 max8(F8 a, F8 b) { return (F8)_mm256_max_ps(a, b); }
+static inline F8 min8(F8 a, F8 b) { return (F8)_mm256_min_ps(a, b); }
 static inline F8 fma8(F8 a, F8 b, F8 c) { return _mm256_fmadd_ps(a, b, c); }
 static inline F8 from_half(const uint16_t* p) {
     return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
@@ -20,6 +21,8 @@ static inline void to_half(uint16_t* p, F8 x) {
     _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm256_cvtps_ph(x, _MM_FROUND_TO_NEAREST_INT));
 }
 #else
+static inline F8 max8(F8 a, F8 b) { return a > b ? a : b; }
+static inline F8 min8(F8 a, F8 b) { return a < b ? a : b; }
 static inline F8 fma8(F8 a, F8 b, F8 c) { return a * b + c; }
 static inline float half_to_float(uint16_t half) {
     const uint32_t sign = uint32_t(half & 0x8000) << 16, rest = half & 0x7fff;
@@ -47,30 +50,25 @@ static inline void to_half(uint16_t* p, F8 x) {
 }
 #endif
 
+#if LEVEL_AVX2
+static inline float sum(F8 x) {
+    const __m128 fours = _mm_add_ps(_mm256_castps256_ps128((__m256)x), _mm256_extractf128_ps((__m256)x, 1));
+    const __m128 pairs = _mm_add_ps(fours, _mm_movehl_ps(fours, fours));
+    return _mm_cvtss_f32(_mm_add_ss(pairs, _mm_movehdup_ps(pairs)));
+}
+static inline float largest(F8 x) {
+    const __m128 fours = _mm_max_ps(_mm256_castps256_ps128((__m256)x), _mm256_extractf128_ps((__m256)x, 1));
+    const __m128 pairs = _mm_max_ps(fours, _mm_movehl_ps(fours, fours));
+    return _mm_cvtss_f32(_mm_max_ss(pairs, _mm_movehdup_ps(pairs)));
+}
+#else
 static inline float sum(F8 x) { return ((x[0] + x[4]) + (x[2] + x[6])) + ((x[1] + x[5]) + (x[3] + x[7])); }
 static inline float largest(F8 x) {
     float most = x[0];
     for (int i = 1; i < 8; ++i) most = x[i] > most ? x[i] : most;
     return most;
 }
-
-// e^x to about 1e-7, relative; 0 below -87 (Cephes' expf).
-static inline F8 exp8(F8 x) {
-    const F8 bounded = max8(all(-87.0f), x > 88.0f ? all(88.0f) : x);
-    const I8 n = __builtin_convertvector(bounded * 1.44269504f + (bounded > 0.0f ? all(0.5f) : all(-0.5f)), I8);
-    const F8 whole = __builtin_convertvector(n, F8);
-    const F8 r = fma8(whole, all(2.12194440e-4f), fma8(whole, all(-0.693359375f), bounded));
-    F8 p = all(1.9875691500e-4f);
-    p = fma8(p, r, all(1.3981999507e-3f));
-    p = fma8(p, r, all(8.3334519073e-3f));
-    p = fma8(p, r, all(4.1665795894e-2f));
-    p = fma8(p, r, all(1.6666665459e-1f));
-    p = fma8(p, r, all(5.0000001201e-1f));
-    p = fma8(p, r * r, r + 1.0f);
-    const I8 power = (n + 127) << 23;
-    const F8 result = p * reinterpret_cast<const F8&>(power);
-    return x < -87.0f ? all(0.0f) : result;
-}
+#endif
 
 // To the nearest integers, ties to even.
 static inline I8 nearest(F8 x) {
@@ -79,6 +77,23 @@ static inline I8 nearest(F8 x) {
 #else
     return __builtin_convertvector((x + 12582912.0f) - 12582912.0f, I8);
 #endif
+}
+
+// e^x to about 1e-7, relative, for -87 to 88; beyond as at the ends (Cephes' expf).
+static inline F8 exp8(F8 x) {
+    x = max8(all(-87.0f), min8(all(88.0f), x));
+    const I8 n = nearest(x * 1.44269504f);
+    const F8 whole = __builtin_convertvector(n, F8);
+    const F8 r = fma8(whole, all(2.12194440e-4f), fma8(whole, all(-0.693359375f), x));
+    F8 p = all(1.9875691500e-4f);
+    p = fma8(p, r, all(1.3981999507e-3f));
+    p = fma8(p, r, all(8.3334519073e-3f));
+    p = fma8(p, r, all(4.1665795894e-2f));
+    p = fma8(p, r, all(1.6666665459e-1f));
+    p = fma8(p, r, all(5.0000001201e-1f));
+    p = fma8(p, r * r, r + 1.0f);
+    const I8 power = (n + 127) << 23;
+    return p * reinterpret_cast<const F8&>(power);
 }
 
 static inline void to_bytes(const I8* x, int8_t* bytes) {  // 32 of them
