@@ -29,6 +29,8 @@ static inline Bytes lower4(const uint8_t* p) { return {_mm512_and_si512(_mm512_l
 static inline Bytes upper4(const uint8_t* p) {
     return {_mm512_and_si512(_mm512_srli_epi16(_mm512_loadu_si512(p), 4), _mm512_set1_epi8(15))};
 }
+static inline Bytes plain(const uint8_t* p) { return {_mm512_loadu_si512(p)}; }
+static inline void put(uint8_t* p, Bytes x) { _mm512_storeu_si512(p, x.rows); }
 static inline Bytes load8(const uint8_t* p) {
     return {_mm512_xor_si512(_mm512_loadu_si512(p), _mm512_set1_epi8(char(128)))};  // code + 128: unsigned
 }
@@ -72,7 +74,12 @@ static inline Bytes lower4(const uint8_t* p) { return {lower_half(bytes_at(p)), 
 static inline Bytes upper4(const uint8_t* p) {
     return {lower_half(_mm256_srli_epi16(bytes_at(p), 4)), lower_half(_mm256_srli_epi16(bytes_at(p + 32), 4))};
 }
-static inline Bytes load8(const uint8_t* p) { return {bytes_at(p), bytes_at(p + 32)}; }
+static inline Bytes plain(const uint8_t* p) { return {bytes_at(p), bytes_at(p + 32)}; }
+static inline void put(uint8_t* p, Bytes x) {
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), x.low);
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(p + 32), x.high);
+}
+static inline Bytes load8(const uint8_t* p) { return plain(p); }
 static inline void add4(Sums4& sums, Bytes w, const int8_t* a) {
     const __m256i x = four(a);
     sums.low = _mm256_add_epi16(sums.low, _mm256_maddubs_epi16(w.low, x));
@@ -119,11 +126,13 @@ static inline Bytes upper4(const uint8_t* p) {
     for (int i = 0; i < 4 * kRows; ++i) bytes.rows[i] = p[i] >> 4;
     return bytes;
 }
-static inline Bytes load8(const uint8_t* p) {
+static inline Bytes plain(const uint8_t* p) {
     Bytes bytes;
     __builtin_memcpy(bytes.rows, p, sizeof bytes.rows);
     return bytes;
 }
+static inline void put(uint8_t* p, const Bytes& x) { __builtin_memcpy(p, x.rows, sizeof x.rows); }
+static inline Bytes load8(const uint8_t* p) { return plain(p); }
 static inline void add4(Sums4& sums, const Bytes& w, const int8_t* a) {
     for (int r = 0; r < kRows; ++r) {
         const int8_t* row = w.rows + 4 * r;

@@ -31,91 +31,142 @@ struct Rows {
     }
 };
 
-// Outputs 16 * block to 16 * block + 15 for N tokens.
-template <int N, int Bits>
-static inline void multiply(const Matrix& m, int block, const Row* rows, Pair* out) {
-    const int groups = m.inputs / kGroup;
-    constexpr int kCodes = kRows * kGroup * Bits / 8;
-    const uint8_t* at = m.data + size_t(block) * groups * group_bytes(Bits);
+// How a block's groups lie: as in the matrix, or spread out.
+template <int Bits>
+struct Packed {
+    static constexpr int kBytes = group_bytes(Bits), kCodes = kRows * kGroup * Bits / 8;
+    static constexpr bool kIs4 = Bits == 4, kIsNear = false;
+
+    // Codes of inputs 4 * i to 4 * i + 3, for an even i, and those of the next four.
+    static Bytes first(const uint8_t* at, int i) { return kIs4 ? lower4(at + 32 * i) : load8(at + 64 * i); }
+    static Bytes second(const uint8_t* at, int i) { return kIs4 ? upper4(at + 32 * i) : load8(at + 64 * i + 64); }
+    static F8 factors(const uint8_t* at, int i) {  // scales of rows 0-7, 8-15, then minima
+        return from_half(reinterpret_cast<const uint16_t*>(at + kCodes) + 8 * i);
+    }
+};
+
+// 4 bits in a byte each and floats: for many tokens it pays to take a block apart once.
+struct Spread {
+    static constexpr int kCodes = kRows * kGroup, kBytes = kCodes + 2 * kRows * sizeof(float);
+    static constexpr bool kIs4 = true, kIsNear = true;  // in the cache
+
+    static Bytes first(const uint8_t* at, int i) { return plain(at + 64 * i); }
+    static Bytes second(const uint8_t* at, int i) { return plain(at + 64 * i + 64); }
+    static F8 factors(const uint8_t* at, int i) { return load(reinterpret_cast<const float*>(at + kCodes) + 8 * i); }
+
+    static void take(const uint8_t* from, int groups, uint8_t* to) {
+        for (int g = 0; g < groups; ++g, from += Packed<4>::kBytes, to += kBytes) {
+            for (int i = 0; i < kGroup / 4; i += 2) {
+                put(to + 64 * i, Packed<4>::first(from, i));
+                put(to + 64 * i + 64, Packed<4>::second(from, i));
+            }
+            for (int i = 0; i < 4; ++i) {
+                store(reinterpret_cast<float*>(to + kCodes) + 8 * i, Packed<4>::factors(from, i));
+            }
+        }
+    }
+};
+
+// 16 outputs of a matrix.
+struct Block {
+    const Matrix& m;
+    int index;
+    const uint8_t* spread;  // its groups, spread out; or null
+
+    Block(const Matrix& matrix, int i) : m(matrix), index(i), spread(nullptr) {}
+    // To be multiplied with `num_rows`, with `Block::bytes` of memory.
+    Block(const Matrix& matrix, int i, int num_rows, uint8_t* memory) : Block(matrix, i) {
+        if (m.bits != 4 || num_rows < kMany) return;
+        Spread::take(packed(), groups(), memory);
+        spread = memory;
+    }
+    int groups() const { return m.inputs / kGroup; }
+    const uint8_t* packed() const { return m.data + size_t(index) * groups() * group_bytes(m.bits); }
+
+    static constexpr int kMany = 32;
+    static size_t bytes(int inputs) { return size_t(inputs) / kGroup * Spread::kBytes; }
+};
+
+// The block's outputs for N tokens.
+template <int N, class Groups>
+static inline void multiply(const Block& block, const uint8_t* at, const Row* rows, Pair* out) {
     Pair acc[N];
     for (int t = 0; t < N; ++t) acc[t] = {all(0.0f), all(0.0f)};
-    for (int g = 0; g < groups; ++g, at += group_bytes(Bits)) {
-        for (int byte = 0; byte < group_bytes(Bits); byte += 64) __builtin_prefetch(at + kAhead + byte);
+    for (int g = 0; g < block.groups(); ++g, at += Groups::kBytes) {
+        if (!Groups::kIsNear) {
+            for (int byte = 0; byte < Groups::kBytes; byte += 64) __builtin_prefetch(at + kAhead + byte);
+        }
         Sums4 sums[N];
         const int8_t* codes[N];
         for (int t = 0; t < N; ++t) sums[t] = no_sums(), codes[t] = rows[t].codes + g * kGroup;
 #pragma GCC unroll 1  // more would not fit the registers
         for (int i = 0; i < kGroup / 4; i += 2) {
-            const uint8_t* p = at + i * (Bits == 4 ? 32 : 64);
-            const Bytes first = Bits == 4 ? lower4(p) : load8(p);
+            const Bytes first = Groups::first(at, i);
             for (int t = 0; t < N; ++t) {
-                Bits == 4 ? add4(sums[t], first, codes[t] + 4 * i) : add8(sums[t], first, codes[t] + 4 * i);
+                Groups::kIs4 ? add4(sums[t], first, codes[t] + 4 * i) : add8(sums[t], first, codes[t] + 4 * i);
             }
-            const Bytes second = Bits == 4 ? upper4(p) : load8(p + 64);
+            const Bytes second = Groups::second(at, i);
             for (int t = 0; t < N; ++t) {
-                Bits == 4 ? add4(sums[t], second, codes[t] + 4 * i + 4) : add8(sums[t], second, codes[t] + 4 * i + 4);
+                Groups::kIs4 ? add4(sums[t], second, codes[t] + 4 * i + 4) : add8(sums[t], second, codes[t] + 4 * i + 4);
             }
         }
-        const uint16_t* halves = reinterpret_cast<const uint16_t*>(at + kCodes);
-        const F8 low = from_half(halves), high = from_half(halves + 8);
+        const F8 low = Groups::factors(at, 0), high = Groups::factors(at, 1);
         F8 low_min, high_min;
-        if (Bits == 4) low_min = from_half(halves + 16), high_min = from_half(halves + 24);
+        if (Groups::kIs4) low_min = Groups::factors(at, 2), high_min = Groups::factors(at, 3);
         for (int t = 0; t < N; ++t) {
-            const Pair dots = Bits == 4 ? floats4(sums[t]) : floats8(sums[t], codes[t]);
+            const Pair dots = Groups::kIs4 ? floats4(sums[t]) : floats8(sums[t], codes[t]);
             const F8 scale = all(rows[t].scales[g]);
             acc[t].low = fma8(dots.low, low * scale, acc[t].low);
             acc[t].high = fma8(dots.high, high * scale, acc[t].high);
-            if (Bits == 4) {
+            if (Groups::kIs4) {
                 const F8 total = all(rows[t].totals[g]);
                 acc[t].low = fma8(low_min, total, acc[t].low);
                 acc[t].high = fma8(high_min, total, acc[t].high);
             }
         }
     }
-    const F8 factor = all(m.factor);
+    const F8 factor = all(block.m.factor);
     for (int t = 0; t < N; ++t) {
         out[t] = {acc[t].low * factor, acc[t].high * factor};
-        if (m.bias) {
-            out[t].low = out[t].low + load(m.bias + block * kRows);
-            out[t].high = out[t].high + load(m.bias + block * kRows + 8);
+        if (block.m.bias) {
+            out[t].low = out[t].low + load(block.m.bias + block.index * kRows);
+            out[t].high = out[t].high + load(block.m.bias + block.index * kRows + 8);
         }
     }
 }
 
 template <int N>
-static inline void multiply_tile(const Matrix& m, int block, const Row* rows, Pair* out) {
-    if (m.bits == 4) {
-        multiply<N, 4>(m, block, rows, out);
-    } else {
-        multiply<N, 8>(m, block, rows, out);
-    }
+static inline void multiply_tile(const Block& block, const Row* rows, Pair* out) {
+    if (block.spread) return multiply<N, Spread>(block, block.spread, rows, out);
+    if (block.m.bits == 4) return multiply<N, Packed<4>>(block, block.packed(), rows, out);
+    multiply<N, Packed<8>>(block, block.packed(), rows, out);
 }
 
 // The same for 1 to kTile tokens.
-static inline void multiply(const Matrix& m, int block, const Row* rows, int num, Pair* out) {
+static inline void multiply(const Block& block, const Row* rows, int num, Pair* out) {
     switch (num) {
-        case 1: return multiply_tile<1>(m, block, rows, out);
-        case 2: return multiply_tile<2>(m, block, rows, out);
-        case 3: return multiply_tile<3>(m, block, rows, out);
-        case 4: return multiply_tile<4>(m, block, rows, out);
+        case 1: return multiply_tile<1>(block, rows, out);
+        case 2: return multiply_tile<2>(block, rows, out);
+        case 3: return multiply_tile<3>(block, rows, out);
+        case 4: return multiply_tile<4>(block, rows, out);
 #if LEVEL_VNNI
-        case 5: return multiply_tile<5>(m, block, rows, out);
-        case 6: return multiply_tile<6>(m, block, rows, out);
-        case 7: return multiply_tile<7>(m, block, rows, out);
-        default: return multiply_tile<8>(m, block, rows, out);
+        case 5: return multiply_tile<5>(block, rows, out);
+        case 6: return multiply_tile<6>(block, rows, out);
+        case 7: return multiply_tile<7>(block, rows, out);
+        default: return multiply_tile<8>(block, rows, out);
 #endif
     }
 }
 
 // `use(first, num, out)` for a block's outputs of all rows, a tile at a time.
 template <class At, class Use>
-static inline void for_tiles(const Matrix& m, int block, int num_rows, At&& at, Use&& use) {
+static inline void for_tiles(const Block& block, int num_rows, At&& at, Use&& use) {
     Row rows[kTile];
     Pair out[kTile];
     for (int first = 0; first < num_rows; first += kTile) {
         const int num = num_rows - first < kTile ? num_rows - first : kTile;
         for (int i = 0; i < num; ++i) rows[i] = at(first + i);
-        multiply(m, block, rows, num, out);
+        multiply(block, rows, num, out);
         use(first, num, out);
     }
 }
@@ -128,13 +179,15 @@ static inline int grain_of(int blocks, const Team& team) {
     return grain ? grain : 1;
 }
 
-// All outputs of all rows, by the whole team; `out` has rows of `width`, at least whole blocks.
+// All outputs of all rows, by the whole team; `out` has rows of `width`, at least whole blocks. `spread` is memory for a
+// block, of each thread's own.
 template <class At>
-static inline void multiply_rows(Team& team, const Matrix& m, int num_rows, At&& at, float* out, size_t width) {
+static inline void multiply_rows(Team& team, const Matrix& m, int num_rows, At&& at, float* out, size_t width,
+                                 uint8_t* spread) {
     team.share(blocks_of(m), grain_of(blocks_of(m), team), [&](int begin, int end) {
         for (int block = begin; block < end; ++block) {
             for_tiles(
-                m, block, num_rows, at,
+                Block(m, block, num_rows, spread), num_rows, at,
                 [&](int first, int num, const Pair* sums) {
                     for (int i = 0; i < num; ++i) {
                         float* to = out + (first + i) * width + block * kRows;
@@ -156,10 +209,11 @@ static void run_linear(const Matrix& m, const float* x, int num_rows, float* out
         Team& team;
     } job{m, x, num_rows, out, width, team};
     team.run(
-        Rows::row_bytes(m.inputs) * kChunk,
-        [](void* given, int, uint8_t* memory) {
+        Rows::row_bytes(m.inputs) * kChunk + Block::bytes(m.inputs) * team.size(),
+        [](void* given, int thread, uint8_t* memory) {
             const Job& job = *static_cast<Job*>(given);
             const Rows rows{memory, job.m.inputs};
+            uint8_t* spread = memory + Rows::row_bytes(job.m.inputs) * kChunk + Block::bytes(job.m.inputs) * thread;
             for (int first = 0; first < job.num_rows; first += kChunk) {
                 const int num = job.num_rows - first < kChunk ? job.num_rows - first : kChunk;
                 job.team.share(num, 1, [&](int begin, int end) {
@@ -167,7 +221,8 @@ static void run_linear(const Matrix& m, const float* x, int num_rows, float* out
                         quantize(job.x + (first + t) * size_t(job.m.inputs), rows[t], job.m.inputs);
                     }
                 });
-                multiply_rows(job.team, job.m, num, [&](int t) { return rows[t]; }, job.out + first * job.width, job.width);
+                multiply_rows(job.team, job.m, num, [&](int t) { return rows[t]; }, job.out + first * job.width, job.width,
+                              spread);
             }
         },
         &job);

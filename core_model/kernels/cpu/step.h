@@ -8,9 +8,11 @@
 struct Buffers {
     Rows normed, attended, hidden, expert_hidden;
     float *plain, *qkv, *out, *routing, *attention;
+    uint8_t* spread;          // four blocks of weights for each thread
     Choice* choices;          // (tokens, K)
     int32_t *pairs, *first_pair;  // places in `choices`, by expert; where each expert's begin
     size_t bytes = 0;
+    size_t spread_bytes;
     int qkv_width, attention_floats, routing_floats;
 
     Buffers(uint8_t* memory, const Model& m, int num_threads) {
@@ -40,6 +42,11 @@ struct Buffers {
         out = floats(size_t(kChunk) * m.heads * m.head_dim);
         routing = floats(size_t(num_threads) * routing_floats);
         attention = floats(size_t(num_threads) * attention_floats);
+        spread_bytes = 0;
+        for (int inputs : {4 * m.dim, m.heads * m.head_dim, hidden_dim, expert_dim}) {
+            if (Block::bytes(inputs) > spread_bytes) spread_bytes = Block::bytes(inputs);
+        }
+        spread = take(num_threads, spread_bytes);
         choices = reinterpret_cast<Choice*>(take(size_t(kChunk) * top_k, sizeof(Choice)));
         first_pair = reinterpret_cast<int32_t*>(take(experts + 1, sizeof(int32_t)));
         pairs = reinterpret_cast<int32_t*>(take(size_t(kChunk) * top_k, sizeof(int32_t)));
@@ -68,6 +75,7 @@ struct Step {
     const int thread;
 
     float* x(int t) const { return call.x + size_t(t) * m.dim; }
+    uint8_t* spread() const { return b.spread + thread * b.spread_bytes; }
 
     void run(const Plan& plan) const {
         for (const Chunk* chunk = plan.chunks; chunk < plan.chunks + plan.num_chunks; ++chunk) {
@@ -98,7 +106,8 @@ struct Step {
     void attention(const Layer& layer, uint16_t* cache, const Chunk& chunk) const {
         each_token(chunk, [&](int t) { norm_token(layer.attention_norm, chunk, t); });
         multiply_rows(
-            team, layer.qkv, chunk.num, [&](int t) { return b.normed[row(chunk, t)]; }, b.qkv, b.qkv_width);
+            team, layer.qkv, chunk.num, [&](int t) { return b.normed[row(chunk, t)]; }, b.qkv, b.qkv_width,
+            spread());
         const bool is_whole_norm = layer.q_norm && !m.norm_per_head;
         if (is_whole_norm) {
             team.share(chunk.num, 1, [&](int begin, int end) {
@@ -238,8 +247,13 @@ struct Step {
     }
 
     template <class From, class To>
-    static void swiglu(const Matrix& gate_up, int group, int num_rows, From&& from, To&& to) {
+    void swiglu(const Matrix& gate_up, int group, int num_rows, From&& from, To&& to) const {
         const int up = gate_up.outputs / 2 / kRows;  // blocks before the second half
+        const auto block = [&](int index, int i) {
+            return Block(gate_up, index, num_rows, spread() + i * Block::bytes(m.dim));
+        };
+        const Block gate_blocks[] = {block(2 * group, 0), block(2 * group + 1, 1)};
+        const Block up_blocks[] = {block(up + 2 * group, 2), block(up + 2 * group + 1, 3)};
         float hidden[kTile][kGroup];
         for (int first = 0; first < num_rows; first += kTile) {
             const int num = num_rows - first < kTile ? num_rows - first : kTile;
@@ -247,8 +261,8 @@ struct Step {
             Pair gates[kTile], ups[kTile];
             for (int i = 0; i < num; ++i) rows[i] = from(first + i);
             for (int half = 0; half < 2; ++half) {
-                multiply(gate_up, 2 * group + half, rows, num, gates);
-                multiply(gate_up, up + 2 * group + half, rows, num, ups);
+                multiply(gate_blocks[half], rows, num, gates);
+                multiply(up_blocks[half], rows, num, ups);
                 for (int i = 0; i < num; ++i) {
                     store(hidden[i] + half * kRows, gates[i].low / (exp8(-gates[i].low) + 1.0f) * ups[i].low);
                     store(hidden[i] + half * kRows + 8, gates[i].high / (exp8(-gates[i].high) + 1.0f) * ups[i].high);
@@ -265,9 +279,9 @@ struct Step {
                 if (layer.down.data) add_block(layer.down, block, chunk, [&](int t) { return b.hidden[t]; });
                 for (int e = 0; e < layer.router.experts; ++e) {
                     const int32_t* pairs = b.pairs + b.first_pair[e];
+                    const int num_pairs = b.first_pair[e + 1] - b.first_pair[e];
                     for_tiles(
-                        layer.expert_down[e], block, b.first_pair[e + 1] - b.first_pair[e],
-                        [&](int p) { return b.expert_hidden[pairs[p]]; },
+                        Block(layer.expert_down[e], block, num_pairs, spread()), num_pairs, [&](int p) { return b.expert_hidden[pairs[p]]; },
                         [&](int first, int num, const Pair* out) {
                             for (int i = 0; i < num; ++i) {
                                 const int pair = pairs[first + i];
@@ -285,7 +299,7 @@ struct Step {
     template <class At>
     void add_block(const Matrix& matrix, int block, const Chunk& chunk, At&& at) const {
         for_tiles(
-            matrix, block, chunk.num, at,
+            Block(matrix, block, chunk.num, spread()), chunk.num, at,
             [&](int first, int num, const Pair* out) {
                 for (int i = 0; i < num; ++i) {
                     float* to = x(chunk.first + first + i) + block * kRows;
