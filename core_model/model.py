@@ -39,7 +39,7 @@ class Step(Protocol):
         """Whether it can run these."""
 
     def __call__(self, x_TD: Tensor, segments: Sequence[Segment], cache: Any) -> Tensor:
-        """Embeddings to what `Decoder.__call__` returns."""
+        """Embeddings, which may be written to, to what `Decoder.__call__` returns."""
 
     def expert_counts(self, layer_idx: int) -> list[int]:
         """As `MoE.counts`, of the tokens that came here and that the layers did not count."""

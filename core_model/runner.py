@@ -167,7 +167,8 @@ class ModelRunner:
             token_ids += tile.token_ids
         hidden_TD = self._decoder(torch.tensor(token_ids, device=self._decoder.device), segments, self._cache)
         few = FEW_ROWS if self._invariance == "exact_rows" and not self._is_free else max(len(due), 1)
-        rows = torch.split(hidden_TD[list(due.values())], few) if due else ()
+        due_ND = hidden_TD if len(due) == len(token_ids) else hidden_TD[list(due.values())]
+        rows = torch.split(due_ND, few) if due else ()
         logits |= zip(due, (row for part_ND in rows for row in self._decoder.logits(part_ND)), strict=True)
         parts = torch.split(hidden_TD, [tile.num_tokens for tile in tiles])
         hidden |= zip(((tile.work.request, tile.start) for tile in tiles), parts, strict=True)

@@ -52,9 +52,10 @@ class Sampler:
         Raises:
             RuntimeError: no token is possible: the model's numbers broke, or the grammar is stuck.
         """
-        adjusted_V = self._forbid(self._penalize(logits_V))
-        token = int(adjusted_V.argmax()) if self._params.temperature == 0 else self._draw(adjusted_V.cpu())
-        if not adjusted_V[token] > _FORBIDDEN:
+        adjusted_V = self._forbid(self._penalize(logits_V)).cpu()
+        # numpy's takes a quarter of the time
+        token = int(adjusted_V.numpy().argmax()) if self._params.temperature == 0 else self._draw(adjusted_V)
+        if not float(adjusted_V[token]) > _FORBIDDEN:
             raise RuntimeError("sampling: no token is possible here.")
         self._answer[token] += 1
         ends = self._constraint.accept(token) if self._constraint else False

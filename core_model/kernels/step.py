@@ -75,13 +75,13 @@ class Step:
         return (cache is None or has_halves) and all(segment.adapter is None for segment in segments)
 
     def __call__(self, x_TD: Tensor, segments: Sequence[Segment], cache: PagedCache | None) -> Tensor:
-        """Embeddings to normed hidden states, (T, D) fp32.
+        """Embeddings to normed hidden states, (T, D) fp32, in place where they are that already.
 
         Raises:
             ValueError: tokens, positions and pages do not fit together.
         """
         config = self._decoder.config
-        x_TD = x_TD.to(torch.float32, copy=True).contiguous()
+        x_TD = x_TD.float().contiguous()
         if x_TD.shape != (sum(s.num_tokens for s in segments), config.hidden_size):
             raise ValueError(f"x: must be (tokens of the segments, {config.hidden_size}) (got {list(x_TD.shape)}).")
         self._follow_biases()

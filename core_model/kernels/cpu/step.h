@@ -11,6 +11,7 @@ struct Buffers {
     uint8_t* spread;          // four blocks of weights for each thread
     Choice* choices;          // (tokens, K)
     int32_t *pairs, *first_pair;  // places in `choices`, by expert; where each expert's begin
+    int32_t* chosen;              // experts that somebody chose, ascending, behind how many they are
     size_t bytes = 0;
     size_t spread_bytes;
     int qkv_width, attention_floats, routing_floats;
@@ -49,6 +50,7 @@ struct Buffers {
         spread = take(num_threads, spread_bytes);
         choices = reinterpret_cast<Choice*>(take(size_t(kChunk) * top_k, sizeof(Choice)));
         first_pair = reinterpret_cast<int32_t*>(take(experts + 1, sizeof(int32_t)));
+        chosen = reinterpret_cast<int32_t*>(take(experts + 1, sizeof(int32_t)));
         pairs = reinterpret_cast<int32_t*>(take(size_t(kChunk) * top_k, sizeof(int32_t)));
     }
 };
@@ -218,7 +220,9 @@ struct Step {
         const int num_pairs = num_tokens * r.top_k;
         for (int e = 0; e < r.experts; ++e) b.first_pair[e] = 0;
         for (int i = 0; i < num_pairs; ++i) ++b.first_pair[b.choices[i].expert];
+        b.chosen[0] = 0;
         for (int e = 0, end = 0; e < r.experts; ++e) {
+            if (b.first_pair[e]) b.chosen[++b.chosen[0]] = e;
             r.counts[e] += b.first_pair[e];
             b.first_pair[e] = end += b.first_pair[e];
         }
@@ -229,15 +233,16 @@ struct Step {
     // down's inputs of the dense or shared network and of every chosen expert, silu(gate) * up, 32 of one at a time.
     void hidden_states(const Layer& layer, const Chunk& chunk) const {
         const int own = layer.down.data ? layer.down.inputs / kGroup : 0;
-        const int each = layer.router.experts ? layer.expert_down[0].inputs / kGroup : 0;
-        team.share(own + each * layer.router.experts, 1, [&](int begin, int end) {
+        const int num_chosen = layer.router.experts ? b.chosen[0] : 0;
+        const int each = num_chosen ? layer.expert_down[0].inputs / kGroup : 0;
+        team.share(own + each * num_chosen, 1, [&](int begin, int end) {
             for (int i = begin; i < end; ++i) {
                 if (i < own) {
                     swiglu(layer.gate_up, i, chunk.num, [&](int t) { return b.normed[row(chunk, t)]; },
                            [&](int t) { return b.hidden[t]; });
                     continue;
                 }
-                const int expert = (i - own) / each;
+                const int expert = b.chosen[1 + (i - own) / each];
                 const int32_t* pairs = b.pairs + b.first_pair[expert];
                 swiglu(layer.expert_gate_up[expert], (i - own) % each, b.first_pair[expert + 1] - b.first_pair[expert],
                        [&](int p) { return b.normed[row(chunk, pairs[p] / layer.router.top_k)]; },
@@ -248,24 +253,25 @@ struct Step {
 
     template <class From, class To>
     void swiglu(const Matrix& gate_up, int group, int num_rows, From&& from, To&& to) const {
-        const int up = gate_up.outputs / 2 / kRows;  // blocks before the second half
+        const int first_up = gate_up.outputs / 2 / kRows;  // blocks before the second half
         const auto block = [&](int index, int i) {
             return Block(gate_up, index, num_rows, spread() + i * Block::bytes(m.dim));
         };
         const Block gate_blocks[] = {block(2 * group, 0), block(2 * group + 1, 1)};
-        const Block up_blocks[] = {block(up + 2 * group, 2), block(up + 2 * group + 1, 3)};
+        const Block up_blocks[] = {block(first_up + 2 * group, 2), block(first_up + 2 * group + 1, 3)};
         float hidden[kTile][kGroup];
         for (int first = 0; first < num_rows; first += kTile) {
             const int num = num_rows - first < kTile ? num_rows - first : kTile;
             Row rows[kTile];
-            Pair gates[kTile], ups[kTile];
+            Pair gates[2][kTile], ups[2][kTile];
             for (int i = 0; i < num; ++i) rows[i] = from(first + i);
-            for (int half = 0; half < 2; ++half) {
-                multiply(gate_blocks[half], rows, num, gates);
-                multiply(up_blocks[half], rows, num, ups);
-                for (int i = 0; i < num; ++i) {
-                    store(hidden[i] + half * kRows, gates[i].low / (exp8(-gates[i].low) + 1.0f) * ups[i].low);
-                    store(hidden[i] + half * kRows + 8, gates[i].high / (exp8(-gates[i].high) + 1.0f) * ups[i].high);
+            for (int half = 0; half < 2; ++half) multiply(gate_blocks[half], rows, num, gates[half]);
+            for (int half = 0; half < 2; ++half) multiply(up_blocks[half], rows, num, ups[half]);
+            for (int i = 0; i < num; ++i) {
+                for (int half = 0; half < 2; ++half) {
+                    const Pair gate = gates[half][i], up = ups[half][i];
+                    store(hidden[i] + half * kRows, gate.low / (exp8(-gate.low) + 1.0f) * up.low);
+                    store(hidden[i] + half * kRows + 8, gate.high / (exp8(-gate.high) + 1.0f) * up.high);
                 }
             }
             for (int i = 0; i < num; ++i) to(first + i).quantize(hidden[i], group);
@@ -274,26 +280,32 @@ struct Step {
 
     // Adds to each token what the dense or shared network says, then its experts, ascending.
     void results(const Layer& layer, const Chunk& chunk) const {
-        team.share(m.dim / kRows, 1, [&](int begin, int end) {
-            for (int block = begin; block < end; ++block) {
-                if (layer.down.data) add_block(layer.down, block, chunk, [&](int t) { return b.hidden[t]; });
-                for (int e = 0; e < layer.router.experts; ++e) {
-                    const int32_t* pairs = b.pairs + b.first_pair[e];
-                    const int num_pairs = b.first_pair[e + 1] - b.first_pair[e];
-                    for_tiles(
-                        Block(layer.expert_down[e], block, num_pairs, spread()), num_pairs, [&](int p) { return b.expert_hidden[pairs[p]]; },
-                        [&](int first, int num, const Pair* out) {
-                            for (int i = 0; i < num; ++i) {
-                                const int pair = pairs[first + i];
-                                const F8 weight = all(b.choices[pair].weight);
-                                float* to = x(chunk.first + pair / layer.router.top_k) + block * kRows;
-                                store(to, fma8(out[i].low, weight, load(to)));
-                                store(to + 8, fma8(out[i].high, weight, load(to + 8)));
-                            }
-                        });
-                }
+        const int num_chosen = layer.router.experts ? b.chosen[0] : 0, blocks = m.dim / kRows;
+        team.share(blocks, grain_of(blocks, team), [&](int begin, int end) {
+            if (layer.down.data) {
+                for (int i = begin; i < end; ++i) add_block(layer.down, i, chunk, [&](int t) { return b.hidden[t]; });
+            }
+            for (int k = 1; k <= num_chosen; ++k) {
+                for (int i = begin; i < end; ++i) add_expert_block(layer, b.chosen[k], i, chunk);
             }
         });
+    }
+
+    void add_expert_block(const Layer& layer, int expert, int block, const Chunk& chunk) const {
+        const int32_t* pairs = b.pairs + b.first_pair[expert];
+        const int num_pairs = b.first_pair[expert + 1] - b.first_pair[expert];
+        for_tiles(
+            Block(layer.expert_down[expert], block, num_pairs, spread()), num_pairs,
+            [&](int p) { return b.expert_hidden[pairs[p]]; },
+            [&](int first, int num, const Pair* out) {
+                for (int i = 0; i < num; ++i) {
+                    const int pair = pairs[first + i];
+                    const F8 weight = all(b.choices[pair].weight);
+                    float* to = x(chunk.first + pair / layer.router.top_k) + block * kRows;
+                    store(to, fma8(out[i].low, weight, load(to)));
+                    store(to + 8, fma8(out[i].high, weight, load(to + 8)));
+                }
+            });
     }
 
     template <class At>
