@@ -265,6 +265,7 @@ struct Step {
             Row rows[kTile];
             Pair gates[2][kTile], ups[2][kTile];
             for (int i = 0; i < num; ++i) rows[i] = from(first + i);
+            if (!first) up_blocks[0].announce();
             for (int half = 0; half < 2; ++half) multiply(gate_blocks[half], rows, num, gates[half]);
             for (int half = 0; half < 2; ++half) multiply(up_blocks[half], rows, num, ups[half]);
             for (int i = 0; i < num; ++i) {
