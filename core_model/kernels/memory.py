@@ -15,7 +15,7 @@ _LINE = 64
 
 
 class WeightMemory:
-    """Copies weights into large pieces, which live as long as anything in them. What nobody wrote to takes no memory."""
+    """Copies weights into large pieces, which live as long as anything in them; what nobody wrote to takes no room."""
 
     def __init__(self) -> None:
         self._free_Y = torch.empty(0, dtype=torch.uint8)
