@@ -16,6 +16,7 @@ from typing import Annotated, Literal, NamedTuple, Self
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
+from verticals.broken_rules import first_of
 from verticals.contract import InvalidInput
 
 SHIPPED = Path(__file__).with_name("rules.json")
@@ -150,9 +151,8 @@ def read_rules(path: Path | None, *, signals: Sequence[str]) -> list[Rule]:
     try:
         found = TypeAdapter(list[Rule]).validate_python(json.loads((path or SHIPPED).read_text(encoding="utf-8")))
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise InvalidInput(f"rule {where}: {first['msg']}", field="TRIVIUM_ALARM_RULES") from None
+        where, broken = first_of(error, whole="file")
+        raise InvalidInput(f"rule {where}: {broken}", field="TRIVIUM_ALARM_RULES") from None
     except (OSError, ValueError) as error:
         raise InvalidInput(f"cannot be read ({type(error).__name__})", field="TRIVIUM_ALARM_RULES") from None
     names = [rule.name for rule in found]

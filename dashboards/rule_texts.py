@@ -1,0 +1,46 @@
+"""Chinese of the rules that a schema's fields have, as service_texts.py has the services'. Ignores whose they are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+TEXTS: Mapping[str, str] = {
+    "is not known here": "此处没有这一项",
+    "must be left out": "须省略",
+    "must be well-formed JSON": "须为格式正确的 JSON",
+    "must be well-formed JSON: line {line} column {column}": "须为格式正确的 JSON：第 {line} 行第 {column} 列",
+    "must be a text": "须为文本",
+    "must be a text in UTF-8": "须为 UTF-8 文本",
+    "must have {least} or more characters": "须有 {least} 个或更多字符",
+    "must have at most {most} characters": "至多 {most} 个字符",
+    "must have {least} or more bytes": "须有 {least} 个或更多字节",
+    "must have at most {most} bytes": "至多 {most} 个字节",
+    "must be of the form {pattern}": "格式须为 {pattern}",
+    "must be one of {choices}": "须为以下之一：{choices}",
+    "must be a whole number": "须为整数",
+    "must be a number": "须为数字",
+    "must be a finite number": "须为有限的数",
+    "must be greater than {limit}": "须大于 {limit}",
+    "must be at least {least}": "须至少为 {least}",
+    "must be less than {limit}": "须小于 {limit}",
+    "must be at most {most}": "须至多为 {most}",
+    "must be a multiple of {unit}": "须为 {unit} 的倍数",
+    "must have at most {most} digits": "至多 {most} 位数字",
+    "must have at most {most} decimal places": "至多 {most} 位小数",
+    "must have at most {most} digits before the point": "小数点前至多 {most} 位数字",
+    "must be true or false": "须为 true 或 false",
+    "must be a date, such as 2026-11-30": "须为日期，例如 2026-11-30",
+    "must lie in the past": "须在过去",
+    "must lie in the future": "须在将来",
+    "must be a date and time, such as 2026-11-30T12:00:00Z": "须为日期与时间，例如 2026-11-30T12:00:00Z",
+    "must name its time zone, as 2026-11-30T12:00:00Z does": "须注明时区，例如 2026-11-30T12:00:00Z",
+    "must not name a time zone": "不得注明时区",
+    "must be a list": "须为列表",
+    "must hold {least} or more entries": "须有 {least} 个或更多条目",
+    "must hold at most {most} entries": "至多 {most} 个条目",
+    "must be an object": "须为对象",
+    "must say its kind": "须说明其类型",
+    "must be of the kind {kinds}": "类型须为 {kinds}",
+    "must be as the schema says": "须符合接口规范",
+    "The schema is at /docs.": "接口规范见 /docs。",
+}
