@@ -72,7 +72,7 @@ def ask(labels: Labels, question: Callable[[], T], *, waiting: str | None = None
 
 def show_problem(labels: Labels, error: ApiError) -> None:
     """Say what went wrong, in which field, by which rule, and what to do. Never a stack trace."""
-    lines = [f"**{plain(error.title)}**"]
+    lines = [f"**{plain(labels.said(error.title))}**"]
     lines.append(plain(labels.said(error.rule or error.detail)))
     if error.field:
         got = labels("problem.got", value=error.value) if error.value is not None else ""

@@ -1,10 +1,27 @@
-"""Chinese of the rules that a schema's fields have, as service_texts.py has the services'. Ignores whose they are."""
+"""Chinese of problems' titles, and of the rules that fields have; service_texts.py has the services'. Ignores whose."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
 TEXTS: Mapping[str, str] = {
+    "Invalid input": "输入无效",
+    "Permission denied": "没有权限",
+    "Unauthenticated": "未通过身份验证",
+    "Bad signature": "签名无效",
+    "Suite broken": "评估套件无法运行",
+    "Not answered": "未得到应答",
+    "Not found": "未找到",
+    "Conflict": "冲突",
+    "Too large": "过大",
+    "Too many requests": "请求过多",
+    "Unsupported media": "不支持的文件类型",
+    "Unavailable": "暂不可用",
+    "Internal error": "内部错误",
+    "The service cannot be reached": "无法连接服务",
+    "The service did not answer in time": "服务未及时应答",
+    "The answer could not be read": "无法读取应答",
+    "The answer broke off": "应答中断",
     "is not known here": "此处没有这一项",
     "must be left out": "须省略",
     "must be well-formed JSON": "须为格式正确的 JSON",

@@ -1,11 +1,15 @@
-"""Every rule of a schema's fields has its Chinese."""
+"""Every rule of a field and every title of a problem has its Chinese."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
+import service.api  # noqa: F401  (whose errors are of the tree)
 from dashboards.service_texts import in_chinese
 from verticals.broken_rules import OTHER, RULES
+from verticals.contract import TriviumError
 
 LIMITS = {
     **dict.fromkeys(("min_length", "max_length", "max_digits", "decimal_places", "whole_digits"), "7"),
@@ -20,6 +24,19 @@ def test_a_rule_is_told_in_chinese(rule: str) -> None:
 
     assert told != said
     assert not {"must", "is", "at", "or", "be"} & set(told.split())
+
+
+def _kinds(kind: type[TriviumError] = TriviumError) -> Iterator[type[TriviumError]]:
+    yield kind
+    for one in kind.__subclasses__():
+        yield from _kinds(one)
+
+
+def test_every_title_of_a_problem_is_told_in_chinese() -> None:
+    titles = {kind.title for kind in _kinds() if not kind.__module__.startswith("tests.")}
+
+    assert {"Unauthenticated", "Too many requests"} <= titles
+    assert [title for title in titles if in_chinese(title) == title] == []
 
 
 def test_what_the_rule_names_is_told_as_it_is() -> None:
