@@ -95,7 +95,7 @@ def load_engine(
         torch.set_num_threads(num_threads)
     chosen, kernels = serving(folder, precision, device=where, use_kernels=use_kernels, num_threads=num_threads)
     with ThreadPoolExecutor(1) as pool:  # sums are computed while the weights are read and packed
-        version = pool.submit(_version, folder, packed=_packed_folder(folder, chosen))
+        version = pool.submit(version_of, folder, packed=_packed_folder(folder, chosen))
         decoder = load_decoder(folder, precision=chosen, device=where, kernels=kernels)
         tokenizer = load_tokenizer(folder)
         constraints = ConstraintFactory(
@@ -230,8 +230,12 @@ def _new_drafter(
     return partial(DraftModel, draft, cache, vocab_size=decoder.config.vocab_size)
 
 
-def _version(folder: Path, *, packed: Path | None) -> str:
-    """The verified version; of the exact and the packed weights only those that are read are summed."""
+def version_of(folder: Path, *, packed: Path | None = None) -> str:
+    """The verified version; of the exact and the packed weights only those that are read are summed.
+
+    Raises:
+        ValueError: names the missing or changed file.
+    """
     if folder.is_file():
         return f"{folder.stem}-{sha256_of(folder)[:12]}"
     if not (folder / MANIFEST).is_file():

@@ -112,7 +112,11 @@ class ModelPool:
                 self._forget_other(place)
 
     def folders(self, name: str) -> tuple[Path, ...]:
-        """Of what serves and, if there is one, of what is beside it."""
+        """Of what serves and, if there is one, of what is beside it.
+
+        Raises:
+            ValueError: no such name.
+        """
         return tuple(each.folder for each in self._loaded(name)[1] if each is not None)
 
     def swap(self, name: str, folder: Path, **options: Any) -> str:
@@ -209,15 +213,19 @@ class ModelPool:
         self.close()
 
     def _place(self, name: str) -> Place:
-        if name not in self._places:
-            loaded = ", ".join(sorted(self._places)) or "none"
-            raise ValueError(f"name: no model is loaded as {name!r} (loaded: {loaded}). Load it first.")
-        return self._places[name]
+        if (place := self._places.get(name)) is None:  # one look: it may be unloaded meanwhile
+            raise self._unknown(name)
+        return place
 
     def _loaded(self, name: str) -> tuple[Place, tuple[Loaded, Loaded | None]]:
         place = self._place(name)
-        assert place.loaded is not None, "a place without a model has no name"
-        return place, place.loaded
+        if (loaded := place.loaded) is None:
+            raise self._unknown(name)
+        return place, loaded
+
+    def _unknown(self, name: str) -> ValueError:
+        loaded = ", ".join(sorted([*self._places])) or "none"
+        return ValueError(f"name: no model is loaded as {name!r} (loaded: {loaded}). Load it first.")
 
     def _beside(self, name: str, folder: Path, options: Mapping[str, Any]) -> Loaded:
         """It is there already, or takes the place of what is."""

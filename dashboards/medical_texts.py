@@ -184,6 +184,7 @@ _SAID: Mapping[str, str] = {
     "Export the study as DICOM files.": "请将检查导出为 DICOM 文件。",
     "Send Explicit VR Little Endian, RLE, JPEG, JPEG-LS or JPEG 2000.": "请以 Explicit VR Little Endian、RLE、JPEG、JPEG-LS 或 JPEG 2000 发送。",
     "Send a changed object under a new SOP Instance UID.": "更改后的对象请使用新的 SOP Instance UID。",
+    "Save the file as text in UTF-8 and send it again.": "请将文件另存为 UTF-8 文本后重新发送。",
     "Send it again.": "请重新发送。",
     "Send it uncompressed.": "请以未压缩形式发送。",
     "Send the photographed eye as laterality.": "请以 laterality 注明所拍的眼。",

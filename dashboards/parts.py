@@ -72,7 +72,7 @@ def ask(labels: Labels, question: Callable[[], T], *, waiting: str | None = None
 
 def show_problem(labels: Labels, error: ApiError) -> None:
     """Say what went wrong, in which field, by which rule, and what to do. Never a stack trace."""
-    lines = [f"**{plain(error.title)}**"]
+    lines = [f"**{plain(labels.said(error.title))}**"]
     lines.append(plain(labels.said(error.rule or error.detail)))
     if error.field:
         got = labels("problem.got", value=error.value) if error.value is not None else ""
@@ -80,7 +80,7 @@ def show_problem(labels: Labels, error: ApiError) -> None:
             f"{labels('problem.field')}: {labels.get(f'field.{error.field}', '')} `{error.field}` {plain(got)}"
         )
     for other in error.errors[1:MOST_FIELDS]:  # the first is the field above
-        lines.append(f"{labels('problem.field')}: `{other.get('field')}` {plain(str(other.get('rule')))}")
+        lines.append(f"{labels('problem.field')}: `{other.get('field')}` {plain(labels.said(str(other.get('rule'))))}")
     if error.remedy:
         lines.append(f"{labels('problem.remedy')}: {plain(labels.said(error.remedy))}")
     if error.request_id:

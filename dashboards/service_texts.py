@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from functools import lru_cache
 
-from dashboards import audit_labels, few_shot_labels, medical_texts, model_labels, operations_labels
+from dashboards import audit_labels, few_shot_labels, medical_texts, model_labels, operations_labels, rule_texts
 from verticals.finance.schemas import FEATURE_LABELS, LABELS
 
 # fmt: off
@@ -291,6 +291,7 @@ def _tables() -> tuple[Mapping[str, str], tuple[tuple[re.Pattern[str], str], ...
         audit_labels.TEXTS,
         model_labels.TEXTS,
         operations_labels.TEXTS,
+        rule_texts.TEXTS,
     )
     texts = {english: told for table in tables for english, told in table.items()}
     whole = {text: told for text, told in texts.items() if "{" not in text}

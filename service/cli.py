@@ -27,6 +27,7 @@ from service.cli_parts import require_file
 from service.cli_quantize import quantize_app
 from service.progress import show_progress
 from service.settings import Settings, read_settings
+from verticals.broken_rules import first_of
 from verticals.contract import Artifact, ArtifactStream, InvalidInput, NotFound, TriviumError, UploadedFile
 
 if TYPE_CHECKING:
@@ -61,8 +62,8 @@ def main() -> None:
     except TriviumError as error:
         _fail(str(error))
     except ValidationError as error:
-        first = error.errors(include_input=False, include_url=False)[0]
-        _fail(f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}")
+        field, rule = first_of(error, whole="input")
+        _fail(f"{field}: {rule}.")
     except OperationalError:  # its text may quote a statement
         _fail("TRIVIUM_DATABASE_URL: the database is busy or away. See that it runs and answers; then run this again.")
     except KeyboardInterrupt:

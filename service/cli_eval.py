@@ -21,7 +21,7 @@ from rich.markup import escape as plain
 from sqlalchemy.exc import OperationalError
 
 from service.cli_admin import Tenant
-from service.cli_parts import Parts, open_parts, require_file
+from service.cli_parts import Parts, key_in, open_parts, require_url
 from service.progress import show_progress
 from service.settings import Settings, read_settings
 from verticals.contract import Conflict, TriviumError
@@ -147,12 +147,10 @@ def _live(url: str | None, key_file: Path | None, concurrency: int) -> LiveApi |
         if key_file is not None:
             raise InvalidInput("goes with --url", field="--key-file")
         return None
-    if not url.startswith(("http://", "https://")):
-        raise InvalidInput("must begin with http:// or https://", field="--url", value=url)
+    address = require_url(url)
     if key_file is None:
         raise InvalidInput("needs --key-file, a file with an API key", field="--url")
-    require_file(key_file, field="--key-file")
-    return LiveApi(url.rstrip("/"), key_file.read_text().split("\n", 1)[0].strip(), concurrency)
+    return LiveApi(address, key_in(key_file), concurrency)
 
 
 def _models(settings: Settings, parts: Parts) -> dict[str, str]:

@@ -44,7 +44,7 @@ def receive() -> None:
     settings = read_settings()
     if not (settings.dicom_tenants or settings.watched_folders):
         rule = "nothing to receive from: set AE=tenant here, or tenant=folder in TRIVIUM_DICOM_FOLDERS"
-        raise InvalidInput(rule, field="TRIVIUM_DICOM_AETS")
+        raise InvalidInput(rule, field="TRIVIUM_DICOM_AETS", remedy="docs/medical.md shows both.")
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda _signal, _frame: stop.set())
     with _open(settings) as parts, ExitStack() as stack:
@@ -192,7 +192,7 @@ def _pacs(settings: Settings) -> Pacs:
     from verticals.medical.receiving.pacs import connect
 
     if not settings.pacs_url:
-        raise InvalidInput("must be set: the DICOMweb root of the PACS", field="TRIVIUM_PACS_URL")
+        raise InvalidInput("must be set", field="TRIVIUM_PACS_URL", remedy="Set it to the PACS's DICOMweb root.")
     return connect(settings.pacs_url, user=settings.pacs_user, password=settings.pacs_password.get_secret_value())
 
 

@@ -13,13 +13,14 @@ from rich.table import Table
 
 from service.cli_admin import EXIT_FAILED
 from service.cli_parts import Parts, note_model, open_parts
+from service.cli_rollouts import Name, rollouts_app
 from verticals.contract import ModelCard, NotFound, TriviumError, Unavailable
 
 if TYPE_CHECKING:
     from service.rollout_ledger import Step
 
-models_app = typer.Typer(help="Registered models: versions, cards, lineage.", no_args_is_help=True)
-Name = Annotated[str, typer.Argument(help="Of a registered model, as `trivium models list` shows it.")]
+models_app = typer.Typer(help="Registered models: versions, cards, lineage, rollouts.", no_args_is_help=True)
+models_app.add_typer(rollouts_app)
 
 
 @models_app.command("list")

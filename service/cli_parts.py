@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from service.auth import OPERATOR
 from service.settings import Settings, read_settings
-from verticals.contract import Context, Decision, ModelCard, NotFound
+from verticals.contract import Context, Decision, InvalidInput, ModelCard, NotFound
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session, sessionmaker
@@ -75,6 +75,27 @@ def require_file(file: Path, *, field: str = "FILE") -> None:
     """Raises NotFound: there is no such file."""
     if not file.is_file():
         raise NotFound("must be a file that can be read", field=field, value=str(file))
+
+
+def require_url(url: str) -> str:
+    """The address of a service, without a slash at its end.
+
+    Raises:
+        InvalidInput: it is none of HTTP.
+    """
+    if not url.startswith(("http://", "https://")):
+        raise InvalidInput("must begin with http:// or https://", field="--url", value=url)
+    return url.rstrip("/")
+
+
+def key_in(file: Path) -> str:
+    """The key on the first line of a file.
+
+    Raises:
+        NotFound: there is no such file.
+    """
+    require_file(file, field="--key-file")
+    return file.read_text().split("\n", 1)[0].strip()
 
 
 def write_whole(out: Path, chunks: Iterable[bytes]) -> None:

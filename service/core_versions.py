@@ -45,7 +45,7 @@ def folder_of(registry: FileRegistry, models: Path, version: str) -> Path:
     Raises:
         NotFound: no such version. Unavailable: its note is damaged.
     """
-    return models / str(_note(registry, version)["folder"])
+    return _place(models, _note(registry, version))
 
 
 def verify_core(registry: FileRegistry, models: Path, version: str) -> None:
@@ -54,7 +54,7 @@ def verify_core(registry: FileRegistry, models: Path, version: str) -> None:
     Raises:
         NotFound: no such version. Unavailable: names the file that is missing or was changed.
     """
-    path, note = folder_of(registry, models, version), _note(registry, version)
+    path = _place(models, note := _note(registry, version))
     for name, expected in note["sha256"].items():
         file = path if path.is_file() else path / name
         if not file.is_file():
@@ -72,6 +72,10 @@ def in_force(registry: FileRegistry) -> tuple[str, ...]:
 def _note(registry: FileRegistry, version: str) -> Mapping[str, Any]:
     note: Mapping[str, Any] = json.loads(registry.require(CORE, version)[1][FILE].read_bytes())
     return note
+
+
+def _place(models: Path, note: Mapping[str, Any]) -> Path:
+    return models / str(note["folder"])
 
 
 def _find(models: Path, wanted: str) -> Path:

@@ -27,6 +27,8 @@ from verticals.contract import Conflict, InvalidInput
 class IdempotentRoute(APIRoute):
     """A route whose POST may carry an `Idempotency-Key`."""
 
+    is_whole = False  # as `IdempotencyKeys.begin` asks
+
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """FastAPI's handler, once per key."""
         handle = super().get_route_handler()
@@ -34,7 +36,7 @@ class IdempotentRoute(APIRoute):
         async def guarded(request: Request) -> Response:
             key = request.headers.get(FIELD)
             if key is not None and request.method == "POST":
-                return await _once(request, key, handle)
+                return await _once(request, key, handle, is_whole=self.is_whole)
             if self.body_field is None and request.method not in UNREAD:
                 await request.body()  # with whose end its turn comes (`service/admission.py`)
             answer = await handle(request)
@@ -46,7 +48,15 @@ class IdempotentRoute(APIRoute):
         return guarded
 
 
-async def _once(request: Request, key: str, handle: Callable[[Request], Awaitable[Response]]) -> Response:
+class WholeRoute(IdempotentRoute):
+    """One of a request that is one transaction: what a killed process had not committed is carried out anew."""
+
+    is_whole = True
+
+
+async def _once(
+    request: Request, key: str, handle: Callable[[Request], Awaitable[Response]], *, is_whole: bool
+) -> Response:
     caller = await anyio.to_thread.run_sync(caller_of, request)
     after = last_event_id(request)
     keys, streams = cast(IdempotencyKeys, request.app.state.idempotency_keys), streams_of(request)
@@ -55,6 +65,7 @@ async def _once(request: Request, key: str, handle: Callable[[Request], Awaitabl
         *(caller.tenant, caller.key_id, key),
         customer=caller.customer,
         request_id=problems.request_id_of(request),
+        is_whole=is_whole,
     )
     content = f"{request.url.path}?{request.url.query}\n".encode() + await request.body()
     streams.make_room(caller.tenant)
@@ -66,6 +77,8 @@ async def _once(request: Request, key: str, handle: Callable[[Request], Awaitabl
         return running.answer(after)
     if isinstance(claim, StoredAnswer):
         return Response(claim.text, claim.status, {"Idempotent-Replayed": "true"}, claim.media_type)
+    if is_whole:
+        request.state.on_record = partial(keys.record, claim)
     try:
         answer = await handle(request)
     except Exception:  # not where it was cancelled: a thread may be at work still, so the key stays taken

@@ -80,6 +80,7 @@ class Kit:
         caller: Caller,
         request_id: str,
         answered_by: dict[str, str] | None = None,
+        on_record: Callable[[Session], None] | None = None,
     ) -> BaseModel | Artifact | ArtifactStream | Iterator[BaseModel]:
         """Run one operation for `caller`; a streaming one returns an iterator of events.
 
@@ -90,6 +91,7 @@ class Kit:
             caller: Who asks.
             request_id: For log and audit.
             answered_by: Is filled with the versions of the live models that answer.
+            on_record: Called in the one transaction of a whole request (`service.recorded.is_whole`).
 
         Raises:
             TriviumError: as the operation's handler says; `PermissionDenied` when the key does not cover it.
@@ -101,7 +103,7 @@ class Kit:
             raise PermissionDenied("a customer's key does not cover the operation", field="operation", value=name)
         who = caller.who(request_id)
         noted = {} if answered_by is None else answered_by
-        recording = Recording(self.audit, who, noted)
+        recording = Recording(self.audit, who, noted, on_record)
         context = Context(**who, record=recording, customer=caller.customer)
         asking = Asking(self._subject(vertical, request, context), request_id, noted)
         handler, named = self.handlers[vertical][operation.name], f"{vertical}.{name}"

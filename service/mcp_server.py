@@ -65,8 +65,7 @@ def build_mcp_server(kit: Kit, caller_of: Callable[[ServerRequestContext], Calle
             run = partial(_run, kit, params, caller=caller, request_id=request_id)
             answer = await anyio.to_thread.run_sync(run)
         except ValidationError as error:
-            found = error.errors(include_input=False, include_url=False, include_context=False)
-            return _failed(problems.of_validation(found, request_id=request_id)["detail"])
+            return _failed(problems.of_validation(error.errors(), request_id=request_id)["detail"])
         except Exception as error:  # noqa: BLE001  (the calling agent reads what it may do about it)
             return _failed(str(problems.as_ours(error, request_id=request_id)))
         return CallToolResult(

@@ -20,6 +20,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from core_model.generation import EngineBusy, EngineStopped, GenerationFailed
+from verticals.broken_rules import rule_of, size_of
 from verticals.contract import InvalidInput, TriviumError, Unavailable
 
 OPENAI_ROUTES = ("/v1/chat/", "/v1/responses", "/v1/embeddings", "/v1/models")
@@ -46,37 +47,28 @@ def problem(
 
 def of_error(error: TriviumError, *, request_id: str) -> dict[str, Any]:
     """Problem details of one of ours."""
-    value = None if error.value is None else str(error.value)
-    return problem(
-        status=error.status,
-        title=error.title,
-        detail=str(error),
-        request_id=request_id,
-        field=error.field,
-        value=value,
-        rule=error.rule,
-        remedy=error.remedy,
-    )
+    told = {**_told(error), "remedy": error.remedy}
+    return problem(status=error.status, title=error.title, detail=str(error), request_id=request_id, **told)
 
 
 def of_validation(errors: Sequence[Any], *, request_id: str, of_request: bool = False) -> dict[str, Any]:
-    """Problem details of pydantic's findings: one entry a field, without the values.
+    """Problem details of pydantic's findings: one entry a field, with its size where that is wrong, never its value.
 
     Args:
         errors: The findings.
         request_id: Of the request.
         of_request: Whether FastAPI found them: its locations begin with body, query, path or header.
     """
-    listed = [{"field": _field(error, skip=1 if of_request else 0), "rule": _rule(error)} for error in errors]
-    detail = "; ".join(f"{entry['field']}: {entry['rule']}" for entry in listed)
+    skip = 1 if of_request else 0
+    found = [InvalidInput(rule_of(one), field=_field(one, skip=skip), value=size_of(one)) for one in errors]
+    listed = [_told(error) for error in found]
     return problem(
         status=422,
         title=InvalidInput.title,
-        detail=detail,
+        detail="; ".join(str(error).removesuffix(".") for error in found),
         request_id=request_id,
         errors=listed,
-        field=listed[0]["field"] if listed else None,
-        rule=listed[0]["rule"] if listed else None,
+        **(listed[0] if listed else {}),
         remedy="The schema is at /docs.",
     )
 
@@ -124,8 +116,7 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(ValidationError)
     def _model(request: Request, error: ValidationError) -> Response:
-        found = error.errors(include_input=False, include_url=False, include_context=False)
-        return answer(request, of_validation(found, request_id=request_id_of(request)))
+        return answer(request, of_validation(error.errors(), request_id=request_id_of(request)))
 
     @app.exception_handler(HTTPException)
     def _http(request: Request, error: HTTPException) -> Response:
@@ -161,8 +152,9 @@ def request_id_of(request: Request) -> str:
     return str(getattr(request.state, "request_id", ""))
 
 
-def _rule(error: Any) -> str:
-    return str(error["msg"]).removeprefix("Value error, ")  # pydantic's, before what a rule of ours says
+def _told(error: TriviumError) -> dict[str, Any]:
+    told = {"field": error.field, "value": error.value, "rule": error.rule}
+    return {name: str(value) for name, value in told.items() if value is not None}
 
 
 def _field(error: Any, *, skip: int) -> str:

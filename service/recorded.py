@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from time import perf_counter
 from typing import Any
@@ -18,9 +18,15 @@ from pydantic import BaseModel
 from sqlalchemy.orm import Session
 
 from service.audit import AuditLog
-from verticals.contract import Artifact, ArtifactStream, Decision, Operation
+from verticals.contract import Artifact, ArtifactStream, Decision, Handler, Operation
+from verticals.grouped import Grouped
 
 Answer = BaseModel | Artifact | ArtifactStream | Iterator[BaseModel]
+
+
+def is_whole(operation: Operation, handler: Handler | None) -> bool:
+    """Whether all that a call does, if anything, is one transaction, in which it is recorded."""
+    return isinstance(handler, Grouped) or (operation.method == "POST" and not must_record(operation))
 
 
 def must_record(operation: Operation) -> bool:
@@ -35,11 +41,15 @@ class Recording:
     audit: AuditLog
     who: Mapping[str, str]
     answered_by: Mapping[str, str] = field(default_factory=dict)  # model -> version, as models are asked
+    on_record: Callable[[Session], None] | None = None  # called in the one transaction of a whole request
     started_s: float = field(init=False, default_factory=perf_counter)  # when the call came
     is_recorded: bool = field(init=False, default=False)
 
     def __call__(self, *decisions: Decision, session: Session | None = None) -> None:
         """Append them, with how long the call has taken."""
+        if self.on_record is not None:
+            assert session is not None, "a whole request records within its transaction"
+            self.on_record(session)
         told = (replace(one, models={**self.answered_by, **one.models}) for one in decisions)
         self.audit.record(*told, who=self.who, session=session, since_s=self.started_s)
         self.is_recorded |= bool(decisions)

@@ -14,8 +14,9 @@ from pydantic import BaseModel, create_model
 from service import problems
 from service.auth import Caller
 from service.callers import Authenticated
-from service.idempotent_routes import IdempotentRoute
+from service.idempotent_routes import IdempotentRoute, WholeRoute
 from service.kit import Kit
+from service.recorded import is_whole
 from service.sse import event_stream, open_stream
 from verticals.contract import Artifact, ArtifactStream, OpenFile, Operation, UploadedFile, Vertical
 
@@ -29,6 +30,7 @@ _FILES: dict[Any, Any] = {
 def vertical_router(kit: Kit, vertical: Vertical) -> APIRouter:
     """Routes `/v1/<vertical>/...`, one an operation."""
     router = APIRouter(prefix=f"/v1/{vertical.name}", tags=[vertical.name], route_class=IdempotentRoute)
+    handlers = kit.handlers[vertical.name]
     for operation in vertical.operations:
         endpoint = (
             _streaming_endpoint(kit, vertical, operation)
@@ -46,6 +48,7 @@ def vertical_router(kit: Kit, vertical: Vertical) -> APIRouter:
             summary=operation.summary,
             response_model=None if raw else operation.response,
             responses=_documented(operation),
+            route_class_override=WholeRoute if is_whole(operation, handlers.get(operation.name)) else None,
         )
     return router
 
@@ -55,7 +58,13 @@ def _endpoint(kit: Kit, vertical: Vertical, operation: Operation) -> Callable[..
         asked, request_id = _assemble(operation, parts), problems.request_id_of(request)
         noted = request.state.answered_by = dict[str, str]()
         found = kit.invoke(
-            vertical.name, operation.name, asked, caller=caller, request_id=request_id, answered_by=noted
+            vertical.name,
+            operation.name,
+            asked,
+            caller=caller,
+            request_id=request_id,
+            answered_by=noted,
+            on_record=getattr(request.state, "on_record", None),
         )
         if isinstance(found, ArtifactStream):
             return StreamingResponse(found.chunks, media_type=found.media_type, headers=as_download(found))

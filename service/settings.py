@@ -2,42 +2,17 @@
 
 from __future__ import annotations
 
-import ipaddress
 import os
-import re
 import stat
 from pathlib import Path
 from typing import Any, Literal, Self
-from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from service.setting_rules import PREFIX, RULES, listed, pairs_of, shown
+from verticals.broken_rules import rule_of
 from verticals.contract import InvalidInput
-
-PREFIX = "TRIVIUM_"
-WHOLE_GROUPS = (  # who sets one needs all of its group
-    ("oidc_issuer", "oidc_audience"),
-    ("oidc_client_id", "oidc_client_secret"),
-    ("events_url", "events_secret"),
-    ("slack_signing_secret", "slack_bot_token"),
-    ("chatwoot_url", "chatwoot_secret", "chatwoot_token"),
-    ("eval_webhook_url", "eval_webhook_secret"),
-    ("alarms_url", "alarms_secret"),
-    ("mail_host", "mail_from", "mail_to"),
-    ("mail_user", "mail_password"),
-)
-PAIRS = {
-    "adapters": "name=folder",
-    "dicom_aets": "AE=tenant",
-    "dicom_peers": "AE=tenant",
-    "dicom_folders": "tenant=folder",
-    "audit_retention": "kind=days",
-}
-AE_TITLE = re.compile(r"[ -\[\]-~]{1,16}")
-AUDIT_KIND = re.compile(r"\*|[a-z_]+\.(\*|[a-z_]+)")
-ORIGIN = re.compile(r"https?://[^/?#@*\s]+")
-WEBHOOK_SECRET = re.compile(r"whsec_[A-Za-z0-9+/]{32,86}={0,2}")
 
 
 class Settings(BaseSettings):
@@ -161,105 +136,20 @@ class Settings(BaseSettings):
     log_json: bool = Field(False, description="One JSON object a line instead of readable text.")
 
     @model_validator(mode="after")
-    def _a_demo_stays_on_this_machine(self) -> Self:
-        if self.demo and not is_loopback(self.host):
-            raise ValueError(
-                f"demo: its key and data are not for others, and host {self.host!r} is open to them. "
-                "Set TRIVIUM_DEMO=false and issue keys, or TRIVIUM_HOST=127.0.0.1"
-            )
-        return self
-
-    @model_validator(mode="after")
-    def _people_log_in_where_nobody_listens(self) -> Self:
-        for name in ("oidc_issuer", "oidc_jwks_url", "dashboard_url"):
-            if (url := getattr(self, name)) and not is_private_url(url):
-                raise ValueError(f"{name}: must begin with https://, or http:// and an address of this machine")
-        if self.oidc_client_id and not self.oidc_issuer:
-            raise ValueError("oidc_client_id: needs TRIVIUM_OIDC_ISSUER, where people log in")
-        return self
-
-    @model_validator(mode="after")
-    def _others_pages_and_proxies_are_named(self) -> Self:
-        for origin in self.allowed_origins:
-            if not (ORIGIN.fullmatch(origin) and is_private_url(origin)):
-                raise ValueError(
-                    "cors_origins: must name each origin as https://host, without a path; a wildcard would let any "
-                    f"page call the API (got {origin!r})"
-                )
-        for proxy in self.proxies:
-            try:
-                is_everybody = ipaddress.ip_network(proxy).prefixlen == 0
-            except ValueError as error:
-                raise ValueError(f"trusted_proxies: must be addresses or networks (got {proxy!r})") from error
-            if is_everybody:
-                raise ValueError("trusted_proxies: must not be everybody: anyone could say who they are")
-        return self
-
-    @model_validator(mode="after")
-    def _openai_engine_has_an_address(self) -> Self:
-        if self.engine == "openai" and not (self.openai_base_urls and self.openai_model):
-            raise ValueError("engine=openai needs TRIVIUM_OPENAI_BASE_URL and TRIVIUM_OPENAI_MODEL")
-        return self
-
-    @model_validator(mode="after")
-    def _vectors_have_a_place(self) -> Self:
-        url = _text(self.vectors_url)
-        if self.vectors == "pgvector" and not (url or _text(self.database_url)).startswith("postgresql"):
-            raise ValueError("vectors=pgvector needs PostgreSQL: TRIVIUM_DATABASE_URL or TRIVIUM_VECTORS_URL")
-        if self.vectors == "qdrant" and not url:
-            raise ValueError("vectors=qdrant needs TRIVIUM_VECTORS_URL")
-        return self
-
-    @model_validator(mode="after")
-    def _adapters_are_pairs(self) -> Self:
-        if self.adapters and self.engine != "local":
-            raise ValueError("adapters: only the local engine has them. Leave TRIVIUM_ADAPTERS out")
-        for name, form in PAIRS.items():
-            for left, right in _pairs(getattr(self, name)):
-                if not (left and right):
-                    raise ValueError(f"{name}: must be {form},{form} (got {left or right!r})")
-        return self
-
-    @model_validator(mode="after")
-    def _retention_is_in_days(self) -> Self:
-        for kind, days in _pairs(self.audit_retention):
-            if not (days.isdecimal() and int(days) >= 1 and AUDIT_KIND.fullmatch(kind)):
-                raise ValueError(f"audit_retention: must be kind=days, such as finance.*=3650 (got '{kind}={days}')")
-        return self
-
-    @model_validator(mode="after")
-    def _ae_titles_are_valid(self) -> Self:
-        for name in ("dicom_aets", "dicom_peers"):
-            for title, _tenant in _pairs(getattr(self, name)):
-                if not AE_TITLE.fullmatch(title):
-                    raise ValueError(f"{name}: an AE title has 1 to 16 characters, no backslash (got {title!r})")
-        if bool(self.dicom_tls_cert) != bool(self.dicom_tls_key) or (self.dicom_tls_ca and not self.dicom_tls_cert):
-            raise ValueError("dicom_tls_cert: goes with TRIVIUM_DICOM_TLS_KEY; TRIVIUM_DICOM_TLS_CA needs both")
-        return self
-
-    @model_validator(mode="after")
-    def _groups_are_whole(self) -> Self:
-        for group in WHOLE_GROUPS:
-            given = [name for name in group if _text(getattr(self, name))]
-            if given and len(given) < len(group):
-                missing = ", ".join(PREFIX + name.upper() for name in group if name not in given)
-                raise ValueError(f"{given[0]}: needs {missing} beside it")
-        if _text(self.webhook_secret) and not self.events_url:
-            raise ValueError("webhook_secret: needs TRIVIUM_EVENTS_URL, where its answers go")
-        for name in ("webhook_secret", "events_secret", "alarms_secret", "eval_webhook_secret"):
-            if (secret := _text(getattr(self, name))) and not WEBHOOK_SECRET.fullmatch(secret):
-                raise ValueError(f"{name}: must be whsec_ and 24 to 64 bytes in base64")
+    def _obeys_the_rules_of_settings_together(self) -> Self:
+        for rule in RULES:
+            rule(self)
         return self
 
     @property
     def allowed_origins(self) -> list[str]:
         """`cors_origins`, one by one."""
-        return _listed(self.cors_origins)
+        return listed(self.cors_origins)
 
     @property
     def proxies(self) -> list[str]:
         """`trusted_proxies`, one by one."""
-        return _listed(self.trusted_proxies)
+        return listed(self.trusted_proxies)
 
     @property
     def dashboard_address(self) -> str:
@@ -269,37 +159,37 @@ class Settings(BaseSettings):
     @property
     def openai_base_urls(self) -> list[str]:
         """`openai_base_url`, one by one."""
-        return _listed(self.openai_base_url)
+        return listed(self.openai_base_url)
 
     @property
     def adapter_folders(self) -> dict[str, Path]:
         """`adapters`, by name."""
-        return {name: Path(folder) for name, folder in _pairs(self.adapters)}
+        return {name: Path(folder) for name, folder in pairs_of(self.adapters)}
 
     @property
     def dicom_tenants(self) -> dict[str, str]:
         """`dicom_aets`: called AE title -> tenant."""
-        return dict(_pairs(self.dicom_aets))
+        return dict(pairs_of(self.dicom_aets))
 
     @property
     def dicom_senders(self) -> frozenset[tuple[str, str]]:
         """`dicom_peers`: (calling AE title, tenant)."""
-        return frozenset(_pairs(self.dicom_peers))
+        return frozenset(pairs_of(self.dicom_peers))
 
     @property
     def watched_folders(self) -> list[tuple[str, Path]]:
         """`dicom_folders`: tenant, folder."""
-        return [(tenant, Path(folder)) for tenant, folder in _pairs(self.dicom_folders)]
+        return [(tenant, Path(folder)) for tenant, folder in pairs_of(self.dicom_folders)]
 
     @property
     def retention_days(self) -> dict[str, int]:
         """`audit_retention`: kind of audit entries -> days."""
-        return {kind: int(days) for kind, days in _pairs(self.audit_retention)}
+        return {kind: int(days) for kind, days in pairs_of(self.audit_retention)}
 
     @property
     def has_channels(self) -> bool:
         """Whether any webhook channel or receiver of events is set up."""
-        return bool(self.events_url or self.chatwoot_url or _text(self.slack_signing_secret))
+        return bool(self.events_url or self.chatwoot_url or self.slack_signing_secret.get_secret_value())
 
     @property
     def reports(self) -> Path:
@@ -310,35 +200,6 @@ class Settings(BaseSettings):
     def sqlalchemy_url(self) -> str:
         """The database in force; SQLite under `home` unless a URL is set."""
         return self.database_url.get_secret_value() or f"sqlite:///{self.home.resolve() / 'trivium.db'}"
-
-
-def is_loopback(host: str) -> bool:
-    """Whether an address is this machine's own, so that nobody else reaches it."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
-def is_private_url(url: str) -> bool:
-    """Whether nobody on the way can read or change what goes to `url`: https, or http to this machine."""
-    found = urlsplit(url)
-    host = found.hostname or ""
-    return bool(host) and (found.scheme == "https" or (found.scheme == "http" and is_loopback(host)))
-
-
-def _listed(text: str) -> list[str]:
-    return [part.strip() for part in text.split(",") if part.strip()]
-
-
-def _pairs(text: str) -> list[tuple[str, str]]:
-    """ "a=b,c=d" as pairs; a side that is missing is empty."""
-    parts = (pair.partition("=") for pair in filter(None, text.split(",")))
-    return [(left.strip(), right.strip()) for left, _, right in parts]
-
-
-def _text(value: str | SecretStr) -> str:
-    return value.get_secret_value() if isinstance(value, SecretStr) else value
 
 
 def read_settings() -> Settings:
@@ -356,15 +217,17 @@ def read_settings() -> Settings:
         found: dict[str, Any] = {name: _read_secret(file) for file, name in in_files.items() if file in os.environ}
         return Settings(**found)
     except ValidationError as error:
-        first = error.errors(include_input=False, include_url=False)[0]
-        said = first["msg"].removeprefix("Value error, ")  # pydantic's, before what is said here
-        name, _, rule = said.partition(": ")
-        if first["loc"]:
-            name, rule = str(first["loc"][0]), said
-        is_named = name in Settings.model_fields
-        raise InvalidInput(
-            rule if is_named else said, field=PREFIX + name.upper() if is_named else "settings"
-        ) from None
+        first = error.errors(include_url=False)[0]
+        if isinstance(ours := first.get("ctx", {}).get("error"), InvalidInput):
+            raise ours from None
+        raise _refused(str(first["loc"][0]), first["input"], rule_of(first)) from None
+
+
+def _refused(name: str, value: object, rule: str) -> InvalidInput:
+    """A value that is none for its setting, whatever the others are."""
+    default = Settings.model_fields[name].default
+    remedy = f"Correct it, or leave it out for {str(default).lower() if isinstance(default, bool) else default}."
+    return InvalidInput(rule, field=PREFIX + name.upper(), value=shown(value), remedy=remedy)
 
 
 def secret_names() -> list[str]:
@@ -379,18 +242,22 @@ def _read_secret(variable: str) -> SecretStr:
         InvalidInput: it cannot be read, is empty or is open to everybody, or the secret is also set without a file.
     """
     if os.environ.get(variable.removesuffix("_FILE")):
-        raise InvalidInput(f"{variable.removesuffix('_FILE')} is set too", field=variable, remedy="Set one of them.")
+        rule, remedy = f"{variable.removesuffix('_FILE')} is set too", "Set one of them."
+        raise InvalidInput(rule, field=variable, value=os.environ[variable], remedy=remedy)
     path = Path(os.environ[variable])
     try:
         mode, text = path.stat().st_mode, path.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
-        raise InvalidInput("names a file that cannot be read", field=variable, value=type(error).__name__) from None
+        rule, remedy = f"names a file that cannot be read ({type(error).__name__})", "Name a readable file in UTF-8."
+        raise InvalidInput(rule, field=variable, value=str(path), remedy=remedy) from None
     if mode & stat.S_IRWXO:
         raise InvalidInput(
             "names a file that everybody on the machine may read",
             field=variable,
+            value=str(path),
             remedy="`chmod o= FILE`; in Kubernetes `defaultMode: 0440`.",
         )
     if not text:
-        raise InvalidInput("names a file that holds nothing", field=variable)
+        remedy = "Write the secret into it, or leave the variable out."
+        raise InvalidInput("names a file that holds nothing", field=variable, value=str(path), remedy=remedy)
     return SecretStr(text)

@@ -116,6 +116,7 @@ def open_tokens(settings: Settings) -> TokenVerifier | None:
         raise Unavailable(
             f"names no file of certificates: {type(error).__name__}",
             field="TRIVIUM_OIDC_CA",
+            value=settings.oidc_ca,
             remedy="Name a PEM file that this user can read, or leave it out.",
         ) from error
     return TokenVerifier(settings, keys)

@@ -12,14 +12,14 @@ from pathlib import Path
 import torch
 import torch.distributed as dist
 
-from core_model.checkpoint import MANIFEST, Checkpoint, open_checkpoint, verify
+from core_model.checkpoint import Checkpoint, open_checkpoint
 from core_model.config import parse_config
 from core_model.constrain import ConstraintFactory
 from core_model.engine import Engine
 from core_model.kernels import on_gpu
 from core_model.kv_cache import PAGE_SIZE, PagedCache
 from core_model.layout import check_tensors
-from core_model.loading import load_tokenizer
+from core_model.loading import load_tokenizer, version_of
 from core_model.model import Decoder
 from core_model.parallel.lead import LeadingCache, LeadingDecoder, Line, follow
 from core_model.parallel.share import Share
@@ -64,9 +64,9 @@ def share_engine(
             follow(decoder, cache, line)
             return
         tokenizer = load_tokenizer(folder)
-        name = verify(folder) if (folder / MANIFEST).is_file() else f"{folder.name}-unverified"
+        version = f"{version_of(folder)}-{precision}"
         try:
-            with new_engine(decoder, cache, tokenizer, version=f"{name}-{precision}", room=room or Room()) as engine:
+            with new_engine(decoder, cache, tokenizer, version=version, room=room or Room()) as engine:
                 serve(engine, tokenizer)
         finally:
             line.tell("stop")

@@ -60,7 +60,7 @@ def _applicant(client: TriviumClient, labels: Labels) -> None:
             score = parts.ask(labels, lambda: client.call("finance", "score", request), waiting=waiting)
         if score is None:
             return
-        application = Application(**request.model_dump(exclude={"application_id", "customer"}))
+        application = Application(**{name: value for name, value in request if name not in REFERENCES})
         st.session_state["finance.score"] = score, application, request.customer
     with right:
         if "finance.score" not in st.session_state:

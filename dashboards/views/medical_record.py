@@ -5,12 +5,14 @@ Nothing of a record is stored: what was read lives in this session, and is in th
 
 from __future__ import annotations
 
+from typing import cast
+
 import pandas as pd
 import streamlit as st
 
 from dashboards import parts
 from dashboards.i18n import Labels
-from service.client import TriviumClient
+from service.client import ApiError, TriviumClient
 from verticals.medical.record_schemas import RecordFact, RecordRequest, RecordResponse
 from verticals.medical.schemas import ReportResponse, StudyResponse
 
@@ -60,14 +62,29 @@ def _ask(client: TriviumClient, labels: Labels, study: StudyResponse, *, key: st
         file = st.file_uploader(labels("record.file"), type=["txt", "json"])
         sent = st.form_submit_button(labels("record.read"))
     if sent:
-        text = file.getvalue().decode("utf-8", errors="replace") if file is not None else typed
-        request = RecordRequest.model_construct(study_id=study.study_id, patient_id=patient_id.strip(), record=text)
-        waiting = labels("record.reading")
-        st.session_state[f"{key}.found"] = parts.ask(
-            labels, lambda: client.call("medical", "read_record", request), waiting=waiting
-        )
+
+        def read() -> RecordResponse:
+            text = typed if file is None else _text_of(file.getvalue())
+            request = RecordRequest.model_construct(study_id=study.study_id, patient_id=patient_id.strip(), record=text)
+            return cast(RecordResponse, client.call("medical", "read_record", request))
+
+        st.session_state[f"{key}.found"] = parts.ask(labels, read, waiting=labels("record.reading"))
     found: RecordResponse | None = st.session_state.get(f"{key}.found")
     return found
+
+
+def _text_of(content: bytes) -> str:
+    """A file's text. A character that is guessed may be another medicine.
+
+    Raises:
+        ApiError: it is not in UTF-8.
+    """
+    try:
+        return content.decode()
+    except UnicodeDecodeError as error:
+        place, remedy = f"byte {error.start + 1}", "Save the file as text in UTF-8 and send it again."
+        rule = "must be a text in UTF-8"
+        raise ApiError(0, "Invalid input", field="record", value=place, rule=rule, remedy=remedy) from None
 
 
 def _row(labels: Labels, fact: RecordFact) -> dict[str, str]:

@@ -67,7 +67,7 @@ def _load_file(file: Path) -> Callable[[Call], Sequence[Suite]]:
 
 
 def _missing(folder: Path) -> Callable[[Call], Sequence[Suite]]:
-    raise InvalidInput("must be a folder", field="TRIVIUM_EVALS", value=folder.name)
+    raise InvalidInput("must be a folder", field="TRIVIUM_EVALS", value=folder.name, remedy="Make it, or name another.")
 
 
 def _function(found: Any, where: str) -> Callable[[Call], Sequence[Suite]]:

@@ -21,7 +21,8 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from service.operations.notes import keep_note, read_note
 from service.operations.tables import Alarm
-from service.settings import Settings, is_loopback
+from service.setting_rules import is_loopback
+from service.settings import Settings
 from service.webhooks.events import EventSender
 from service.webhooks.jobs import Job, JobQueue
 from service.webhooks.worker import Worker

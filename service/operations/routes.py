@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal, cast
 
 from fastapi import APIRouter, Path, Query, Request
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 from sqlalchemy import select
 
 from service.callers import Authenticated, kit_of
@@ -30,6 +30,12 @@ router = APIRouter(prefix="/v1/operations", tags=["operations"])
 
 MAX_POINTS = 240  # of a trend
 AROUND = timedelta(minutes=30)  # before and after an alarm, in its evidence
+Point = Annotated[  # its time, and a value; told without `prefixItems`, which many programs that read OpenAPI lack
+    tuple[str, float],
+    WithJsonSchema(
+        {"type": "array", "items": {"anyOf": [{"type": "string"}, {"type": "number"}]}, "minItems": 2, "maxItems": 2}
+    ),
+]
 AlarmId = Annotated[str, Path(pattern=r"^[0-9a-f]{16}$")]
 
 
@@ -62,7 +68,7 @@ def now(request: Request, caller: Authenticated) -> dict[str, Any]:
 @router.get("/trends", summary="The signals over the last minutes")
 def trends(
     request: Request, caller: Authenticated, minutes: Annotated[int, Query(ge=5, le=5760)] = 60
-) -> dict[str, list[tuple[str, float]]]:
+) -> dict[str, list[Point]]:
     """By "signal|subject": at most 240 (time, value) pairs, evenly taken."""
     caller.require_operator("operations.read")
     return _series(request, datetime.now(UTC) - timedelta(minutes=minutes), datetime.now(UTC))

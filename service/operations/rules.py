@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal, NamedTuple, Self
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
+from verticals.broken_rules import first_of
 from verticals.contract import InvalidInput
 
 SHIPPED = Path(__file__).with_name("rules.json")
@@ -147,19 +149,20 @@ def read_rules(path: Path | None, *, signals: Sequence[str]) -> list[Rule]:
     Raises:
         InvalidInput: a file that cannot be read, a rule that breaks the form, two of a name, or an unknown signal.
     """
+    broken = partial(
+        InvalidInput, field="TRIVIUM_ALARM_RULES", remedy=f"Correct {path or SHIPPED} (docs/monitoring.md)."
+    )
     try:
         found = TypeAdapter(list[Rule]).validate_python(json.loads((path or SHIPPED).read_text(encoding="utf-8")))
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise InvalidInput(f"rule {where}: {first['msg']}", field="TRIVIUM_ALARM_RULES") from None
+        raise broken("rule {}: {}".format(*first_of(error, whole="file"))) from None
     except (OSError, ValueError) as error:
-        raise InvalidInput(f"cannot be read ({type(error).__name__})", field="TRIVIUM_ALARM_RULES") from None
+        raise broken(f"cannot be read ({type(error).__name__})") from None
     names = [rule.name for rule in found]
     for rule in found:
         if names.count(rule.name) > 1:
-            raise InvalidInput("rules need different names", field="TRIVIUM_ALARM_RULES", value=rule.name)
+            raise broken("rules need different names", value=rule.name)
         if rule.signal not in signals:
             known = ", ".join(sorted(signals))
-            raise InvalidInput(f"signal must be one of {known}", field="TRIVIUM_ALARM_RULES", value=rule.signal)
+            raise broken(f"signal must be one of {known}", value=rule.signal)
     return found

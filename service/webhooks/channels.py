@@ -9,6 +9,7 @@ from typing import Any, Protocol, TypeVar
 import httpx
 from pydantic import BaseModel, ValidationError
 
+from verticals.broken_rules import first_of
 from verticals.contract import InvalidInput, Unavailable
 
 TIMEOUT_S = 10.0
@@ -73,9 +74,8 @@ def parse(model: type[Model], body: bytes) -> Model:
     try:
         return model.model_validate_json(body)
     except ValidationError as error:
-        first = error.errors(include_input=False, include_url=False, include_context=False)[0]
-        field = ".".join(str(part) for part in first["loc"]) or "body"
-        raise InvalidInput(first["msg"], field=field) from None
+        field, rule = first_of(error, whole="body")
+        raise InvalidInput(rule, field=field) from None
 
 
 def post(client: httpx.Client, url: str, **options: Any) -> httpx.Response:

@@ -201,6 +201,31 @@ def test_unloading_lets_answers_end_or_cancels_them(pool: ModelPool, shop: Shop)
         kept.stream([1], FIVE)
 
 
+@pytest.mark.parametrize("at", [1, 2])
+def test_a_name_that_is_unloaded_as_it_is_looked_up_is_no_name_any_more(pool: ModelPool, at: int) -> None:
+    pool.load("core", A)
+
+    class Vanishing(str):
+        """A name that is unloaded by another thread at its `at`-th look-up."""
+
+        __hash__ = str.__hash__
+        num_looks = 0
+
+        def __eq__(self, other: object) -> bool:
+            self.num_looks += 1
+            if self.num_looks == at:
+                pool.unload("core")
+            return str(self) == other
+
+    found: object
+    try:
+        found = pool.folders(Vanishing("core"))
+    except ValueError as error:
+        found = str(error)
+
+    assert found in ((A,), "name: no model is loaded as 'core' (loaded: none). Load it first.")
+
+
 def test_adapters_follow_a_swap_or_stop_it(pool: ModelPool, shop: Shop) -> None:
     served = pool.load("core", A)
     pool.load_adapter("core", "polite", Path("polite"))

@@ -166,6 +166,22 @@ def test_a_record_is_listed_with_assertions_and_taken_over_only_by_a_click(own_a
     assert "Version 2" in texts(press(page, "Save"))
 
 
+def test_a_file_that_is_not_in_utf_8_is_refused_and_not_guessed_at(own_api: Api) -> None:
+    page = _record(_open(own_api, "s-3"), "P-1")
+    field(page.file_uploader, "or a file").set_value(
+        ("record.txt", "Known asthma, fièvre".encode("latin-1"), "text/plain")
+    )
+
+    page = press(page, "Read the record")
+
+    told = texts(page)
+    assert "must be a text in UTF-8" in told
+    assert "`record` (got byte 17)" in told
+    assert "Save the file as text in UTF-8 and send it again." in told
+    assert "asthma" not in told
+    assert "Take into the report" not in [button.label for button in page.button]
+
+
 def test_another_patients_record_is_refused_and_nothing_is_offered(api: Api) -> None:
     page = _record(_open(api, "s-3"), "P-2")
 

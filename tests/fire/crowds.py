@@ -35,11 +35,9 @@ WORDS, APART_S = 16, 15.0  # of an answer that is held open: long enough for all
 QUESTION = {"messages": [{"role": "user", "content": "How long can I return a lamp?"}]}
 
 
-def client(server: Server, tenant: str, *, connections: int = 100) -> httpx.AsyncClient:
-    """Of a tenant, with a key of its own."""
-    headers = {"Authorization": f"Bearer {server.issue_key(tenant)}"}
-    limits = httpx.Limits(max_connections=connections)
-    return httpx.AsyncClient(base_url=server.url, headers=headers, timeout=300, trust_env=False, limits=limits)
+def client(server: Server, *, connections: int = 100) -> httpx.AsyncClient:
+    """With a key of its own."""
+    return server.client(httpx.AsyncClient, server.issue_key("demo"), timeout_s=300, connections=connections)
 
 
 async def answers(http: httpx.AsyncClient, *, seconds: float, clients: int) -> tuple[Counter[int], list[float]]:
@@ -68,7 +66,7 @@ def told(found: tuple[Counter[int], list[float]], seconds: float) -> str:
 async def score_quickly(server: Server, seconds: float) -> str:
     """A customer's decisions, one at a time."""
     waits, until = list[float](), time.monotonic() + seconds
-    async with client(server, "demo") as http:
+    async with client(server) as http:
         while time.monotonic() < until:
             started = time.monotonic()
             (await http.post("/v1/finance/score", json=applications()[0])).raise_for_status()
@@ -166,7 +164,7 @@ async def chats(server: Server, path: str, body: dict[str, Any], streams: int) -
     counts, texts, open_now, most = Counter[str](), Counter[str | None](), 0, 0
     started, firsts, refusals = time.monotonic(), list[float](), list[int]()
 
-    async with client(server, "demo", connections=streams) as http:
+    async with client(server, connections=streams) as http:
 
         async def one() -> float:
             """Seconds to wait before asking again; 0 when it ended."""
@@ -246,7 +244,7 @@ def flood(server_port: int, server_pid: int, key: str, seconds: float) -> None:
 
 async def overload(server: Server, _connections: int, _streams: int, seconds: float) -> int:
     key = server.issue_key("flood")
-    async with client(server, "demo") as small:
+    async with client(server) as small:
         await answers(small, seconds=2, clients=2)
         print(f"  small alone:  {told(await answers(small, seconds=seconds, clients=2), seconds)}", flush=True)
         flooding = FORKS.Process(target=flood, args=(server.port, server.pid, key, seconds + 4))

@@ -108,12 +108,10 @@ def main() -> None:
     draw = random.Random(asked.seed)
     print(f"# {machine()}, {asked.database}")
     with running(asked.prepared, asked.database) as server:
-        headers, limits = {"Authorization": f"Bearer {server.issue_key(TENANT)}"}, httpx.Limits(max_connections=256)
+        key = server.issue_key(TENANT)
 
         async def run() -> tuple[list[float], int, list[float], Told]:
-            async with httpx.AsyncClient(
-                base_url=server.url, headers=headers, timeout=120, trust_env=False, limits=limits
-            ) as http:
+            async with server.client(httpx.AsyncClient, key, timeout_s=120, connections=256) as http:
                 customer = Customer(http, told := Told())
                 for ask in (customer.score, customer.read_study, customer.talk):
                     await ask()  # each vertical's first is slow

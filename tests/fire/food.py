@@ -103,9 +103,8 @@ def uploads(server: Server, count: int, seed: int) -> int:
     """Send them one by one; the number of faults."""
     draw, files, statuses = random.Random(seed), good_files(), Counter[int]()
     faults, longest_s, names = 0, 0.0, list(files)
-    headers = {"Authorization": f"Bearer {server.issue_key('demo')}"}
     memory = list[float]()
-    with httpx.Client(base_url=server.url, headers=headers, timeout=LONGEST_S, trust_env=False) as http:
+    with server.client(httpx.Client, server.issue_key("demo"), timeout_s=LONGEST_S) as http:
         for number in range(count):
             name, (path, form) = draw.choice(names), draw.choice(ROUTES)
             content = damaged(files[name], draw)
@@ -132,15 +131,15 @@ def uploads(server: Server, count: int, seed: int) -> int:
 
 def schema(server: Server, program: str, examples: int, seed: int) -> int:
     """schemathesis; 1 if it found an answer that is a 5xx or breaks the schema, its report as it prints it."""
-    headers = {"Authorization": f"Bearer {server.issue_key('demo', scopes=EVERYTHING)}"}
+    key = server.issue_key("demo", scopes=EVERYTHING)
     with (
-        httpx.Client(base_url=server.url, headers=headers, timeout=LONGEST_S, trust_env=False) as http,
+        server.client(httpx.Client, key, timeout_s=LONGEST_S) as http,
         tempfile.NamedTemporaryFile("w", suffix=".json") as file,
     ):
         json.dump(with_names(http.get("/openapi.json").json(), seeded(http)), file)
         file.flush()
         command = [program, "run", file.name, "--url", server.url, "--checks", ",".join(CHECKS)]
-        command += ["--header", f"Authorization: {headers['Authorization']}", "--max-examples", str(examples)]
+        command += ["--header", f"Authorization: Bearer {key}", "--max-examples", str(examples)]
         command += ["--seed", str(seed), "--phases", "examples,fuzzing", "--no-color"]
         command += ["--continue-on-failure", "--request-timeout", str(LONGEST_S)]
         done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tempfile.gettempdir())

@@ -126,20 +126,14 @@ def main() -> None:
     asked = parser.parse_args()
     draw, told, killed, started = random.Random(asked.seed), Told(), [0], time.monotonic()
     with running(asked.prepared, asked.database) as server:
-        headers = {"Authorization": f"Bearer {server.issue_key(TENANT)}"}
+        key = server.issue_key(TENANT)
 
         async def rounds() -> None:
             for number in range(asked.kills):
                 if time.monotonic() - started > asked.minutes * 60:
                     break
                 killed[0] += 1
-                async with httpx.AsyncClient(
-                    base_url=server.url,
-                    headers=headers,
-                    timeout=60,
-                    trust_env=False,
-                    limits=httpx.Limits(max_connections=32),
-                ) as http:
+                async with server.client(httpx.AsyncClient, key, timeout_s=60, connections=32) as http:
                     await ask_again(http, told)
                     await ask_until_killed(server, http, told, draw.uniform(0, asked.longest_s))
                 await asyncio.to_thread(server.start)
@@ -148,7 +142,7 @@ def main() -> None:
                     print(f"{number + 1} kills in {passed:.0f} s, {told.count()} acknowledged", flush=True)
             unfinished = len(told.keyed.keys() - told.decisions)
             age_keys(server)
-            async with httpx.AsyncClient(base_url=server.url, headers=headers, timeout=60, trust_env=False) as http:
+            async with server.client(httpx.AsyncClient, key, timeout_s=60) as http:
                 await ask_again(http, told)
             print(f"{unfinished} keys without an answer, {len(told.keyed.keys() - told.decisions)} after asking again")
 

@@ -17,6 +17,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 import httpx
 
@@ -25,6 +26,7 @@ from service.storage import make_sessions, open_database
 from tests import databases
 from tests.ports import free_port
 
+Http = TypeVar("Http", httpx.Client, httpx.AsyncClient)
 PREPARED = Path("var/fire")
 START_TIMEOUT_S = 300
 FORKS = multiprocessing.get_context("forkserver")
@@ -114,6 +116,16 @@ class Server:
         key = KeyRing(make_sessions(engine)).issue(tenant=tenant, label="fire", scopes=scopes)
         engine.dispose()
         return key
+
+    def client(self, kind: type[Http], key: str, *, timeout_s: float, connections: int = 100) -> Http:
+        """An HTTP client that speaks for `key`, with so many connections at most."""
+        return kind(
+            base_url=self.url,
+            headers={"Authorization": f"Bearer {key}"},
+            timeout=timeout_s,
+            trust_env=False,
+            limits=httpx.Limits(max_connections=connections),
+        )
 
     def resident_mib(self) -> float:
         """Of the process. Linux."""

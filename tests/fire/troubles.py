@@ -92,8 +92,7 @@ class Customers:
 
 async def play(server: Server, steps: list[tuple[str, Callable[[], None], float]]) -> int:
     """The steps, each with what begins it and how long it lasts (0: until an answer comes); the number of faults."""
-    headers = {"Authorization": f"Bearer {server.issue_key(TENANT)}"}
-    async with httpx.AsyncClient(base_url=server.url, headers=headers, timeout=120, trust_env=False) as http:
+    async with server.client(httpx.AsyncClient, server.issue_key(TENANT), timeout_s=120) as http:
         customers = Customers(server, http)
         for _ in range(3):
             await customers.until_good()

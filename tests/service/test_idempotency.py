@@ -120,6 +120,90 @@ def test_a_key_has_a_length(keys: IdempotencyKeys, key: str) -> None:
         keys.begin("acme", "k", key, b"x")
 
 
+def whole(keys: IdempotencyKeys, request_id: str) -> StoredAnswer | Claim:
+    """Ask for a request that is one transaction."""
+    return keys.begin("acme", "k", "key-1", b"x", request_id=request_id, is_whole=True)
+
+
+def commit(keys: IdempotencyKeys, claim: Claim | StoredAnswer, sessions: sessionmaker[Session]) -> None:
+    """The one transaction, with its audit entry."""
+    assert isinstance(claim, Claim)
+    who = {"tenant": "acme", "actor": "k", "request_id": claim.request_id}
+    with sessions.begin() as session:
+        keys.record(claim, session)
+        AuditLog(sessions).record(Decision("p", "1", "0" * 64, {}, "t"), who=who, session=session)  # type: ignore[arg-type]
+
+
+def test_what_a_killed_process_had_not_committed_is_carried_out_anew_once_it_counts_as_ended(
+    keys: IdempotencyKeys, clock: Clock, sessions: sessionmaker[Session]
+) -> None:
+    whole(keys, "1" * 32)
+    with pytest.raises(InProgress, match="after 10 minutes it counts as ended"):
+        whole(keys, "2" * 32)
+
+    clock.now += ABANDONED + timedelta(seconds=1)
+    again = whole(keys, "3" * 32)
+
+    assert again == Claim("acme", again.key_sha256, "3" * 32)  # type: ignore[union-attr]
+    with pytest.raises(InProgress):
+        whole(keys, "4" * 32)
+    commit(keys, again, sessions)
+    keys.finish(again, ANSWER)  # type: ignore[arg-type]
+    assert whole(keys, "5" * 32) == ANSWER
+
+
+def test_what_a_killed_process_had_committed_is_not_carried_out_again(
+    keys: IdempotencyKeys, clock: Clock, sessions: sessionmaker[Session]
+) -> None:
+    commit(keys, whole(keys, "1" * 32), sessions)
+    clock.now += ABANDONED + timedelta(seconds=1)
+
+    for _ in range(2):
+        with pytest.raises(Conflict, match=r"was carried out; its answer is not kept.*take a new key"):
+            whole(keys, "2" * 32)
+
+
+def test_a_process_that_only_slept_finds_that_its_request_is_anothers(
+    keys: IdempotencyKeys, clock: Clock, sessions: sessionmaker[Session]
+) -> None:
+    slept = whole(keys, "1" * 32)
+    clock.now += ABANDONED + timedelta(seconds=1)
+    taken = whole(keys, "2" * 32)
+
+    with pytest.raises(Conflict, match="another process carries the request out"):
+        commit(keys, slept, sessions)
+    keys.release(slept)  # type: ignore[arg-type]
+    keys.finish(slept, ANSWER)  # type: ignore[arg-type]
+
+    assert AuditLog(sessions).entries("acme") == []
+    commit(keys, taken, sessions)
+    assert len(AuditLog(sessions).entries("acme")) == 1
+
+
+def test_of_many_who_take_up_what_a_killed_process_left_one_does(keys: IdempotencyKeys, clock: Clock) -> None:
+    whole(keys, "0" * 32)
+    clock.now += ABANDONED + timedelta(seconds=1)
+
+    def take_up(number: int) -> bool:
+        try:
+            return isinstance(whole(keys, f"{number:032x}"), Claim)
+        except InProgress:
+            return False
+
+    with ThreadPoolExecutor(8) as pool:
+        assert sum(pool.map(take_up, range(1, 9))) == 1
+
+
+def test_what_an_earlier_version_of_the_service_had_begun_is_not_taken_over(
+    keys: IdempotencyKeys, clock: Clock
+) -> None:
+    keys.begin("acme", "k", "key-1", b"x", request_id="1" * 32)  # whose transactions do not note themselves
+    clock.now += ABANDONED + timedelta(seconds=1)
+
+    with pytest.raises(Conflict, match="may have been carried out"):
+        whole(keys, "2" * 32)
+
+
 def test_what_a_killed_process_had_begun_is_not_carried_out_again(
     keys: IdempotencyKeys, sessions: sessionmaker[Session], clock: Clock
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
+from jsonschema import ValidationError, validate
 from pydantic import BaseModel
 
 from service.api import create_app
@@ -93,3 +95,13 @@ def test_many_who_ask_for_the_schema_at_once_have_it_written_once(tmp_path: Path
 
     assert {answer.text for answer in asyncio.run(ask())} == {'{"paths":{}}'}
     assert num_written == 1
+
+
+def test_a_pair_is_told_in_words_that_programs_which_read_schemas_have(schema: dict[str, Any]) -> None:
+    answer = schema["paths"]["/v1/operations/trends"]["get"]["responses"]["200"]["content"]["application/json"]
+    series = answer["schema"]["additionalProperties"]["items"]
+
+    validate([["2026-11-30T12:00:00+00:00", 0.5]], {"type": "array", "items": series})
+    with pytest.raises(ValidationError, match="too short"):
+        validate([["2026-11-30T12:00:00+00:00"]], {"type": "array", "items": series})
+    assert "prefixItems" not in json.dumps(schema)

@@ -41,3 +41,19 @@ def test_a_rule_of_ours_is_told_without_the_frameworks_words() -> None:
 
     told = problems.of_validation(found, request_id="r", of_request=True)
     assert told["detail"] == "until: must come after since"
+
+
+def test_every_field_is_told_with_its_rule_and_what_is_wrong_in_size_but_not_its_value() -> None:
+    text = {"type": "string_too_long", "msg": "String should have", "input": "Jane Doe", "ctx": {"max_length": 3}}
+    age = {"type": "int_parsing", "msg": "Input should be", "input": "Jane Doe"}
+    found = [text | {"loc": ("body", "rows", 1, "text")}, age | {"loc": ("query", "age")}]
+
+    told = problems.of_validation(found, request_id="r", of_request=True)
+
+    assert told["detail"] == "rows.1.text: must have at most 3 characters (got 8); age: must be a whole number"
+    assert told["errors"] == [
+        {"field": "rows.1.text", "rule": "must have at most 3 characters", "value": "8"},
+        {"field": "age", "rule": "must be a whole number"},
+    ]
+    assert (told["field"], told["value"], told["remedy"]) == ("rows.1.text", "8", "The schema is at /docs.")
+    assert "Jane Doe" not in str(told)

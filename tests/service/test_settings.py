@@ -5,11 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 from typer.testing import CliRunner
 
 from service.cli_admin import doctor_app
-from service.settings import read_settings
+from service.setting_rules import NEEDS, PAIRS, PRIVATE_URLS, WEBHOOK_SECRETS, WHOLE_GROUPS
+from service.settings import Settings, read_settings, secret_names
 from verticals.contract import InvalidInput
+
+ANY_TEXT = {name for name, field in Settings.model_fields.items() if field.annotation in (str, Path, SecretStr)} | {
+    name for name, field in Settings.model_fields.items() if field.default is None
+}
+NOT_ALONE = {*NEEDS, *PAIRS, *PRIVATE_URLS, *WEBHOOK_SECRETS, *("cors_origins", "trusted_proxies")}.union(*WHOLE_GROUPS)
 
 
 def test_the_defaults_need_no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -30,8 +37,10 @@ def test_a_value_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [
-        ("TRIVIUM_PORT", "70000", "TRIVIUM_PORT: .*less than or equal to 65535"),
-        ("TRIVIUM_PRECISION", "int3", "TRIVIUM_PRECISION: .*'auto', 'int4', 'int8', 'int8-dynamic', 'bf16' or 'fp32'"),
+        ("TRIVIUM_PORT", "70000", r"TRIVIUM_PORT: must be at most 65535 \(got '70000'\)\. .*leave it out for 8000"),
+        ("TRIVIUM_KERNELS", "perhaps", r"must be true or false \(got 'perhaps'\)\. .*leave it out for true"),
+        ("TRIVIUM_DRAIN_S", "soon", r"TRIVIUM_DRAIN_S: must be a number \(got 'soon'\)"),
+        ("TRIVIUM_PRECISION", "int3", "TRIVIUM_PRECISION: .*'auto', 'int4', 'int8', 'int8-dynamic', 'bf16', 'fp32'"),
         ("TRIVIUM_ADAPTERS", "polite", "TRIVIUM_ADAPTERS: must be name=folder,name=folder \\(got 'polite'\\)"),
         ("TRIVIUM_AUDIT_RETENTION", "finance=10", r"must be kind=days, such as .* \(got 'finance=10'\)"),
         ("TRIVIUM_AUDIT_RETENTION", "finance.*=0", "must be kind=days"),
@@ -52,9 +61,13 @@ def test_a_value_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
         ("TRIVIUM_TRUSTED_PROXIES", "0.0.0.0/0", "TRIVIUM_TRUSTED_PROXIES: must not be everybody"),
         ("TRIVIUM_TRUSTED_PROXIES", "10.0.0.1,::/0", "TRIVIUM_TRUSTED_PROXIES: must not be everybody"),
         ("TRIVIUM_PROT", "1", "TRIVIUM_PROT: is not a setting"),
-        ("TRIVIUM_ENGINE", "openai", "^settings: engine=openai needs TRIVIUM_OPENAI_BASE_URL"),
-        ("TRIVIUM_VECTORS", "pgvector", "vectors=pgvector needs PostgreSQL"),
-        ("TRIVIUM_VECTORS", "qdrant", "vectors=qdrant needs TRIVIUM_VECTORS_URL"),
+        ("TRIVIUM_ENGINE", "openai", "TRIVIUM_ENGINE: needs TRIVIUM_OPENAI_BASE_URL and TRIVIUM_OPENAI_MODEL"),
+        (
+            "TRIVIUM_VECTORS",
+            "pgvector",
+            r"needs PostgreSQL \(got 'pgvector'\)\. Set TRIVIUM_DATABASE_URL",
+        ),
+        ("TRIVIUM_VECTORS", "qdrant", "TRIVIUM_VECTORS: needs TRIVIUM_VECTORS_URL"),
         ("TRIVIUM_SLACK_BOT_TOKEN", "xoxb", "TRIVIUM_SLACK_BOT_TOKEN: needs TRIVIUM_SLACK_SIGNING_SECRET"),
         ("TRIVIUM_CHATWOOT_URL", "http://c", "needs TRIVIUM_CHATWOOT_SECRET, TRIVIUM_CHATWOOT_TOKEN"),
         ("TRIVIUM_WEBHOOK_SECRET", "whsec_" + "a" * 32, "needs TRIVIUM_EVENTS_URL"),
@@ -63,8 +76,41 @@ def test_a_value_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_wrong_setting_is_named(monkeypatch: pytest.MonkeyPatch, name: str, value: str, message: str) -> None:
     monkeypatch.setenv(name, value)
 
-    with pytest.raises(InvalidInput, match=message):
+    with pytest.raises(InvalidInput, match=message) as refusal:
         read_settings()
+    assert refusal.value.remedy
+
+
+@pytest.mark.parametrize("name", sorted(set(Settings.model_fields) - ANY_TEXT))
+def test_what_is_no_value_of_a_setting_is_told_with_rule_and_remedy(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv(f"TRIVIUM_{name.upper()}", "perhaps")
+
+    with pytest.raises(InvalidInput, match="must be ") as refusal:
+        read_settings()
+    told = refusal.value
+    assert (told.field, told.value) == (f"TRIVIUM_{name.upper()}", "perhaps")
+    assert str(told.remedy).startswith("Correct it, or leave it out for ")
+
+
+@pytest.mark.parametrize("name", sorted(NOT_ALONE))
+def test_what_does_not_do_alone_is_told_with_rule_and_remedy_and_no_secret(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv(f"TRIVIUM_{name.upper()}", "zzz")
+
+    with pytest.raises(InvalidInput, match=r"must|needs") as refusal:
+        read_settings()
+    told = refusal.value
+    assert (told.field, told.value) == (f"TRIVIUM_{name.upper()}", None if name in secret_names() else "zzz")
+    assert told.remedy
+
+
+def test_who_logs_in_at_an_address_is_not_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRIVIUM_EVENTS_URL", "https://shop:hunter2@shop.example/events")
+
+    with pytest.raises(InvalidInput, match=r"got 'https://…@shop\.example/events'") as refusal:
+        read_settings()
+    assert "hunter2" not in str(refusal.value)
 
 
 @pytest.mark.parametrize(
@@ -109,7 +155,8 @@ def test_who_may_send_to_whom_is_read_as_pairs(monkeypatch: pytest.MonkeyPatch) 
         ("TRIVIUM_DICOM_AETS", "RADIOLOGY", r"TRIVIUM_DICOM_AETS: must be AE=tenant,AE=tenant"),
         ("TRIVIUM_DICOM_AETS", "SEVENTEEN LETTERS=t", r"TRIVIUM_DICOM_AETS: an AE title has 1 to 16 characters"),
         ("TRIVIUM_DICOM_PEERS", "A\\B=t", r"TRIVIUM_DICOM_PEERS: an AE title has 1 to 16 characters"),
-        ("TRIVIUM_DICOM_TLS_CA", "ca.pem", r"TRIVIUM_DICOM_TLS_CERT: goes with"),
+        ("TRIVIUM_DICOM_TLS_CA", "ca.pem", r"TRIVIUM_DICOM_TLS_CA: needs TRIVIUM_DICOM_TLS_CERT"),
+        ("TRIVIUM_DICOM_TLS_KEY", "key.pem", r"TRIVIUM_DICOM_TLS_KEY: needs TRIVIUM_DICOM_TLS_CERT beside it"),
     ],
 )
 def test_a_receiver_that_is_set_up_wrongly_is_named(

@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
+from verticals.broken_rules import rule_of
 from verticals.contract import InvalidInput
 from verticals.finance import schemas
 from verticals.finance.fields import CATEGORIES, CUSTOMER, ID, LIMITS
@@ -87,7 +88,7 @@ def explain(error: ValidationError) -> str:
     for e in error.errors(include_url=False):
         field = ".".join(str(part) for part in e["loc"])
         value = "nothing" if e["input"] is None else repr(str(e["input"])[:40])
-        told.append(f"{field}: {e['msg']} (got {value})")
+        told.append(f"{field}: {rule_of(e)} (got {value})")
     return "; ".join(told)
 
 

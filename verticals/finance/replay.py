@@ -13,6 +13,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from verticals.broken_rules import first_of
 from verticals.contract import InvalidInput, ModelRegistry, Unavailable
 from verticals.finance import schemas
 from verticals.finance.reasons import PROFILES
@@ -117,8 +118,8 @@ def replay_entry(kept: Kept, entry: Mapping[str, Any], given: Mapping[str, Any] 
     try:
         application = schemas.ScoreRequest.model_validate(given)
     except ValidationError as error:
-        first = error.errors(include_input=False, include_url=False)[0]
-        raise InvalidInput(first["msg"], field=f"input.{'.'.join(map(str, first['loc']))}") from None
+        field, rule = first_of(error, whole="application")
+        raise InvalidInput(rule, field=f"input.{field}") from None
     policies = Finance(kept.registry, kept.sessions).policies
     found = replay(kept.registry, entry, application, policy_of=partial(policies.get, kept.tenant))
     if not found.is_same_application:

@@ -10,7 +10,6 @@ from datetime import date, datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
-from pydantic_core import PydanticCustomError
 
 from verticals.contract import UploadedFile
 from verticals.finance.histories.events import Reference
@@ -46,7 +45,7 @@ ApplicationId = Annotated[
 def _not_bool(value: Any) -> Any:
     """JSON's true would count as 1."""
     if isinstance(value, bool):
-        raise PydanticCustomError("whole_number", "must be a whole number, not true or false")
+        raise ValueError("must be a whole number, not true or false")
     return value
 
 

@@ -34,8 +34,8 @@ def test_the_shipped_rules_are_in_order() -> None:
         ({"threshold": {"kind": "fixed", "on": 1, "off": 2}}, "off must not lie beyond on"),
         ({"side": "below"}, "off must not lie beyond on"),
         ({"threshold": {"kind": "median", "on": 3}}, "0.threshold.median"),
-        ({"colour": "red"}, "0.colour: Extra inputs"),
-        ({"action": "shell"}, "0.action: Input should be 'rebalance'"),
+        ({"colour": "red"}, "0.colour: is not known here"),
+        ({"action": "shell"}, "0.action: must be one of 'rebalance'"),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )

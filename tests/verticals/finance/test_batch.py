@@ -67,17 +67,17 @@ def score_arrow(models: Models, table: pa.Table) -> pa.Table:
 @pytest.mark.parametrize(
     ("change", "error"),
     [
-        ({"duration_months": 0}, r"duration_months: .*greater than or equal to 1 \(got '0'\)"),
-        ({"duration_months": "two years"}, r"duration_months: .*valid integer.*'two years'"),
-        ({"duration_months": ""}, r"duration_months: .*valid integer.*nothing"),
+        ({"duration_months": 0}, r"duration_months: must be at least 1 \(got '0'\)"),
+        ({"duration_months": "two years"}, r"duration_months: must be a whole number .*'two years'"),
+        ({"duration_months": ""}, r"duration_months: must be a whole number .*nothing"),
         ({"duration_months": "12.5"}, r"duration_months: .*'12.5'"),
         ({"duration_months": "१२"}, r"duration_months: .*'१२'"),
-        ({"credit_amount_dm": 10_000_000}, r"credit_amount_dm: .*less than or equal to 100000"),
+        ({"credit_amount_dm": 10_000_000}, r"credit_amount_dm: must be at most 100000"),
         ({"credit_amount_dm": 10**30}, r"credit_amount_dm: "),
-        ({"age_years": 17}, r"age_years: .*greater than or equal to 18"),
-        ({"purpose": "yacht"}, r"purpose: Input should be 'car_new', .* \(got 'yacht'\)"),
-        ({"application_id": "Jane Doe"}, r"application_id: String should match pattern"),
-        ({"application_id": "x" * 65}, r"application_id: String should have at most 64"),
+        ({"age_years": 17}, r"age_years: must be at least 18"),
+        ({"purpose": "yacht"}, r"purpose: must be one of 'car_new', .* \(got 'yacht'\)"),
+        ({"application_id": "Jane Doe"}, r"application_id: must be of the form"),
+        ({"application_id": "x" * 65}, r"application_id: must have at most 64 characters"),
     ],
 )
 def test_a_bad_cell_is_reported_with_field_rule_and_value(models: Models, change: dict[str, Any], error: str) -> None:

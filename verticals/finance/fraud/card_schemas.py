@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
+from verticals.broken_rules import first_of
 from verticals.finance.histories.events import EARLIEST, Reference
 
 MAX_ROWS = 1000  # of a request
@@ -164,9 +165,8 @@ def check_rows(rows: Sequence[Any], model: type[CardTransaction], *, now: dateti
         try:
             found = model.model_validate(row)
         except ValidationError as error:
-            first = error.errors(include_input=False, include_url=False)[0]
-            field = ".".join(str(part) for part in first["loc"]) or "transaction"
-            bad.append(_error(i, row, field, first["msg"], "Correct the field and send the row again."))
+            field, rule = first_of(error, whole="transaction")
+            bad.append(_error(i, row, field, rule, "Correct the field and send the row again."))
             continue
         if not EARLIEST <= found.at <= now:
             bad.append(_error(i, row, "at", "must be between 1990 and now", "Correct the time, with its zone."))

@@ -63,6 +63,13 @@ class EmbeddingStore:
         with self._sessions() as session:
             return session.scalar(query.order_by(FinanceEmbedding.as_of_s.desc()).limit(1))
 
+    def is_due(self, tenant: str, customer: str) -> bool:
+        """Whether a refresh would make a vector of the customer's; before the first of all it may."""
+        if not self._has_marked:
+            return True
+        with self._sessions() as session:
+            return session.get(FinanceEmbeddingDue, (tenant, customer)) is not None
+
     def refresh(self, on_made: OnMade) -> int:
         """Make every vector that is due; how many were made. 0 without a model: they stay due.
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
+from verticals.broken_rules import first_of
 from verticals.finance.histories.vocabulary import Category, Channel, Kind
 
 if TYPE_CHECKING:  # the command line and the pages only read schemas
@@ -92,9 +93,8 @@ def read_events(rows: Sequence[Any], *, now: datetime) -> tuple[list[Event], lis
         try:
             event = Event.model_validate(row)
         except ValidationError as error:
-            first = error.errors(include_input=False, include_url=False)[0]
-            field = ".".join(str(part) for part in first["loc"]) or "event"
-            bad.append(BadEvent(i, field, first["msg"], "Correct the field and send the row again."))
+            field, rule = first_of(error, whole="event")
+            bad.append(BadEvent(i, field, rule, "Correct the field and send the row again."))
             continue
         if not EARLIEST <= event.at <= now:
             bad.append(BadEvent(i, "at", "must be between 1990 and now", "Correct the time, with its zone."))

@@ -101,8 +101,8 @@ class HistoryDesk:
 
     def _sequence(self, tenant: str, customer: str, as_of: datetime) -> schemas.SequenceState | None:
         model, row = self._embeddings.model(), self._embeddings.newest(tenant, customer, as_of)
-        if model is not None and row is None:
-            self._wake()  # the version may be new
+        if model is not None and row is None and self._embeddings.is_due(tenant, customer):
+            self._wake()  # the version may be new, or the process ended that was to make it
         if model is None or row is None:
             return None
         return schemas.SequenceState(

@@ -44,7 +44,8 @@ class Folder:
             for name in ("working", "done", "rejected"):
                 (self.path / name).mkdir(parents=True, exist_ok=True)
         except OSError:
-            raise InvalidInput("must be a folder that can be written", field="TRIVIUM_DICOM_FOLDERS") from None
+            rule, remedy = "must be a folder that can be written", "Let this user write there, or name another."
+            raise InvalidInput(rule, field="TRIVIUM_DICOM_FOLDERS", value=str(self.path), remedy=remedy) from None
         for left in sorted((self.path / "working").iterdir()):
             left.rename(_free(self.path / left.name))
 

@@ -54,7 +54,9 @@ def tls_context(certificate: str, key: str, authority: str) -> ssl.SSLContext:
             context.load_verify_locations(authority)
             context.verify_mode = ssl.CERT_REQUIRED
     except OSError:
-        raise InvalidInput("must be readable PEM files", field="TRIVIUM_DICOM_TLS_CERT, _KEY, _CA") from None
+        given = ", ".join(filter(None, (certificate, key, authority)))
+        rule, remedy = "must be readable PEM files", "Name files that this user can read, the key without a password."
+        raise InvalidInput(rule, field="TRIVIUM_DICOM_TLS_CERT, _KEY, _CA", value=given, remedy=remedy) from None
     return context
 
 

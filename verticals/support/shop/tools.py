@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from verticals.broken_rules import first_of
 from verticals.contract import InvalidInput, NotFound
 from verticals.support.schemas.base import Strict
 from verticals.support.shop import memberships, orders
@@ -72,6 +73,5 @@ def parse_args(tool: Tool, args: Mapping[str, Any]) -> Strict:
     try:
         return tool.args.model_validate(dict(args))
     except ValidationError as error:
-        first = error.errors(include_input=False, include_url=False, include_context=False)[0]
-        field = ".".join(("args", *map(str, first["loc"])))
-        raise InvalidInput(first["msg"], field=field, remedy=f"See the arguments of {tool.name}.") from None
+        field, rule = first_of(error, whole="")
+        raise InvalidInput(rule, field=f"args.{field}", remedy=f"See the arguments of {tool.name}.") from None

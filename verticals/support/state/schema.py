@@ -11,6 +11,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, RootModel, ValidationError, model_validator
 
+from verticals.broken_rules import first_of
 from verticals.contract import InvalidInput
 
 DONTCARE = "dontcare"  # the value of a slot about which the customer has no wish
@@ -125,13 +126,8 @@ def read_services(text: str) -> tuple[Service, ...]:
     try:
         read = _ServicesJson.model_validate_json(text).root
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(map(str, first["loc"]))
-        raise InvalidInput(
-            f"{where}: {first['msg']}" if where else first["msg"],
-            field="services",
-            remedy="Describe the services anew.",
-        ) from error
+        where, rule = first_of(error, whole="text")
+        raise InvalidInput(f"{where}: {rule}", field="services", remedy="Describe the services anew.") from error
     _unique([service.name for service in read])
     return tuple(
         Service(

@@ -8,14 +8,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy.orm import Session, sessionmaker
 
 from tests.conftest import wait_for
 from tests.verticals.finance.conftest import FolderRegistry, Recorder
-from tests.verticals.finance.histories.test_embeddings import register
+from tests.verticals.finance.histories.test_embeddings import register, told
 from verticals.contract import Context, Handler, InvalidInput, Resources
 from verticals.finance import VERTICAL
 from verticals.finance.histories import schemas
+from verticals.finance.histories.embeddings import EmbeddingStore
+from verticals.finance.histories.events import read_events
+from verticals.finance.histories.handlers import HistoryDesk
 from verticals.finance.histories.operations import HISTORY_OPERATIONS
+from verticals.finance.histories.store import EventStore
 from verticals.finance.histories.view import FEATURES
 
 
@@ -122,3 +127,26 @@ def test_a_moment_in_the_future_is_refused(handlers: Mapping[str, Handler], cont
 
 def test_simulated_customers_are_labelled(handlers: Mapping[str, Handler], context: Context) -> None:
     assert features(handlers, context, customer="sim-1-000001").synthetic is True
+
+
+def test_a_read_wakes_the_worker_only_where_a_vector_is_to_be_made(
+    sessions: sessionmaker[Session], tmp_path: Path, context: Context
+) -> None:
+    (tmp_path / "registry").mkdir()
+    register(registry := FolderRegistry(tmp_path / "registry"))
+    events, wakes = EventStore(sessions), list[str]()
+    embeddings = EmbeddingStore(sessions, events, registry)
+    desk = HistoryDesk(sessions, events, embeddings, lambda *_: 0, lambda: wakes.append("woken"))
+
+    def woken_by(customer: str) -> int:
+        wakes.clear()
+        desk.features(schemas.FeaturesRequest(customer=customer), context)
+        return len(wakes)
+
+    assert woken_by("nobody") == 1  # of a version that is new, nothing is known yet
+    embeddings.refresh(told)
+    assert woken_by("nobody") == 0
+    events.append(context.tenant, "c-1", read_events([event("a")], now=datetime.now(UTC))[0])
+    assert woken_by("c-1") == 1
+    embeddings.refresh(told)
+    assert woken_by("c-1") == 0
