@@ -127,7 +127,8 @@ static inline void attend(const Model& m, const Call& call, const Tile& tile, in
         store(s.total + 8 * row, all(0.0f));
         s.most[row] = -__builtin_inff();
     }
-    const uint16_t *keys = cache + kv_head * size_t(call.slots) * dim, *values = keys + m.kv_heads * size_t(call.slots) * dim;
+    const size_t head_size = size_t(call.slots) * dim;
+    const uint16_t *keys = cache + kv_head * head_size, *values = keys + m.kv_heads * head_size;
     const int end = tile.start + tile.num;
     for (int first = 0; first < end; first += kBlock) {
         const int count = end - first < kBlock ? end - first : kBlock;

@@ -1,6 +1,6 @@
 // Products of 16 interleaved outputs with one token's group of 32 inputs, in integers. Ignores scales.
 //
-// A step multiplies four neighbouring inputs of each of 16 outputs: 64 bytes of weights, 4 bytes of activations for all.
+// A step multiplies four neighbouring inputs of each of 16 outputs: 64 bytes of weights, 4 of activations for all.
 // `Sums4` and `Sums8` hold a group's sums for weights of 4 and 8 bits; `floats` gives them out, exact.
 
 struct Pair {

@@ -43,6 +43,7 @@ struct Packed {
     static F8 factors(const uint8_t* at, int i) {  // scales of rows 0-7, 8-15, then minima
         return from_half(reinterpret_cast<const uint16_t*>(at + kCodes) + 8 * i);
     }
+    static void add(Sums4& sums, const Bytes& w, const int8_t* a) { kIs4 ? add4(sums, w, a) : add8(sums, w, a); }
 };
 
 // 4 bits in a byte each and floats: for many tokens it pays to take a block apart once.
@@ -53,6 +54,7 @@ struct Spread {
     static Bytes first(const uint8_t* at, int i) { return plain(at + 64 * i); }
     static Bytes second(const uint8_t* at, int i) { return plain(at + 64 * i + 64); }
     static F8 factors(const uint8_t* at, int i) { return load(reinterpret_cast<const float*>(at + kCodes) + 8 * i); }
+    static void add(Sums4& sums, const Bytes& w, const int8_t* a) { add4(sums, w, a); }
 
     static void take(const uint8_t* from, int groups, uint8_t* to) {
         for (int g = 0; g < groups; ++g, from += Packed<4>::kBytes, to += kBytes) {
@@ -73,9 +75,8 @@ struct Block {
     int index;
     const uint8_t* spread;  // its groups, spread out; or null
 
-    Block(const Matrix& matrix, int i) : m(matrix), index(i), spread(nullptr) {}
-    // To be multiplied with `num_rows`, with `Block::bytes` of memory.
-    Block(const Matrix& matrix, int i, int num_rows, uint8_t* memory) : Block(matrix, i) {
+    // To be multiplied with `num_rows`; `memory` is `Block::bytes`.
+    Block(const Matrix& matrix, int i, int num_rows, uint8_t* memory) : m(matrix), index(i), spread(nullptr) {
         if (m.bits != 4 || num_rows < kMany) return;
         Spread::take(packed(), groups(), memory);
         spread = memory;
@@ -107,13 +108,9 @@ static inline void multiply(const Block& block, const uint8_t* at, const Row* ro
 #pragma GCC unroll 1  // more would not fit the registers
         for (int i = 0; i < kGroup / 4; i += 2) {
             const Bytes first = Groups::first(at, i);
-            for (int t = 0; t < N; ++t) {
-                Groups::kIs4 ? add4(sums[t], first, codes[t] + 4 * i) : add8(sums[t], first, codes[t] + 4 * i);
-            }
+            for (int t = 0; t < N; ++t) Groups::add(sums[t], first, codes[t] + 4 * i);
             const Bytes second = Groups::second(at, i);
-            for (int t = 0; t < N; ++t) {
-                Groups::kIs4 ? add4(sums[t], second, codes[t] + 4 * i + 4) : add8(sums[t], second, codes[t] + 4 * i + 4);
-            }
+            for (int t = 0; t < N; ++t) Groups::add(sums[t], second, codes[t] + 4 * i + 4);
         }
         const F8 low = Groups::factors(at, 0), high = Groups::factors(at, 1);
         F8 low_min, high_min;
@@ -184,8 +181,8 @@ static inline int grain_of(int blocks, const Team& team) {
     return grain ? grain : 1;
 }
 
-// All outputs of all rows, by the whole team; `out` has rows of `width`, at least whole blocks. `spread` is memory for a
-// block, of each thread's own.
+// All outputs of all rows, by the whole team; `out` has rows of `width`, at least whole blocks. `spread` is this
+// thread's memory for a block.
 template <class At>
 static inline void multiply_rows(Team& team, const Matrix& m, int num_rows, At&& at, float* out, size_t width,
                                  uint8_t* spread) {
@@ -226,8 +223,9 @@ static void run_linear(const Matrix& m, const float* x, int num_rows, float* out
                         quantize(job.x + (first + t) * size_t(job.m.inputs), rows[t], job.m.inputs);
                     }
                 });
-                multiply_rows(job.team, job.m, num, [&](int t) { return rows[t]; }, job.out + first * job.width, job.width,
-                              spread);
+                multiply_rows(
+                    job.team, job.m, num, [&](int t) { return rows[t]; }, job.out + first * job.width, job.width,
+                    spread);
             }
         },
         &job);

@@ -1,4 +1,4 @@
-// How a call is cut into chunks, that go through all layers, and tiles, that attend together. Ignores what they compute.
+// How a call is cut into chunks, which go through all layers, and tiles, which attend together. Ignores what they are.
 #pragma once
 #include "layout.h"
 

@@ -145,7 +145,9 @@ struct Step {
             quantize(b.out + size_t(t) * out_width, b.attended[row(chunk, t)], out_width);
         });
         team.share(blocks_of(layer.o), grain_of(blocks_of(layer.o), team), [&](int begin, int end) {
-            for (int block = begin; block < end; ++block) add_block(layer.o, block, chunk, [&](int t) { return b.attended[row(chunk, t)]; });
+            for (int i = begin; i < end; ++i) {
+                add_block(layer.o, i, chunk, [&](int t) { return b.attended[row(chunk, t)]; });
+            }
         });
     }
 
