@@ -26,6 +26,7 @@ import json
 import statistics
 import time
 from collections.abc import Callable, Mapping
+from copy import deepcopy
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -88,8 +89,8 @@ def main() -> None:
 
 def _measure(programs: Mapping[str, Program], *, runs: int, threads: int) -> tuple[Found, Found, list[float]]:
     """Tokens/s by the clock and by processor time, and GB/s of each run."""
-    found, by_cpu = (({name: {figure: [] for figure in FIGURES} for name in programs}) for _ in range(2))
-    generator, bandwidths = torch.Generator().manual_seed(0), list[float]()
+    found: Found = {name: {figure: [] for figure in FIGURES} for name in programs}
+    by_cpu, bandwidths, generator = deepcopy(found), list[float](), torch.Generator().manual_seed(0)
 
     def prompts(num: int, length: int) -> list[list[int]]:
         return torch.randint(1000, 40_000, (num, length), generator=generator).tolist()
