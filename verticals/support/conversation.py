@@ -45,9 +45,11 @@ _IDENTITY = re.compile(
     r"\bwhat can you (?:do|help)\b|^how are you\b"
 )
 _PERSON = re.compile(
-    r"\b(?:speak|talk|chat|connect|transfer|put me through)\b.{0,25}\b(?:human|person|someone|somebody|agent|"
-    r"advis[oe]r|representative|manager|supervisor|colleague|operator|staff)\b|"
-    r"\b(?:real|actual|live) (?:human|person|agent)\b|^(?:a )?(?:human|person|agent|operator)(?: please)?$|"
+    r"\b(?:(?:speak|talk|chat|connect|transfer|put me through)\b|(?:get|give|hand|pass|bring|find) (?:me|us)\b).{0,25}"
+    r"\b(?:human|person|someone|somebody|agent|advis[oe]r|representative|manager|supervisor|colleague|operator|staff)\b|"
+    r"\b(?:real|actual|live) (?:human|person|agent)\b|\b(?:someone|somebody) real\b|(?<!are you )\ba human\b|"
+    r"^(?:a )?(?:human|person|agent|operator)(?: please)?$|"
+    r"\b(?:person|someone|somebody|anyone|anybody)\b.{0,20}\b(?:speak|talk) (?:to|with)\b|"
     r"\b(?:want|need|like|get) (?:a |to see a )?(?:human|person|manager|supervisor)\b|"
     r"\bcall me(?: back\b| (?:please|now|today|tomorrow|later|on|at|asap)\b|\W*$)|"
     r"\b(?:open|raise|create|file|log|make) (?:me )?(?:a |an )?(?:support )?(?:ticket|complaint)\b|"

@@ -16,8 +16,8 @@ from verticals.support.shop.tools import TOOLS
 
 ORDER_ID = re.compile(r"\bMP[- ]?(\d{5})\b", re.IGNORECASE)
 ADDRESS = re.compile(
-    r"(?<!\d)(?P<street>\d{1,6}[A-Za-z]? [A-Za-z0-9 .'#/-]{2,100}?), ?(?P<city>[A-Za-z][A-Za-z .'-]{1,60}?),? "
-    r"(?P<state>[A-Z]{2}),? (?P<postal_code>\d{5}(?:-\d{4})?)\b"
+    r"(?<!\d)(?P<street>\d{1,6}[A-Za-z]? (?:(?! to \d)[A-Za-z0-9 .'#/-]){2,100}?), ?"
+    r"(?P<city>[A-Za-z][A-Za-z .'-]{1,60}?),? (?P<state>[A-Z]{2}),? (?P<postal_code>\d{5}(?:-\d{4})?)\b"
 )
 REASONS: dict[str, str] = {
     "wrong_item": r"wrong (?:item|size|colou?r|product|one|order)|not what i ordered|something else than",
@@ -29,6 +29,10 @@ REASONS: dict[str, str] = {
 }
 _MEMBERSHIP = r"(?:membership|subscription|maple circle)"
 _STOP = r"(?:pause|stop|turn off|switch off|end)"
+_GOODS = (  # what was bought, rather than what goes with it
+    r"(?!(?:[\w-]+ )*(?:refund|money|e-?mail|message|code|invoice|receipt|points?|voucher|card|account|link|label|"
+    r"discount|membership|subscription|return|confirmation|details?|data|address|password)s?\b)[\w -]{2,30}?"
+)
 _TASKS: tuple[tuple[str, str], ...] = (  # the first that fits
     (
         "pause_subscription",
@@ -48,7 +52,12 @@ _TASKS: tuple[tuple[str, str], ...] = (  # the first that fits
     ),
     ("change_address", r"(?:change|update|correct).{0,30}address|(?:i have|i've|i) moved\b|my new address"),
     ("list_orders", r"(?:list|show|what are|which are|see).{0,20}my (?:\w+ )?orders"),
-    ("order_status", r"(?:where(?:'s| is| are)|status|track|arriv\w*|when will).{0,40}(?:order|parcel|package)"),
+    (
+        "order_status",
+        r"(?:where(?:'s| is| are)|status|track|arriv\w*|when will).{0,40}(?:order|parcel|package)|"
+        rf"where(?:'s| is| are) my {_GOODS}(?:[?.!,]|$)|"
+        rf"when (?:will|does|is|are) my {_GOODS} (?:going to )?(?:arrive|come|get here|be (?:here|delivered|shipped))",
+    ),
     ("look_up_order", r"(?:what(?:'s| is| did i| was)|details|contents?|items|total|cost).{0,30}order"),
 )
 _WISH = re.compile(
@@ -57,10 +66,11 @@ _WISH = re.compile(
     r"^(?:cancel|refund|change|update|correct|return|pause|stop|resume|renew|turn|send|show|list|redirect|track)\b"
 )
 _ASKS_HOW = re.compile(r"^(?:how|what|when|why|which|who|do|does|is|are|can i|may i|could i|will|if)\b")
-_ASKS_WHY = re.compile(r"^(?:how|why|what if)\b")  # even with an order's number this is no wish for a change
+# even with an order's number this is no wish for a change
+_ASKS_WHY = re.compile(r"^(?:how|why|what if|when (?:will|does|do|is|are|can))\b")
 _SENTENCE_END = re.compile(r"(?<=[.!?]) ")
 _OWN = re.compile(
-    r"^(?:where(?:'s| is| are)|when will|what(?:'s| is) the status of|when does|until when|is|does) .{0,20}\bmy\b"
+    r"^(?:where(?:'s| is| are)|when (?:will|does|is|are)|what(?:'s| is) the status of|until when|is|does) .{0,20}\bmy\b"
 )
 _NOT_COME = re.compile(
     r"\b(?:my|our|the|your) (?:[\w-]+ ){1,4}?(?:(?:still )?(?:has|have|had|did|was|were|is|are)(?:n't| not)|never)"
@@ -101,7 +111,7 @@ def read_args(text: str) -> dict[str, Any]:
     found: dict[str, Any] = {}
     if numbers := ORDER_ID.findall(text):
         found["order_id"] = f"MP-{numbers[-1]}"
-    if address := ADDRESS.search(" ".join(text.split())):
+    if address := ADDRESS.search(" ".join(ORDER_ID.sub(";", text).split())):  # its digits are no house number
         found |= {name: value.strip() for name, value in address.groupdict().items()}
     for reason, words in REASONS.items():
         if re.search(rf"\b(?:{words})\b", _plain(text)):
