@@ -29,10 +29,6 @@ REASONS: dict[str, str] = {
 }
 _MEMBERSHIP = r"(?:membership|subscription|maple circle)"
 _STOP = r"(?:pause|stop|turn off|switch off|end)"
-_GOODS = (  # what was bought, rather than what goes with it
-    r"(?!(?:[\w-]+ )*(?:refund|money|e-?mail|message|code|invoice|receipt|points?|voucher|card|account|link|label|"
-    r"discount|membership|subscription|return|confirmation|details?|data|address|password)s?\b)[\w -]{2,30}?"
-)
 _TASKS: tuple[tuple[str, str], ...] = (  # the first that fits
     (
         "pause_subscription",
@@ -52,12 +48,7 @@ _TASKS: tuple[tuple[str, str], ...] = (  # the first that fits
     ),
     ("change_address", r"(?:change|update|correct).{0,30}address|(?:i have|i've|i) moved\b|my new address"),
     ("list_orders", r"(?:list|show|what are|which are|see).{0,20}my (?:\w+ )?orders"),
-    (
-        "order_status",
-        r"(?:where(?:'s| is| are)|status|track|arriv\w*|when will).{0,40}(?:order|parcel|package)|"
-        rf"where(?:'s| is| are) my {_GOODS}(?:[?.!,]|$)|"
-        rf"when (?:will|does|is|are) my {_GOODS} (?:going to )?(?:arrive|come|get here|be (?:here|delivered|shipped))",
-    ),
+    ("order_status", r"(?:where(?:'s| is| are)|status|track|arriv\w*|when will).{0,40}(?:order|parcel|package)"),
     ("look_up_order", r"(?:what(?:'s| is| did i| was)|details|contents?|items|total|cost).{0,30}order"),
 )
 _WISH = re.compile(
@@ -70,7 +61,17 @@ _ASKS_HOW = re.compile(r"^(?:how|what|when|why|which|who|do|does|is|are|can i|ma
 _ASKS_WHY = re.compile(r"^(?:how|why|what if|when (?:will|does|do|is|are|can))\b")
 _SENTENCE_END = re.compile(r"(?<=[.!?]) ")
 _OWN = re.compile(
-    r"^(?:where(?:'s| is| are)|when (?:will|does|is|are)|what(?:'s| is) the status of|until when|is|does) .{0,20}\bmy\b"
+    r"^(?:where(?:'s| is| are)|when will|what(?:'s| is) the status of|when does|until when|is|does) .{0,20}\bmy\b|"
+    r"^wh(?:at|ich) are my (?:\w+ )?orders\b"
+)
+_GOODS = (  # what was bought, rather than what goes with it
+    r"(?!(?:[\w-]+ )*(?:order|parcel|package|refund|money|e-?mail|message|code|invoice|receipt|points?|voucher|card|"
+    r"account|link|label|discount|membership|subscription|return|confirmation|details?|data|address|password)s?\b)"
+    r"[\w -]{2,30}?"
+)
+_WHERE_GOODS = re.compile(
+    rf"\bwhere(?:'s| is| are) my {_GOODS}(?:[?.!,]|$)|"
+    rf"\bwhen (?:will|does|is|are) my {_GOODS} (?:going to )?(?:arrive|come|get here|be (?:here|delivered|shipped))\b"
 )
 _NOT_COME = re.compile(
     r"\b(?:my|our|the|your) (?:[\w-]+ ){1,4}?(?:(?:still )?(?:has|have|had|did|was|were|is|are)(?:n't| not)|never)"
@@ -92,6 +93,8 @@ class RulePlanner:
             wanted = TOOLS[pending.tool].args.model_fields
             new = {name: value for name, value in found.items() if name in wanted}
             return Proposal(pending.tool, {**pending.args, **new}) if new else None
+        if tool is None and "order_id" not in found and _WHERE_GOODS.search(last):
+            return Proposal("order_status")  # of whichever order they are in, not of the one last spoken of
         if tool is None and ("order_id" in found or _is_missing(window)):
             tool = "order_status"  # "any news of MP-10001?", "my lamp has not come"
         return None if tool is None else from_words(tool, window, pending)

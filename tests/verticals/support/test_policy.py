@@ -61,6 +61,7 @@ def _decide(executor: Executor, planner: Any, *texts: str, pending: Proposal | N
         ("where's my parcel?", "order_status"),
         ("What is the status of order mp 10002", "order_status"),
         ("Show me my orders please", "list_orders"),
+        ("What are my orders?", "list_orders"),
         ("What is in my order MP-10001?", "look_up_order"),
         ("I'd like my money back for the lamp", "request_refund"),
         ("Please refund order MP-10001", "request_refund"),
@@ -103,6 +104,14 @@ def test_of_what_has_not_come_the_order_is_asked(executor: Executor, text: str) 
     assert step == Step("ask", QUESTIONS["order_id"], Proposal("order_status"))
 
 
+def test_goods_named_by_the_customer_are_not_taken_for_the_order_last_spoken_of(executor: Executor) -> None:
+    step = _decide(
+        executor, RulePlanner(), "Where is order MP-10003?", "We have it.", "And where is my coffee machine?"
+    )
+
+    assert step == Step("ask", QUESTIONS["order_id"], Proposal("order_status"))
+
+
 def test_a_state_that_was_told_is_not_told_again_of_what_has_not_come() -> None:
     assert _propose("My lamp has not arrived", "Which order is it?", "MP-10001", "Delivered.", "It never came!") is None
 
@@ -122,6 +131,7 @@ def test_a_state_that_was_told_is_not_told_again_of_what_has_not_come() -> None:
         "Is the Maple Circle membership worth it?",
         "What happens when an item is back-ordered?",
         "Where is my invoice?",
+        "What are my options if I return a rug?",
         "When will my refund arrive?",
         "Where is my discount code?",
         "Do you ship to Canada?",
