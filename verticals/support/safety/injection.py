@@ -149,8 +149,11 @@ def judge_version(embedder: Embedder | None) -> str:
 
 
 def _texts(passage: Passage | Hit) -> tuple[str, str]:
-    """What is judged of a passage: its text, and the titles that are shown with it."""
-    return passage.text, f"{passage.title}\n{passage.heading}"
+    """What is judged of a passage: its text, and the titles that are shown with it, as one.
+
+    The head was fitted to sentences: "Limits" or "Report a danger" alone look injected to it.
+    """
+    return passage.text, f"{passage.title} - {passage.heading}" if passage.heading else passage.title
 
 
 def _without(text: str, injected: Injected) -> Cleaned:

@@ -84,7 +84,7 @@ def test_a_changed_text_and_a_changed_title_are_judged_anew(
 
 
 def test_another_judges_verdict_counts_for_nothing(sessions: sessionmaker[Session], embedder: CountedEmbedder) -> None:
-    StoredVerdicts(sessions, "an earlier version").keep({INJECTED: (), "Returns\n": ()}, tenant="demo")
+    StoredVerdicts(sessions, "an earlier version").keep({INJECTED: (), "Returns": ()}, tenant="demo")
 
     cleaned = InjectionFilter(embedder, sessions).clean_passages([hit(INJECTED)], tenant="demo")
 
