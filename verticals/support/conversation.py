@@ -44,10 +44,12 @@ _IDENTITY = re.compile(
     r"\b(?:who|what) are you\b|\bare you (?:an? )?(?:\w+ )?(?:robot|bot|chatbot|human|person|ai|machine|real)\b|"
     r"\bwhat can you (?:do|help)\b|^how are you\b"
 )
+_SOMEBODY = "human|person|someone|somebody|agent|advis[oe]r|representative|manager|supervisor|colleague|operator"
 _PERSON = re.compile(
-    r"\b(?:(?:speak|talk|chat|connect|transfer|put me through)\b|(?:get|give|hand|pass|bring|find) (?:me|us)\b).{0,25}"
-    r"\b(?:human|person|someone|somebody|agent|advis[oe]r|representative|manager|supervisor|colleague|operator|staff)\b|"
-    r"\b(?:real|actual|live) (?:human|person|agent)\b|\b(?:someone|somebody) real\b|(?<!are you )\ba human\b|"
+    rf"\b(?:speak|talk|chat|connect|transfer|put me through)\b.{{0,25}}\b(?:{_SOMEBODY}|staff)\b|"
+    rf"\b(?:get|give|hand|pass) (?:me|us)\b.{{0,25}}\b(?:{_SOMEBODY})\b|"
+    r"\b(?:real|actual|live) (?:human|person|agent)\b|\b(?:someone|somebody) real\b|"
+    r"(?<!are you )(?<!is this )\ba human\b(?!-)|"
     r"^(?:a )?(?:human|person|agent|operator)(?: please)?$|"
     r"\b(?:person|someone|somebody|anyone|anybody)\b.{0,20}\b(?:speak|talk) (?:to|with)\b|"
     r"\b(?:want|need|like|get) (?:a |to see a )?(?:human|person|manager|supervisor)\b|"

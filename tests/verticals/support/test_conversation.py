@@ -65,6 +65,8 @@ def test_a_conversation_without_a_question_is_refused(messages: list[Message], r
         ("is there a person I could talk to?", Intent.HAND_OVER),
         ("Can I get another person's parcel?", Intent.QUESTION),
         ("I want to give a person a gift card", Intent.QUESTION),
+        ("Can you give me a staff discount?", Intent.QUESTION),
+        ("Is this a human?", Intent.QUESTION),
         ("Please call me back", Intent.HAND_OVER),
         ("Call me on Monday, please", Intent.HAND_OVER),
         ("call me!", Intent.HAND_OVER),
