@@ -99,8 +99,8 @@ def _ours(dim: int, experts: int, expert_dim: int, top_k: int, *, threads: int) 
     kernels = open_kernels(num_threads=threads)
     decoder = Decoder(config, Weights(weights, precision="int4", kernels=kernels))
     step = Step(decoder)
-    sizes = {"dtype": torch.float32, "device": torch.device("cpu"), "precision": "fp16"}
-    cache = PagedCache(config, num_pages=2 * max(TOKENS) // PAGE_SIZE, **sizes)
+    num_pages = 2 * max(TOKENS) // PAGE_SIZE
+    cache = PagedCache(config, num_pages=num_pages, dtype=decoder.dtype, device=decoder.device, precision="fp16")
     slots = {num: begun[0] for num in TOKENS if (begun := cache.begin([0] * num, root=bytes([num % 255])))}
     return lambda x_TD: step(x_TD.clone(), [Segment(len(x_TD), 0, slots[len(x_TD)])], cache)
 
