@@ -20,7 +20,7 @@ import numpy as np
 from scipy import stats
 
 from benchmarks.credit_data import SAMPLES
-from benchmarks.credit_entrants import BASELINES, moe
+from benchmarks.credit_entrants import BASELINES, moe, xgboost_told
 from verticals.finance import metrics
 from verticals.finance.train import moe_predictor
 from verticals.finance.validate import OutOfFold, Predictor, cross_validate, scorecard_predictor
@@ -83,11 +83,14 @@ def measure(name: str, *, seed: int, folder: Path | None = None) -> str:
     """All entrants on one sample; `folder` keeps their predictions."""
     sample = SAMPLES[name]
     frame, default = sample.load()
-    entrants: dict[str, Predictor] = {OURS: moe(**sample.moe)}
+    entrants: dict[str, Predictor] = {OURS: moe(**sample.told)}
     if name == "german":
         entrants |= {"MoE scorer (served)": moe_predictor, "WoE scorecard (served)": scorecard_predictor}
+    entrants |= BASELINES
+    if sample.told:
+        entrants["XGBoost, told the same"] = xgboost_told(**sample.told)
     found = {}
-    for entrant, predictor in (entrants | dict(BASELINES)).items():
+    for entrant, predictor in entrants.items():
         start = time.process_time()
         found[entrant] = kept(
             folder / f"{name}, {entrant}, seed {seed}.npz" if folder else None,

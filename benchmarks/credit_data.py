@@ -17,11 +17,11 @@ from verticals.finance.data import FEATURES, load_german, load_raw
 
 @dataclass(frozen=True)
 class Sample:
-    """Rows, outcomes, folds and what the scorer is told of the columns."""
+    """Rows, outcomes, folds and what the scorer is told of the columns: `orders` and `monotone` of `MoEScorer`."""
 
     load: Callable[[], tuple[pd.DataFrame, np.ndarray]]
     folds: int
-    moe: Mapping[str, Any] = field(default_factory=dict)
+    told: Mapping[str, Any] = field(default_factory=dict)
     note: str = ""
 
 
@@ -71,16 +71,16 @@ def _with_instalment(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 _TREND = {"ascending": 1, "descending": -1}
-_PERMITTED = {
-    "orders": {f.name: f.categories for f in FEATURES if f.kind == "ordered"},
-    "monotone": {f.name: _TREND[f.trend] for f in FEATURES if f.trend != "none"},
-}
+_MONOTONE = {f.name: _TREND[f.trend] for f in FEATURES if f.trend != "none"}
+# A served field is told the same wherever it occurs; the other attributes are told nothing.
+_IN_WORDS = {"orders": {f.name: f.categories for f in FEATURES if f.kind == "ordered"}, "monotone": _MONOTONE}
+_IN_CODES = {"orders": {f.name: tuple(f.codes) for f in FEATURES if f.kind == "ordered"}, "monotone": _MONOTONE}
 _SUB_GRADES = tuple(grade + step for grade in "ABCDEFG" for step in "12345")
 
 SAMPLES: Mapping[str, Sample] = {
-    "german": Sample(german_permitted, 10, _PERMITTED, "9 permitted fields and instalment"),
-    "german-all": Sample(german_all, 10, {}, "all 20 attributes and instalment; never served"),
-    "german-raw": Sample(german_raw, 10, {}, "the 20 attributes alone; never served"),
+    "german": Sample(german_permitted, 10, _IN_WORDS, "9 permitted fields and instalment"),
+    "german-all": Sample(german_all, 10, _IN_CODES, "all 20 attributes and instalment; never served"),
+    "german-raw": Sample(german_raw, 10, _IN_CODES, "the 20 attributes alone; never served"),
     "credit_data": Sample(credit_data, 3, {}),
     "lending_club": Sample(lending_club, 3, {"orders": {"sub_grade": _SUB_GRADES}}, "with the lender's own score"),
     "lending_club-without": Sample(lending_club_without, 3, {}, "without interest rate and sub-grade"),

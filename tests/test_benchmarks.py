@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from benchmarks import drift, fairness, fraud, gpu, gpu_model, histories, reject_inference, routing
+from benchmarks.credit_data import SAMPLES
 from benchmarks.shipped_text import read_corpus
 from verticals.finance.metrics import auc
 
@@ -40,6 +41,17 @@ def test_the_reject_inference_study_compares_every_method_with_the_truth(
 
     _, _, *rows = rows_of(capsys.readouterr().out)
     assert [row[2] for row in rows[: len(rows) // 2]] == ["all labels", *reject_inference.METHODS, "fuzzy, prudence 2"]
+
+
+def test_the_scorer_is_told_the_same_of_a_served_field_in_words_and_in_codes() -> None:
+    served, whole = SAMPLES["german"], SAMPLES["german-all"]
+    in_words, in_codes = served.load()[0], whole.load()[0]
+
+    assert served.told["monotone"] == whole.told["monotone"]
+    assert [*served.told["orders"]] == [*whole.told["orders"]] != []
+    for name, categories in served.told["orders"].items():
+        places = in_codes[name].map(whole.told["orders"][name].index)
+        assert places.equals(in_words[name].map(categories.index))
 
 
 def test_the_fairness_study_prints_each_group_of_both_deciders(capsys: pytest.CaptureFixture[str]) -> None:
