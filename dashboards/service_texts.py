@@ -24,7 +24,10 @@ TEXTS: Mapping[str, str] = {
     "Compared with the development sample.": "与开发样本比较。",
     "Approve or decline when the expected cost of doing so is at most the cost of a review; refer in between (Chow 1970).": "当批准或拒绝的预期成本不高于人工审核成本时自动决定；介于两者之间转交人工（Chow 1970）。",
     "Approve, refer or decline by cut-offs that the policy's owner set.": "按策略负责人设定的分数线批准、转交人工或拒绝。",
+    "Suspected fraud: {open} case open, {confirmed} confirmed": "涉嫌欺诈：{open} 宗待处理，{confirmed} 宗已确认",
+    "Suspected fraud: {open} cases open, {confirmed} confirmed": "涉嫌欺诈：{open} 宗待处理，{confirmed} 宗已确认",
     "Refer whenever a value is not known or lies outside the development sample, and whenever an override says so.": "任一取值未知或超出开发样本，或例外规则要求时，转交人工。",
+    "Refer whenever a value is not known or lies outside the development sample, whenever fraud is suspected of the customer, and whenever an override says so.": "任一取值未知或超出开发样本，或客户涉嫌欺诈，或例外规则要求时，转交人工。",
     "An override may also decline.": "例外规则也可拒绝。",
     "Costs 5:1 from the documentation of Statlog German Credit; a review at half the cost of a lost good customer is our assumption, for the policy's owner to change. All sources count; a term learned from simulated outcomes does so for simulated customers alone (verticals/finance/sources/reading.py)": "成本比 5:1 取自 Statlog 德国信贷数据说明；人工审核成本为失去一位好客户成本的一半是我们的假设，可由策略负责人更改。全部来源均计入；由模拟结果学得的项只对模拟客户生效",
     # --- the sources beside the application

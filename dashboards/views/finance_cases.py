@@ -79,6 +79,8 @@ def _queue(labels: Labels, found: CasePage) -> Case:
 def _case(client: TriviumClient, labels: Labels, case: Case) -> None:
     st.subheader(f"{labels(f'cases.{case.subject_kind}')} {parts.plain(case.subject)}", anchor=False)
     facts = [(labels("cases.id"), case.case_id), (labels("cases.opened"), parts.when(case.opened_at))]
+    if case.customer is not None:
+        facts.append((labels("history.customer"), case.customer))
     facts += [(labels.said(signal.name.replace("_", " ")), f"{signal.value:.4g}") for signal in case.signals]
     if case.decided_at is not None:
         facts += [

@@ -95,6 +95,7 @@ def handlers(*, filled: bool) -> Mapping[str, Handler]:
             source="made-up",
             state="open",
             opened_at=START,
+            customer=f"sim-{i}",
             decided_at=None,
             decided_by=None,
             reason=None,

@@ -18,6 +18,7 @@ from verticals.finance.data import DATA_NOTE, EXCLUDED, SOURCE
 from verticals.finance.documents import mismatch
 from verticals.finance.documents.schemas import DocumentResponse
 from verticals.finance.fraud.features import Transactions, all_features
+from verticals.finance.fraud.schemas import FraudSignal
 from verticals.finance.histories.view import FEATURES as HISTORY
 from verticals.finance.portfolio.summary import overrides
 from verticals.finance.scaling import Scaling
@@ -57,6 +58,7 @@ def said_texts() -> Iterator[str]:
     yield from reject_report.METHOD_NOTES.values()
     yield from reject_report.CAVEATS
     yield train.METHOD.format(folds=10)
+    yield from (FraudSignal(num_open, 3, 0.5).doubt for num_open in (1, 2))
     yield policy.POLICY.source
     yield policy.describe(policy.POLICY, Scaling()).rule
     yield from (text for text in telling.BECAUSE.values() if text)

@@ -79,6 +79,8 @@ def score_checked(models: Models, checked: Checked, *, make_id: Callable[[int], 
     scores = card.score_bins(bin_GF)
     readings = _readings(checked, rows, read)
     term_GS = _terms(readings)
+    refer, declined = _masks(models, categories, numbers)
+    refer |= np.array([bool(reading and reading.doubts) for reading in readings], dtype=bool)
     logit_G = scores.logit
     for term_G in term_GS.T:  # one source after the other, as `Reading.add_to`; one that does not count adds 0
         logit_G = logit_G + term_G
@@ -92,7 +94,7 @@ def score_checked(models: Models, checked: Checked, *, make_id: Callable[[int], 
         points_exact=points_exact,
         points=points,
         prob_default=prob_default(logit_G),
-        decisions=_decide(models, points, *_masks(models, categories, numbers)),
+        decisions=_decide(models, points, refer, declined),
         reasons=_reasons(models, scores.contributions, categories, numbers, readings, term_GS),
         challenger=_challenge(models, categories, numbers) if len(rows) else None,
         moe=_moe(models, categories, numbers) if len(rows) else None,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -35,12 +35,12 @@ from verticals.finance.scoring import (
 from verticals.finance.sources.reading import Reading
 from verticals.finance.sources.telling import tell_parts
 
-_NO_SOURCES = '"sources":[],"synthetic":false'
+_NO_SOURCES = '"sources":[],"synthetic":false,"fraud":null'
 MAX_CELLS = 10_000  # values of a field that are kept ready
 _PER_REQUEST = {
     *("application_id", "points", "points_exact", "prob_default", "logit", "contributions", "reasons"),
     *("other_points", "decision", "refer_because", "declined_because", "challenger", "challengers"),
-    *("sources", "synthetic"),
+    *("sources", "synthetic", "fraud"),
 }
 
 
@@ -197,6 +197,7 @@ class CompiledModels:
         for place in sorted([i for cell in row for i in cell.overrides]):
             refers, reason = self._overrides[place]
             (refer if refers else declined).append(reason)
+        refer += [_text(doubt) for doubt in reading.doubts] if reading else []
         decision = policy.decide(points, self.models.policy, refer, declined)
         other = sum([gain for i, gain in enumerate(gains) if i not in chosen])
         shadow_json = "null" if shadow is None else repr(shadow).join(self._shadow)
@@ -297,10 +298,12 @@ def _source_groups(reading: Reading, factor: float) -> list[SourceGroup]:
 
 
 def _sources(reading: Reading, factor: float) -> str:
-    """The answer's members about sources."""
+    """The answer's members about sources and suspicion."""
     parts = tell_parts(reading, factor=factor)
     synthetic = any(part.synthetic for part in parts if part.state == "used")
-    return f'"sources":[{",".join([p.model_dump_json() for p in parts])}],"synthetic":{json.dumps(synthetic)}'
+    fraud = json.dumps(reading.fraud and asdict(reading.fraud))
+    told = ",".join([part.model_dump_json() for part in parts])
+    return f'"sources":[{told}],"synthetic":{json.dumps(synthetic)},"fraud":{fraud}'
 
 
 def _constants(models: Models) -> str:

@@ -64,7 +64,7 @@ def counterfactual(
         approve_at=models.policy.approve_at,
         approved=approved,
         ways=ways,
-        explanation=_explanation(approved, ways, _blocked(models, found.values)),
+        explanation=_explanation(approved, ways, _blocked(models, found)),
         fixed=[schemas.FEATURE_LABELS[f.name] for f in models.scorecard.features if f.name not in ACTIONS]
         + [LABELS[part.source] for part in (reading.used if reading else ())],
         model_version=models.version,
@@ -89,7 +89,7 @@ def _ways(
     models: Models, application: schemas.Application, found: Assessment, limit: int
 ) -> Iterator[serving_schemas.Way]:
     """Ways of which no field can be left out; the policy has the last word on each."""
-    if _blocked(models, found.values):
+    if _blocked(models, found):
         return
     options, needed = moves(models, application), models.policy.approve_at - found.points_exact - 1
     must = {f.name for f in models.scorecard.features if _told(models, f, found.values[f.name])}
@@ -184,9 +184,10 @@ def _useful(found: Iterator[Move], told: tuple[str, ...]) -> list[Move]:
     return list(nearest.values())
 
 
-def _blocked(models: Models, values: Mapping[str, Any]) -> list[str]:
-    """What stands in the way in fields that no action changes."""
-    doubts: list[str] = []
+def _blocked(models: Models, found: Assessment) -> list[str]:
+    """What stands in the way in fields that no action changes, and beside the application."""
+    doubts: list[str] = list(found.reading.doubts) if found.reading else []
+    values: dict[str, Any] = found.values
     for f in models.scorecard.features:
         too_low = f.seen_low is not None and values[f.name] is not None and values[f.name] < f.seen_low
         if f.name not in ACTIONS or values[f.name] is None or too_low:

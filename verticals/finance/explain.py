@@ -22,6 +22,7 @@ def explain(
         base_logit=models.scorecard.base_logit,
         contributions=contributions_of(models.scorecard, found),
         sources=parts_of(models.scorecard, found),
+        fraud=reading.fraud if reading else None,
         reasons=found.reasons,
         decision=found.decision,
         refer_because=found.refer_because,

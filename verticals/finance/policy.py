@@ -68,8 +68,8 @@ BUILT_IN: Mapping[str, PolicyData] = {policy.version: policy for policy in (_TAB
 
 
 _RULE = (
-    "Refer whenever a value is not known or lies outside the development sample, and whenever an override says so. An "
-    "override may also decline."
+    "Refer whenever a value is not known or lies outside the development sample, whenever fraud is suspected of the "
+    "customer, and whenever an override says so. An override may also decline."
 )
 
 

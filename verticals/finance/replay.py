@@ -20,7 +20,7 @@ from verticals.finance.reasons import PROFILES
 from verticals.finance.records import CHUNK, ONE, find_edited, outcome_of
 from verticals.finance.scoring import CHALLENGER, MOE, SCORECARD, Found, Models, assess, input_sha256, read_models
 from verticals.finance.sources.model import NAME, from_files
-from verticals.finance.sources.reading import Reading, read_sources, recorded_kept
+from verticals.finance.sources.reading import Reading, read_sources, recorded_fraud, recorded_kept
 from verticals.replaying import Kept, Replayed
 
 
@@ -85,7 +85,9 @@ def _reading_of(models: Models, recorded: Mapping[str, Any]) -> Reading | None:
     if read is None:
         return None
     kept = recorded_kept(read)
-    return read_sources(models.sources, models.policy.sources, kept, is_simulated=read["simulated"])
+    return read_sources(
+        models.sources, models.policy.sources, kept, is_simulated=read["simulated"], fraud=recorded_fraud(read)
+    )
 
 
 def _version(registry: ModelRegistry, name: str, named: str) -> Found:

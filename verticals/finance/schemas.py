@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from verticals.contract import UploadedFile
+from verticals.finance.fraud.schemas import FraudSignal
 from verticals.finance.histories.events import Reference
 from verticals.finance.overrides import Override
 from verticals.finance.sources.names import Mode, Source
@@ -182,6 +183,11 @@ class ScoreResponse(BaseModel):
     other_points: float = Field(description="Contributions of all fields and sources that are not reasons.")
     sources: list[SourcePart] = Field(
         default=[], description="What history, text and document of the customer add; empty if none was named."
+    )
+    fraud: FraudSignal | None = Field(
+        default=None,
+        description="What is suspected of the customer; null if nothing is, or none was named. Moves no point, and "
+        "leaves the decision to a person.",
     )
     reason_profile: str = Field(description="Version of the reason texts.")
     decision: Decision

@@ -198,6 +198,7 @@ def assess(
         values = {name: column[n] for name, column in columns.items()}
         overrides = applied(models.policy.overrides, values)
         doubts = refer_because(card.features, values) + [o.reason for o in overrides if o.decision == "refer"]
+        doubts += signal.doubts if (signal := read[n]) else ()
         declined = [o.reason for o in overrides if o.decision == "decline"]
         points_exact = float(points_N[n])
         assessments.append(
@@ -274,6 +275,7 @@ def respond(models: Models, found: Assessment) -> schemas.ScoreResponse:
             + [part.points for part in parts if part.state == "used" and part.source not in explained]
         ),
         sources=parts,
+        fraud=found.reading.fraud if found.reading else None,
         synthetic=any(part.synthetic for part in parts if part.state == "used"),
         reason_profile=models.profile.version,
         decision=found.decision,

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from verticals.finance.fraud.schemas import FraudSignal
 from verticals.finance.histories.events import Reference
 from verticals.finance.schemas import CUSTOMER_NOTE, Application, Contribution, Decision, Reason
 from verticals.finance.sources.schemas import SourcePart
@@ -29,6 +30,7 @@ class ExplainResponse(BaseModel):
     base_logit: float
     contributions: list[Contribution]
     sources: list[SourcePart] = Field(description="Empty if no customer was named.")
+    fraud: FraudSignal | None = Field(description="What is suspected of the customer; null if nothing is.")
     reasons: list[Reason] = Field(max_length=4, description="Largest loss first; empty when no field is below average.")
     decision: Decision = Field(description="What the policy in force would decide; nothing is recorded.")
     refer_because: list[str] = Field(description="Why a person would have to decide, beside the score.")

@@ -91,7 +91,7 @@ def make_resources(tmp_path: Path) -> Callable[[Any], Resources]:
 
     def make(registry: Any) -> Resources:
         nothing: Any = None
-        return Resources(nothing, nothing, nothing, registry, sessionmaker(engine), None)
+        return Resources(nothing, nothing, nothing, registry, sessionmaker(engine, expire_on_commit=False), None)
 
     return make
 

@@ -31,6 +31,7 @@ from verticals.contract import Context, InvalidInput, Unavailable, UploadedFile
 from verticals.finance import schemas
 from verticals.finance.batch import score_file
 from verticals.finance.compiled import CompiledModels
+from verticals.finance.fraud.schemas import FraudSignal
 from verticals.finance.handlers import Finance
 from verticals.finance.overrides import Override
 from verticals.finance.records import CHUNK, ONE, find_edited, outcome_of, records_of_files
@@ -269,6 +270,7 @@ def test_compiled_answers_count_sources_as_the_readable_way_does(models: Models)
             [
                 None,
                 reading(),
+                replace(reading(), fraud=FraudSignal(rng.randint(0, 2), 1, rng.random())),
                 reading(text=rng.uniform(-1.5, 1.5), document=rng.uniform(-1.5, 1.5)),
                 reading(modes={"history": "use", "text": "shadow"}, history=rng.uniform(-2, 2), text=1.0),
             ]

@@ -165,7 +165,8 @@ def _score(session: Session, context: Context, model: FraudModel, new: Rows) -> 
     )
     suspected = {name: score for name, score, above, _ in scored if above}
     if suspected:
-        _open(session, context.tenant, model, suspected, features[flagged])
+        customers = {name: by_id[name]["customer"] for name in suspected}
+        _open(session, context.tenant, model, suspected, customers, features[flagged])
     decisions = [
         Decision(
             kind="finance.card",
@@ -180,7 +181,12 @@ def _score(session: Session, context: Context, model: FraudModel, new: Rows) -> 
 
 
 def _open(
-    session: Session, tenant: str, model: FraudModel, suspected: Mapping[str, float], features: pd.DataFrame
+    session: Session,
+    tenant: str,
+    model: FraudModel,
+    suspected: Mapping[str, float],
+    customers: Mapping[str, str],
+    features: pd.DataFrame,
 ) -> None:
     """A case for each that has none."""
     has_one = _cases(session, tenant, list(suspected))
@@ -188,7 +194,12 @@ def _open(
         if name not in has_one:
             signals = [Signal(name=feature, value=value) for feature, value in grounds]
             request = OpenCaseRequest(
-                subject_kind="transaction", subject=name, score=score, signals=signals, source=model.version
+                subject_kind="transaction",
+                subject=name,
+                customer=customers[name],
+                score=score,
+                signals=signals,
+                source=model.version,
             )
             session.add(new_case(tenant, request))
     session.flush()

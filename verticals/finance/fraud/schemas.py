@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Literal
 
@@ -38,6 +39,10 @@ class OpenCaseRequest(_Strict):
 
     subject_kind: SubjectKind
     subject: Reference
+    customer: Reference | None = Field(
+        default=None,
+        description="Whose it is: until it is found genuine, a person decides the customer's applications.",
+    )
     score: Annotated[float, Field(ge=0, le=1, description="How strong the suspicion is; the queue is in its order.")]
     signals: Annotated[list[Signal], Field(min_length=1, max_length=20)]
     source: Annotated[str, Field(max_length=128, pattern=r"^[A-Za-z0-9._:@-]+$", description="Model or rule set.")]
@@ -71,6 +76,7 @@ class Case(BaseModel):
     case_id: str
     subject_kind: SubjectKind
     subject: str
+    customer: str | None = Field(description="null where nobody named one, and once the customer is erased.")
     score: float
     signals: list[Signal]
     source: str
@@ -79,6 +85,25 @@ class Case(BaseModel):
     decided_at: datetime | None
     decided_by: str | None = Field(description="The key that decided.")
     reason: Reason | None
+
+
+@dataclass(frozen=True)
+class FraudSignal:
+    """What is suspected of a customer: cases of card transactions and applications; genuine ones do not count.
+
+    A case does not tell a culprit from a victim. So the signal moves no point and declines nobody: it leaves the
+    decision to a person.
+    """
+
+    open_cases: int
+    confirmed_cases: Annotated[int, Field(description="Found fraud by a person.")]
+    score: Annotated[float, Field(description="The strongest suspicion, 0-1.")]
+
+    @property
+    def doubt(self) -> str:
+        """Why a person must decide."""
+        cases = "case" if self.open_cases == 1 else "cases"
+        return f"Suspected fraud: {self.open_cases} {cases} open, {self.confirmed_cases} confirmed"
 
 
 class CasePage(BaseModel):

@@ -12,18 +12,23 @@ from verticals.contract import Base, Time
 
 
 class FinanceCase(Base):
-    """One suspected application or transaction; there is one case of each, and one decision of each case."""
+    """One suspected application or transaction; there is one case of each, and one decision of each case.
+
+    `customer`: null where nobody named one, and once the customer is erased.
+    """
 
     __tablename__ = "finance_cases"
     __table_args__ = (
         UniqueConstraint("tenant", "subject_kind", "subject"),
         Index("ix_finance_cases_queue", "tenant", "state", "score", "case_id"),
+        Index("ix_finance_cases_customer", "tenant", "customer"),
     )
 
     tenant: Mapped[str] = mapped_column(String(64), primary_key=True)
     case_id: Mapped[str] = mapped_column(String(64), primary_key=True)
     subject_kind: Mapped[str] = mapped_column(String(16))
     subject: Mapped[str] = mapped_column(String(64))
+    customer: Mapped[str | None] = mapped_column(String(64))
     score: Mapped[float] = mapped_column(Float)
     signals: Mapped[list[dict[str, Any]]] = mapped_column(JSON)
     source: Mapped[str] = mapped_column(String(128))

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import delete, func, insert, select
+from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, sessionmaker
 
 from verticals.contract import Conflict
-from verticals.finance.fraud.tables import FinanceCardTransaction
+from verticals.finance.fraud.tables import FinanceCardTransaction, FinanceCase
 from verticals.finance.histories.events import COLUMNS, BadEvent, Event, event_table
 from verticals.finance.histories.tables import FinanceEmbedding, FinanceEmbeddingDue, FinanceEvent
 from verticals.finance.histories.view import FEATURES, ZERO_WITHOUT_EVENTS
@@ -75,10 +75,15 @@ class EventStore:
             return list(session.scalars(newest_first.limit(limit).offset(offset))), total
 
     def erase(self, session: Session, tenant: str, customer: str) -> int:
-        """Delete a customer's events, vectors and card transactions within `session`'s transaction; how many events."""
+        """Delete a customer's events, vectors and card transactions within `session`'s transaction; how many events.
+
+        Cases of suspected fraud stay, and name the customer no more.
+        """
         # The mark first: whoever makes the vector now finds it gone and stores none.
         for table in (FinanceEmbeddingDue, FinanceEmbedding, FinanceCardTransaction):
             session.execute(delete(table).where(table.tenant == tenant, table.customer == customer))
+        suspected = (FinanceCase.tenant == tenant, FinanceCase.customer == customer)
+        session.execute(update(FinanceCase).where(*suspected).values(customer=None))
         mine = (FinanceEvent.tenant == tenant, FinanceEvent.customer == customer)
         gone = session.scalar(select(func.count()).select_from(FinanceEvent).where(*mine)) or 0
         session.execute(delete(FinanceEvent).where(*mine))

@@ -7,10 +7,11 @@ whatever the policy says, because it holds no evidence about real people.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, Literal
 
+from verticals.finance.fraud.schemas import FraudSignal
 from verticals.finance.sources.model import SourceModel
 from verticals.finance.sources.names import SOURCES, Mode, Source
 
@@ -49,12 +50,18 @@ class Part:
 
 @dataclass(frozen=True)
 class Reading:
-    """All sources of one application, in the order of `SOURCES`."""
+    """All sources of one application, in the order of `SOURCES`, and what is suspected of its customer."""
 
     parts: tuple[Part, ...]
     model_version: str | None
     is_synthetic_model: bool
     is_simulated: bool  # the customer
+    fraud: FraudSignal | None = None
+
+    @property
+    def doubts(self) -> tuple[str, ...]:
+        """Why a person must decide, whatever the score."""
+        return (self.fraud.doubt,) if self.fraud else ()
 
     @property
     def used(self) -> tuple[Part, ...]:
@@ -80,11 +87,17 @@ class Reading:
             for part in self.parts
             if part.kept is not None
         }
-        return {"model_version": self.model_version, "simulated": self.is_simulated, "read": read}
+        suspected = {"fraud": asdict(self.fraud)} if self.fraud else {}
+        return {"model_version": self.model_version, "simulated": self.is_simulated, "read": read} | suspected
 
 
 def read_sources(
-    model: SourceModel | None, modes: Mapping[Source, Mode], kept: Mapping[Source, Kept], *, is_simulated: bool
+    model: SourceModel | None,
+    modes: Mapping[Source, Mode],
+    kept: Mapping[Source, Kept],
+    *,
+    is_simulated: bool,
+    fraud: FraudSignal | None = None,
 ) -> Reading:
     """Decide which of the kept terms count.
 
@@ -92,10 +105,11 @@ def read_sources(
         model: In force; None: none is registered.
         modes: The policy's; a source that it does not name is off.
         kept: Terms by the model's version.
+        fraud: What is suspected of the customer.
     """
     if model is None:
         nothing = tuple(Part(source, "missing", "no_model", 0.0, None, None, None) for source in SOURCES)
-        return Reading(nothing, None, is_synthetic_model=False, is_simulated=is_simulated)
+        return Reading(nothing, None, is_synthetic_model=False, is_simulated=is_simulated, fraud=fraud)
     may_count = is_simulated or not model.synthetic
     seen = {s: kept[s] for s in SOURCES if s in kept and modes.get(s, "off") != "off"}
     counting = {s: one.bounded for s, one in seen.items() if modes[s] == "use" and may_count}
@@ -113,7 +127,7 @@ def read_sources(
         else:
             because: Because = "policy" if mode == "shadow" else "synthetic_model"
             parts.append(Part(source, "shadow", because, 0.0, shadow[source], bound, seen[source]))
-    return Reading(tuple(parts), model.version, model.synthetic, is_simulated)
+    return Reading(tuple(parts), model.version, model.synthetic, is_simulated, fraud)
 
 
 def recorded_kept(record: Mapping[str, Any]) -> dict[Source, Kept]:
@@ -123,3 +137,8 @@ def recorded_kept(record: Mapping[str, Any]) -> dict[Source, Kept]:
         source: Kept(one["bounded"], one["evidence"], datetime.fromisoformat(one["as_of"]))
         for source, one in read.items()
     }
+
+
+def recorded_fraud(record: Mapping[str, Any]) -> FraudSignal | None:
+    """What was suspected when a recorded decision was made."""
+    return FraudSignal(**record["fraud"]) if "fraud" in record else None

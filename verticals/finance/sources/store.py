@@ -20,6 +20,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session, sessionmaker
 from retrieval.catalog import batches
 from verticals.contract import Context, Decision, ModelRegistry
 from verticals.finance.documents.mismatch import RULES
+from verticals.finance.fraud.cases import read_signals
 from verticals.finance.histories.embeddings import EmbeddingStore, vector_of
 from verticals.finance.histories.store import EventStore
 from verticals.finance.histories.tables import FinanceEmbedding
@@ -197,10 +198,13 @@ def read_all(
     model: SourceModel | None,
     modes: Mapping[Source, Mode],
 ) -> list[Reading | None]:
-    """What a score reads of each customer as of now; None where none was named. One indexed read a batch."""
+    """What a score reads of each customer as of now; None where none was named. Two indexed reads a batch."""
     named = list(dict.fromkeys(customer for customer in customers if customer is not None))
     kept = {} if model is None else _kept_terms(session, tenant, named, model.version)
-    read = {c: read_sources(model, modes, kept.get(c, {}), is_simulated=is_synthetic(c)) for c in named}
+    fraud = read_signals(session, tenant, named)
+    read = {
+        c: read_sources(model, modes, kept.get(c, {}), is_simulated=is_synthetic(c), fraud=fraud.get(c)) for c in named
+    }
     return [None if customer is None else read[customer] for customer in customers]
 
 

@@ -134,6 +134,8 @@ def test_above_the_threshold_a_case_is_opened_with_its_grounds(
     assert all(item.score is not None and item.score > found.threshold for item in flagged)
     assert {item.case_id for item in flagged} == {case.case_id for case in queue.items}
     assert all(item.case_id is None for item in found.items if not item.flagged)
+    paid_by = {row["transaction_id"]: row["customer"] for row in as_rows(few[-900:])}
+    assert all(case.customer == paid_by[case.subject] for case in queue.items)
     assert all(case.source == found.model_version and 1 <= len(case.signals) <= 4 for case in queue.items)
     assert found.synthetic
     entries = [one for one in recorder.decisions if one.kind == "finance.card"]

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from tests.verticals.finance.conftest import Recorder
 from verticals.contract import Conflict, Context, InvalidInput, NotFound
 from verticals.finance.fraud import schemas
-from verticals.finance.fraud.cases import CaseDesk
+from verticals.finance.fraud.cases import CaseDesk, read_signals
 from verticals.finance.fraud.operations import CASE_OPERATIONS
 
 
@@ -52,6 +52,21 @@ def test_a_subject_has_one_case_however_often_it_is_suspected(desk: CaseDesk, co
 
     assert (again.case_id, again.state, again.score) == (first.case_id, "genuine", 0.5)
     assert desk.open(suspect(subject_kind="application"), context).case_id != first.case_id
+
+
+def test_a_score_reads_the_open_and_the_confirmed_cases_of_each_customer(
+    desk: CaseDesk, sessions: sessionmaker[Session], context: Context
+) -> None:
+    for subject, customer, score in (("a", "c-1", 0.2), ("b", "c-1", 0.9), ("c", "c-1", 0.5), ("d", "c-2", 0.4)):
+        desk.open(suspect(subject, customer=customer, score=score), context)
+    genuine, fraud = (case.case_id for case in desk.list_cases(schemas.CasesRequest(limit=2), context).items)
+    desk.decide(verdict(genuine, "genuine", "false_alarm"), context)
+    desk.decide(verdict(fraud), context)
+
+    with sessions() as session:
+        found = read_signals(session, context.tenant, ["c-1", "c-2", "c-3"])
+
+    assert found == {"c-1": schemas.FraudSignal(1, 1, 0.5), "c-2": schemas.FraudSignal(1, 0, 0.4)}
 
 
 def test_a_decision_is_kept_and_audited_with_it(desk: CaseDesk, context: Context, recorder: Recorder) -> None:
