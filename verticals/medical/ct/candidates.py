@@ -27,7 +27,6 @@ SIGMAS_MM = tuple(0.8 * RATIO**k for k in range(7))
 DIAMETERS_MM = tuple(2 * (3 * a * b) ** 0.5 for a, b in pairwise(SIGMAS_MM))
 LEAST_RESPONSE_HU = 15.0
 MOST_BLOBS = 30_000  # of a scan: those with the strongest answers
-MOST_PER_LITRE = 2000  # candidates: those of the blobs that are most like balls
 LUNG_HU, TISSUE_HU, GLASS_HU = -860.0, 100.0, -500.0
 _SAME, _SAME_MM = 1.2, (6.0, 15.0)  # of a mark's diameter, and limits: nearer marks are of the same thing
 _APART = 0.3  # of a blob's diameter: nearer is the same blob
@@ -115,13 +114,6 @@ def _look(answer_BS: Floats, density_BS: Floats, curved_BS3: Floats, rest: Seque
     curved_BS3 = curved_BS3 * np.square(SIGMAS_MM)[:, None]
     seen = np.concatenate((density_BS[..., None], curved_BS3), 2).reshape(len(answer_BS), -1)
     return np.column_stack((answer_BS, seen, *(np.broadcast_to(one, len(answer_BS)) for one in rest)))
-
-
-def find_candidates(volume: Volume, closed: Mask) -> list[Candidate]:
-    """The blobs that are most like balls, so many a litre of lung: what a classifier is asked about."""
-    litres = float(closed.sum() * np.prod(volume.spacing_mm)) / 1e6
-    blobs = find_blobs(volume, closed)
-    return sorted(blobs, key=lambda blob: (-blob.dot_hu, blob.index))[: int(MOST_PER_LITRE * litres)]
 
 
 def strongest(places_mm: Floats, scores: Floats, reach_mm: Floats) -> NDArray[np.intp]:

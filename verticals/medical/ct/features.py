@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 
 from verticals.medical.ct.candidates import LOOK_NAMES, LUNG_HU, Candidate, within_lungs
 from verticals.medical.ct.lungs import Mask
+from verticals.medical.ct.spheres import NAMES as SPHERE_NAMES
+from verticals.medical.ct.spheres import spheres
 from verticals.medical.series import Volume
 
 Floats = NDArray[np.float64]
@@ -36,6 +38,7 @@ NAMES = (
     *("shortest_through", "longest_through", "longest_both"),
     *_SHAPE,
     *("diameter", "contrast", "edge", "roundness", "vertical", "thin_mm", "long_mm"),
+    *SPHERE_NAMES,
 )
 
 
@@ -53,7 +56,8 @@ def features(volume: Volume, closed: Mask, found: Sequence[Candidate]) -> Floats
         lines = [i + offsets / s for i, s in zip(each.index, volume.spacing_mm, strict=True)]
         patch, within = _resampled(values, lines), _resampled(inside, lines) > 0.5
         rows.append(_row(each, patch, within, distance, grid, means_HV, rays))
-    return np.array(rows, dtype=np.float64).reshape(len(found), len(NAMES))
+    on_grid = np.array(rows, dtype=np.float64).reshape(len(found), -1)
+    return np.hstack((on_grid, spheres(values, closed, volume.spacing_mm, found))).reshape(len(found), len(NAMES))
 
 
 def _resampled(values: NDArray[np.float32], lines: Sequence[Floats]) -> NDArray[np.float32]:

@@ -14,8 +14,9 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from verticals.medical.ct.candidates import Candidate, find_candidates, mark_reach_mm, strongest
+from verticals.medical.ct.candidates import Candidate, mark_reach_mm, strongest
 from verticals.medical.ct.features import features
+from verticals.medical.ct.first_look import find_candidates
 from verticals.medical.ct.lungs import Lungs, find_lungs
 from verticals.medical.ct.measure import Nodule, measure
 from verticals.medical.ct.outlines import outlines

@@ -6,7 +6,7 @@ scans held out in turn; the level above which a candidate is shown is theirs too
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,8 +15,10 @@ from numpy.typing import NDArray
 
 from verticals.contract import InvalidInput, Progress
 from verticals.medical.ct import froc
-from verticals.medical.ct.candidates import TISSUE_HU, find_blobs, find_candidates, mark_reach_mm, strongest
+from verticals.medical.ct.candidates import TISSUE_HU, find_blobs, mark_reach_mm, strongest
 from verticals.medical.ct.features import NAMES, features
+from verticals.medical.ct.first_look import NAMES as LOOK_NAMES
+from verticals.medical.ct.first_look import find_candidates, looks
 from verticals.medical.ct.lungs import find_lungs
 from verticals.medical.ct.model import NoduleModel, to_files
 from verticals.medical.series import Volume
@@ -29,6 +31,7 @@ Floats = NDArray[np.float64]
 
 FOLDS = 5
 ROUNDS = 250
+FIRST_ROUNDS = 150
 SHOWN_RATE = 1.0  # false positives per held-out scan among the candidates that are shown
 LEAST_NODULES = 10
 NODULE_WEIGHT = 10.0  # of a nodule's candidates together; another candidate weighs 1
@@ -90,9 +93,7 @@ class Observation:
     @property
     def weights(self) -> Floats:
         """What each candidate counts for in training, (C,): every nodule alike, however many lie in it."""
-        hits = froc.is_hit(self.places_mm, self.centers_mm, self.diameters_mm)
-        share = (hits * NODULE_WEIGHT / np.maximum(hits.sum(axis=0), 1)).max(axis=1, initial=0)
-        return np.where(hits.any(axis=1), share, 1.0)
+        return _weights(froc.is_hit(self.places_mm, self.centers_mm, self.diameters_mm))
 
     def marks(self, scores: Floats) -> froc.ScanMarks:
         """The candidates with these scores against the truth."""
@@ -133,13 +134,37 @@ def to_patient(volume: Volume, index: Sequence[tuple[float, float, float]]) -> F
 
 def fit_trees(scans: Sequence[Observation]) -> lgb.Booster:
     """Trees of all candidates of these scans."""
-    import lightgbm as lgb
-
     rows = np.concatenate([scan.features_CF for scan in scans])
     labels = np.concatenate([scan.labels for scan in scans])
-    weights = np.concatenate([scan.weights for scan in scans])
-    data = lgb.Dataset(rows, labels, weight=weights, feature_name=list(NAMES))
-    return lgb.train(dict(PARAMS), data, num_boost_round=ROUNDS)
+    return _trees(rows, labels, np.concatenate([scan.weights for scan in scans]), NAMES, ROUNDS)
+
+
+def fit_first_look(scans: Iterable[MarkedScan]) -> lgb.Booster:
+    """Trees of all blobs of these scans, for `first_look.FILE`."""
+    rows, hits = [], []
+    for scan in scans:
+        lungs = find_lungs(scan.volume)
+        blobs = [] if lungs is None else find_blobs(scan.volume, lungs.closed)
+        places_mm = to_patient(scan.volume, [blob.index for blob in blobs])
+        rows.append(looks(blobs))
+        hits.append(froc.is_hit(places_mm, scan.centers_mm, scan.diameters_mm))
+    labels = np.concatenate([each.any(axis=1) for each in hits]).astype(np.float64)
+    return _trees(
+        np.concatenate(rows), labels, np.concatenate([_weights(each) for each in hits]), LOOK_NAMES, FIRST_ROUNDS
+    )
+
+
+def _weights(hits_CN: NDArray[np.bool_]) -> Floats:
+    """Of candidates by which nodules they hit, (C,)."""
+    share = (hits_CN * NODULE_WEIGHT / np.maximum(hits_CN.sum(axis=0), 1)).max(axis=1, initial=0)
+    return np.where(hits_CN.any(axis=1), share, 1.0)
+
+
+def _trees(rows_CF: Floats, labels: Floats, weights: Floats, names: Sequence[str], rounds: int) -> lgb.Booster:
+    import lightgbm as lgb
+
+    data = lgb.Dataset(rows_CF, labels, weight=weights, feature_name=list(names))
+    return lgb.train(dict(PARAMS), data, num_boost_round=rounds)
 
 
 def tree_scorer(scans: Sequence[Observation]) -> Scorer:

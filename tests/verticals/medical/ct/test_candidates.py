@@ -7,8 +7,9 @@ import pytest
 
 from tests.verticals.medical.ct.small_chest import small_chest
 from tests.verticals.medical.ct.test_measure import ball
-from verticals.medical.ct.candidates import LOOK_NAMES, find_blobs, find_candidates, mark_reach_mm, strongest
+from verticals.medical.ct.candidates import LOOK_NAMES, find_blobs, mark_reach_mm, strongest
 from verticals.medical.ct.features import NAMES, features
+from verticals.medical.ct.first_look import find_candidates
 from verticals.medical.ct.froc import is_hit
 from verticals.medical.ct.lungs import Lungs, find_lungs
 from verticals.medical.ct.phantom import Phantom
