@@ -20,6 +20,17 @@ static inline F8 from_half(const uint16_t* p) {
 static inline void to_half(uint16_t* p, F8 x) {
     _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm256_cvtps_ph(x, _MM_FROUND_TO_NEAREST_INT));
 }
+static inline I8 nearest(F8 x) { return (I8)_mm256_cvtps_epi32(x); }  // to integers, ties to even
+static inline float sum(F8 x) {
+    const __m128 fours = _mm_add_ps(_mm256_castps256_ps128((__m256)x), _mm256_extractf128_ps((__m256)x, 1));
+    const __m128 pairs = _mm_add_ps(fours, _mm_movehl_ps(fours, fours));
+    return _mm_cvtss_f32(_mm_add_ss(pairs, _mm_movehdup_ps(pairs)));
+}
+static inline float largest(F8 x) {
+    const __m128 fours = _mm_max_ps(_mm256_castps256_ps128((__m256)x), _mm256_extractf128_ps((__m256)x, 1));
+    const __m128 pairs = _mm_max_ps(fours, _mm_movehl_ps(fours, fours));
+    return _mm_cvtss_f32(_mm_max_ss(pairs, _mm_movehdup_ps(pairs)));
+}
 #else
 static inline F8 max8(F8 a, F8 b) { return a > b ? a : b; }
 static inline F8 min8(F8 a, F8 b) { return a < b ? a : b; }
@@ -48,20 +59,7 @@ static inline F8 from_half(const uint16_t* p) {
 static inline void to_half(uint16_t* p, F8 x) {
     for (int i = 0; i < 8; ++i) p[i] = float_to_half(x[i]);
 }
-#endif
-
-#if LEVEL_AVX2
-static inline float sum(F8 x) {
-    const __m128 fours = _mm_add_ps(_mm256_castps256_ps128((__m256)x), _mm256_extractf128_ps((__m256)x, 1));
-    const __m128 pairs = _mm_add_ps(fours, _mm_movehl_ps(fours, fours));
-    return _mm_cvtss_f32(_mm_add_ss(pairs, _mm_movehdup_ps(pairs)));
-}
-static inline float largest(F8 x) {
-    const __m128 fours = _mm_max_ps(_mm256_castps256_ps128((__m256)x), _mm256_extractf128_ps((__m256)x, 1));
-    const __m128 pairs = _mm_max_ps(fours, _mm_movehl_ps(fours, fours));
-    return _mm_cvtss_f32(_mm_max_ss(pairs, _mm_movehdup_ps(pairs)));
-}
-#else
+static inline I8 nearest(F8 x) { return __builtin_convertvector((x + 12582912.0f) - 12582912.0f, I8); }
 static inline float sum(F8 x) { return ((x[0] + x[4]) + (x[2] + x[6])) + ((x[1] + x[5]) + (x[3] + x[7])); }
 static inline float largest(F8 x) {
     float most = x[0];
@@ -69,15 +67,6 @@ static inline float largest(F8 x) {
     return most;
 }
 #endif
-
-// To the nearest integers, ties to even.
-static inline I8 nearest(F8 x) {
-#if LEVEL_AVX2
-    return (I8)_mm256_cvtps_epi32(x);
-#else
-    return __builtin_convertvector((x + 12582912.0f) - 12582912.0f, I8);
-#endif
-}
 
 // e^x to about 1e-7, relative, for -87 to 88; beyond as at the ends (Cephes' expf).
 static inline F8 exp8(F8 x) {
