@@ -9,6 +9,7 @@ L degrees, M waves of a degree.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,15 +50,14 @@ def spheres(
     Args:
         values: As `candidates.within_lungs` has them.
     """
-    heading_R3 = _headings()
-    wave_LRM = _harmonics(heading_R3)
     inside = closed.astype(np.float32)
     index = np.array([each.index for each in found]).reshape(-1, 3)
     parts = [index[i : i + _AT_ONCE] for i in range(0, len(index), _AT_ONCE)]
-    rows = [_rows(values, inside, part, np.array(spacing_mm), heading_R3, wave_LRM) for part in parts]
+    rows = [_rows(values, inside, part, np.array(spacing_mm)) for part in parts]
     return np.concatenate(rows) if rows else np.zeros((0, len(NAMES)))
 
 
+@cache
 def _headings() -> Floats:
     """Evenly over a sphere (Vogel 1979), (R, 3), the second half opposite to the first."""
     turn = np.arange(_RAYS // 2) + 0.5
@@ -67,10 +67,12 @@ def _headings() -> Floats:
     return np.concatenate((half, -half))
 
 
-def _harmonics(heading_R3: Floats) -> list[NDArray[np.float32]]:
+@cache
+def _harmonics() -> list[NDArray[np.float32]]:
     """Of each degree what rays are projected on, (R, 2 * degree + 1): by the addition theorem, turned as it may be."""
     from scipy.special import eval_legendre
 
+    heading_R3 = _headings()
     cosine_RR = (heading_R3 @ heading_R3.T).clip(-1, 1)
     made = []
     for n in _DEGREES:
@@ -79,18 +81,11 @@ def _harmonics(heading_R3: Floats) -> list[NDArray[np.float32]]:
     return made
 
 
-def _rows(
-    values: NDArray[np.float32],
-    inside: NDArray[np.float32],
-    index_C3: Floats,
-    spacing_mm: Floats,
-    heading_R3: Floats,
-    wave_LRM: Sequence[NDArray[np.float32]],
-) -> Floats:
+def _rows(values: NDArray[np.float32], inside: NDArray[np.float32], index_C3: Floats, spacing_mm: Floats) -> Floats:
     from scipy.ndimage import map_coordinates
 
     distance_K3 = np.array(SPHERES_MM)[:, None] + np.array(_THICK_MM)[:, None] * (-1, 0, 1)
-    away_RK33 = heading_R3[:, None, None] * distance_K3[..., None] / spacing_mm
+    away_RK33 = _headings()[:, None, None] * distance_K3[..., None] / spacing_mm
     place_3CRK3 = np.moveaxis(index_C3[:, None, None, None] + away_RK33, -1, 0)
     hu_CRK = map_coordinates(values, place_3CRK3, order=1, mode="nearest").mean(axis=-1)
     inside_CRK = map_coordinates(inside, place_3CRK3[..., 1], order=0, mode="nearest") > 0.5
@@ -98,7 +93,7 @@ def _rows(
     lung_C = _lung(hu_CRK[:, :, _AROUND], inside_CRK[:, :, _AROUND])
     contrast_C = np.maximum(middle_C - lung_C, _LEAST_HU)
     share_CRK = ((hu_CRK - lung_C[:, None, None]) / contrast_C[:, None, None]).astype(np.float32)
-    power_CLK = np.stack([np.square(np.swapaxes(share_CRK, 1, 2) @ wave_RM).sum(axis=2) for wave_RM in wave_LRM], 1)
+    power_CLK = np.stack([np.square(np.swapaxes(share_CRK, 1, 2) @ wave_RM).sum(axis=2) for wave_RM in _harmonics()], 1)
     dense_CRK = share_CRK > _HALF
     each_CnK = np.concatenate(
         (
