@@ -66,8 +66,7 @@ def _take(
 ) -> None:
     from service.client import ApiError, TriviumClient
 
-    settings = read_settings()
-    address = require_url(url) if url else f"http://{settings.host}:{settings.port}"
+    address = require_url(url) if url else read_settings().api_address
     with TriviumClient(address, key_in(key_file)) as client:
         try:
             taken = client.send("POST", ROUTE + step, {"name": name, **asked})

@@ -152,6 +152,11 @@ class Settings(BaseSettings):
         return listed(self.trusted_proxies)
 
     @property
+    def api_address(self) -> str:
+        """Where the API is from this machine."""
+        return f"http://{self.host}:{self.port}"
+
+    @property
     def dashboard_address(self) -> str:
         """Where people open the dashboards."""
         return self.dashboard_url.rstrip("/") or f"http://{self.host}:{self.dashboard_port}"

@@ -61,7 +61,7 @@ def check_ports(settings: Settings) -> None:
 def serve(kit: Kit, *, dashboards: bool, on_ready: Callable[[str, str | None, str | None], None]) -> None:
     """Run until interrupted. `on_ready` gets the API's address, the dashboards' and the demo key once both answer."""
     settings = kit.settings
-    api_url = f"http://{settings.host}:{settings.port}"
+    api_url = settings.api_address
     key = demo_key(kit)
     settle()
     app = create_app(kit)
