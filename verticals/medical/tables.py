@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import JSON, CheckConstraint, LargeBinary, String, UniqueConstraint, event, select
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import Mapped, Session, mapped_column, sessionmaker
+from sqlalchemy.orm import Mapped, Session, aliased, mapped_column, sessionmaker
 
 from verticals.contract import Base, Conflict, InvalidInput, NotFound, Time
 from verticals.medical import report as reports
@@ -175,13 +175,16 @@ def get_report(session: Session, tenant: str, *, report_id: str | None = None, s
         Unavailable: the stored report was altered.
     """
     column, wanted = ("report_id", report_id) if report_id is not None else ("study_id", study_id)
-    version, head = MedicalReportVersion, MedicalReportHead
-    of_report = select(version).where(version.tenant == tenant, getattr(version, column) == wanted)
-    of_head = select(head).where(head.tenant == tenant, getattr(head, column) == wanted)
-    rows = session.execute(of_report.order_by(version.version)).scalars().all()
-    heads = session.execute(of_head).scalars().all()
-    if not rows and not heads:
+    version, head = (
+        aliased(table, select(table).where(table.tenant == tenant, getattr(table, column) == wanted).subquery())
+        for table in (MedicalReportVersion, MedicalReportHead)
+    )
+    # one statement: between two, somebody's new version would look like a forged one
+    both = select(version, head).join(head, version.report_id == head.report_id, full=True).order_by(version.version)
+    found = session.execute(both).all()
+    if not found:
         raise NotFound("no such report", field=column, value=wanted)
+    rows, heads = [row for row, _ in found if row], list({row for _, row in found if row})
     name = rows[0].report_id if rows else heads[0].report_id
     try:
         chain = [(_from_row(row), row.content_sha256) for row in rows]

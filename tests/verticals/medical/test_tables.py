@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, event, select, update
 from sqlalchemy.exc import IntegrityError
 
 from verticals.contract import Conflict, NotFound, Unavailable
@@ -135,3 +135,19 @@ def test_every_table_has_a_tenant_and_the_prefix() -> None:
     for table in ours:
         assert "tenant" in table.__table__.columns
         assert table.__tablename__.startswith("medical_")
+
+
+def test_a_version_that_is_added_between_two_statements_of_a_reading_is_no_tampering(desk: Any, signed: Any) -> None:
+    added = []
+
+    def add_one(*statement: Any) -> None:
+        if not added and "medical_report_versions" in statement[2]:
+            added.append(True)
+            desk.call("add_addendum", report_id=signed.report_id, author="Dr. B", text="Seen again.")
+
+    with desk.resources.sessions() as session:
+        event.listen(desk.engine, "after_cursor_execute", add_one)
+        assert get_report(session, "hospital", report_id=signed.report_id).version == signed.version
+        event.remove(desk.engine, "after_cursor_execute", add_one)
+
+    assert desk.call("get_report", report_id=signed.report_id).version == signed.version + 1
