@@ -8,6 +8,7 @@
     TRIVIUM_DATA=... python -m benchmarks.understanding train-head  # the same without tuning the encoder
     python -m benchmarks.understanding shop                         # the shop's own utterances
     python -m benchmarks.understanding latency                      # intent and emotion of one message, one thread
+    python -m benchmarks.understanding few --encoder FOLDER         # by another encoder; full, oos, shop, latency too
 
 Nothing is fitted or chosen on a test or dev split. Recipes were compared on texts of the training split alone.
 Minutes on one core: train 25, few and shop 8, the others 1 to 3.
@@ -15,6 +16,7 @@ Minutes on one core: train 25, few and shop 8, the others 1 to 3.
 
 from __future__ import annotations
 
+import argparse
 import os
 import sys
 import time
@@ -34,8 +36,7 @@ from verticals.support.understanding.emotion import WEIGHTS_DIR, EmotionModel, m
 from verticals.support.understanding.emotion_training import HELD_SHARE, RARITY, RECIPE, train_plain, train_tuned
 from verticals.support.understanding.encoder import TextReader
 from verticals.support.understanding.intent import soft_shares
-from verticals.support.understanding.intent_training import RECIPE as INTENT_RECIPE
-from verticals.support.understanding.intent_training import intent_vectors, train_intents
+from verticals.support.understanding.intent_training import intent_layers, intent_vectors, train_intents
 from verticals.support.understanding.messages import (
     OUT_OF_SCOPE,
     SHOP_THRESHOLD,
@@ -174,9 +175,8 @@ def write_emotion(model: EmotionModel, *, baseline: float) -> None:
     show("GoEmotions dev macro-F1", figure, interval, f"logistic regression {baseline:.4f}")
 
 
-def shop() -> None:
+def shop(layers: UpperLayers) -> None:
     """The shop's test utterances: accuracy, and how out-of-scope ones are told apart; nothing is fitted on them."""
-    layers = UpperLayers(TextReader(), INTENT_RECIPE.first_layer)
     fitted, test = load_utterances("train"), load_utterances("test")
     read, test_read = layers.read(fitted.texts), layers.read(test.texts)
     held_out_thresholds(fitted, read, layers)
@@ -209,14 +209,15 @@ def held_out_thresholds(fitted: Utterances, read: ReadTexts, layers: UpperLayers
         print(f"  threshold {threshold:+.2f}: {kept:.3f} of known kept, {caught:.3f} of other intents caught")
 
 
-def latency() -> None:
+def latency(layers: UpperLayers, *, is_own: bool) -> None:
     """Milliseconds for one message, one thread: by the clock and by processor time."""
     import torch
 
     torch.set_num_threads(1)
-    fitted, layers = load_utterances("train"), UpperLayers(TextReader(), INTENT_RECIPE.first_layer)
+    fitted = load_utterances("train")
     intents = train_intents(layers.read(fitted.texts), fitted.intents, layers)
-    reader = MessageReader(layers.reader, intents, EmotionModel.load())
+    own = {"intent_reader": layers.reader} if is_own else {}
+    reader = MessageReader(TextReader(), intents, EmotionModel.load(), **own)
     reader.read(fitted.texts[0])
     times = []
     for text in fitted.texts:
@@ -229,14 +230,26 @@ def latency() -> None:
 
 
 ON_BANKING = {"full": full, "few": few, "oos": oos}
-OTHERS = {"emotion": emotion, "train": train, "train-head": train_head, "shop": shop, "latency": latency}
+OTHERS = {"emotion": emotion, "train": train, "train-head": train_head}
+
+
+def main() -> None:
+    """Run one command."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("command", choices=[*ON_BANKING, *OTHERS, "shop", "latency"])
+    parser.add_argument("--encoder", type=Path, help="folder of the encoder that reads intents; MiniLM if none")
+    args = parser.parse_args()
+    if args.command in OTHERS:
+        OTHERS[args.command]()
+        return
+    layers = intent_layers(TextReader(args.encoder))
+    if args.command in ON_BANKING:
+        ON_BANKING[args.command](*banking(layers), layers)
+    elif args.command == "shop":
+        shop(layers)
+    else:
+        latency(layers, is_own=args.encoder is not None)
+
 
 if __name__ == "__main__":
-    command = sys.argv[1] if len(sys.argv) == 2 else ""
-    if command in ON_BANKING:
-        layers = UpperLayers(TextReader(), INTENT_RECIPE.first_layer)
-        ON_BANKING[command](*banking(layers), layers)
-    elif command in OTHERS:
-        OTHERS[command]()
-    else:
-        raise SystemExit(f"Say which: python -m benchmarks.understanding {'|'.join([*ON_BANKING, *OTHERS])}")
+    main()

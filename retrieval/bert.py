@@ -1,15 +1,19 @@
 """BERT's encoder (Devlin 2018, arXiv:1810.04805), forward only, from upstream weights. Ignores training and heads.
 
 Written out because importing transformers' BertModel takes seconds of start-up and these lines take none; the tests
-hold it against transformers' own class. Shapes: B batch, T tokens, D width, H heads, d width of a head, F feed-forward.
+hold it against transformers' own class. MPNet is read as well (`mpnet`).
+Shapes: B batch, T tokens, D width, H heads, d width of a head, F feed-forward.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from retrieval import mpnet
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,7 +21,8 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
     from torch import Tensor
 
-FILES = ("config.json", "model.safetensors", "tokenizer.json")
+WEIGHTS = "model.safetensors"
+FILES = ("config.json", WEIGHTS, "tokenizer.json")
 
 
 @dataclass(frozen=True)
@@ -33,8 +38,9 @@ def read_checkpoint(folder: Path, *, remedy: str) -> Checkpoint:
     """Read a checkpoint.
 
     Raises:
-        ValueError: a file is missing; `remedy` says what to do then.
+        ValueError: a file is missing or damaged, or the model is of another kind; `remedy` says what to do then.
     """
+    from safetensors import SafetensorError
     from safetensors.torch import load_file
     from tokenizers import Tokenizer
 
@@ -44,7 +50,26 @@ def read_checkpoint(folder: Path, *, remedy: str) -> Checkpoint:
     tokenizer.no_truncation()
     tokenizer.no_padding()
     config = json.loads((folder / "config.json").read_text("utf-8"))
-    return Checkpoint(config, load_file(folder / "model.safetensors"), tokenizer)
+    if (kind := config.get("model_type", "bert")) not in ("bert", "mpnet"):
+        raise ValueError(f"model_type: bert or mpnet (got {kind!r} in {folder.name}). {remedy}")
+    try:
+        weights = load_file(folder / WEIGHTS)
+    except SafetensorError as error:
+        raise ValueError(f"model_dir: {WEIGHTS} of {folder.name} is damaged ({error}). {remedy}") from error
+    return Checkpoint(config, mpnet.as_bert(weights) if kind == "mpnet" else weights, tokenizer)
+
+
+def weights_sha256(folder: Path) -> str:
+    """Of a checkpoint's weights, hexadecimal.
+
+    Raises:
+        ValueError: there are none.
+    """
+    try:
+        with (folder / WEIGHTS).open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise ValueError(f"model_dir: no readable {WEIGHTS} in {folder.name!r} ({type(error).__name__}).") from error
 
 
 @dataclass(frozen=True)
@@ -94,23 +119,32 @@ class BertEncoder:
         """Hidden states after `layers`, of those before them."""
         from torch.nn import functional
 
+        mask_BHTT = self._mask(mask_BT)
         for layer in layers:
             at = f"encoder.layer.{layer}"
-            a_BTD = self._attend(x_BTD, mask_BT, f"{at}.attention.self")
+            a_BTD = self._attend(x_BTD, mask_BHTT, f"{at}.attention.self")
             a_BTD = self._linear(a_BTD, f"{at}.attention.output.dense")
             x_BTD = self._norm(x_BTD + a_BTD, f"{at}.attention.output.LayerNorm")
             f_BTF = functional.gelu(self._linear(x_BTD, f"{at}.intermediate.dense"))
             x_BTD = self._norm(x_BTD + self._linear(f_BTF, f"{at}.output.dense"), f"{at}.output.LayerNorm")
         return x_BTD
 
-    def _attend(self, x_BTD: Tensor, mask_BT: Tensor, at: str) -> Tensor:
+    def _mask(self, mask_BT: Tensor) -> Tensor:
+        """Which key counts for which query, (B, H, T, T) or 1 for H and T: true, false, or what the scores gain."""
+        mask_BHTT = mask_BT[:, None, None, :]
+        if mpnet.BIAS not in self.weights:
+            return mask_BHTT
+        bias_HTT = mpnet.distance_bias(self.weights[mpnet.BIAS], mask_BT.shape[1])
+        return bias_HTT[None].masked_fill(~mask_BHTT, float("-inf"))
+
+    def _attend(self, x_BTD: Tensor, mask_BHTT: Tensor, at: str) -> Tensor:
         from torch.nn import functional
 
         q, k, v = (
             self._linear(x_BTD, f"{at}.{name}").view(*x_BTD.shape[:2], self.num_heads, -1).transpose(1, 2)
             for name in ("query", "key", "value")
         )
-        a_BHTd = functional.scaled_dot_product_attention(q, k, v, attn_mask=mask_BT[:, None, None, :])
+        a_BHTd = functional.scaled_dot_product_attention(q, k, v, attn_mask=mask_BHTT)
         return a_BHTd.transpose(1, 2).flatten(-2)
 
     def _linear(self, x: Tensor, at: str) -> Tensor:

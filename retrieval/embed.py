@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from retrieval.bert import BertEncoder, Checkpoint, read_checkpoint
+from retrieval.bert import BertEncoder, Checkpoint, read_checkpoint, weights_sha256
 from retrieval.chinese import has_chinese
 
 if TYPE_CHECKING:
@@ -63,14 +62,12 @@ class MiniLMEmbedder:
     def __init__(self, model_dir: Path | None = None, *, batch_size: int = 32) -> None:
         folder = packaged_model_dir() if model_dir is None else model_dir
         read = read_minilm(folder)
-        with (folder / "model.safetensors").open("rb") as file:
-            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
         self._encoder = BertEncoder.from_pretrained(read.weights, read.config)
         self._tokenizer = read.tokenizer
         self._tokenizer.enable_truncation(self.max_tokens)
         self._tokenizer.enable_padding(pad_id=read.config["pad_token_id"])
         self._batch_size = batch_size
-        self._name, self._dim = f"all-MiniLM-L6-v2@{sha256[:12]}", int(read.config["hidden_size"])
+        self._name, self._dim = f"all-MiniLM-L6-v2@{weights_sha256(folder)[:12]}", int(read.config["hidden_size"])
 
     @property
     def name(self) -> str:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import text
 
+from retrieval.bert import FILES
 from service.settings import Settings
 from service.storage import open_database
 from verticals.contract import Unavailable
@@ -96,6 +97,9 @@ def _models(settings: Settings) -> Iterator[Finding]:
         yield Finding(
             "TRIVIUM_MODEL", str(settings.model), "" if there else "The folder needs config.json and safetensors."
         )
+    if settings.encoder:
+        lacking = [name for name in FILES if not (settings.encoder / name).is_file()]
+        yield Finding("TRIVIUM_ENCODER", str(settings.encoder), f"It lacks {', '.join(lacking)}." if lacking else "")
 
 
 def _understanding(settings: Settings) -> Iterator[Finding]:

@@ -54,6 +54,11 @@ class Settings(BaseSettings):
         "english",
         description="`multilingual` also finds Chinese and other languages; an extra, slower (decision 0009).",
     )
+    encoder: Path | None = Field(
+        None,
+        description="Folder of a BERT or MPNet sentence encoder that reads customers' intents instead of the embedded "
+        "MiniLM: better, slower (docs/support.md).",
+    )
     vectors: Literal["faiss", "pgvector", "qdrant"] = Field(
         "faiss", description="Where large indexes have their vectors: in this process, PostgreSQL or Qdrant."
     )

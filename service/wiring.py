@@ -64,6 +64,7 @@ def build(settings: Settings, *, on_progress: Progress) -> Kit:
         data_dir=settings.data,
         records=customer_records(sessions),
         max_study_bytes=settings.max_study_mb * 2**20,
+        encoder_dir=settings.encoder,
     )
     verticals = discover()
     if settings.demo:

@@ -330,6 +330,7 @@ class Resources:
     data_dir: Path | None  # TRIVIUM_DATA: optional development data, read-only
     records: tuple[CustomerRecords, ...] = ()  # the service's own, for who forgets a customer
     max_study_bytes: int = 4 * 2**30  # of one imaging study's stored objects together
+    encoder_dir: Path | None = None  # TRIVIUM_ENCODER: reads short texts instead of the embedded MiniLM
 
     @property
     def model_version(self) -> str:

@@ -23,3 +23,9 @@ def test_the_kernels_in_use_are_told_with_what_is_missing_for_better_ones(tmp_pa
 
 def test_kernels_that_are_switched_off_are_told(tmp_path: Path) -> None:
     assert kernels_of(Settings(home=tmp_path, kernels=False)).state == "switched off (TRIVIUM_KERNELS)"
+
+
+def test_a_folder_that_is_no_encoder_is_told(tmp_path: Path) -> None:
+    found = {finding.part: finding for finding in examine(Settings(home=tmp_path, encoder=tmp_path / "none"))}
+
+    assert found["TRIVIUM_ENCODER"].remedy == "It lacks config.json, model.safetensors, tokenizer.json."

@@ -33,4 +33,4 @@ def demo(resources: Resources, progress: Progress) -> None:
     guard = open_guard(resources.retriever.embedder, resources.sessions)
     ingest(resources.retriever, guard, documents, tenant=DEMO_TENANT, on_progress=progress)
     add_demo_shop(resources.sessions, DEMO_TENANT)
-    prepare_intents(resources.registry, progress)
+    prepare_intents(resources.registry, progress, resources.encoder_dir)

@@ -91,14 +91,13 @@ class _Runs:
     def _banking(self, progress: Progress) -> tuple[Embedded, Embedded, UpperLayers]:
         from verticals.support.understanding.datasets import load_banking
         from verticals.support.understanding.encoder import TextReader
-        from verticals.support.understanding.intent_training import RECIPE
+        from verticals.support.understanding.intent_training import intent_layers
         from verticals.support.understanding.trials import Embedded
-        from verticals.support.understanding.tuning import UpperLayers
 
         if self._read is None:
             train, test = load_banking(self._data_dir, "train"), load_banking(self._data_dir, "test")
             progress("Reading Banking77", 0.0)
-            layers = UpperLayers(TextReader(), RECIPE.first_layer)
+            layers = intent_layers(TextReader())
             self._read = Embedded(train, layers.read(train.texts)), Embedded(test, layers.read(test.texts)), layers
         return self._read
 

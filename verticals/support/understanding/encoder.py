@@ -1,4 +1,4 @@
-"""One reading of a text by MiniLM for several tasks, each with its own low-rank change of the upper layers.
+"""One reading of a text by an encoder for several tasks, each with its own low-rank change of the upper layers.
 
 Ignores training and what the vectors mean. The lower layers run once; the upper ones carry a row per task (Hu 2021,
 arXiv:2106.09685, without merging: merged weights would need a pass each).
@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from retrieval.bert import BertEncoder
+from retrieval.bert import BertEncoder, read_checkpoint
 from retrieval.embed import read_minilm
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+REMEDY = "Set it to the folder of a BERT or MPNet, or leave it out for the embedded MiniLM."
 MAX_TOKENS = 128  # of a message; what a customer wants stands in the first hundred words
 ADAPTED = (
     *("attention.self.query", "attention.self.key", "attention.self.value"),
@@ -84,16 +85,16 @@ class DeltaEncoder(BertEncoder):
 
 
 class TextReader:
-    """MiniLM's tokenizer and weights: texts to token ids, and ids to states. Safe from many threads.
+    """An encoder's tokenizer and weights: texts to token ids, and ids to states. Safe from many threads.
 
     Args:
-        model_dir: Folder with config.json, model.safetensors and tokenizer.json; the package's own if None.
+        model_dir: Folder of a BERT or MPNet, see `retrieval.bert`; MiniLM's, the package's own, if None.
     Raises:
-        ValueError: the package is not installed.
+        ValueError: the folder lacks a file, or MiniLM's package is not installed.
     """
 
     def __init__(self, model_dir: Path | None = None) -> None:
-        read = read_minilm(model_dir)
+        read = read_minilm() if model_dir is None else read_checkpoint(model_dir, remedy="")
         self.config, self.weights, self._tokenizer = read.config, read.weights, read.tokenizer
         self._tokenizer.enable_truncation(MAX_TOKENS)
 

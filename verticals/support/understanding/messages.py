@@ -8,15 +8,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from retrieval.bert import weights_sha256
 from verticals.contract import ModelCard, ModelRegistry, Progress, Unavailable
 from verticals.support.schemas import Tone
 from verticals.support.understanding.emotion import EmotionModel
-from verticals.support.understanding.encoder import TaskEncoder, TextReader
+from verticals.support.understanding.encoder import REMEDY, TaskEncoder, TextReader
 from verticals.support.understanding.intent import IntentModel, IntentReading
 from verticals.support.understanding.tone import strongest, tone_shares
 
 UTTERANCES = Path(__file__).parent / "utterances.jsonl"
 INTENTS, _FILE = "support.intents", "intents.safetensors"  # name in the registry, and of its file
+MINILM = "all-MiniLM-L6-v2"
+_ENCODER = "encoder.json"  # folder and SHA-256 of the encoder that reads intents, unless it is MiniLM
 OUT_OF_SCOPE = "out_of_scope"
 # Of familiarity: `benchmarks.understanding shop` shows what holding intents out of the training utterances gives.
 SHOP_THRESHOLD = 0.02
@@ -53,16 +56,27 @@ class MessageReader:
     """Intent and tone of messages; safe from many threads.
 
     Args:
-        reader: Tokenizer and weights of the encoder, shared.
+        reader: Tokenizer and weights of MiniLM.
+        intent_reader: Those of another encoder that the intents were fitted with; costs a pass of its own.
     """
 
-    def __init__(self, reader: TextReader, intents: IntentModel, emotions: EmotionModel) -> None:
+    def __init__(
+        self,
+        reader: TextReader,
+        intents: IntentModel,
+        emotions: EmotionModel,
+        *,
+        intent_reader: TextReader | None = None,
+    ) -> None:
         self._intents, self._emotions = intents, emotions.head
-        self._encoder = TaskEncoder(reader, {"intent": intents.delta, "emotion": emotions.delta})
+        own, shared = {"intent": intents.delta}, {"emotion": emotions.delta}
+        self._encoders = [TaskEncoder(reader, shared if intent_reader else own | shared)]
+        if intent_reader:
+            self._encoders.append(TaskEncoder(intent_reader, own))
 
     def read(self, text: str) -> Understanding:
         """Read one message; only its first words count, see `encoder.MAX_TOKENS`."""
-        vectors = self._encoder.encode([text])
+        vectors = {task: read for encoder in self._encoders for task, read in encoder.encode([text]).items()}
         (intent,) = self._intents.read([text], vectors["intent"])
         (probability_C,) = self._emotions.predict(vectors["emotion"])
         strengths = dict(zip(self._emotions.labels, probability_C / self._emotions.threshold_C, strict=True))
@@ -78,59 +92,92 @@ def load_utterances(split: str) -> Utterances:
     return Utterances([row["text"] for row in rows], [row["intent"] for row in rows])
 
 
-def prepare_intents(registry: ModelRegistry, progress: Progress) -> None:
-    """Fit the shop's intents and register them, unless these utterances have been by this recipe."""
-    found = registry.load(INTENTS)
-    if found is not None and is_current(found[0]):
-        return
-    from verticals.support.understanding.intent_training import RECIPE, train_intents
-    from verticals.support.understanding.tuning import UpperLayers
+def prepare_intents(registry: ModelRegistry, progress: Progress, encoder_dir: Path | None = None) -> None:
+    """Fit the shop's intents and register them, unless these utterances have been by this recipe and encoder.
 
-    shop = load_utterances("train")
-    progress("Learning the shop's intents", 0.0)
-    layers = UpperLayers(TextReader(), RECIPE.first_layer)
-    model = train_intents(
-        layers.read(shop.texts),
-        shop.intents,
-        layers,
-        on_progress=lambda share: progress("Learning the shop's intents", share),
-    ).with_threshold(SHOP_THRESHOLD)
+    Args:
+        encoder_dir: Of the encoder that is to read them; MiniLM if None.
+    Raises:
+        Unavailable: there is no encoder in that folder.
+    """
+    try:
+        sha256 = weights_sha256(encoder_dir) if encoder_dir else ""
+        encoder = f"{encoder_dir.name}@{sha256[:12]}" if encoder_dir else MINILM
+        found = registry.load(INTENTS)
+        if found is not None and is_current(found[0], encoder):
+            return
+        reader = TextReader(encoder_dir)
+    except ValueError as error:
+        raise Unavailable(str(error).rstrip(". "), field="TRIVIUM_ENCODER", remedy=REMEDY) from error
+    model = _learn(reader, progress)
     card = {
-        **_origin(),
+        **_origin(encoder),
         "data": {UTTERANCES.name: hashlib.sha256(UTTERANCES.read_bytes()).hexdigest()},
         "command": "trivium prepare",
         "licence": "Apache-2.0",
         "metrics": {},
         "limits": "English; the invented shop's intents. `python -m benchmarks.understanding shop` measures it.",
     }
-    registry.save(INTENTS, {_FILE: model.to_bytes()}, card)
+    files = {_FILE: model.to_bytes()}
+    if encoder_dir:
+        files[_ENCODER] = json.dumps({"folder": str(encoder_dir.resolve()), "sha256": sha256}).encode()
+    registry.save(INTENTS, files, card)
 
 
-def is_current(card: ModelCard) -> bool:
-    """Whether a registered model is of today's utterances, recipe and threshold."""
-    return {"trained_on": card.trained_on, "recipe": card.recipe} == _origin()
+def _learn(reader: TextReader, progress: Progress) -> IntentModel:
+    from verticals.support.understanding.intent_training import intent_layers, train_intents
+
+    shop, layers = load_utterances("train"), intent_layers(reader)
+    progress("Learning the shop's intents", 0.0)
+    return train_intents(
+        layers.read(shop.texts),
+        shop.intents,
+        layers,
+        on_progress=lambda share: progress("Learning the shop's intents", share),
+    ).with_threshold(SHOP_THRESHOLD)
 
 
-def _origin() -> dict[str, str]:
+def is_current(card: ModelCard, encoder: str = MINILM) -> bool:
+    """Whether a registered model is of today's utterances, recipe and threshold, and of this encoder."""
+    return {"trained_on": card.trained_on, "recipe": card.recipe} == _origin(encoder)
+
+
+def _origin(encoder: str) -> dict[str, str]:
     from verticals.support.understanding.intent_training import recipe_text
 
     sha256 = hashlib.sha256(UTTERANCES.read_bytes()).hexdigest()
     return {
         "trained_on": f"utterances.jsonl of this vertical, written by hand, @{sha256[:12]}",
-        "recipe": f"{recipe_text()}, scope from {SHOP_THRESHOLD}",
+        "recipe": f"{recipe_text(encoder)}, scope from {SHOP_THRESHOLD}",
     }
 
 
 def load_reader(registry: ModelRegistry) -> MessageReader:
-    """The reader over the registered intents and the shipped emotions.
+    """The reader over the registered intents, by the encoder that they were fitted with, and the shipped emotions.
 
     Raises:
-        Unavailable: the intents are not prepared, or a file is damaged.
+        Unavailable: the intents are not prepared, a file is damaged, or the encoder's folder holds another one now.
     """
     found = registry.load(INTENTS)
     if found is None:
         raise Unavailable("no intents are registered", field=INTENTS, remedy="Prepare them with `trivium prepare`.")
+    files = found[1]
     try:
-        return MessageReader(TextReader(), IntentModel.from_file(found[1][_FILE]), EmotionModel.load())
+        own = _encoder(files[_ENCODER]) if _ENCODER in files else None
+        intents = IntentModel.from_file(files[_FILE])
+        return MessageReader(TextReader(), intents, EmotionModel.load(), intent_reader=own)
     except ValueError as error:
         raise Unavailable(str(error), field=INTENTS, remedy="Run `trivium prepare`.") from error
+
+
+def _encoder(file: Path) -> TextReader:
+    """The encoder that intents were fitted with.
+
+    Raises:
+        ValueError: it is gone, or another one.
+    """
+    told = json.loads(file.read_text("utf-8"))
+    folder = Path(told["folder"])
+    if weights_sha256(folder) != told["sha256"]:
+        raise ValueError(f"encoder: {folder.name} holds another encoder than the intents were fitted with.")
+    return TextReader(folder)

@@ -23,13 +23,18 @@ CONFIG = {
 
 
 @pytest.fixture(scope="session")
-def reader(tmp_path_factory: pytest.TempPathFactory) -> TextReader:
+def encoder_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Four layers of width 16; words it does not know are one token."""
     folder = tmp_path_factory.mktemp("encoder")
     _write_tokenizer(folder / "tokenizer.json")
     (folder / "config.json").write_text(json.dumps(CONFIG))
     save_file(_random_weights(), folder / "model.safetensors")
-    return TextReader(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def reader(encoder_dir: Path) -> TextReader:
+    return TextReader(encoder_dir)
 
 
 def _write_tokenizer(path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from verticals.support.understanding.encoder import TextReader
 from verticals.support.understanding.intent import IntentModel
-from verticals.support.understanding.intent_training import MAX_TUNED, RECIPE, intent_vectors, train_intents
+from verticals.support.understanding.intent_training import MAX_TUNED, intent_layers, intent_vectors, train_intents
 from verticals.support.understanding.tuning import UpperLayers
 
 EXAMPLES = {
@@ -22,7 +22,7 @@ INTENTS = [intent for intent, texts in EXAMPLES.items() for _ in texts]
 
 @pytest.fixture(scope="module")
 def layers(reader: TextReader) -> UpperLayers:
-    return UpperLayers(reader, RECIPE.first_layer)
+    return intent_layers(reader)
 
 
 @pytest.fixture(scope="module")

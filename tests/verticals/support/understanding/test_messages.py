@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from retrieval.bert import weights_sha256
 from service.registry import FileRegistry
 from verticals.contract import Unavailable
 from verticals.support.schemas import Tone
@@ -92,6 +94,31 @@ def test_intents_by_an_older_recipe_are_fitted_anew(tmp_path: Path) -> None:
         prepare_intents(registry, stop)
 
     assert told == ["Learning the shop's intents"]
+
+
+def test_intents_are_read_by_the_encoder_they_were_fitted_with_and_by_no_other(
+    tmp_path: Path, encoder_dir: Path
+) -> None:
+    registry, folder = FileRegistry(tmp_path), tmp_path / "own"
+    shutil.copytree(encoder_dir, folder)
+    prepare_intents(registry, lambda what, share: None, folder)
+
+    found = registry.load(INTENTS)
+    assert found is not None
+    assert is_current(found[0], f"own@{weights_sha256(folder)[:12]}")
+    assert not is_current(found[0])
+    read = load_reader(registry).read("where is my parcel")
+    assert read.intent.intent in load_utterances("train").intents
+    assert read.tones  # by MiniLM, as ever
+
+    (folder / "model.safetensors").write_bytes(b"other")
+    with pytest.raises(Unavailable, match=r"own holds another encoder .* Run `trivium prepare`"):
+        load_reader(registry)
+    shutil.rmtree(folder)
+    with pytest.raises(Unavailable, match=r"no readable model.safetensors in 'own'.* Run `trivium prepare`"):
+        load_reader(registry)
+    with pytest.raises(Unavailable, match=r"TRIVIUM_ENCODER: .*no readable model.safetensors in 'own'"):
+        prepare_intents(registry, lambda what, share: None, folder)
 
 
 @pytest.mark.slow
