@@ -27,7 +27,7 @@ from sqlalchemy import create_engine
 from sqlalchemy.orm import sessionmaker
 
 from retrieval.documents import Hit
-from retrieval.embed import MiniLMEmbedder, read_minilm
+from retrieval.embed import MiniLMEmbedder, read_encoder
 from retrieval.grounding import choose_evidence
 from retrieval.ingest import read_folder
 from retrieval.passages import indexed_text
@@ -45,7 +45,7 @@ class Ways:
     """Every way but the agent's own: scores of windows of one passage's sentences."""
 
     def __init__(self, embedder: MiniLMEmbedder) -> None:
-        self._embedder, self._tokenizer = embedder, read_minilm().tokenizer
+        self._embedder, self._tokenizer = embedder, read_encoder().tokenizer
 
     def score(self, question: str, hit: Hit, windows: Sequence[Sequence[Sentence]]) -> Mapping[str, Sequence[float]]:
         """Score of each window by way."""

@@ -41,6 +41,10 @@ ORIGINS: Mapping[str, Origin] = {
     "verticals/medical/text/entities/card.json": Origin(
         "python -m benchmarks.entities --train verticals/medical/text/entities", ("medical/bc5cdr_ner/train.tsv",)
     ),
+    "verticals/medical/text/entities_mpnet/card.json": Origin(
+        "python -m benchmarks.entities --encoder all-mpnet-base-v2 --train verticals/medical/text/entities_mpnet",
+        ("medical/bc5cdr_ner/train.tsv",),
+    ),
     "verticals/support/safety/weights/harm.card.json": Origin(
         "python -m benchmarks.harmful --train",
         (

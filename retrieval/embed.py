@@ -61,7 +61,7 @@ class MiniLMEmbedder:
 
     def __init__(self, model_dir: Path | None = None, *, batch_size: int = 32) -> None:
         folder = packaged_model_dir() if model_dir is None else model_dir
-        read = read_minilm(folder)
+        read = read_encoder(folder)
         self._encoder = BertEncoder.from_pretrained(read.weights, read.config)
         self._tokenizer = read.tokenizer
         self._tokenizer.enable_truncation(self.max_tokens)
@@ -131,13 +131,14 @@ def reads(embedder: Embedder, text: str) -> bool:
     return not (isinstance(embedder, MiniLMEmbedder) and has_chinese(text))
 
 
-def read_minilm(model_dir: Path | None = None) -> Checkpoint:
-    """Config, weights and tokenizer of MiniLM, for whoever builds on its layers; the package's own if None.
+def read_encoder(model_dir: Path | None = None) -> Checkpoint:
+    """Config, weights and tokenizer of an encoder, for whoever builds on its layers; the packaged MiniLM's if None.
 
     Raises:
-        ValueError: the folder lacks a file, or the package is not installed.
+        ValueError: the folder is none of an encoder, or the package is not installed.
     """
-    return read_checkpoint(model_dir or packaged_model_dir(), remedy=f"Reinstall {PACKAGE}.")
+    remedy = f"Reinstall {PACKAGE}." if model_dir is None else "Name the folder of a BERT or MPNet."
+    return read_checkpoint(model_dir or packaged_model_dir(), remedy=remedy)
 
 
 def packaged_model_dir() -> Path:

@@ -60,7 +60,7 @@ def build(resources: Resources, *, reader: TextReader | None = None) -> Mapping[
         "sign_report": desk.sign_report,
         "add_addendum": desk.add_addendum,
         "export_report": desk.export_report,
-        "read_record": Records(resources.sessions).read_record,
+        "read_record": Records(resources.sessions, resources.encoder_dir).read_record,
         **intake_handlers.handlers(intake),
         "attention": FilmDesk(resources.sessions, films).attention,
         "fundus_steps": EyeDesk(resources.sessions, eyes).steps,

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sqlalchemy.orm import Session, sessionmaker
@@ -22,9 +23,10 @@ if TYPE_CHECKING:
 
 @dataclass
 class Records:
-    """Reads records; the tagger is loaded with the first."""
+    """Reads records; the tagger is loaded with the first, over the encoder of `encoder_dir` if it is one it knows."""
 
     sessions: sessionmaker[Session]
+    encoder_dir: Path | None
 
     def read_record(self, request: record_schemas.RecordRequest, context: Context) -> record_schemas.RecordResponse:
         """Problems and medicines of the study's own patient."""
@@ -58,9 +60,9 @@ class Records:
 
     @cached_property
     def _tagger(self) -> EntityTagger:
-        from verticals.medical.text.entities import EntityTagger
+        from verticals.medical.text.entities import open_tagger
 
         try:
-            return EntityTagger.load()
+            return open_tagger(self.encoder_dir)
         except ValueError as error:
             raise Unavailable(str(error), field="entities") from error

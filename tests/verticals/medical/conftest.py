@@ -119,6 +119,7 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
         chat_model=None,
         max_study_bytes=2**30,
         registry=EmptyRegistry(),
+        encoder_dir=None,
     )
     yield Desk(engine, Recorder(), build(resources, reader=SeesTextInStripes()), resources)
     engine.dispose()

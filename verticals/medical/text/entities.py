@@ -17,12 +17,15 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save_file
 
+from retrieval.bert import weights_sha256
 from verticals.medical.text.network import TagNetwork, WordReader
 
 EntityKind = Literal["Chemical", "Disease"]
 KINDS: tuple[EntityKind, ...] = ("Chemical", "Disease")
 TAGS = ("O", *(f"{part}-{kind}" for kind in KINDS for part in "BI"))
 WEIGHTS_DIR = Path(__file__).parent / "entities"
+MPNET_DIR = Path(__file__).parent / "entities_mpnet"  # over all-mpnet-base-v2, whose weights have this SHA-256
+MPNET = "78c0197b6159d92658e319bc1d72e4c73a9a03dd03815e70e555c5ef05615658"
 _WEIGHTS, _CARD = "model.safetensors", "card.json"
 _WORD = re.compile(r"[^\W_]+|[^\w\s]|_")  # as the corpus is cut: at every mark
 _BATCH = 32
@@ -75,13 +78,15 @@ class EntityTagger:
         (folder / _CARD).write_text(json.dumps(self.card, indent=2) + "\n", encoding="utf-8")
 
     @classmethod
-    def load(cls, folder: Path = WEIGHTS_DIR) -> EntityTagger:
-        """Read what `save` wrote; the shipped model if no folder is given. Its card gets a `version` by its weights.
+    def load(cls, folder: Path = WEIGHTS_DIR, encoder_dir: Path | None = None) -> EntityTagger:
+        """Read what `save` wrote; the model shipped for MiniLM by default. Its card gets a `version` by its weights.
 
+        Args:
+            encoder_dir: Of the encoder that it was trained over; MiniLM if None.
         Raises:
-            ValueError: a missing or damaged file, or MiniLM's package is not installed.
+            ValueError: a missing or damaged file, another encoder, or MiniLM's package is not installed.
         """
-        reader = WordReader()
+        reader = WordReader(encoder_dir)
         network = TagNetwork(reader, len(TAGS))
         try:
             card = json.loads((folder / _CARD).read_text("utf-8"))
@@ -90,6 +95,17 @@ class EntityTagger:
         except (OSError, ValueError, RuntimeError, SafetensorError) as error:
             raise ValueError(f"folder: no readable entity model in {folder.name!r}. Install again.") from error
         return cls(reader, network, {**card, "version": f"entities@{hashlib.sha256(content).hexdigest()[:12]}"})
+
+
+def open_tagger(encoder_dir: Path | None) -> EntityTagger:
+    """The shipped tagger over the encoder of that folder if it is MPNet's, else over MiniLM.
+
+    Raises:
+        ValueError: see `EntityTagger.load`.
+    """
+    if encoder_dir is not None and weights_sha256(encoder_dir) == MPNET:
+        return EntityTagger.load(MPNET_DIR, encoder_dir)
+    return EntityTagger.load()
 
 
 def allowed() -> torch.Tensor:

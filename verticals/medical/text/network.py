@@ -1,8 +1,8 @@
-"""Words of a sentence to scores of their tags: MiniLM under a low-rank delta, spelling, order. Ignores what tags mean.
+"""Words of a sentence to scores of their tags: an encoder under a low-rank delta, spelling, order; not what tags mean.
 
-The lower layers of MiniLM are as they are, so that training computes them once; the upper ones carry a low-rank change
-(Hu 2021, arXiv:2106.09685), the only part of the encoder that is ours to ship. MiniLM knows no case and cuts drugs'
-names into pieces, so each word's characters are read as well (Ma and Hovy 2016, arXiv:1603.01354); a recurrent layer
+The encoder's lower layers are as they are, so that training computes them once; the upper ones carry a low-rank change
+(Hu 2021, arXiv:2106.09685), the only part of the encoder that is ours to ship. It knows no case and cuts drugs' names
+into pieces, so each word's characters are read as well (Ma and Hovy 2016, arXiv:1603.01354); a recurrent layer
 and a chain of tags (Lafferty 2001) see the neighbours.
 Shapes: B sentences, T word pieces, W words, C characters of a word, D width of the encoder, R rank, K tags.
 """
@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -20,10 +21,10 @@ from torch.nn import functional
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from retrieval.bert import BertEncoder
-from retrieval.embed import read_minilm
+from retrieval.embed import read_encoder
 
 FIRST_LAYER, RANK = 2, 16
-MAX_PIECES = 384  # of a sentence; MiniLM has 512 places
+MAX_PIECES = 384  # of a sentence; the encoder has 512 places
 _ADAPTED = (
     *("attention.self.query", "attention.self.key", "attention.self.value"),
     *("attention.output.dense", "intermediate.dense", "output.dense"),
@@ -51,14 +52,16 @@ class Words:
 
 
 class WordReader:
-    """MiniLM's word pieces and its lower layers.
+    """An encoder's word pieces and its lower layers.
 
+    Args:
+        encoder_dir: Of a BERT or MPNet; the packaged MiniLM if None.
     Raises:
-        ValueError: the package is not installed.
+        ValueError: the folder is none of an encoder, or MiniLM's package is not installed.
     """
 
-    def __init__(self) -> None:
-        read = read_minilm()
+    def __init__(self, encoder_dir: Path | None = None) -> None:
+        read = read_encoder(encoder_dir)
         self.config, self.weights = read.config, read.weights
         self._tokenizer = read.tokenizer
         self._tokenizer.enable_truncation(MAX_PIECES)

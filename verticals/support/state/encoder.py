@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from retrieval.bert import BertEncoder
-from retrieval.embed import read_minilm
+from retrieval.embed import read_encoder
 from verticals.support.state.dialogue import Turn
 
 MAX_TOKENS = 128  # of each message; of the customer's the end is cut, of the system's the beginning
@@ -45,7 +45,7 @@ class TurnEncoder:
     """
 
     def __init__(self, model_dir: Path | None = None) -> None:
-        read = read_minilm(model_dir)
+        read = read_encoder(model_dir)
         self._config, self._tokenizer = read.config, read.tokenizer
         self._bert = BertEncoder.from_pretrained(read.weights, read.config)
         self._vectors: dict[str, Tensor] = {}

@@ -16,13 +16,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from retrieval.bert import BertEncoder, read_checkpoint
-from retrieval.embed import read_minilm
+from retrieval.bert import BertEncoder
+from retrieval.embed import read_encoder
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-REMEDY = "Set it to the folder of a BERT or MPNet, or leave it out for the embedded MiniLM."
 MAX_TOKENS = 128  # of a message; what a customer wants stands in the first hundred words
 ADAPTED = (
     *("attention.self.query", "attention.self.key", "attention.self.value"),
@@ -94,7 +93,7 @@ class TextReader:
     """
 
     def __init__(self, model_dir: Path | None = None) -> None:
-        read = read_minilm() if model_dir is None else read_checkpoint(model_dir, remedy="")
+        read = read_encoder(model_dir)
         self.config, self.weights, self._tokenizer = read.config, read.weights, read.tokenizer
         self._tokenizer.enable_truncation(MAX_TOKENS)
 

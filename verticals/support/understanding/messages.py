@@ -12,7 +12,7 @@ from retrieval.bert import weights_sha256
 from verticals.contract import ModelCard, ModelRegistry, Progress, Unavailable
 from verticals.support.schemas import Tone
 from verticals.support.understanding.emotion import EmotionModel
-from verticals.support.understanding.encoder import REMEDY, TaskEncoder, TextReader
+from verticals.support.understanding.encoder import TaskEncoder, TextReader
 from verticals.support.understanding.intent import IntentModel, IntentReading
 from verticals.support.understanding.tone import strongest, tone_shares
 
@@ -108,7 +108,8 @@ def prepare_intents(registry: ModelRegistry, progress: Progress, encoder_dir: Pa
             return
         reader = TextReader(encoder_dir)
     except ValueError as error:
-        raise Unavailable(str(error).rstrip(". "), field="TRIVIUM_ENCODER", remedy=REMEDY) from error
+        remedy = "Correct it, or leave it out for the embedded MiniLM."
+        raise Unavailable(str(error), field="TRIVIUM_ENCODER", remedy=remedy) from error
     model = _learn(reader, progress)
     card = {
         **_origin(encoder),

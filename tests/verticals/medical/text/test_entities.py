@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from tokenizers import Tokenizer, models, normalizers
+from transformers import MPNetConfig, MPNetModel
 
 from verticals.contract import Unavailable
-from verticals.medical.text.entities import TAGS, EntityTagger, allowed, spans_of
+from verticals.medical.text.entities import TAGS, EntityTagger, allowed, open_tagger, spans_of
 from verticals.medical.text.network import TagNetwork, WordReader
 from verticals.medical.text.training import Recipe, Tagged, read_bc5cdr, train
 
@@ -53,6 +55,41 @@ def test_it_survives_its_file(tagger: EntityTagger, tmp_path: Path) -> None:
     assert again.card["licence"] == tagger.card["licence"]
     with pytest.raises(ValueError, match="no readable entity model"):
         EntityTagger.load(tmp_path / "elsewhere")
+
+
+@pytest.fixture(scope="module")
+def mpnet_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three layers of width 16 that know the corpus's words."""
+    folder = tmp_path_factory.mktemp("mpnet")
+    words = sorted({word.lower() for sentence in corpus().words for word in sentence})
+    vocabulary = {word: i for i, word in enumerate(["<s>", "<pad>", "</s>", "[UNK]", *words])}
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.Lowercase()
+    tokenizer.save(str(folder / "tokenizer.json"))
+    shape = {"hidden_size": 16, "num_hidden_layers": 3, "num_attention_heads": 2, "intermediate_size": 32}
+    MPNetModel(MPNetConfig(vocab_size=len(vocabulary), **shape)).save_pretrained(folder)
+    return folder
+
+
+def test_another_encoder_reads_with_what_was_trained_over_it(tmp_path: Path, mpnet_dir: Path) -> None:
+    recipe = Recipe(epochs=12, batch=4, rate=1e-2)
+    made = train(corpus(), lambda what, done: None, recipe=recipe, encoder_dir=mpnet_dir)
+    made.save(tmp_path)
+    again = EntityTagger.load(tmp_path, mpnet_dir)
+
+    assert again.tag(corpus().words) == made.tag(corpus().words)
+    assert [(e.kind, e.text) for e in again.read("We saw asthma after Naproxen")] == [
+        ("Disease", "asthma"),
+        ("Chemical", "Naproxen"),
+    ]
+    with pytest.raises(ValueError, match="no readable entity model"):
+        EntityTagger.load(tmp_path)  # over MiniLM
+
+
+def test_an_encoder_without_a_trained_tagger_leaves_minilm_s(mpnet_dir: Path) -> None:
+    assert open_tagger(mpnet_dir).card == EntityTagger.load().card
+    with pytest.raises(ValueError, match=r"no readable model\.safetensors"):
+        open_tagger(mpnet_dir / "none")
 
 
 def test_a_sentence_reads_alike_alone_and_among_others(tagger: EntityTagger) -> None:
