@@ -1,4 +1,4 @@
-"""Somebody who changes the database between two statements of another, as soon as it lets them. No sleeps, no threads."""
+"""Somebody who changes the database between two statements of another, without sleeps or threads."""
 
 from __future__ import annotations
 
@@ -23,25 +23,30 @@ def intruder(engine: Engine) -> Iterator[sessionmaker[Session]]:
 
 
 @contextmanager
-def between(engine: Engine, act: Callable[[], object], *, after: str = "") -> Iterator[None]:
-    """Have `act` done once while the block runs: after its first statement on `engine` that holds the text `after`.
+def between(engine: Engine, act: Callable[[], object], *, after: str = "", before: str = "") -> Iterator[None]:
+    """Have `act` done once while the block runs: after, or before, its first statement on `engine` with this text.
 
-    Where that keeps others out, it is tried again after the next such statement; at the latest, after the block.
+    Where others are kept out then, it is tried again at the next such statement; at the latest, after the block.
     """
-    done = []
+    done, trying = [], []
 
     def attempt(_connection: object, _cursor: object, statement: str, *_: object) -> None:
-        if not done and after in statement:
-            try:
-                act()
-            except OperationalError:
-                return
+        if (before or after) not in statement or done or trying:
+            return
+        trying.append(True)
+        try:
+            act()
             done.append(True)
+        except OperationalError:
+            pass
+        finally:
+            trying.clear()
 
-    event.listen(engine, "after_cursor_execute", attempt)
+    moment = "before_cursor_execute" if before else "after_cursor_execute"
+    event.listen(engine, moment, attempt)
     try:
         yield
     finally:
-        event.remove(engine, "after_cursor_execute", attempt)
+        event.remove(engine, moment, attempt)
     if not done:
         act()

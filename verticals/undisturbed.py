@@ -1,8 +1,8 @@
 """Several statements that nobody comes between, to read or to change. Ignores what is read or changed.
 
-By itself each SELECT sees a state of its own: a transaction of SQLite begins with its first write, and one of PostgreSQL
-sees with each statement what was committed before it. So what one SELECT said may not fit the next, or may no longer
-hold when it is acted upon.
+By itself each SELECT sees a state of its own: a transaction of SQLite begins with its first write, and one of
+PostgreSQL sees with each statement what was committed before it. So what one SELECT said may not fit the next, or may
+no longer hold when it is acted upon.
 """
 
 from __future__ import annotations
