@@ -7,7 +7,7 @@ no longer hold when it is acted upon.
 
 from __future__ import annotations
 
-from sqlalchemy import ColumnElement, update
+from sqlalchemy import ColumnElement, inspect, update
 from sqlalchemy.orm import DeclarativeBase, Session
 
 
@@ -24,6 +24,6 @@ def hold(session: Session, table: type[DeclarativeBase], *which: ColumnElement[b
 
     An update that changes nothing: SQLite knows no SELECT FOR UPDATE. There it keeps others from changing anything.
     """
-    key = table.__table__.primary_key.columns.values()[0]
+    key = inspect(table).primary_key[0]
     unchanged = update(table).where(*which).values({key.key: key})
     session.execute(unchanged, execution_options={"synchronize_session": False})

@@ -25,7 +25,6 @@ from service.monitoring import configure_logging
 from service.registry import FileRegistry
 from service.rollouts import Rollouts
 from tests.fake_kit import make_kit
-from tests.intruder import between
 from tests.service.fake_scales import MODEL, SCALES, Ask, register
 from verticals.contract import (
     Conflict,
@@ -286,37 +285,6 @@ def test_another_process_follows_and_so_does_a_restarted_one(kit: Kit) -> None:
     for process in (other, another_process(kit)):
         answer = process.handlers["scales"]["weigh"]  # type: ignore[attr-defined]
         assert [answer(Ask(subject=str(n)), context).product for n in range(50)] == seen
-
-
-def test_a_step_that_another_process_took_first_is_not_undone(kit: Kit) -> None:
-    other, version = another_process(kit), register(kit.registry, 3)
-    engine = kit.sessions.kw["bind"]
-
-    def first() -> None:
-        other.take(MODEL, "full", version=version, who=WHO, **STEP)
-
-    with between(engine, first, before="INSERT INTO model_rollouts"), pytest.raises(Conflict, match="at the same time"):
-        take(kit, "full", version)
-
-    assert kit.registry.in_force(MODEL)[0] == version
-    kit.rollouts.refresh()
-    assert products(kit) == {3: 200}
-
-
-def test_a_failing_canary_that_a_person_made_full_meanwhile_stays(kit: Kit) -> None:
-    other, version = another_process(kit), register(kit.registry, 13)
-    take(kit, "canary", version, share=0.5)
-    for subject in range(60):
-        with contextlib.suppress(RuntimeError):
-            ask(kit, str(subject), amount=2)
-
-    def decide() -> None:
-        other.take(MODEL, "full", who=WHO, **STEP)
-
-    with between(kit.sessions.kw["bind"], decide, after="max(model_rollouts"):
-        kit.rollouts.refresh()
-
-    assert kit.registry.in_force(MODEL)[0] == version
 
 
 def test_a_version_that_was_registered_elsewhere_is_followed_unless_it_does_not_answer(kit: Kit) -> None:
