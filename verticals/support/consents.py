@@ -85,16 +85,16 @@ class ConsentDesk:
             NotFound: none holds.
         """
         with self._sessions.begin() as db:
-            row, *held = _held(db, customer_of(context), request.modality) or [None]
-            if row is None:
+            held = _held(db, customer_of(context), request.modality)
+            if not held:
                 raise NotFound(
                     "no consent holds",
                     field="modality",
                     value=str(request.modality),
                     remedy="Nothing needs to be withdrawn; the list of consents shows which hold.",
                 )
-            now = datetime.now(UTC)
-            for one in (row, *held):  # a yes that was given twice at once is taken back twice
+            row, now = held[0], datetime.now(UTC)
+            for one in held:  # a yes that was given twice at once is taken back twice
                 one.withdrawn_at = now
             context.record(_decision("withdraw", row), session=db)
             return _to_consent(row)

@@ -212,8 +212,16 @@ def add_message(
     if raised is None:
         raise _no_session(row.session_id)
     number = int(raised.num_messages)
-    more = {"role": role, "content": content, "wants_answer": wants_answer, "sources": sources, "action_id": action_id}
-    _add(db, row, number, **more)
+    _add(
+        db,
+        row,
+        number,
+        role=role,
+        content=content,
+        wants_answer=wants_answer,
+        sources=sources,
+        action_id=action_id,
+    )
     return number
 
 
