@@ -25,6 +25,7 @@ from service.audit_tables import GENESIS, AuditEntry, AuditHead, canonical, chai
 from service.scope import span
 from verticals.bulk import insert_rows
 from verticals.contract import Context, Decision
+from verticals.undisturbed import see_one_state
 
 OnAppend = Callable[[Session, str, Sequence[Decision]], None]
 
@@ -113,6 +114,7 @@ class AuditLog:
     def verify(self, tenant: str, *, heads: Sequence[Head] = ()) -> AuditCheck:
         """Recompute every link of `tenant`'s chain, and hold it against heads that were kept elsewhere."""
         with self.sessions() as session:
+            see_one_state(session)  # else rows that are sealed off meanwhile look as if somebody took them away
             return check_chain(session, tenant, heads=heads)
 
     def entries(

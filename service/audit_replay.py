@@ -11,6 +11,7 @@ from service.audit_check import check_link
 from service.audit_read import find
 from verticals.contract import Conflict, ModelRegistry, NotFound, Vertical
 from verticals.replaying import Kept, Replayed
+from verticals.undisturbed import see_one_state
 
 _NOTHING = "This entry says what was done; there is nothing in it to make again."
 _ERASED = "What it said was erased: its hash stands in the chain, and nothing can be made from it."
@@ -39,6 +40,7 @@ def replay_entry(
         Conflict: the entry is not what was recorded.
     """
     with sessions() as session:
+        see_one_state(session)
         found = find(session, tenant, sequence)
         if found is None:
             raise NotFound("no such entry", field="sequence", value=sequence)

@@ -20,9 +20,10 @@ from sqlalchemy.orm import Session
 
 from service.audit import AuditLog
 from service.audit_check import ERASING, SEALING, Ranges, add_range, check_chain
-from service.audit_tables import GENESIS, AuditEntry, AuditSeal, canonical, chain_hash
+from service.audit_tables import GENESIS, AuditEntry, AuditHead, AuditSeal, canonical, chain_hash
 from service.auth import ApiKey
 from verticals.contract import Conflict, Decision, InvalidInput
+from verticals.undisturbed import hold, see_one_state
 
 MAX_ROWS = 10_000  # that one entry erases or seals: the write lock is held so long
 ALL = "*"
@@ -79,6 +80,7 @@ def seal(audit: AuditLog, tenant: str, policy: Mapping[str, int], *, now: dateti
     """
     done = 0
     with audit.sessions() as session:
+        see_one_state(session)  # else an entry that is new by now may count among the old ones
         mine = AuditEntry.tenant == tenant
         kept = select(func.min(AuditEntry.sequence)).where(mine, not_(_is_past(session, tenant, policy, now)))
         first = session.scalar(select(func.min(AuditEntry.sequence)).where(mine))
@@ -168,12 +170,16 @@ def _is_past(session: Session, tenant: str, policy: Mapping[str, int], now: date
 def _seal(
     audit: AuditLog, tenant: str, first: int, last: int, *, policy: Mapping[str, int], who: Mapping[str, str]
 ) -> int:
-    mine = and_(AuditEntry.tenant == tenant, AuditEntry.sequence.between(first, last))
     with audit.sessions.begin() as session:
+        hold(session, AuditHead, AuditHead.tenant == tenant)
         before = session.scalars(
             select(AuditSeal).where(AuditSeal.tenant == tenant).order_by(AuditSeal.number.desc()).limit(1)
         ).one_or_none()
         number = before.number + 1 if before else 1
+        first = max(first, json.loads(before.content)["last"] + 1 if before else 1)
+        if first > last:
+            return 0  # another process sealed them off
+        mine = and_(AuditEntry.tenant == tenant, AuditEntry.sequence.between(first, last))
         content = canonical(_summary(session, mine) | {"tenant": tenant, "number": number, "policy": _told(policy)})
         sha256 = chain_hash(before.sha256 if before else GENESIS, content)
         told = {"first": first, "last": last, "number": number, "policy": _told(policy)}

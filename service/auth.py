@@ -20,6 +20,7 @@ from service.audit import AuditLog
 from service.roles import covers
 from service.storage import Base
 from verticals.contract import Conflict, Decision, PermissionDenied, Time, TriviumError
+from verticals.undisturbed import hold
 
 KEY_PREFIX = "tvm"
 PERSON = "user:"  # before a token's subject; no key's id begins so
@@ -165,7 +166,8 @@ class KeyRing:
         """
         secret = secrets.token_urlsafe(32)
         with self._sessions.begin() as session:
-            row = session.get(ApiKey, key_id, with_for_update=True)
+            hold(session, ApiKey, ApiKey.key_id == key_id)  # else two who rotate at once both keep the old secret
+            row = session.get(ApiKey, key_id)
             if row is None:
                 return None
             if not _opens_for_s(row, row.secret_sha256):

@@ -7,10 +7,10 @@ one serving; a damaged active version is left for the one before it, and `faults
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import re
-import shutil
 import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -18,6 +18,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version as version_of
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import structlog
 
@@ -71,10 +72,7 @@ class FileRegistry:
             (staging / file_name).write_bytes(content)
         digests = {file_name: hashlib.sha256(files[file_name]).hexdigest() for file_name in sorted(files)}
         (staging / CARD).write_text(json.dumps({**asdict(full), "files": digests}, indent=2))
-        target = folder / number
-        if target.exists():
-            shutil.rmtree(target)
-        staging.rename(target)
+        _put(staging, folder / number)
         if activate:
             self._activate(name, number, self.in_force(name))
         return full
@@ -120,8 +118,10 @@ class FileRegistry:
 
     def in_force(self, name: str) -> tuple[str, ...]:
         """The active version, then those that were before it, newest first, or `NONE`; empty where none is active."""
-        pointer = self._root / name / "active"
-        return tuple(pointer.read_text().split()) if pointer.exists() else ()
+        try:
+            return tuple((self._root / name / "active").read_text().split())
+        except FileNotFoundError:
+            return ()
 
     def activate(self, name: str, version: str) -> None:
         """Bring a stored version into force; one that was before, again, forgets what came after it.
@@ -198,9 +198,21 @@ class FileRegistry:
 
     def _activate(self, name: str, version: str, known: tuple[str, ...]) -> None:
         before = known[known.index(version) + 1 :] if version in known else known
-        fresh = self._root / name / ".active-new"
+        fresh = self._root / name / f".active-{uuid4().hex}"  # of nobody else, who would be half done with it
         fresh.write_text("\n".join((version, *before[:MAX_BEFORE])))
         fresh.replace(self._root / name / "active")
+
+
+def _put(staging: Path, target: Path) -> None:
+    """Have a version appear at once; one that is there has the same bytes, and whoever reads it finds every file."""
+    try:
+        staging.rename(target)
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            raise
+        for file in staging.iterdir():
+            file.replace(target / file.name)
+        staging.rmdir()
 
 
 def _card_of(folder: Path) -> tuple[ModelCard, Mapping[str, str]]:

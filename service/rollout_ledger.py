@@ -121,10 +121,15 @@ def add_counts(session: Session, step: tuple[str, int], counts: Mapping[Any, int
     """Add what a process saw while a step, (model, number), held."""
     row = ModelTrialCount
     model, number = step
-    for what, count in counts.items():
+    for what, count in sorted(counts.items()):  # in one order for all processes: none waits for another in a circle
         mine = (row.model == model, row.number == number, row.what == what)
-        if not session.execute(update(row).where(*mine).values(count=row.count + count).returning(row.count)).all():
-            session.add(row(model=model, number=number, what=what, count=count))
+        added = update(row).where(*mine).values(count=row.count + count).returning(row.count)
+        if not session.execute(added).all():
+            try:
+                with session.begin_nested():
+                    session.add(row(model=model, number=number, what=what, count=count))
+            except IntegrityError:  # another process saw it first
+                session.execute(added)
     kept = session.scalar(select(func.count()).where(*_differences(step))) or 0
     for one in [*found][: max(0, MAX_DIFFERENCES - kept)]:
         values = {name: list(pair) for name, pair in one.values.items()}

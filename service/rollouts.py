@@ -234,7 +234,7 @@ class Rollouts:
         """The version of the step."""
         on_trial = now.version if now is not None and now.is_on_trial else None
         if state == "rolled back":
-            if on_trial is not None:
+            if on_trial is not None and version in (None, on_trial):
                 return serving[0]
             if now is None or now.state != "full" or len(serving) < 2 or version is not None:
                 raise Conflict(
@@ -271,14 +271,16 @@ class Rollouts:
         outcome = {name: told[name] for name in ("state", "version", "previous", "share", "person", "reason")}
         digest = hashlib.sha256(repr(sorted(told.items())).encode()).hexdigest()
         decision = Decision(KIND, step.model, digest, outcome, f"{step.model}@{step.version}")
+        has_moved = False  # else it may be another process that did, whose step holds
         try:
             with self._sessions.begin() as session:
                 append(session, step)
                 self._audit.record(decision, who=who, session=session)
                 if moves:
                     self._point(step.model, step.version)
+                    has_moved = True
         except BaseException:
-            if moves and (self._registry.in_force(step.model) or (NONE,))[0] == step.version:
+            if has_moved and (self._registry.in_force(step.model) or (NONE,))[0] == step.version:
                 self._point(step.model, step.previous)
             raise
 
@@ -314,7 +316,8 @@ class Rollouts:
         reason = (
             f"{failed} of {answered} answers failed; what serves: {seen.get('old_failed', 0)} of {seen.get('old', 0)}"
         )
-        self.take(trial.model.name, "rolled back", person=SERVICE, reason=reason, who=who)
+        with suppress(Conflict):  # another process, or a person, has ended the trial meanwhile
+            self.take(trial.model.name, "rolled back", version=trial.version, person=SERVICE, reason=reason, who=who)
 
 
 def _told(before: Versions, now: Versions, trial: Trial | None) -> dict[str, str]:

@@ -19,6 +19,7 @@ from service.operations.rules import Limits, Rule
 from service.operations.signals import Signal
 from service.operations.tables import Alarm, Sample
 from verticals.contract import Conflict, NotFound
+from verticals.undisturbed import hold
 
 Evidence = Callable[[Signal], Mapping[str, Any]]
 KEPT = timedelta(days=4)  # samples: as long as any shipped rule looks back, and a day
@@ -92,6 +93,7 @@ class AlarmBook:
             NotFound: there is none of that id.
             Conflict: it was acknowledged, or never opened.
         """
+        hold(session, Alarm, Alarm.alarm_id == alarm_id)
         alarm = find(session, alarm_id)
         if alarm.acknowledged_at is not None:
             rule = f"was acknowledged by {alarm.acknowledged_by} already"

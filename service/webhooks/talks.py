@@ -13,6 +13,7 @@ from typing import Any, cast
 
 from pydantic import BaseModel
 from sqlalchemy import DateTime, String, delete
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped, mapped_column
 
 from service.auth import Caller
@@ -64,10 +65,15 @@ class Talks:
                 return talk
         talk = Talk(self._kit, caller, request_id, "")
         made = cast(s.Session, talk.invoke("create_session", s.CreateSessionRequest()))
-        with self._kit.sessions.begin() as db:
-            db.merge(
-                ChannelTalk(tenant=caller.tenant, talk_id=talk_id, session_id=made.session_id, expires_at=now + KEPT)
-            )
+        new = ChannelTalk(tenant=caller.tenant, talk_id=talk_id, session_id=made.session_id, expires_at=now + KEPT)
+        try:
+            with self._kit.sessions.begin() as db:
+                if row is not None:
+                    mine = (ChannelTalk.tenant == caller.tenant, ChannelTalk.talk_id == talk_id)
+                    db.execute(delete(ChannelTalk).where(*mine, ChannelTalk.session_id == row.session_id))
+                db.add(new)
+        except IntegrityError:  # another message of the conversation was first: both belong to its session
+            return self.open(channel, conversation, caller=caller, request_id=request_id)
         return Talk(self._kit, caller, request_id, made.session_id)
 
 

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from service.auth import USE_NOTED_EVERY, ApiKey, KeyRing, Unauthenticated
 from service.storage import make_sessions
 from tests.databases import migrated_engine
+from tests.intruder import between, intruder
 from verticals.contract import Conflict
 
 
@@ -153,3 +154,15 @@ def test_a_database_that_takes_no_writes_still_lets_a_key_in(engine: Engine, key
     finally:
         event.remove(engine, "connect", read_only)
         engine.dispose()
+
+
+def test_of_two_who_rotate_at_once_neither_is_given_a_secret_that_opens_nothing(keys: KeyRing, engine: Engine) -> None:
+    given = [keys.issue(tenant="acme", label="till")]
+
+    def rotate(ring: KeyRing) -> None:
+        given.append(ring.rotate(given[0].split("_")[1], grace=timedelta(hours=1)) or "")
+
+    with intruder(engine) as own, between(engine, lambda: rotate(KeyRing(own)), after="FROM api_keys"):
+        rotate(keys)
+
+    assert [keys.authenticate(key).tenant for key in given[1:]] == ["acme"] * 2

@@ -59,6 +59,27 @@ def test_equal_bytes_are_the_same_version(registry: FileRegistry) -> None:
     assert registry.save("a.b", {"m": b"1"}, CARD).version == registry.save("a.b", {"m": b"1"}, CARD).version
 
 
+def test_a_version_that_comes_again_is_never_away(registry: FileRegistry, tmp_path: Path) -> None:
+    version = registry.save("a.b", {"m": b"1"}, CARD).version
+    folder = (tmp_path / "a.b" / version).stat().st_ino
+    registry.save("a.b", {"m": b"1"}, {**CARD, "limits": "none"})
+
+    assert (tmp_path / "a.b" / version).stat().st_ino == folder
+    assert registry.cards()[0].limits == "none"
+    assert sorted(path.name for path in (tmp_path / "a.b").iterdir()) == [version, "active"]
+
+
+def test_a_pointer_that_another_process_is_half_done_with_does_not_come_into_force(
+    registry: FileRegistry, tmp_path: Path
+) -> None:
+    version = registry.save("a.b", {"m": b"1"}, CARD).version
+    with (tmp_path / "a.b" / ".active-new").open("w") as other:
+        registry.activate("a.b", version)
+        other.write("half")
+
+    assert registry.in_force("a.b") == (version,)
+
+
 def test_a_changed_file_is_refused(registry: FileRegistry, tmp_path: Path) -> None:
     card = registry.save("a.b", {"m": b"1"}, CARD)
     (tmp_path / "a.b" / card.version / "m").write_bytes(b"x")

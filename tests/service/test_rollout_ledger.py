@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from service.rollout_ledger import Step, add_counts, append, counts_of, differences_of, newest_steps, steps_of
 from service.shadows import Difference
+from tests.intruder import between, intruder
 from verticals.contract import Conflict
 
 FIRST = Step("a.b", 1, "shadow", "2" * 12, "1" * 12, 0.0, "ops", "Ada", "why", datetime(2026, 11, 30, tzinfo=UTC))
@@ -42,3 +43,17 @@ def test_what_two_processes_saw_is_added_up(sessions: sessionmaker[Session]) -> 
             Difference("r0", {"points": [1, 2]}),
         ]
         assert counts_of(session, ("a.b", 2)) == {}
+
+
+def test_what_two_processes_see_first_at_once_is_added_up(sessions: sessionmaker[Session]) -> None:
+    engine, step = sessions.kw["bind"], ("a.b", 1)
+
+    def see(by: sessionmaker[Session], count: int) -> None:
+        with by.begin() as session:
+            add_counts(session, step, {"old": count}, [])
+
+    with intruder(engine) as other, between(engine, lambda: see(other, 1), after="UPDATE model_trial_counts"):
+        see(sessions, 2)
+
+    with sessions() as session:
+        assert counts_of(session, step) == {"old": 3}

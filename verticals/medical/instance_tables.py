@@ -15,7 +15,7 @@ from typing import Any
 
 from pydicom import Dataset, dcmread
 from sqlalchemy import JSON, CheckConstraint, LargeBinary, String, Text, UniqueConstraint, func, select
-from sqlalchemy.orm import Mapped, Session, mapped_column
+from sqlalchemy.orm import Mapped, Session, mapped_column, undefer
 
 from verticals.contract import Base, NotFound, Time, Unavailable
 from verticals.medical.schemas import SeriesEntry
@@ -130,9 +130,9 @@ def get_held(session: Session, tenant: str, held_id: str) -> MedicalHeld:
     Raises:
         NotFound: there is none of that id for this tenant.
     """
-    found = session.execute(
-        select(MedicalHeld).where(MedicalHeld.tenant == tenant, MedicalHeld.held_id == held_id)
-    ).scalar_one_or_none()
+    mine = select(MedicalHeld).where(MedicalHeld.tenant == tenant, MedicalHeld.held_id == held_id)
+    # With its pixels: read later, they may be gone by a decision, and would look altered.
+    found = session.execute(mine.options(undefer(MedicalHeld.dicom))).scalar_one_or_none()
     if found is None:
         raise NotFound("no such held object", field="held_id", value=held_id)
     return found

@@ -41,6 +41,7 @@ from verticals.medical.fundus.photograph import to_dicom
 from verticals.medical.fundus.quality import grade_photograph
 from verticals.medical.fundus.side import Laterality, tell_eye
 from verticals.medical.instance_tables import MedicalHeld, MedicalInstance, MedicalSeries, study_bytes
+from verticals.undisturbed import hold
 
 POLICY = f"{METHOD}; quality limits 1"
 _TRIES = 10  # each failure means that another object of the study was stored
@@ -133,9 +134,7 @@ class Intake:
         if found.must_be_held:
             held = _held(clean, account, found, received.warnings)
             held.tenant, held.source_mac, held.origin = context.tenant, mac, origin
-            held_id = held.held_id
-            self._hold(held, context)
-            return Taken("held", held_id, None, *sent)
+            return Taken(*self._hold(held, context), *sent)
         ready = self.prepare(received.stored, clean, account, told=received.warnings)
         ready.row.tenant, ready.row.source_mac, ready.row.origin = context.tenant, mac, origin
         return Taken(*self.store(ready, context), *sent)
@@ -205,19 +204,29 @@ class Intake:
                 return "stored", row.instance_id, study_id
         raise Conflict("the study is being changed by others", field=name("StudyInstanceUID"), remedy="Send it again.")
 
-    def _hold(self, held: MedicalHeld, context: Context) -> None:
+    def _hold(self, held: MedicalHeld, context: Context) -> tuple[Any, str, str | None]:
+        """(status, id, study id) of an object that waits for a person, or that came twice at once."""
+        tenant, held_id, sop_uid, mac = held.tenant, held.held_id, held.sop_instance_uid, held.source_mac
         outcome = {"modality": held.modality, "places": len(held.places), "dicom_sha256": held.dicom_sha256}
-        with self.sessions() as session:
-            session.add(held)
-            context.record(
-                Decision("medical.hold", held.held_id, held.source_mac, outcome, self.reader.version, POLICY),
-                session=session,
-            )
-            session.commit()
+        try:
+            with self.sessions.begin() as session:
+                session.add(held)
+                session.flush()
+                context.record(
+                    Decision("medical.hold", held_id, mac, outcome, self.reader.version, POLICY), session=session
+                )
+        except IntegrityError:
+            with self.sessions() as session:
+                known = _known(session, tenant, sop_uid, mac)
+            assert known is not None, "a held object is never deleted"
+            return known
+        return "held", held_id, None
 
     def _add(
         self, session: Session, ready: Prepared, plan: drafting.Plan | None, said: language.Draft, context: Context
     ) -> str:
+        row, kept = ready.row, tables.MedicalStudy
+        hold(session, kept, kept.tenant == row.tenant, kept.study_uid == ready.header.StudyInstanceUID)
         study = _study_of(session, ready)
         if study is not None and plan is not None and plan.before is None:
             raise _Changed
@@ -266,11 +275,11 @@ class Intake:
 def _known(session: Session, tenant: str, sop_uid: str, mac: str) -> tuple[Any, str, str | None] | None:
     """(status, id, study id) of an object that was sent before."""
     row = MedicalInstance
+    waiting = session.execute(  # first: a release meanwhile makes it stored
+        select(MedicalHeld).where(MedicalHeld.tenant == tenant, MedicalHeld.sop_instance_uid == sop_uid)
+    ).scalar_one_or_none()
     stored = session.execute(
         select(row).where(row.tenant == tenant, row.sop_instance_uid == sop_uid)
-    ).scalar_one_or_none()
-    waiting = session.execute(
-        select(MedicalHeld).where(MedicalHeld.tenant == tenant, MedicalHeld.sop_instance_uid == sop_uid)
     ).scalar_one_or_none()
     earlier = stored or waiting
     if earlier is None:

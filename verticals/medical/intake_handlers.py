@@ -22,6 +22,7 @@ from verticals.medical.instance_tables import MedicalHeld, MedicalRefusal, get_h
 from verticals.medical.intake import POLICY, Intake
 from verticals.medical.receiving.queue import Queue
 from verticals.medical.schemas import Deidentification
+from verticals.undisturbed import hold
 
 
 def handlers(intake: Intake) -> Mapping[str, Handler]:
@@ -137,6 +138,7 @@ def _waiting(session: Session, tenant: str, held_id: str) -> MedicalHeld:
 
 
 def _decide(session: Session, context: Context, held_id: str, *, name: str, outcome: Mapping[str, Any]) -> MedicalHeld:
+    hold(session, MedicalHeld, MedicalHeld.tenant == context.tenant, MedicalHeld.held_id == held_id)
     held = _waiting(session, context.tenant, held_id)
     held.state, held.decided_by, held.decided_at = outcome["state"], name, datetime.now(UTC)
     held.dicom = b""  # what was masked must not stay behind

@@ -29,6 +29,7 @@ from verticals.medical.reading_schemas import (
     WatchResponse,
 )
 from verticals.medical.schemas import ImageFacts
+from verticals.undisturbed import see_one_state
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -103,6 +104,7 @@ class ReadingRoom:
     def watch(self, request: WatchRequest, context: Context) -> WatchResponse:
         """The tenant's figures."""
         with self.sessions() as session:
+            see_one_state(session)  # else what is signed meanwhile is counted in one figure and not in its total
             return watch(session, context.tenant, days=request.days, now=datetime.now(UTC))
 
 

@@ -10,7 +10,7 @@ import secrets
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import JSON, CheckConstraint, LargeBinary, String, UniqueConstraint, event, select
+from sqlalchemy import JSON, CheckConstraint, LargeBinary, String, Subquery, UniqueConstraint, event, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped, Session, aliased, mapped_column, sessionmaker
 
@@ -175,10 +175,8 @@ def get_report(session: Session, tenant: str, *, report_id: str | None = None, s
         Unavailable: the stored report was altered.
     """
     column, wanted = ("report_id", report_id) if report_id is not None else ("study_id", study_id)
-    version, head = (
-        aliased(table, select(table).where(table.tenant == tenant, getattr(table, column) == wanted).subquery())
-        for table in (MedicalReportVersion, MedicalReportHead)
-    )
+    version = aliased(MedicalReportVersion, _of(MedicalReportVersion, tenant, column, wanted))
+    head = aliased(MedicalReportHead, _of(MedicalReportHead, tenant, column, wanted))
     # one statement: between two, somebody's new version would look like a forged one
     both = select(version, head).join(head, version.report_id == head.report_id, full=True).order_by(version.version)
     found = session.execute(both).all()
@@ -194,6 +192,10 @@ def get_report(session: Session, tenant: str, *, report_id: str | None = None, s
     if not kept or len(heads) != 1 or not rows or _said(heads[0]) != _head(rows[-1]):
         raise reports.altered(name, len(rows))
     return reports.verify(chain)
+
+
+def _of(table: Any, tenant: str, column: str, wanted: str | None) -> Subquery:
+    return select(table).where(table.tenant == tenant, getattr(table, column) == wanted).subquery()
 
 
 def get_version(session: Session, tenant: str, report_id: str, version: int) -> Report:

@@ -44,6 +44,7 @@ from verticals.support.shop.executor import POLICY_VERSION, Executor
 from verticals.support.shop.tool import Shopper
 from verticals.support.shop.tools import CHANGES, find_tool, parse_args
 from verticals.support.tables import ActionRow, SessionRow, TicketRow
+from verticals.undisturbed import hold
 
 DECLINED = "A colleague has looked at your request and declined to"
 _DECIDED = (ActionStatus.APPROVED.value, ActionStatus.REJECTED.value)
@@ -288,6 +289,8 @@ class ActionDesk:
                 ticket = db.get_one(TicketRow, (tenant, action.ticket_id))
                 ticket.outcome, ticket.status = outcome, TicketStatus.CLOSED.value
             tells = action.session_id and action.needs_approval  # else the answer to the customer's yes tells it
+            if tells:
+                hold(db, SessionRow, SessionRow.tenant == tenant, SessionRow.session_id == action.session_id)
             if tells and (row := db.get(SessionRow, (tenant, action.session_id))):  # gone if they are forgotten
                 add_message(db, row, role="assistant", content=outcome, action_id=action.action_id)
                 if status == ActionStatus.FAILED:

@@ -6,6 +6,7 @@ Without the customer's own yes to today's wording nothing is read.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -60,7 +61,7 @@ class ConsentDesk:
                 f"must be {WORDING_VERSION}", field="wording_version", remedy="Show the customer today's wording."
             )
         with self._sessions.begin() as db:
-            row = _held(db, owner, request.modality)
+            row = next(iter(_held(db, owner, request.modality)), None)
             if row is None or row.wording_version != WORDING_VERSION:
                 now = datetime.now(UTC)
                 if row is not None:
@@ -84,15 +85,17 @@ class ConsentDesk:
             NotFound: none holds.
         """
         with self._sessions.begin() as db:
-            row = _held(db, customer_of(context), request.modality)
-            if row is None:
+            held = _held(db, customer_of(context), request.modality)
+            if not held:
                 raise NotFound(
                     "no consent holds",
                     field="modality",
                     value=str(request.modality),
                     remedy="Nothing needs to be withdrawn; the list of consents shows which hold.",
                 )
-            row.withdrawn_at = datetime.now(UTC)
+            row, now = held[0], datetime.now(UTC)
+            for one in held:  # a yes that was given twice at once is taken back twice
+                one.withdrawn_at = now
             context.record(_decision("withdraw", row), session=db)
             return _to_consent(row)
 
@@ -126,10 +129,10 @@ def customer_of(context: Context) -> Owner:
     return Owner(context.tenant, context.customer)
 
 
-def _held(db: Database, owner: Owner, modality: s.Modality) -> ConsentRow | None:
+def _held(db: Database, owner: Owner, modality: s.Modality) -> Sequence[ConsentRow]:
     mine = (ConsentRow.tenant == owner.tenant, ConsentRow.customer == owner.customer)
     open_still = (ConsentRow.modality == modality.value, ConsentRow.withdrawn_at.is_(None))
-    return db.scalars(select(ConsentRow).where(*mine, *open_still).with_for_update()).first()
+    return db.scalars(select(ConsentRow).where(*mine, *open_still).with_for_update()).all()
 
 
 def _to_consent(row: ConsentRow) -> s.Consent:

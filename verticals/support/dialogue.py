@@ -107,12 +107,13 @@ class Dialogue:
         """
         self._actions.recover(context)
         session = self._store.get(session_id, context)
+        messages, is_waiting = self._store.messages(session_id, context.tenant)
         return SessionHistory(
             **session.model_dump(),
-            messages=self._store.messages(session_id, context.tenant),
+            messages=messages,
             actions=self._actions.of_session(session_id, context.tenant),
             handoffs=list(self._handoffs.of_session(session_id, context.tenant)),
-            unanswered=self._store.is_waiting(session_id, context.tenant),
+            unanswered=is_waiting,
         )
 
     def _send(

@@ -22,8 +22,9 @@ from verticals.support.schemas import (
     Share,
     Source,
 )
-from verticals.support.sessions import count, find_session
+from verticals.support.sessions import count, held_session
 from verticals.support.tables import ActionRow, FeedbackRow, HandoffRow, MessageRow, SessionRow
+from verticals.undisturbed import see_one_state
 
 CITATIONS = tuple(f"%[{number}]%" for number in range(1, 10))
 
@@ -41,7 +42,7 @@ class FeedbackDesk:
             NotFound: no such session for the caller, or no answer of that number in it.
         """
         with self._sessions.begin() as db:
-            find_session(db, request.session_id, context)
+            held_session(db, request.session_id, context)
             answer = db.get(MessageRow, (context.tenant, request.session_id, request.number))
             if answer is None or answer.role != "assistant":
                 raise NotFound("is no answer of the session", field="number", value=request.number)
@@ -63,6 +64,7 @@ class FeedbackDesk:
             mine = mine.where(FeedbackRow.rating == request.rating.value)
         page = mine.order_by(FeedbackRow.created_at.desc()).limit(request.limit).offset(request.offset)
         with self._sessions() as db:
+            see_one_state(db)
             rows = [(row, db.get_one(MessageRow, (row.tenant, row.session_id, row.number))) for row in db.scalars(page)]
             return FeedbackPage(answers=[_rated(db, *pair) for pair in rows], total=count(db, mine))
 
@@ -77,6 +79,7 @@ class FeedbackDesk:
         rated = select(FeedbackRow).where(FeedbackRow.tenant == context.tenant, FeedbackRow.created_at >= since)
         is_cited = or_(*(MessageRow.content.like(pattern) for pattern in CITATIONS))
         with self._sessions() as db:
+            see_one_state(db)
             return Quality(
                 sessions=count(db, sessions),
                 contained=_share(db, sessions, SessionRow.session_id.not_in(taken)),

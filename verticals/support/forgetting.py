@@ -22,6 +22,7 @@ from verticals.support.checkpoints import thread_id
 from verticals.support.schemas import ActionStatus, TicketStatus
 from verticals.support.shop.tables import ExecutionRow
 from verticals.support.tables import ActionRow, FeedbackRow, HandoffRow, MessageRow, SessionRow, TicketRow
+from verticals.undisturbed import hold
 
 FORGOTTEN = "[forgotten]"
 _KEPT_ARGS = ("order_id", "item", "reason")  # of a tool; the others are addresses
@@ -58,6 +59,7 @@ class ConversationRecords:
         for row in rows:
             self._checkpointer.delete_thread(thread_id(tenant, row.session_id))
             with self._sessions.begin() as db:
+                hold(db, SessionRow, *_within(SessionRow, row))  # a message that comes now comes before, or not at all
                 for table in (*_PARTS.values(), SessionRow):
                     db.execute(delete(table).where(*_within(table, row)))
         return len(rows)
@@ -77,8 +79,10 @@ class TicketRecords:
 
     def erase(self, tenant: str, customer: str) -> int:
         """Close them and take every word and the customer's name away; kind, priority and times stay."""
+        mine = _owned(TicketRow.tenant, TicketRow.customer, tenant, customer)
         with self._sessions.begin() as db:
-            rows = db.scalars(select(TicketRow).where(TicketRow.tenant == tenant, TicketRow.customer == customer)).all()
+            hold(db, TicketRow, *mine)
+            rows = db.scalars(select(TicketRow).where(*mine)).all()
             for row in rows:
                 row.subject = row.summary = row.customer_request = FORGOTTEN
                 row.outcome = row.outcome and FORGOTTEN
@@ -110,6 +114,7 @@ class ActionRecords:
         asked = _owned(ActionRow.tenant, ActionRow.customer, tenant, customer)
         done = _owned(ExecutionRow.tenant, ExecutionRow.customer_id, tenant, customer)
         with self._sessions.begin() as db:
+            hold(db, ActionRow, *asked)  # else one that is approved meanwhile is executed and called rejected
             rows = db.scalars(select(ActionRow).where(*asked, or_(is_waiting, ActionRow.outcome.is_not(None)))).all()
             for row in rows:
                 if row.status == ActionStatus.WAITING:

@@ -31,10 +31,11 @@ from verticals.support.schemas import (
     TicketPriority,
     Tone,
 )
-from verticals.support.sessions import add_message, count, find_session, to_message
+from verticals.support.sessions import add_message, count, held_session, to_message
 from verticals.support.tables import HandoffRow, MessageRow, SessionRow
 from verticals.support.triage import decide_priority
 from verticals.support.understanding.tone import raise_priority
+from verticals.undisturbed import hold
 
 Reason = Literal["asked", "unanswered", "failed"]
 
@@ -85,12 +86,15 @@ class HandoffDesk:
         handoff_id = f"H{action_id_of(context.tenant, session_id, str(number))[1:]}"
         said = [" ".join(message.content.split()) for message in window if message.role == "user"]
         with self._sessions.begin() as db:
-            session = find_session(db, session_id, context)
+            session = held_session(db, session_id, context)
             row = db.get(HandoffRow, (context.tenant, handoff_id))
             if row is None:
                 row = _new_row(session, handoff_id, said, reason=reason, brief=brief)
                 db.add(row)
-                session.state = SessionState.WAITING.value
+                if session.state == SessionState.CLOSED:  # meanwhile: then it is withdrawn, as closing does
+                    row.status, row.returned_at = "returned", row.created_at
+                else:
+                    session.state = SessionState.WAITING.value
                 context.record(_decision(handoff_id, "open", reason), session=db)
             return to_handoff(row)
 
@@ -165,7 +169,10 @@ class HandoffDesk:
             return to_handoff(row)
 
     def _find(self, db: Database, handoff_id: str, context: Context, *, status: str) -> tuple[HandoffRow, SessionRow]:
-        row = db.get(HandoffRow, (context.tenant, handoff_id), with_for_update=True)
+        mine = (HandoffRow.tenant == context.tenant, HandoffRow.handoff_id == handoff_id)
+        session_id = db.scalar(select(HandoffRow.session_id).where(*mine))
+        hold(db, SessionRow, SessionRow.tenant == context.tenant, SessionRow.session_id == session_id)
+        row = db.get(HandoffRow, (context.tenant, handoff_id))
         if row is None:
             raise NotFound("no such hand-off", field="handoff_id", value=handoff_id, remedy="List hand-offs.")
         if row.status != status:

@@ -54,7 +54,7 @@ class SessionHandlers:
     def close_session(self, request: s.SessionRequest, context: Context) -> s.Session:
         """End a session; of a known customer's it is remembered what it was about."""
         session = self._store.close(request.session_id, context)
-        messages = self._store.messages(session.session_id, context.tenant)
+        messages, _ = self._store.messages(session.session_id, context.tenant)
         text = summarize([message.content for message in messages if message.role == "customer"])
         if session.customer is not None and text:
             owner = Owner(context.tenant, session.customer)

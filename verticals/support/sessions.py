@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, cast
 
-from sqlalchemy import Row, Select, Table, exists, func, insert, select, update
+from sqlalchemy import Row, Select, Table, func, insert, select, update
 from sqlalchemy.orm import Session as Database
 from sqlalchemy.orm import sessionmaker
 
@@ -20,6 +20,7 @@ from verticals.support.memory.store import CustomerMemory, Owner
 from verticals.support.schemas import ListSessionsRequest, Message, Session, SessionMessage, SessionPage, SessionState
 from verticals.support.schemas import Source as SourceSchema
 from verticals.support.tables import HandoffRow, MessageRow, SessionRow
+from verticals.undisturbed import hold
 
 # By columns, not objects, where the first word of an answer waits for it.
 _SESSIONS, _MESSAGES = cast(Table, SessionRow.__table__), cast(Table, MessageRow.__table__)
@@ -84,7 +85,7 @@ class SessionStore:
         """End it, and withdraw its hand-off; again is the same."""
         now, mine = datetime.now(UTC), (HandoffRow.tenant == context.tenant, HandoffRow.session_id == session_id)
         with self._sessions.begin() as db:
-            row = find_session(db, session_id, context)
+            row = held_session(db, session_id, context)
             row.state, row.updated_at = SessionState.CLOSED.value, now
             is_open = HandoffRow.status != "returned"
             db.execute(update(HandoffRow).where(*mine, is_open).values(status="returned", returned_at=now))
@@ -98,24 +99,18 @@ class SessionStore:
             Conflict: the session is closed.
         """
         with self._sessions.begin() as db:
-            mine = (_SESSION.tenant == context.tenant, _SESSION.session_id == session_id)
-            row = db.execute(select(_SESSIONS).where(*mine)).one_or_none()
+            row = _raise_count(db, context.tenant, session_id)
             if row is None or row.customer != context.customer:
                 raise _no_session(session_id)
             state = SessionState(row.state)
             if state == SessionState.CLOSED:
                 raise Conflict("the session is closed", field="session_id", remedy="Begin a new one.")
-            number = add_message(db, row, role="customer", content=content, wants_answer=state == SessionState.BOT)
+            number = row.num_messages
+            _add(db, row, number, role="customer", content=content, wants_answer=state == SessionState.BOT)
             if self._memory is not None and context.customer is not None:
                 owner, now = Owner(context.tenant, context.customer), datetime.now(UTC)
                 self._memory.note(owner, session=db, session_id=session_id, turn=number, text=content, said_at=now)
             return state, number
-
-    def is_waiting(self, session_id: str, tenant: str) -> bool:
-        """Whether a message wants an answer."""
-        mine = (_MESSAGE.tenant == tenant, _MESSAGE.session_id == session_id, _MESSAGE.wants_answer)
-        with self._sessions() as db:
-            return bool(db.scalar(select(exists().where(*mine))))
 
     def answer(
         self,
@@ -136,8 +131,8 @@ class SessionStore:
         key = (MessageRow.tenant == context.tenant, MessageRow.session_id == session_id, MessageRow.number == number)
         take = update(MessageRow).where(*key, MessageRow.wants_answer).values(wants_answer=False, understood=understood)
         with self._sessions.begin() as db:
+            row = held_session(db, session_id, context)
             is_first = db.execute(take).rowcount == 1  # type: ignore[attr-defined]
-            row = find_session(db, session_id, context)
             if is_first:
                 if content:
                     add_message(db, row, role="assistant", content=content, sources=sources)
@@ -149,14 +144,16 @@ class SessionStore:
         key = (MessageRow.tenant == tenant, MessageRow.session_id == session_id, MessageRow.number == number)
         raised = update(MessageRow).where(*key).values(failures=MessageRow.failures + 1).returning(MessageRow.failures)
         with self._sessions.begin() as db:
-            return int(db.execute(raised).scalar_one())
+            if (failures := db.scalar(raised)) is None:  # the customer was forgotten in mid-answer
+                raise _no_session(session_id)
+            return int(failures)
 
-    def messages(self, session_id: str, tenant: str) -> list[SessionMessage]:
-        """All messages, oldest first."""
+    def messages(self, session_id: str, tenant: str) -> tuple[list[SessionMessage], bool]:
+        """All messages, oldest first, and whether one wants an answer."""
         mine = (MessageRow.tenant == tenant, MessageRow.session_id == session_id)
         with self._sessions() as db:
-            rows = db.scalars(select(MessageRow).where(*mine).order_by(MessageRow.number))
-            return [to_message(row) for row in rows]
+            rows = db.scalars(select(MessageRow).where(*mine).order_by(MessageRow.number)).all()
+        return [to_message(row) for row in rows], any(row.wants_answer for row in rows)
 
     def waiting(self, session_id: str, tenant: str) -> list[tuple[int, list[Message]]]:
         """Each message that wants an answer, oldest first, and the talk up to it; a person speaks as the assistant."""
@@ -194,6 +191,12 @@ def find_session(db: Database, session_id: str, context: Context) -> SessionRow:
     return row
 
 
+def held_session(db: Database, session_id: str, context: Context) -> SessionRow:
+    """As `find_session`; nobody else changes it, its messages or its hand-offs until the commit."""
+    hold(db, SessionRow, SessionRow.tenant == context.tenant, SessionRow.session_id == session_id)
+    return find_session(db, session_id, context)
+
+
 def add_message(
     db: Database,
     row: SessionRow | Row[*tuple[Any, ...]],
@@ -205,9 +208,41 @@ def add_message(
     action_id: str | None = None,
 ) -> int:
     """Append to a session in the caller's transaction; the message's number, from 1."""
-    now, mine = datetime.now(UTC), (_SESSION.tenant == row.tenant, _SESSION.session_id == row.session_id)
-    raised = update(_SESSIONS).where(*mine).values(num_messages=_SESSION.num_messages + 1, updated_at=now)
-    number = db.execute(raised.returning(_SESSION.num_messages)).scalar_one()  # holds the row until the commit
+    raised = _raise_count(db, row.tenant, row.session_id)
+    if raised is None:
+        raise _no_session(row.session_id)
+    number = int(raised.num_messages)
+    _add(
+        db,
+        row,
+        number,
+        role=role,
+        content=content,
+        wants_answer=wants_answer,
+        sources=sources,
+        action_id=action_id,
+    )
+    return number
+
+
+def _raise_count(db: Database, tenant: str, session_id: str) -> Row[*tuple[Any, ...]] | None:
+    """The session's row with one message more, held until the commit; None if there is no such session."""
+    mine = (_SESSION.tenant == tenant, _SESSION.session_id == session_id)
+    raised = update(_SESSIONS).where(*mine).values(num_messages=_SESSION.num_messages + 1, updated_at=datetime.now(UTC))
+    return db.execute(raised.returning(*_SESSION)).one_or_none()
+
+
+def _add(
+    db: Database,
+    row: SessionRow | Row[*tuple[Any, ...]],
+    number: int,
+    *,
+    role: str,
+    content: str,
+    wants_answer: bool = False,
+    sources: Sequence[dict[str, Any]] = (),
+    action_id: str | None = None,
+) -> None:
     message = {
         "tenant": row.tenant,
         "session_id": row.session_id,
@@ -219,10 +254,9 @@ def add_message(
         "action_id": action_id,
         "understood": None,
         "failures": 0,
-        "created_at": now,
+        "created_at": datetime.now(UTC),
     }
     db.execute(insert(_MESSAGES), message)
-    return int(number)
 
 
 def count(db: Database, query: Select[Any]) -> int:

@@ -31,6 +31,7 @@ from verticals.support.shop.tool import Shopper
 from verticals.support.shop.tools import find_tool, parse_args
 from verticals.support.tables import TicketRow
 from verticals.support.ticket_writing import draft_ticket
+from verticals.undisturbed import hold
 
 
 class TicketDesk:
@@ -142,7 +143,8 @@ class TicketDesk:
             parse_args(find_tool(request.action.tool), request.action.args)
         changes = request.model_dump(mode="json", exclude={"ticket_id"}, exclude_none=True)
         with self._sessions() as session:
-            row = session.get(TicketRow, (context.tenant, request.ticket_id), with_for_update=True)
+            hold(session, TicketRow, TicketRow.tenant == context.tenant, TicketRow.ticket_id == request.ticket_id)
+            row = session.get(TicketRow, (context.tenant, request.ticket_id))
             if row is None:
                 raise _no_ticket(request.ticket_id)
             if request.action and (row.outcome is not None or row.customer is None):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
@@ -10,6 +12,7 @@ from service.operations.alarms import AlarmBook
 from service.operations.rules import Rule
 from service.operations.signals import Signal
 from service.operations.tables import Alarm
+from tests.intruder import between, intruder
 from tests.service.operations.conftest import at, make_rule
 from verticals.contract import Conflict, NotFound
 
@@ -145,6 +148,23 @@ def test_an_acknowledgement_is_kept_and_given_once(operations: Sessions) -> None
     (kept,) = alarms(book)
     assert (kept.acknowledged_by, kept.acknowledged_key, kept.acknowledged_reason) == ("Ana", "k1", "We look at it")
     assert kept.state == "firing"
+
+
+def test_of_two_who_acknowledge_at_once_one_is_told(operations: Sessions) -> None:
+    book, done, engine = AlarmBook(operations, [make_rule(for_s=0)]), [], operations.kw["bind"]
+    run(book, [11])
+    (alarm,) = alarms(book)
+
+    def acknowledge(by: Sessions, person: str) -> None:
+        with suppress(Conflict):
+            with by.begin() as session:
+                book.acknowledge(session, alarm.alarm_id, person=person, key="k", reason="We look at it")
+            done.append(person)
+
+    with intruder(engine) as own, between(engine, lambda: acknowledge(own, "Bo"), after="FROM operations_alarms"):
+        acknowledge(operations, "Ana")
+
+    assert len(done) == 1
 
 
 def test_a_pending_alarm_cannot_be_acknowledged(operations: Sessions) -> None:

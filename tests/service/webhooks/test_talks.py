@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 
 from service.auth import Caller
+from service.kit import Kit
 from service.webhooks.talks import SCOPES, Talk, Talks
 from tests.fake_kit import make_kit
+from tests.intruder import between
 from tests.service.fake_support import FakeSupport
 
 CALLER = Caller(tenant="acme", key_id="channel:slack", scopes=SCOPES)
@@ -20,8 +22,13 @@ def support() -> FakeSupport:
 
 
 @pytest.fixture
-def talks(tmp_path: Path, support: FakeSupport) -> Talks:
-    return Talks(make_kit(tmp_path, {"support": support.vertical()}))
+def kit(tmp_path: Path, support: FakeSupport) -> Kit:
+    return make_kit(tmp_path, {"support": support.vertical()})
+
+
+@pytest.fixture
+def talks(kit: Kit) -> Talks:
+    return Talks(kit)
 
 
 def talk(talks: Talks, conversation: str = "c1") -> Talk:
@@ -46,3 +53,15 @@ def test_a_message_that_never_arrived_is_sent_by_the_retry(talks: Talks, support
     talk(talks).answer("hello")
 
     assert talk(talks).answer("and now?", is_retry=True).text == "You said: and now?"
+
+
+def test_two_first_messages_that_come_at_once_are_of_one_session(kit: Kit, talks: Talks) -> None:
+    opened = []
+
+    def open_one() -> None:
+        opened.append(talk(talks).session_id)
+
+    with between(kit.sessions.kw["bind"], open_one, before="INSERT INTO channel_talks"):
+        open_one()
+
+    assert len({*opened, talk(talks).session_id}) == 1

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import suppress
 
 import jsonschema
 import pytest
 from sqlalchemy.orm import Session, sessionmaker
 
+from tests.intruder import between, intruder
 from tests.verticals.support.fakes import ListRetriever, ScriptedModel, Trail, context
 from tests.verticals.support.world import ADA, BEN, World
 from verticals.contract import Conflict, InvalidInput, NotFound
@@ -248,6 +250,20 @@ def test_a_ticket_runs_once_with_its_outcome_and_is_closed(world: World) -> None
     assert "$51.84" in str(ran.outcome)
     with pytest.raises(Conflict, match="ran already"):
         world.call("edit_ticket", EditTicketRequest(ticket_id=ticket.ticket_id, action=ticket.action))
+
+
+def test_an_action_that_runs_while_it_is_edited_is_the_one_that_the_ticket_shows(world: World) -> None:
+    ticket = _open(world, "Please refund the lamp of order MP-10001, it is faulty.")
+    rug = TicketAction(tool="request_refund", args={**LAMP_BACK, "item": 2})
+    engine, run = world.sessions.kw["bind"], RunTicketRequest(ticket_id=ticket.ticket_id)
+
+    with intruder(engine) as own:
+        other = World(own)
+        with between(engine, lambda: other.call("run_ticket", run), after="FROM support_tickets"), suppress(Conflict):
+            world.call("edit_ticket", EditTicketRequest(ticket_id=ticket.ticket_id, action=rug))
+
+    shown = world.call("run_ticket", run)
+    assert ("lamp" in shown.outcome) == (shown.action.args["item"] == LAMP_BACK["item"])
 
 
 def test_an_action_that_fails_can_be_edited_and_run_again(world: World) -> None:

@@ -56,10 +56,10 @@ class CardDesk:
         checked = s.check_rows(request.transactions, s.CardTransaction, now=datetime.now(UTC))
         rows = [one.row() for _, one in checked.good]
 
-        bad, new = self._store(context, rows, lambda session, new: _score(session, context, model, new))
+        bad, new, stored = self._store(context, rows, lambda session, new: _score(session, context, model, new))
         ids = [row["transaction_id"] for row in rows]
         with self._sessions() as session:
-            stored, cases = _find(session, context.tenant, ids), _cases(session, context.tenant, ids)
+            cases = _cases(session, context.tenant, ids)
         return s.ScoreCardsResponse(
             items=[
                 _item(stored[name], cases.get(name), known=name not in new)
@@ -78,7 +78,7 @@ class CardDesk:
         checked = s.check_rows(request.transactions, s.PastCardTransaction, now=datetime.now(UTC))
         rows = [one.row() for _, one in checked.good]
         same = {"tenant": context.tenant, "received_at": datetime.now(UTC)}
-        bad, new = self._store(
+        bad, new, _ = self._store(
             context, rows, lambda session, new: session.execute(insert(Card), [row | same for row in new])
         )
         return s.KeepCardsResponse(kept=len(new), known=len(rows) - len(new) - len(bad), errors=_errors(checked, bad))
@@ -128,11 +128,12 @@ class CardDesk:
 
     def _store(
         self, context: Context, rows: Rows, keep: Callable[[Session, Rows], object]
-    ) -> tuple[set[int], set[str]]:
+    ) -> tuple[set[int], set[str], dict[str, Card]]:
         """Let `keep` store what is new, in one transaction.
 
         Returns:
-            (bad, new): places of rows that are known with another content; ids that were new.
+            (bad, new, stored): places of rows that are known with another content; ids that were new; all by id, as
+                they are at the commit: afterwards a customer may be forgotten.
         """
         ids = [row["transaction_id"] for row in rows]
         for _ in range(ATTEMPTS):
@@ -143,7 +144,8 @@ class CardDesk:
                     new = {row["transaction_id"]: row for row in rows if row["transaction_id"] not in before}
                     if new:
                         keep(session, list(new.values()))
-                return bad, set(new)
+                    stored = before | _find(session, context.tenant, list(new))
+                return bad, set(new), stored
             except IntegrityError:  # another request was first with one of them, or with its case: look again
                 continue
         raise Conflict("are being stored by other requests", field="transactions", remedy="Send them again.")

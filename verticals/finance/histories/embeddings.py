@@ -22,6 +22,7 @@ from verticals.finance.histories.encoder import read_histories
 from verticals.finance.histories.model import SequenceModel, load_sequence
 from verticals.finance.histories.store import EventStore
 from verticals.finance.histories.tables import FinanceEmbedding, FinanceEmbeddingDue, FinanceEvent
+from verticals.undisturbed import hold
 
 BATCH = 128  # customers whose vectors are made at once
 OnMade = Callable[[str, Sequence[str]], object]
@@ -80,8 +81,8 @@ class EmbeddingStore:
         """
         made = 0
         if not self._has_marked and (model := self.model()) is not None:
-            self._has_marked = True
             self._mark_missing(model)
+            self._has_marked = True
         while self.model() is not None:
             with self._sessions() as session:
                 tenant = session.scalar(select(FinanceEmbeddingDue.tenant).limit(1))
@@ -112,8 +113,9 @@ class EmbeddingStore:
         with self._sessions.begin() as session:
             for i, row in enumerate(due):
                 # Locked, so that an erasure comes before, and there is nothing to store, or after, and takes it away.
-                key = (tenant, row.customer)
-                is_due = session.get(FinanceEmbeddingDue, key, with_for_update=True) is not None
+                same = (FinanceEmbeddingDue.tenant == tenant, FinanceEmbeddingDue.customer == row.customer)
+                hold(session, FinanceEmbeddingDue, *same)
+                is_due = session.get(FinanceEmbeddingDue, (tenant, row.customer)) is not None
                 count = int(histories.counts[i])
                 if count and is_due:
                     session.merge(
@@ -127,7 +129,6 @@ class EmbeddingStore:
                             made_at=now,
                         )
                     )
-                same = (FinanceEmbeddingDue.tenant == tenant, FinanceEmbeddingDue.customer == row.customer)
                 session.execute(delete(FinanceEmbeddingDue).where(*same, FinanceEmbeddingDue.ticket == row.ticket))
         return len(due)
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, sessionmaker
+from sqlalchemy.orm.exc import StaleDataError
 
 from verticals.contract import Conflict
 from verticals.finance.fraud.tables import FinanceCardTransaction, FinanceCase
@@ -52,7 +53,10 @@ class EventStore:
             try:
                 with self._sessions.begin() as session:
                     return _append(session, tenant, customer, events)
-            except IntegrityError:  # another request was first with an event or the mark: look again
+            except (
+                IntegrityError,
+                StaleDataError,
+            ):  # another was first with an event, or set or took the mark: look again
                 continue
         raise Conflict(
             "is being appended to by other requests", field="customer", value=customer, remedy="Send the events again."

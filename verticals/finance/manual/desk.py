@@ -21,6 +21,7 @@ from verticals.finance.manual import schemas
 from verticals.finance.manual.reasons import REASONS, Code, direction_of
 from verticals.finance.manual.tables import FinanceOverride
 from verticals.finance.tables import FinanceDecision
+from verticals.undisturbed import hold
 
 
 class OverrideDesk:
@@ -43,6 +44,7 @@ class OverrideDesk:
             raise InvalidInput(rule, field="reason", value=request.reason, remedy=f"Give one of {', '.join(fitting)}.")
         with self._sessions.begin() as session:
             scoring = _newest(session, context.tenant, request.application_id)
+            hold(session, FinanceDecision, FinanceDecision.id == scoring.id)
             made = _overrides(session, context.tenant, [scoring.id])
             _refuse_the_same(scoring, made, request)
             direction = direction_of(cast(finance.Decision, scoring.decision), request.decision)

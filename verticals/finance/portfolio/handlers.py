@@ -29,6 +29,7 @@ from verticals.finance.portfolio.schemas import (
 from verticals.finance.portfolio.tables import FinanceOutcome
 from verticals.finance.scoring import Models
 from verticals.finance.tables import FinanceDecision
+from verticals.undisturbed import see_one_state
 
 WINDOW = timedelta(days=365)
 
@@ -64,6 +65,7 @@ class Portfolio:
             raise InvalidInput("must not be after `last`", field="first", value=str(first), remedy="Swap the two.")
         period = _period(context, first, last)
         with self._sessions() as session:
+            see_one_state(session)
             if (count := counts.count(session, period)) > MAX_DECISIONS:
                 raise InvalidInput(
                     f"may hold {MAX_DECISIONS:,} decisions", field="first", value=count, remedy="Choose a shorter time."
@@ -90,6 +92,7 @@ class Portfolio:
         today = datetime.now(UTC).date()
         period = _period(context, today - WINDOW, today)
         with self._sessions() as session:
+            see_one_state(session)
             return _overrides(session, period, counts.by_decision(session, period))
 
     def _first_decided(self, session: Session, context: Context, ids: list[str]) -> dict[str, date]:

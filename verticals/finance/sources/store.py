@@ -14,7 +14,7 @@ from threading import Lock
 from typing import NamedTuple
 
 import numpy as np
-from sqlalchemy import Exists, and_, delete, exists, func, select, tuple_, update
+from sqlalchemy import Exists, and_, delete, exists, func, select, tuple_
 from sqlalchemy.orm import InstrumentedAttribute, Session, sessionmaker
 
 from retrieval.catalog import batches
@@ -30,6 +30,7 @@ from verticals.finance.sources.model import SourceHead, SourceModel, load_source
 from verticals.finance.sources.names import SOURCES, Mode, Source
 from verticals.finance.sources.reading import Kept, Reading, read_sources
 from verticals.finance.sources.tables import FinanceEvidence, FinanceSourceTerm
+from verticals.undisturbed import hold
 
 _T = FinanceSourceTerm
 
@@ -107,13 +108,12 @@ class SourceStore:
             view = self._events.features(tenant, customer, as_of=as_of)
             x_D = history_input(view, vector_of(row))
             v = FinanceEmbedding
-            mine = (v.tenant == tenant, v.customer == customer)
-            its = (v.model_version == row.model_version, v.as_of_s == row.as_of_s)
+            mine = (v.tenant == tenant, v.customer == customer, v.model_version == row.model_version)
             with self._sessions.begin() as session:
-                # A write that changes nothing holds the row on every engine: an erasure comes before it or after us.
-                held = session.execute(update(v).where(*mine, *its).values(num_events=row.num_events))
-                if not getattr(held, "rowcount", 0):
-                    continue  # erased meanwhile
+                hold(session, v, *mine)  # an erasure comes before it or after us
+                newest = select(v.made_at).where(*mine, v.as_of_s <= int(datetime.now(UTC).timestamp()))
+                if session.scalar(newest.order_by(v.as_of_s.desc()).limit(1)) != row.made_at:
+                    continue  # erased meanwhile, or made again by another process, which makes its term
                 evidence = f"{row.model_version.rpartition('@')[2]}:{row.as_of_s}:{row.num_events}"
                 kept = Kept(head.bounded(x_D), evidence, as_of, head.aspects(x_D))
                 session.merge(_term_row(model, tenant, customer, "history", kept))

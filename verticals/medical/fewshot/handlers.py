@@ -117,7 +117,7 @@ class FewShotDesk:
                 )
             if found.enabled == request.version:
                 raise Conflict("is in use already", field="version", value=request.version)
-            return self._switch(session, context, request, "enable", request.version)
+            return self._switch(session, context, request, found, "enable", request.version)
 
     def disable(self, request: schemas.DisableFewShotRequest, context: Context) -> schemas.FindingResponse:
         """Take the finding out of use.
@@ -126,9 +126,10 @@ class FewShotDesk:
             NotFound: no such finding. Conflict: none of its versions is in use.
         """
         with self.sessions() as session:
-            if ledger.get_finding(session, context.tenant, request.finding).enabled is None:
+            found = ledger.get_finding(session, context.tenant, request.finding)
+            if found.enabled is None:
                 raise Conflict("no version of it is in use", field="finding")
-            return self._switch(session, context, request, "disable", None)
+            return self._switch(session, context, request, found, "disable", None)
 
     def roll_back(self, request: schemas.RollBackFewShotRequest, context: Context) -> schemas.FindingResponse:
         """Take the last switch back.
@@ -137,8 +138,8 @@ class FewShotDesk:
             NotFound: no such finding. Conflict: there is no switch, or it was a rolling back.
         """
         with self.sessions() as session:
-            before = ledger.before_last_switch(ledger.get_finding(session, context.tenant, request.finding))
-            return self._switch(session, context, request, "roll back", before)
+            found = ledger.get_finding(session, context.tenant, request.finding)
+            return self._switch(session, context, request, found, "roll back", ledger.before_last_switch(found))
 
     def read(self, request: schemas.ReadFewShotRequest, context: Context) -> schemas.ReadFewShotResponse:
         """What every finding in use says of one image; without one named, the middle frame that the draft is from.
@@ -205,11 +206,11 @@ class FewShotDesk:
         return model
 
     def _switch(
-        self, session: Session, context: Context, request: schemas.DisableFewShotRequest, step: schemas.Step,
-        version: str | None,
+        self, session: Session, context: Context, request: schemas.DisableFewShotRequest,
+        found: schemas.FewShotFinding, step: schemas.Step, version: str | None,
     ) -> schemas.FindingResponse:  # fmt: skip
         name, reason = request.name, request.reason
-        ledger.switch(session, context.tenant, request.finding, step, version, name=name, reason=reason)
+        ledger.switch(session, context.tenant, found, step, version, name=name, reason=reason)
         sha256 = _sha256(request.model_dump_json())
         _record(session, context, request.finding, version, sha256, {"step": step, "name": name, "reason": reason})
         session.commit()

@@ -66,22 +66,24 @@ def add_versions(
     session: Session, tenant: str, finding: str, versions: Iterable[FewShotVersion], *, actor: str
 ) -> None:
     """Append what was trained; a version that is there already is not listed twice."""
-    known = {row.version for row in _rows(session, tenant, finding) if row.step == "train"}
-    for one in versions:
-        if one.version not in known:
-            about = one.model_dump(mode="json")
-            _append(session, tenant, finding, "train", one.version, name=actor, reason="", about=about)
+    rows = _rows(session, tenant, finding)
+    known = {row.version for row in rows if row.step == "train"}
+    new = [one for one in versions if one.version not in known]
+    for number, one in enumerate(new, start=len(rows) + 1):
+        about = one.model_dump(mode="json")
+        _append(session, tenant, finding, number, "train", one.version, name=actor, reason="", about=about)
 
 
 def switch(
-    session: Session, tenant: str, finding: str, step: Step, version: str | None, *, name: str, reason: str
+    session: Session, tenant: str, found: FewShotFinding, step: Step, version: str | None, *, name: str, reason: str
 ) -> None:
-    """Append a switch, after which `version` is in use.
+    """Append a switch to what was found, after which `version` is in use.
 
     Raises:
         Conflict: somebody else did at the same time.
     """
-    _append(session, tenant, finding, step, version, name=name, reason=reason)
+    number = len(found.versions) + len(found.switches) + 1
+    _append(session, tenant, found.finding, number, step, version, name=name, reason=reason)
 
 
 def before_last_switch(found: FewShotFinding) -> str | None:
@@ -98,10 +100,9 @@ def before_last_switch(found: FewShotFinding) -> str | None:
 
 
 def _append(
-    session: Session, tenant: str, finding: str, step: Step, version: str | None, *, name: str, reason: str,
-    about: dict[str, Any] | None = None,
+    session: Session, tenant: str, finding: str, number: int, step: Step, version: str | None, *, name: str,
+    reason: str, about: dict[str, Any] | None = None,
 ) -> None:  # fmt: skip
-    number = len(_rows(session, tenant, finding)) + 1
     row = MedicalFewShot(
         tenant=tenant, finding=finding, number=number, step=step, version=version, name=name, reason=reason,
         about=about, at=datetime.now(UTC),

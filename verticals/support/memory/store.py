@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple, cast
@@ -15,7 +16,9 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import ColumnElement, CursorResult, Select, Table, bindparam, delete, insert, select
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, sessionmaker
+from sqlalchemy.orm.exc import StaleDataError
 
 from retrieval.embed import Embedder
 from verticals.contract import Base
@@ -95,7 +98,8 @@ class CustomerMemory:
     def close_episode(self, owner: Owner, *, session_id: str, text: str, ended_at: datetime) -> None:
         """Keep what a conversation was about; the same conversation again replaces it."""
         vector = self._embedder.embed([text])[0]
-        with self._sessions.begin() as session:
+        # Suppressed: it was closed twice at once, or forgotten meanwhile.
+        with suppress(IntegrityError, StaleDataError), self._sessions.begin() as session:
             session.merge(
                 EpisodeRow(
                     session_id=session_id,

@@ -11,8 +11,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from sqlalchemy import select
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session, sessionmaker
 
+from tests.intruder import between, intruder
 from tests.verticals.finance.conftest import FolderRegistry, Recorder
 from verticals.contract import Context, Resources, Unavailable
 from verticals.finance.fraud import card_schemas as s
@@ -298,3 +300,20 @@ def test_the_documented_examples_are_taken(desk: CardDesk, context: Context) -> 
         for example in operation.examples.values():
             found: Any = handlers[operation.name](operation.request.model_validate(example), context)
             assert not getattr(found, "errors", [])
+
+
+def test_who_is_erased_as_soon_as_they_are_scored_leaves_the_answer_whole(
+    desk: CardDesk, context: Context, sessions: sessionmaker[Session]
+) -> None:
+    engine = sessions.kw["bind"]
+
+    def erase(by: sessionmaker[Session]) -> None:
+        with by.begin() as session:
+            if session.scalar(select(FinanceCardTransaction.transaction_id)) is None:
+                raise OperationalError("not stored yet", None, ValueError())
+            EventStore(by).erase(session, context.tenant, "c-1")
+
+    with intruder(engine) as own, between(engine, lambda: erase(own), before="SELECT finance"):
+        answer = score(desk, context, paid())
+
+    assert [one.transaction_id for one in answer.items] == ["tx-1"]

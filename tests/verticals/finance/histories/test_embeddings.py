@@ -14,6 +14,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session, sessionmaker
 
 from tests.conftest import wait_for
+from tests.intruder import between, intruder
 from tests.verticals.finance.conftest import FolderRegistry
 from tests.verticals.finance.histories.histories import NOW
 from verticals.finance.histories.embeddings import EmbeddingStore, InBackground
@@ -197,3 +198,22 @@ def test_work_in_the_background_runs_after_each_wake_and_outlives_an_error() -> 
     assert wait_for(lambda: len(runs) == 2)
     background.wake()
     assert wait_for(lambda: len(runs) == 3)
+
+
+def test_a_customer_who_is_erased_while_a_vector_is_stored_has_none(
+    sessions: sessionmaker[Session], events: EventStore, store: EmbeddingStore, registry: FolderRegistry
+) -> None:
+    register(registry)
+    events.append("bank", "c-1", [event("e1", days_ago=3)])
+    engine = sessions.kw["bind"]
+
+    def erase(by: sessionmaker[Session]) -> None:
+        with by.begin() as session:
+            events.erase(session, "bank", "c-1")
+
+    its = "finance_embeddings_due.customer = "
+    with intruder(engine) as own, between(engine, lambda: erase(own), after=its):
+        store.refresh(told)
+
+    with sessions() as session:
+        assert session.scalar(select(func.count()).select_from(FinanceEmbedding)) == 0

@@ -7,9 +7,10 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import delete, select
 from sqlalchemy.orm import Session, sessionmaker
 
+from tests.intruder import between, intruder
 from tests.verticals.finance.histories.histories import NOW
 from verticals.finance.histories.events import Event, read_events
 from verticals.finance.histories.store import EventStore
@@ -138,3 +139,17 @@ def test_two_who_append_the_same_events_at_once_leave_them_once(sessions: sessio
 
     assert sorted((a.num_new, a.num_known) for a in found) == [(0, 50), (50, 0)]
     assert len(store.table("bank", ["c"], as_of=NOW)) == 50
+
+
+def test_events_that_come_as_the_vector_of_the_last_ones_is_stored_are_kept(sessions: sessionmaker[Session]) -> None:
+    store, engine = EventStore(sessions), sessions.kw["bind"]
+    store.append("bank", "c-1", events(row("e1")))
+
+    def take_the_mark(by: sessionmaker[Session]) -> None:
+        with by.begin() as session:
+            session.execute(delete(FinanceEmbeddingDue))
+
+    with intruder(engine) as own, between(engine, lambda: take_the_mark(own), after="FROM finance_embeddings_due"):
+        assert store.append("bank", "c-1", events(row("e2"))).num_new == 1
+
+    assert store.page("bank", "c-1", limit=9, offset=0)[1] == 2

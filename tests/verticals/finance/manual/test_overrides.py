@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
 from sqlalchemy import text
 
+from tests.intruder import between, intruder
 from tests.verticals.finance.applications import body
 from tests.verticals.finance.conftest import FolderRegistry, Recorder
 from verticals.contract import Conflict, Context, Handler, InvalidInput, NotFound, PermissionDenied, Resources
 from verticals.finance import VERTICAL, policy_schemas, schemas
 from verticals.finance.manual import schemas as m
+from verticals.finance.manual.desk import OverrideDesk
 from verticals.finance.manual.reasons import REASONS
 from verticals.finance.portfolio.schemas import OutcomesRequest, PortfolioRequest
 from verticals.finance.validation.schemas import ReportRequest
@@ -256,3 +259,24 @@ def test_a_decision_is_never_changed_in_its_own_row(
 
     with resources.sessions() as session:
         assert session.execute(text("select decision from finance_decisions")).all() == [("decline",)]
+
+
+def test_of_two_who_decide_the_same_otherwise_at_once_one_is_told(
+    handlers: Mapping[str, Handler], resources: Resources, context: Context, colleague: Context
+) -> None:
+    scored(handlers, context, "a-1")
+    engine, refused = resources.sessions.kw["bind"], []
+
+    def decide(by: Any, who: Context) -> None:
+        told = {"application_id": "a-1", "decision": "approve", "reason": "M01", "text": WHY}
+        desk = OverrideDesk(by, lambda _: SimpleNamespace(four_eyes=[]))  # type: ignore[arg-type, return-value]
+        try:
+            desk.override(m.OverrideRequest.model_validate(told), who)
+        except Conflict:
+            refused.append(who.actor)
+
+    with intruder(engine) as own, between(engine, lambda: decide(own, colleague), after="FROM finance_overrides"):
+        decide(resources.sessions, context)
+
+    assert len(refused) == 1
+    assert len(record(handlers, context, "a-1").scorings[0].overrides) == 1
