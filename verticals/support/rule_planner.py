@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from verticals.support.planning import Proposal
+from verticals.support.referents import with_referent
 from verticals.support.schemas import Message
 from verticals.support.shop.tools import TOOLS
 
@@ -51,6 +52,7 @@ _TASKS: tuple[tuple[str, str], ...] = (  # the first that fits
     ("order_status", r"(?:where(?:'s| is| are)|status|track|arriv\w*|when will).{0,40}(?:order|parcel|package)"),
     ("look_up_order", r"(?:what(?:'s| is| did i| was)|details|contents?|items|total|cost).{0,30}order"),
 )
+_OF_UNNAMED = frozenset({"cancel_order", "change_address"})  # read where nothing says what is cancelled, whose address
 _WISH = re.compile(
     r"\b(?:i|we)(?:'d| would)? (?:really )?(?:like|want|need|wish|have to|am|'m)\b|\bplease\b|"
     r"\b(?:can|could|would) you\b|\bhelp me\b|\blet me\b|\bmy (?:money|new address)\b|\bi(?: have|'ve)? moved\b|"
@@ -86,8 +88,11 @@ class RulePlanner:
 
     def propose(self, window: Sequence[Message], pending: Proposal | None, *, tenant: str) -> Proposal | None:
         """See `planning.Planner`."""
-        last = _plain(window[-1].content)
-        tool = _read_task(last)
+        said = [_plain(message.content) for message in window if message.role == "user"]
+        last, tool = said[-1], _read_task(said[-1])
+        if pending is None and (tool is None or tool in _OF_UNNAMED):
+            meant = _read_task(with_referent(said))
+            tool = tool if meant == "order_status" else meant  # a state that was told: the articles help on
         found = read_args(window[-1].content)
         if tool is None and pending is not None:
             wanted = TOOLS[pending.tool].args.model_fields

@@ -145,6 +145,32 @@ def test_a_question_is_no_wish(text: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("earlier", "text", "proposal"),
+    [
+        ("Where is order MP-10003?", "change its address please", ("change_delivery_address", "MP-10003")),
+        ("Any news of MP-10003?", "Can you change the address?", ("change_delivery_address", "MP-10003")),
+        ("Where is my parcel?", "please update its delivery address", ("change_delivery_address", None)),
+        ("Where is order MP-10003?", "cancel it", ("cancel_order", "MP-10003")),
+        ("What does my membership cost?", "please cancel it", ("cancel_subscription", None)),
+        ("What does my membership cost?", "When does it end?", ("subscription_status", None)),
+        ("Cancel my membership", "No. Where is order MP-10003?", ("order_status", "MP-10003")),
+        ("What does my membership cost?", "please change its address", ("change_address", None)),
+        ("Where is order MP-10003?", "I moved, please change the address", ("change_address", None)),
+        ("Where is order MP-10003?", "please change my address", ("change_address", None)),
+        ("How do I wash towels?", "please change the address", ("change_address", None)),
+        ("Where is order MP-10003?", "When will it arrive?", None),  # told already: the articles help on
+        ("Where is order MP-10003?", "How do I cancel it?", None),
+    ],
+)
+def test_a_pronoun_stands_for_what_was_last_spoken_of(
+    earlier: str, text: str, proposal: tuple[str, str | None] | None
+) -> None:
+    expected = proposal and Proposal(proposal[0], {"order_id": proposal[1]} if proposal[1] else {})
+
+    assert _propose(earlier, "All right.", text) == expected
+
+
+@pytest.mark.parametrize(
     ("text", "found"),
     [
         ("mp-10001 arrived damaged", {"order_id": "MP-10001", "reason": "damaged"}),
@@ -172,6 +198,14 @@ def test_a_question_is_no_wish(text: str) -> None:
 )
 def test_arguments_are_read_from_words(text: str, found: dict[str, str]) -> None:
     assert read_args(text) == found
+
+
+def test_a_pronoun_in_an_answer_is_about_what_was_asked() -> None:
+    moved = ("Where is order MP-10003?", "We have it.", "I moved, please change my address", QUESTIONS["street"])
+
+    found = _propose(*moved, "change it to 22 Elm Road, Springfield, IL 62701", pending=Proposal("change_address"))
+
+    assert found == Proposal("change_address", {"street": "22 Elm Road"} | SPRINGFIELD)
 
 
 def test_an_order_named_earlier_is_remembered() -> None:
