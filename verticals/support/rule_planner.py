@@ -15,7 +15,7 @@ from verticals.support.referents import with_referent
 from verticals.support.schemas import Message
 from verticals.support.shop.tools import TOOLS
 
-ORDER_ID = re.compile(r"\bMP[- ]?(\d{5})\b", re.IGNORECASE)
+ORDER_ID = re.compile(r"(?<![A-Za-z0-9])MP[- ]?(\d{5})(?![A-Za-z0-9])", re.IGNORECASE)  # signs may touch it
 ADDRESS = re.compile(
     r"(?<!\d)(?P<street>\d{1,6}[A-Za-z]? (?:(?! to \d)[A-Za-z0-9 .'#/-]){2,100}?), ?"
     r"(?P<city>[A-Za-z][A-Za-z .'-]{1,60}?),? (?P<state>[A-Z]{2}),? (?P<postal_code>\d{5}(?:-\d{4})?)\b"
@@ -126,6 +126,12 @@ def read_args(text: str) -> dict[str, Any]:
             found["reason"] = reason
             break
     return found
+
+
+def asks_for_state(message: Message) -> bool:
+    """Whether a message asks where an order is, or says that it has not come."""
+    said = _plain(message.content)
+    return bool(_WHERE_GOODS.search(said)) or _is_missing([message]) or _read_task(said) == "order_status"
 
 
 def asks_about(text: str) -> bool:

@@ -194,6 +194,8 @@ def test_a_pronoun_stands_for_what_was_last_spoken_of(
             {"street": "22 Elm Road"} | SPRINGFIELD,
         ),
         ("My neighbour is nice", {}),
+        ("订单MP-10001到哪了", {"order_id": "MP-10001"}),
+        ("XMP-10001 and MP-100012", {}),
     ],
 )
 def test_arguments_are_read_from_words(text: str, found: dict[str, str]) -> None:
