@@ -20,7 +20,7 @@ from verticals.support.rule_planner import ORDER_ID, asks_for_state
 from verticals.support.schemas import Message
 
 WINDOW_TURNS = 5
-WHERE = "Where is my parcel?"  # what a follow-up of an order's state is searched with, whatever the goods are
+WHERE = "When will my parcel arrive?"  # what a follow-up of an order's state is searched with, whatever the goods
 OFFER = "Shall I open a ticket, so that a colleague can help you?"
 
 

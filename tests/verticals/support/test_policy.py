@@ -151,6 +151,7 @@ def test_a_question_is_no_wish(text: str) -> None:
         ("Any news of MP-10003?", "Can you change the address?", ("change_delivery_address", "MP-10003")),
         ("Where is my parcel?", "please update its delivery address", ("change_delivery_address", None)),
         ("Where is order MP-10003?", "cancel it", ("cancel_order", "MP-10003")),
+        ("Where is order MP-10003?", "Ok, then cancel it", ("cancel_order", "MP-10003")),
         ("What does my membership cost?", "please cancel it", ("cancel_subscription", None)),
         ("What does my membership cost?", "When does it end?", ("subscription_status", None)),
         ("Cancel my membership", "No. Where is order MP-10003?", ("order_status", "MP-10003")),
