@@ -56,7 +56,8 @@ _OF_UNNAMED = frozenset({"cancel_order", "change_address"})  # read where nothin
 _WISH = re.compile(
     r"\b(?:i|we)(?:'d| would)? (?:really )?(?:like|want|need|wish|have to|am|'m)\b|\bplease\b|"
     r"\b(?:can|could|would) you\b|\bhelp me\b|\blet me\b|\bmy (?:money|new address)\b|\bi(?: have|'ve)? moved\b|"
-    r"^(?:(?:then|and|so|but|ok(?:ay)?|no|yes|well)\b,? )*(?:cancel|refund|change|update|correct|return|pause|stop|resume|renew|turn|send|show|list|redirect|track)\b"
+    r"^(?:(?:then|and|so|but|ok(?:ay)?|no|yes|well)\b,? )*"
+    r"(?:cancel|refund|change|update|correct|return|pause|stop|resume|renew|turn|send|show|list|redirect|track)\b"
 )
 _ASKS_HOW = re.compile(r"^(?:how|what|when|why|which|who|do|does|is|are|can i|may i|could i|will|if)\b")
 # even with an order's number this is no wish for a change
