@@ -80,12 +80,14 @@ def main() -> None:
         engine.dispose()
     written = [row["kind"] != "random" for row in talks]
     kinds = {kind: [row["kind"] == kind for row in talks] for kind in dict.fromkeys(row["kind"] for row in talks)}
-    for kind, chosen in {"written": written, **kinds}.items():
+    for kind, chosen in {"all": [True] * len(talks), "written": written, **kinds}.items():
         rows_NW = np.array(right, float)[np.array(chosen)]
         shares = []
         for way, values in zip(WAYS, rows_NW.T, strict=True):
             low, high = bootstrap_interval(values)
             shares.append(f"{way} {values.mean():.3f} ({low:.3f} to {high:.3f})")
+        low, high = bootstrap_interval(gain := rows_NW[:, 2] - rows_NW[:, 1])
+        shares.append(f"gain {gain.mean():+.3f} ({low:+.3f} to {high:+.3f})")
         print(f"{kind:9} n={len(rows_NW):3}  {'  '.join(shares)}")
 
 

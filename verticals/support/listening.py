@@ -128,5 +128,9 @@ def acknowledge(window: Sequence[Message], understood: Understood | None) -> str
 
 
 def _is_felt(emotions: Mapping[str, float]) -> bool:
-    """Whether frustration is what a message says most, strongest emotion first, and nothing of it is neutral."""
-    return "neutral" not in emotions and next(iter(emotions), "") in _FRUSTRATION
+    """Whether frustration is what a message says most and nothing of it is neutral; without emotions it said so in words.
+
+    Args:
+        emotions: Strongest first.
+    """
+    return not emotions or ("neutral" not in emotions and next(iter(emotions)) in _FRUSTRATION)

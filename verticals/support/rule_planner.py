@@ -91,7 +91,8 @@ class RulePlanner:
         """See `planning.Planner`."""
         said = [_plain(message.content) for message in window if message.role == "user"]
         last, tool = said[-1], _read_task(said[-1])
-        if pending is None and (tool is None or tool in _OF_UNNAMED):
+        is_change = pending is not None and TOOLS[pending.tool].apply is not None  # "it" is then what was asked for
+        if not is_change and (tool is None or tool in _OF_UNNAMED):
             meant = _read_task(with_referent(said))
             tool = tool if meant == "order_status" else meant  # a state that was told: the articles help on
         found = read_args(window[-1].content)

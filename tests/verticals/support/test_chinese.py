@@ -70,6 +70,12 @@ def test_a_feeling_gets_one_word_in_chinese(world: World) -> None:
     assert upset not in second
 
 
+def test_a_disappointment_gets_a_word_too(world: World) -> None:
+    said = text_of(_world(world).say(world.begin(), "我很失望。几天内可以退货？"))
+
+    assert said.startswith(chinese_table()[ACKNOWLEDGEMENTS[Tone.FRUSTRATED]])
+
+
 def test_a_taken_offer_opens_a_ticket_and_a_colleague_joins_in_chinese(world: World) -> None:
     session = _world(world, similarity=0.1).begin()
 

@@ -150,7 +150,7 @@ def test_other_tones_need_no_word(tone: Tone) -> None:
         ({"disapproval": 0.8, "annoyance": 0.2}, False),  # "I don't like it, take it back"
         ({"disapproval": 0.6, "neutral": 0.6}, False),  # "no"
         ({"disappointment": 0.4, "neutral": 0.5}, False),  # "my points are missing"
-        ({}, False),
+        ({}, True),  # said in words, in Chinese
     ],
 )
 def test_frustration_is_acknowledged_where_it_is_felt_and_not_where_something_is_denied_or_reported(

@@ -211,6 +211,12 @@ def test_a_pronoun_in_an_answer_is_about_what_was_asked() -> None:
     assert found == Proposal("change_address", {"street": "22 Elm Road"} | SPRINGFIELD)
 
 
+def test_a_pronoun_is_read_while_the_order_is_asked_for() -> None:
+    talk = ("Where is my order?", QUESTIONS["order_id"], "change its address")
+
+    assert _propose(*talk, pending=Proposal("order_status")) == Proposal("change_delivery_address")
+
+
 def test_an_order_named_earlier_is_remembered() -> None:
     proposal = _propose("Where is my order MP-10001?", "It is delivered.", "I want to return the rug, it is too big")
 
