@@ -128,7 +128,7 @@ def acknowledge(window: Sequence[Message], understood: Understood | None) -> str
 
 
 def _is_felt(emotions: Mapping[str, float]) -> bool:
-    """Whether frustration is what a message says most and nothing of it is neutral; without emotions it said so in words.
+    """Whether frustration is what a message says most, and nothing neutral; without emotions it was said in words.
 
     Args:
         emotions: Strongest first.
