@@ -94,7 +94,7 @@ class RulePlanner:
         is_change = pending is not None and TOOLS[pending.tool].apply is not None  # "it" is then what was asked for
         if not is_change and (tool is None or tool in _OF_UNNAMED):
             meant = _read_task(with_referent(said))
-            tool = tool if meant == "order_status" else meant  # a state that was told: the articles help on
+            tool = tool if meant in (None, "order_status") else meant  # a state that was told: the articles help on
         found = read_args(window[-1].content)
         if tool is None and pending is not None:
             wanted = TOOLS[pending.tool].args.model_fields
