@@ -18,6 +18,7 @@ import Stemmer
 
 from retrieval import chinese
 from retrieval.documents import Hit
+from retrieval.irregular import BASE_OF
 from retrieval.sentences import SENTENCE_END, Sentence, split_sentences
 from retrieval.words import tokenize
 
@@ -134,9 +135,9 @@ def choose_evidence(
 
     Neighbours rather than the best single sentences, because "Until then you can undo it" says nothing alone: those
     that share most with the question, the first ones if several do. Words that few sentences of the passages hold count
-    most. This was measured against vectors of sentences, which cost a model and chose worse (`benchmarks/evidence.py`).
-    After the best passage come the others of its document, then the rest: an opening line is completed by its own
-    article.
+    most, and "sold" counts as "sell". This was measured against vectors of sentences, which cost a model and chose
+    worse (`benchmarks/evidence.py`). After the best passage come the others of its document, then the rest: an opening
+    line is completed by its own article.
 
     Args:
         question: In self-contained words.
@@ -160,8 +161,7 @@ def choose_evidence(
     for (index, sentences), shared in zip(useful.items(), _shared_words(question, list(useful.values())), strict=True):
         hit = passages[index]
         context = f"{hit.title}. {hit.heading}" if hit.heading else hit.title
-        starts = range(max(1, len(sentences) - length + 1))
-        best = int(np.argmax([sum(_joined(shared[start : start + length]).values()) for start in starts]))
+        best = _best_start(shared, length)
         chosen += [
             Evidence(sentence.text, index, context, hit.doc_id, span=(sentence.start, sentence.end))
             for sentence in sentences[best : best + length]
@@ -169,19 +169,33 @@ def choose_evidence(
     return chosen
 
 
+def narrow(question: str, span: Sequence[Evidence], length: int) -> list[Evidence]:
+    """Those `length` neighbours of a span (at least 1) that share most with the question; all of a shorter one."""
+    (shared,) = _shared_words(question, [span])
+    best = _best_start(shared, length)
+    return list(span[best : best + length])
+
+
 _split = lru_cache(4_096)(split_sentences)  # the same few passages answer most questions
 
 
 @lru_cache(16_384)
 def _words_of(text: str) -> tuple[str, ...]:
-    return tuple(tokenize([text])[0])
+    return tuple(tokenize([_WORD.sub(lambda found: BASE_OF.get(found[0], found[0]), text.lower())])[0])
+
+
+def _best_start(shared: Sequence[dict[str, float]], length: int) -> int:
+    starts = range(max(1, len(shared) - length + 1))
+    return int(np.argmax([sum(_joined(shared[start : start + length]).values()) for start in starts]))
 
 
 def _own_document_first(passages: Sequence[Hit]) -> list[int]:
     return sorted(range(len(passages)), key=lambda i: passages[i].doc_id != passages[0].doc_id)  # stable
 
 
-def _shared_words(question: str, passages: Sequence[Sequence[Sentence]]) -> list[list[dict[str, float]]]:
+def _shared_words(
+    question: str, passages: Sequence[Sequence[Sentence]] | Sequence[Sequence[Evidence]]
+) -> list[list[dict[str, float]]]:
     """For each sentence of each passage the words that it shares with the question, with their rarity (BM25's idf)."""
     asked, said = _words_of(question), [_words_of(sentence.text) for sentences in passages for sentence in sentences]
     held = Counter(word for words in said for word in set(words))

@@ -13,6 +13,7 @@ from retrieval.grounding import (
     choose_evidence,
     content_stems,
     find_support,
+    narrow,
     quantities,
     stream_sentences,
 )
@@ -141,6 +142,27 @@ def test_words_that_few_sentences_hold_choose_the_neighbours() -> None:
     chosen = choose_evidence("What do parcels cost with a locker?", [_hit(text)], length=1)
 
     assert [e.text for e in chosen] == ["A locker opens with a code."]
+
+
+@pytest.mark.parametrize(
+    ("question", "sentence"),
+    [
+        ("Is my data sold?", "We do not sell data."),
+        ("The glass is broken, what about data?", "Data of a glass that you break is kept."),
+        ("Who keeps my data?", "Data of a glass that you break is kept."),
+    ],
+)
+def test_an_irregular_form_chooses_as_its_verb_does(question: str, sentence: str) -> None:
+    text = "Carriers get data. Cards are data. We do not sell data. Data of a glass that you break is kept."
+
+    assert [e.text for e in choose_evidence(question, [_hit(text)], length=1)] == [sentence]
+
+
+def test_a_span_is_narrowed_to_what_shares_most_with_the_question() -> None:
+    (span,) = [choose_evidence("What about refunds?", [_hit(LONG)], length=5)]
+
+    assert [e.text for e in narrow("What about refunds?", span, 2)] == ["Three is green.", "Four is about refunds."]
+    assert narrow("What about refunds?", span, 9) == span
 
 
 def test_a_chinese_question_chooses_by_its_words() -> None:

@@ -32,10 +32,10 @@ from numpy.typing import NDArray
 from retrieval.documents import Hit
 from retrieval.grounding import choose_evidence
 from verticals.contract import Retriever
-from verticals.support.answerable import Answerable, similar_enough
+from verticals.support.answerable import Answerable, best_similarity, similar_enough
 from verticals.support.answering import is_instruction, write_answer
 from verticals.support.checkpoints import thread_id
-from verticals.support.conversation import OFFER, Intent, read_intent, read_window, standalone_query
+from verticals.support.conversation import OFFER, Intent, own_question, read_intent, read_window, standalone_query
 from verticals.support.listening import Listener, is_strange, is_thanks
 from verticals.support.memory.store import Owner, Recollection
 from verticals.support.prompting import tenant_option
@@ -179,18 +179,21 @@ class SupportAgent:
         """
         turn = runtime.context
         window = read_window(turn.messages)
-        said, query = window[-1].content, standalone_query(window)
+        said, query, own = window[-1].content, standalone_query(window), own_question(window)
         query_D = self._embed(query) if self._embed else None
+        own_D = self._embed(own) if self._embed and own else None
         intent, understood = read_intent(window), self._listener.hear(said, turn.signals)
         if intent == Intent.QUESTION and is_thanks(said, understood):
             intent = Intent.THANKS
         return {
             "window": window,
-            "verdict": self._check(said, query_D if query == said.strip() else None),
+            "verdict": self._check(said, {query: query_D, own: own_D}.get(said.strip())),
             "intent": intent,
             "understood": understood,
             "query": query,
             "query_D": query_D,
+            "own": own,
+            "own_D": own_D,
             "step": None,
             "recalled": self._recall(turn, query, query_D),
         }
@@ -224,13 +227,20 @@ class SupportAgent:
         return {}
 
     def retrieve(self, state: State, runtime: Runtime[Turn]) -> State:
-        """Passages and, among their sentences, the evidence; what addresses the assistant is left out."""
-        hits = self._search(state, runtime.context)
+        """Passages and, among their sentences, the evidence; what addresses the assistant is left out.
+
+        A follow-up is searched with its question and alone: the nearer passage tells whether it changed the topic.
+        """
+        query, hits = state["query"], self._search(state, runtime.context)
+        if own := state["own"]:
+            alone = self._search({"query": own, "query_D": state["own_D"]}, runtime.context)
+            if best_similarity(alone) > best_similarity(hits):
+                query, hits = own, alone
         if self._guard is None:
-            return {"hits": hits, "evidence": choose_evidence(state["query"], hits)}
+            return {"query": query, "hits": hits, "evidence": choose_evidence(query, hits)}
         hits = self._guard.clean_passages(hits, tenant=runtime.context.context.tenant)
-        evidence = choose_evidence(state["query"], hits, usable=lambda sentence: not is_instruction(sentence))
-        return {"hits": hits, "evidence": evidence}
+        evidence = choose_evidence(query, hits, usable=lambda sentence: not is_instruction(sentence))
+        return {"query": query, "hits": hits, "evidence": evidence}
 
     def answer(self, state: State, runtime: Runtime[Turn]) -> State:
         """Cited sentences, each as soon as it is checked."""

@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
-from itertools import takewhile
+from itertools import groupby, takewhile
 from typing import Literal
 
 from langchain_core.language_models import LanguageModelInput
@@ -20,7 +20,7 @@ from langchain_core.messages import AIMessageChunk, BaseMessage, HumanMessage
 from langchain_core.runnables import Runnable
 
 from retrieval.chinese import has_chinese
-from retrieval.grounding import Evidence, content_stems, find_support, quantities, stream_sentences
+from retrieval.grounding import Evidence, content_stems, find_support, narrow, quantities, stream_sentences
 from verticals.support.prompting import as_data, load_prompt
 from verticals.support.safety.injection_rules import ADDRESSES_MODEL
 from verticals.support.safety.reveal import reveal
@@ -102,10 +102,18 @@ def write_answer(
             yield Sentence(text, support, quoted=False)
     if said and not draft.rejected:
         return
-    quotable = [fact for fact in evidence if fact.doc_id == evidence[0].doc_id][:MAX_QUOTED]
-    for fact in quotable:
+    for fact in _quotable(question, evidence):
         if fact not in said and not cancelled():
             yield Sentence(_as_sentence(fact.text), fact, quoted=True)
+
+
+def _quotable(question: str, evidence: Sequence[Evidence]) -> list[Evidence]:
+    """Of the best article at most `MAX_QUOTED` sentences: its best span, then what answers best of its others."""
+    chosen: list[Evidence] = []
+    for _, span in groupby((e for e in evidence if e.doc_id == evidence[0].doc_id), key=lambda e: e.source):
+        if room := MAX_QUOTED - len(chosen):
+            chosen += narrow(question, list(span), room)
+    return chosen
 
 
 def _checked_sentences(

@@ -16,10 +16,11 @@ from verticals.contract import InvalidInput
 from verticals.support.matter import without_preface
 from verticals.support.memory.facts import read_facts
 from verticals.support.phrases import both
-from verticals.support.rule_planner import ORDER_ID
+from verticals.support.rule_planner import ORDER_ID, asks_for_state
 from verticals.support.schemas import Message
 
 WINDOW_TURNS = 5
+WHERE = "When will my parcel arrive?"  # what a follow-up of an order's state is searched with, whatever the goods
 OFFER = "Shall I open a ticket, so that a colleague can help you?"
 
 
@@ -163,7 +164,8 @@ def standalone_query(window: Sequence[Message]) -> str:
     """The last question in words that need no context: a follow-up is preceded by the question that it follows.
 
     "How long is the warranty?" / "And for lamps?" becomes "How long is the warranty? And for lamps?". Feelings and
-    courtesies are left out; see `matter.py`.
+    courtesies are left out; see `matter.py`. What followed "Where is my coffee machine?" is about its delivery: with
+    the goods' name the search would go to their care.
     """
     *earlier, last = [message for message in window if message.role == "user"]
     parts = [without_preface(last.content.strip())]
@@ -171,8 +173,17 @@ def standalone_query(window: Sequence[Message]) -> str:
         if not _follows_on(parts[0]):
             break
         if read_intent([message]) == Intent.QUESTION and not ORDER_ID.fullmatch(message.content.strip()):
-            parts.insert(0, without_preface(message.content.strip()))
+            parts.insert(0, WHERE if asks_for_state(message) else without_preface(message.content.strip()))
     return " ".join(parts)
+
+
+def own_question(window: Sequence[Message]) -> str | None:
+    """What a follow-up asks if it changes the topic: its own words. None where the message stands alone anyway.
+
+    None in Chinese too: there the two were not compared (`benchmarks.follow_ups`).
+    """
+    own = without_preface(window[-1].content.strip())
+    return None if has_chinese(own) or own == standalone_query(window) else own
 
 
 def _follows_on(question: str) -> bool:

@@ -11,26 +11,30 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
+from retrieval.chinese import has_chinese
 from retrieval.grounding import content_stems
 from verticals.contract import ModelRegistry, Unavailable
+from verticals.support.phrases import both
 from verticals.support.rule_planner import asks_about, read_args
 from verticals.support.schemas import Message, Modality, TicketCategory, Tone, Understood
 from verticals.support.shop.tools import TOOLS
 from verticals.support.triage import decide_category
 from verticals.support.understanding.messages import Understanding, load_reader
 from verticals.support.understanding.signals import fuse
-from verticals.support.understanding.tone import strongest
+from verticals.support.understanding.tone import chinese_tone, strongest
 
 # Share of an intent from which it may stand for a task that no rule found: chosen by cross-fitting on the training half
 # of utterances.jsonl, which has some ten such tasks only. `benchmarks.suggestions` measures the test half.
 CONFIDENT = 0.6
 OWN_SUBJECT = 2  # content words from which a message says by itself what it is about
 TOOL_OF = {"order_status": "order_status", "return_item": "request_refund", "change_address": "change_address"}
-ACKNOWLEDGEMENTS = {
+ACKNOWLEDGEMENTS = {  # Chinese in phrases_zh.json
+    Tone.FRUSTRATED: "I understand that this is frustrating.",
     Tone.ANGRY: "I understand that this is upsetting.",
     Tone.SAD: "That is sad to hear.",
     Tone.ANXIOUS: "I understand that this is worrying.",
 }
+_FRUSTRATION = ("annoyance", "disappointment")  # disapproval is of a thing, or a mere "no"
 _FOREIGN = re.compile(r"[^\W\d_a-zA-Z\u00c0-\u024f]")  # a letter that no Western European language writes
 
 _log = logging.getLogger(__name__)
@@ -47,7 +51,8 @@ class Listener:
     """Reads the customer's messages.
 
     Args:
-        reader: Of English; without it nothing is heard, and rules work alone.
+        reader: Of English; without it no English is heard, and rules work alone. Of Chinese the feelings are heard that
+            are said in words.
     """
 
     def __init__(self, reader: Reader | None) -> None:
@@ -55,6 +60,9 @@ class Listener:
 
     def hear(self, text: str, signals: Mapping[Modality, Mapping[Tone, float]]) -> Understood | None:
         """One message, with the tones of consented signals that came with it; None if nothing reads it."""
+        if has_chinese(text) and (tone := chinese_tone(text)) is not Tone.CALM:
+            tones = fuse({tone: 1.0}, signals)
+            return Understood(tone=strongest(tones), tones=tones)
         if self._reader is None or _FOREIGN.search(text):
             return None
         read = self._reader.read(text)
@@ -107,7 +115,22 @@ def is_thanks(text: str, understood: Understood | None) -> bool:
 
 
 def acknowledge(window: Sequence[Message], understood: Understood | None) -> str:
-    """A sentence for a customer who is angry, sad or anxious, unless one was said in the last turns; else nothing."""
+    """A sentence for a customer who is upset, unless one was said in the last turns; else nothing.
+
+    Frustration is read into many plain reports ("my points are missing"), so its words must carry it alone.
+    """
     words = ACKNOWLEDGEMENTS.get(understood.tone, "") if understood else ""
+    if understood and understood.tone is Tone.FRUSTRATED and not _is_felt(understood.emotions):
+        return ""
     said = [message.content for message in window if message.role != "user"]
-    return "" if any(one in text for one in ACKNOWLEDGEMENTS.values() for text in said) else words
+    known = [sentence for one in ACKNOWLEDGEMENTS.values() for sentence in both(one)]
+    return "" if any(sentence in text for sentence in known for text in said) else words
+
+
+def _is_felt(emotions: Mapping[str, float]) -> bool:
+    """Whether frustration is what a message says most, and nothing neutral; without emotions it was said in words.
+
+    Args:
+        emotions: Strongest first.
+    """
+    return not emotions or ("neutral" not in emotions and next(iter(emotions)) in _FRUSTRATION)

@@ -1,7 +1,7 @@
 """From what a planner proposes to a change that may be made: check, ask, confirm. Ignores how it is said and stored.
 
-    propose ─> the customer's own words? ─> complete? ─> allowed by the shop? ─> confirmed by the customer? ─> act
-                        └ dropped             └ ask           └ tell                     └ ask
+    propose ─> the customer's own words? ─> this order? ─> complete? ─> allowed? ─> confirmed by the customer? ─> act
+                        └ dropped             └ tell          └ ask        └ tell          └ ask
 
 An argument counts only if the customer said it (`supported`): no model, article or tool result can put one in.
 """
@@ -129,6 +129,8 @@ class Policy:
     def _complete(self, proposal: Proposal, said: Sequence[str], who: Shopper) -> Step:
         tool, args = TOOLS[proposal.tool], dict(proposal.args)
         try:
+            if "order_id" in args:
+                self._executor.check(tool.name, args["order_id"], who)
             if tool.args is RefundArgs and "order_id" in args and "item" not in args:
                 items = self._items(args["order_id"], said, who)
                 args |= {"item": items[0]} if len(items) == 1 else {}

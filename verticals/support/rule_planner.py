@@ -11,10 +11,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from verticals.support.planning import Proposal
+from verticals.support.referents import with_referent
 from verticals.support.schemas import Message
 from verticals.support.shop.tools import TOOLS
 
-ORDER_ID = re.compile(r"\bMP[- ]?(\d{5})\b", re.IGNORECASE)
+ORDER_ID = re.compile(r"(?<![A-Za-z0-9])MP[- ]?(\d{5})(?![A-Za-z0-9])", re.IGNORECASE)  # signs may touch it
 ADDRESS = re.compile(
     r"(?<!\d)(?P<street>\d{1,6}[A-Za-z]? (?:(?! to \d)[A-Za-z0-9 .'#/-]){2,100}?), ?"
     r"(?P<city>[A-Za-z][A-Za-z .'-]{1,60}?),? (?P<state>[A-Z]{2}),? (?P<postal_code>\d{5}(?:-\d{4})?)\b"
@@ -51,10 +52,12 @@ _TASKS: tuple[tuple[str, str], ...] = (  # the first that fits
     ("order_status", r"(?:where(?:'s| is| are)|status|track|arriv\w*|when will).{0,40}(?:order|parcel|package)"),
     ("look_up_order", r"(?:what(?:'s| is| did i| was)|details|contents?|items|total|cost).{0,30}order"),
 )
+_OF_UNNAMED = frozenset({"cancel_order", "change_address"})  # read where nothing says what is cancelled, whose address
 _WISH = re.compile(
     r"\b(?:i|we)(?:'d| would)? (?:really )?(?:like|want|need|wish|have to|am|'m)\b|\bplease\b|"
     r"\b(?:can|could|would) you\b|\bhelp me\b|\blet me\b|\bmy (?:money|new address)\b|\bi(?: have|'ve)? moved\b|"
-    r"^(?:cancel|refund|change|update|correct|return|pause|stop|resume|renew|turn|send|show|list|redirect|track)\b"
+    r"^(?:(?:then|and|so|but|ok(?:ay)?|no|yes|well)\b,? )*"
+    r"(?:cancel|refund|change|update|correct|return|pause|stop|resume|renew|turn|send|show|list|redirect|track)\b"
 )
 _ASKS_HOW = re.compile(r"^(?:how|what|when|why|which|who|do|does|is|are|can i|may i|could i|will|if)\b")
 # even with an order's number this is no wish for a change
@@ -86,8 +89,12 @@ class RulePlanner:
 
     def propose(self, window: Sequence[Message], pending: Proposal | None, *, tenant: str) -> Proposal | None:
         """See `planning.Planner`."""
-        last = _plain(window[-1].content)
-        tool = _read_task(last)
+        said = [_plain(message.content) for message in window if message.role == "user"]
+        last, tool = said[-1], _read_task(said[-1])
+        is_change = pending is not None and TOOLS[pending.tool].apply is not None  # "it" is then what was asked for
+        if not is_change and (tool is None or tool in _OF_UNNAMED):
+            meant = _read_task(with_referent(said))
+            tool = tool if meant in (None, "order_status") else meant  # a state that was told: the articles help on
         found = read_args(window[-1].content)
         if tool is None and pending is not None:
             wanted = TOOLS[pending.tool].args.model_fields
@@ -121,6 +128,12 @@ def read_args(text: str) -> dict[str, Any]:
             found["reason"] = reason
             break
     return found
+
+
+def asks_for_state(message: Message) -> bool:
+    """Whether a message asks where an order is, or says that it has not come."""
+    said = _plain(message.content)
+    return bool(_WHERE_GOODS.search(said)) or _is_missing([message]) or _read_task(said) == "order_status"
 
 
 def asks_about(text: str) -> bool:

@@ -64,6 +64,8 @@ class State(Memory, total=False):
     understood: Annotated[Understood | None, UntrackedValue]
     query: Annotated[str, UntrackedValue]
     query_D: Annotated[NDArray[np.float32] | None, UntrackedValue]
+    own: Annotated[str | None, UntrackedValue]  # the query, if a follow-up changes the topic
+    own_D: Annotated[NDArray[np.float32] | None, UntrackedValue]
     step: Annotated[Step | None, UntrackedValue]
     hits: Annotated[list[Hit], UntrackedValue]
     evidence: Annotated[list[Evidence], UntrackedValue]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from sqlalchemy.orm import Session, sessionmaker
 
+from retrieval.documents import Hit
 from tests.verticals.support.fakes import ListRetriever, ScriptedModel, Trail, context, hit
 from verticals.contract import InvalidInput
 from verticals.support.agent import DECLINE, HAND_OVER, SupportAgent
@@ -85,6 +87,29 @@ def test_a_draft_that_goes_wrong_is_completed_from_the_passage(make_handlers: Ma
     assert _text(events) == (
         "Opened mattresses cannot be returned. [1] You can return most items within 45 days of delivery. [1]"
     )
+
+
+@pytest.mark.parametrize(("similarity", "answer"), [(0.9, "Ships to Canada. [1]"), (0.5, "Rugs go back. [1]")])
+def test_a_follow_up_is_searched_alone_and_with_its_question_and_the_nearer_passage_answers(
+    sessions: sessionmaker[Session], similarity: float, answer: str
+) -> None:
+    class Nearest(ListRetriever):
+        def search(self, query: str, **more: Any) -> list[Hit]:
+            self.hits = [
+                hit("Rugs go back.", similarity=0.7)
+                if "rug" in query
+                else hit("Ships to Canada.", similarity=similarity)
+            ]
+            return super().search(query, **more)
+
+    knowledge = Nearest()
+    agent = SupportAgent(None, knowledge, TicketDesk(sessions, ScriptedModel(), lambda: "fake-1"))
+    asked = _ask("Can I return a rug?", "Rugs go back.", "and do you ship to Canada?")
+
+    events = list(agent.stream(Turn(context(), "c", asked.messages, {})))
+
+    assert _text(events) == answer
+    assert knowledge.queries == ["Can I return a rug? and do you ship to Canada?", "and do you ship to Canada?"]
 
 
 def test_without_a_drafting_model_the_best_passage_is_quoted(sessions: sessionmaker[Session]) -> None:
@@ -183,7 +208,7 @@ def test_a_follow_up_is_searched_with_its_question(make_handlers: Make) -> None:
         )
     )
 
-    assert knowledge.queries == ["Can I return a rug? And a lamp?"]
+    assert knowledge.queries == ["Can I return a rug? And a lamp?", "And a lamp?"]
 
 
 def test_the_requests_settings_reach_the_model(make_handlers: Make) -> None:

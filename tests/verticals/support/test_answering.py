@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from verticals.support.answering import can_draft, is_instruction
+from retrieval.documents import Hit
+from retrieval.grounding import choose_evidence
+from verticals.support.answering import Draft, can_draft, is_instruction, write_answer
 
 
 @pytest.mark.parametrize(
@@ -41,3 +43,17 @@ def test_a_sentence_to_the_customer_is_not(text: str) -> None:
 def test_the_embedded_model_quotes_and_others_draft() -> None:
     assert not can_draft("smollm2-135m-moe-766be90729c9-int8")
     assert can_draft("qwen3-8b")
+
+
+def test_of_an_articles_further_passage_what_answers_is_quoted_and_not_what_comes_first() -> None:
+    texts = (
+        "We collect the data that we need.",
+        "Carriers get it. Payment firms get card data. Pay in 4 gets data. We do not sell data.",
+        "Data of the other article.",
+    )
+    hits = [Hit(f"p{i}", "ab"[i // 2], "Data", "", text, 1.0 - i / 10, 0.5) for i, text in enumerate(texts)]
+    question = "Do you sell my data?"
+
+    said = [s.text for s in write_answer(None, question, choose_evidence(question, hits), draft=Draft())]
+
+    assert said == ["We collect the data that we need.", "Pay in 4 gets data.", "We do not sell data."]

@@ -10,7 +10,9 @@ from verticals.support.agent import DECLINE, REPLIES
 from verticals.support.answering import Draft, write_answer
 from verticals.support.conversation import Intent
 from verticals.support.handoffs import HANDED_OFF, JOINED
+from verticals.support.listening import ACKNOWLEDGEMENTS
 from verticals.support.phrases import chinese_table
+from verticals.support.schemas import Tone
 
 ARTICLE = "大多数商品自送达之日起30天内可以退货。退货运单费6.95美元，从退款中扣除；商品有问题时运单免费。"
 
@@ -55,6 +57,23 @@ def test_greeting_decline_and_hand_over_are_in_chinese(world: World) -> None:
     assert text_of(declined) == chinese[DECLINE]
     assert not declined[-1].answered
     assert text_of(world.say(world.begin(), "转人工")) == chinese[HANDED_OFF]
+
+
+def test_a_feeling_gets_one_word_in_chinese(world: World) -> None:
+    session = _world(world).begin()
+    upset = chinese_table()[ACKNOWLEDGEMENTS[Tone.ANGRY]]
+
+    first = text_of(world.say(session, "太过分了，我很生气！几天内可以退货？"))
+    second = text_of(world.say(session, "我还是很生气！退货运费是多少？"))
+
+    assert first.startswith(upset)
+    assert upset not in second
+
+
+def test_a_disappointment_gets_a_word_too(world: World) -> None:
+    said = text_of(_world(world).say(world.begin(), "我很失望。几天内可以退货？"))
+
+    assert said.startswith(chinese_table()[ACKNOWLEDGEMENTS[Tone.FRUSTRATED]])
 
 
 def test_a_taken_offer_opens_a_ticket_and_a_colleague_joins_in_chinese(world: World) -> None:

@@ -5,7 +5,16 @@ from __future__ import annotations
 import pytest
 
 from verticals.contract import InvalidInput
-from verticals.support.conversation import OFFER, Intent, asks_for_ticket, read_intent, read_window, standalone_query
+from verticals.support.conversation import (
+    OFFER,
+    WHERE,
+    Intent,
+    asks_for_ticket,
+    own_question,
+    read_intent,
+    read_window,
+    standalone_query,
+)
 from verticals.support.phrases import both
 from verticals.support.schemas import Message
 
@@ -159,6 +168,26 @@ def test_a_chinese_yes_takes_the_offer_in_either_language() -> None:
 
         assert read_intent(window) == Intent.HAND_OVER
         assert asks_for_ticket(window)
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        "Where is my coffee machine?",
+        "When will my towels get here?",
+        "Where is order MP-10002?",
+    ],
+)
+def test_a_follow_up_of_an_orders_state_is_about_the_parcel_and_not_about_its_goods(asked: str) -> None:
+    talk = _talk(asked, "Which order?", "MP-10002", "The carrier has it.", "and if it does not come?")
+
+    assert standalone_query(talk) == f"{WHERE} and if it does not come?"
+
+
+def test_a_follow_up_may_also_have_a_question_of_its_own() -> None:
+    assert own_question(_talk("Can I return a rug?", "a", "A disgrace! And do you ship it?")) == "And do you ship it?"
+    assert own_question(_talk("Can I return a rug?", "a", "What payment methods do you accept?")) is None
+    assert own_question(_talk("家具保修多久？", "5年。", "那灯具呢？")) is None  # measured for English alone
 
 
 def test_a_chinese_follow_up_is_preceded_by_its_question() -> None:

@@ -18,6 +18,7 @@ from verticals.support.listening import (
     open_listener,
     suggest,
 )
+from verticals.support.phrases import both
 from verticals.support.schemas import Message, Modality, Tone, Understood
 from verticals.support.understanding.messages import INTENTS
 
@@ -129,10 +130,38 @@ def test_a_kind_word_is_thanks_unless_it_asks_something() -> None:
     assert not is_thanks("You are a robot", _sure("small_talk"))
 
 
-@pytest.mark.parametrize("tone", list(Tone))
-def test_only_anger_sadness_and_worry_are_acknowledged_and_not_again_in_the_last_turns(tone: Tone) -> None:
-    words = acknowledge(_talk("It broke"), Understood(tone=tone))
+@pytest.mark.parametrize("tone", [Tone.ANGRY, Tone.SAD, Tone.ANXIOUS])
+def test_anger_sadness_and_worry_are_acknowledged_and_not_again_in_the_last_turns(tone: Tone) -> None:
+    assert acknowledge(_talk("It broke"), Understood(tone=tone)) == ACKNOWLEDGEMENTS[tone]
+    for earlier in both(ACKNOWLEDGEMENTS[Tone.SAD]):
+        assert acknowledge(_talk("It broke", f"{earlier} Which?", "MP-10001"), Understood(tone=tone)) == ""
 
-    assert bool(words) == (tone in (Tone.ANGRY, Tone.SAD, Tone.ANXIOUS))
-    earlier = f"{ACKNOWLEDGEMENTS[Tone.SAD]} Which order is it?"
-    assert acknowledge(_talk("It broke", earlier, "MP-10001"), Understood(tone=tone)) == ""
+
+@pytest.mark.parametrize("tone", [Tone.CALM, Tone.HAPPY])
+def test_other_tones_need_no_word(tone: Tone) -> None:
+    assert acknowledge(_talk("It broke"), Understood(tone=tone)) == ""
+
+
+@pytest.mark.parametrize(
+    ("emotions", "is_said"),
+    [
+        ({"annoyance": 0.7}, True),
+        ({"disappointment": 0.7, "sadness": 0.4}, True),
+        ({"disapproval": 0.8, "annoyance": 0.2}, False),  # "I don't like it, take it back"
+        ({"disapproval": 0.6, "neutral": 0.6}, False),  # "no"
+        ({"disappointment": 0.4, "neutral": 0.5}, False),  # "my points are missing"
+        ({}, True),  # said in words, in Chinese
+    ],
+)
+def test_frustration_is_acknowledged_where_it_is_felt_and_not_where_something_is_denied_or_reported(
+    emotions: dict[str, float], is_said: bool
+) -> None:
+    words = acknowledge(_talk("It broke again"), Understood(tone=Tone.FRUSTRATED, emotions=emotions))
+
+    assert words == (ACKNOWLEDGEMENTS[Tone.FRUSTRATED] if is_said else "")
+
+
+def test_a_chinese_feeling_is_heard_without_a_reader() -> None:
+    heard = Listener(None).hear("太过分了，我很生气！退款要多久？", {})
+
+    assert heard == Understood(tone=Tone.ANGRY, tones={tone: float(tone is Tone.ANGRY) for tone in Tone})

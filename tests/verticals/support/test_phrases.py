@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from verticals.support import agent, handoffs, policy, session_nodes
+from verticals.support import agent, handoffs, listening, policy, session_nodes
 from verticals.support.conversation import OFFER
 from verticals.support.phrases import chinese_table, for_customer, writes_chinese
 
@@ -15,6 +15,7 @@ FIXED = [
     *(agent.HAND_OVER, agent.DECLINE, agent.OUT_OF_SCOPE, OFFER),
     *(session_nodes.SUBMITTED, session_nodes.UNANSWERED, session_nodes.FAILED),
     *(policy.LEFT, *policy.QUESTIONS.values(), f"I can {{words}}. {policy.CONFIRM}"),
+    *listening.ACKNOWLEDGEMENTS.values(),
     *(handoffs.HANDED_OFF, handoffs.JOINED, handoffs.RETURNED, handoffs.ENDED),
 ]
 

@@ -145,6 +145,33 @@ def test_a_question_is_no_wish(text: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("earlier", "text", "proposal"),
+    [
+        ("Where is order MP-10003?", "change its address please", ("change_delivery_address", "MP-10003")),
+        ("Any news of MP-10003?", "Can you change the address?", ("change_delivery_address", "MP-10003")),
+        ("Where is my parcel?", "please update its delivery address", ("change_delivery_address", None)),
+        ("Where is order MP-10003?", "cancel it", ("cancel_order", "MP-10003")),
+        ("Where is order MP-10003?", "Ok, then cancel it", ("cancel_order", "MP-10003")),
+        ("What does my membership cost?", "please cancel it", ("cancel_subscription", None)),
+        ("What does my membership cost?", "When does it end?", ("subscription_status", None)),
+        ("Cancel my membership", "No. Where is order MP-10003?", ("order_status", "MP-10003")),
+        ("What does my membership cost?", "please change its address", ("change_address", None)),
+        ("Where is order MP-10003?", "I moved, please change the address", ("change_address", None)),
+        ("Where is order MP-10003?", "please change my address", ("change_address", None)),
+        ("How do I wash towels?", "please change the address", ("change_address", None)),
+        ("Where is order MP-10003?", "When will it arrive?", None),  # told already: the articles help on
+        ("Where is order MP-10003?", "How do I cancel it?", None),
+    ],
+)
+def test_a_pronoun_stands_for_what_was_last_spoken_of(
+    earlier: str, text: str, proposal: tuple[str, str | None] | None
+) -> None:
+    expected = proposal and Proposal(proposal[0], {"order_id": proposal[1]} if proposal[1] else {})
+
+    assert _propose(earlier, "All right.", text) == expected
+
+
+@pytest.mark.parametrize(
     ("text", "found"),
     [
         ("mp-10001 arrived damaged", {"order_id": "MP-10001", "reason": "damaged"}),
@@ -168,10 +195,26 @@ def test_a_question_is_no_wish(text: str) -> None:
             {"street": "22 Elm Road"} | SPRINGFIELD,
         ),
         ("My neighbour is nice", {}),
+        ("订单MP-10001到哪了", {"order_id": "MP-10001"}),
+        ("XMP-10001 and MP-100012", {}),
     ],
 )
 def test_arguments_are_read_from_words(text: str, found: dict[str, str]) -> None:
     assert read_args(text) == found
+
+
+def test_a_pronoun_in_an_answer_is_about_what_was_asked() -> None:
+    moved = ("Where is order MP-10003?", "We have it.", "I moved, please change my address", QUESTIONS["street"])
+
+    found = _propose(*moved, "change it to 22 Elm Road, Springfield, IL 62701", pending=Proposal("change_address"))
+
+    assert found == Proposal("change_address", {"street": "22 Elm Road"} | SPRINGFIELD)
+
+
+def test_a_pronoun_is_read_while_the_order_is_asked_for() -> None:
+    talk = ("Where is my order?", QUESTIONS["order_id"], "change its address")
+
+    assert _propose(*talk, pending=Proposal("order_status")) == Proposal("change_delivery_address")
 
 
 def test_an_order_named_earlier_is_remembered() -> None:
@@ -193,6 +236,57 @@ def test_what_is_missing_is_asked_for_one_at_a_time(executor: Executor) -> None:
     assert third is not None
     assert third.words == QUESTIONS["reason"]
     assert third.proposal == Proposal("request_refund", {"order_id": "MP-10001", "item": 2})
+
+
+@pytest.mark.parametrize(
+    ("text", "rule"),
+    [
+        ("Please change the delivery address of order MP-10002", "can no longer be changed: the carrier has it."),
+        ("Please change the delivery address of order MP-10008", "can no longer be changed: the warehouse is packing"),
+        ("Please change the delivery address of order MP-19999", "you have no order MP-19999"),
+        ("I want to return the coffee machine of order MP-10002", "is not delivered yet"),
+        ("I want to return the lamp of order MP-10003", "is not delivered yet"),
+    ],
+)
+def test_what_the_shop_forbids_anyway_is_said_before_anything_is_asked(
+    executor: Executor, text: str, rule: str
+) -> None:
+    step = _decide(executor, RulePlanner(), text)
+
+    assert step is not None
+    assert (step.kind, step.proposal) == ("tell", None)
+    assert rule in step.words
+
+
+def test_what_can_be_done_instead_depends_on_the_service(executor: Executor) -> None:
+    parcel = _decide(executor, RulePlanner(), "Please change the delivery address of order MP-10002")
+    large = _decide(executor, RulePlanner(), "Please change the delivery address of order MP-10008")
+
+    assert parcel is not None
+    assert large is not None
+    assert "the carrier's link" in parcel.words
+    assert "the carrier's link" not in large.words  # the article: large items cannot be redirected
+    assert "person" in large.words
+
+
+def test_an_order_that_may_still_be_cancelled_is_not_returned_but_cancelled(executor: Executor) -> None:
+    young = _decide(executor, RulePlanner(), "I want to return the towels of order MP-10003")
+    large = _decide(executor, RulePlanner(), "I want to return the bookshelf of order MP-10008")
+    on_its_way = _decide(executor, RulePlanner(), "I want to return the coffee machine of order MP-10002")
+
+    assert young is not None
+    assert large is not None
+    assert on_its_way is not None
+    assert 'write "cancel order MP-10003"' in young.words
+    assert 'write "cancel order MP-10008"' in large.words
+    assert "cancel" not in on_its_way.words
+    assert "within 30 days of delivery" in on_its_way.words
+
+
+def test_what_is_still_allowed_is_asked_for(executor: Executor) -> None:
+    step = _decide(executor, RulePlanner(), "Please change the delivery address of order MP-10003")
+
+    assert step == Step("ask", QUESTIONS["street"], Proposal("change_delivery_address", {"order_id": "MP-10003"}))
 
 
 @pytest.mark.parametrize(
@@ -287,12 +381,12 @@ def test_possible_actions_are_what_was_asked_for_and_is_allowed(executor: Execut
 
 
 def test_another_order_is_not_asked_for_the_old_ones_item(executor: Executor) -> None:
-    pending = Proposal("request_refund", {"order_id": "MP-10001", "item": 2})
+    pending = Proposal("request_refund", {"order_id": "MP-10004", "item": 1})
 
-    step = _decide(executor, RulePlanner(), "No wait, it is order MP-10003", pending=pending)
+    step = _decide(executor, RulePlanner(), "No wait, it is order MP-10001", pending=pending)
 
     assert step is not None
-    assert step.proposal == Proposal("request_refund", {"order_id": "MP-10003"})
+    assert step.proposal == Proposal("request_refund", {"order_id": "MP-10001"})
 
 
 def test_the_latest_message_that_names_an_item_decides(executor: Executor) -> None:

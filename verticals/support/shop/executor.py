@@ -52,6 +52,17 @@ class Executor:
         with self._sessions() as session:
             return chosen.plan(session, who, parse_args(chosen, args))
 
+    def check(self, tool: str, order_id: str, who: Shopper) -> None:
+        """Whether the order alone rules a tool out already.
+
+        Raises:
+            NotFound: no such tool or order for this customer.
+            Conflict: a rule of the shop forbids it, whatever else is said.
+        """
+        if check := find_tool(tool).check:
+            with self._sessions() as session:
+                check(session, who, order_id)
+
     def titles(self, order_id: str, who: Shopper) -> list[str]:
         """Titles of an order's items, in order.
 

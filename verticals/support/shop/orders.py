@@ -36,6 +36,9 @@ CHANGE_MINUTES = {"next_day": 15}  # cancel-or-change-order
 USUAL_CHANGE_MINUTES = 60
 LABEL_FEE, PICKUP_FEE = Decimal("6.95"), Decimal("79.00")  # returns-policy, start-a-return
 _LISTED = 5
+_RETURN = f"You can return it within {RETURN_DAYS} days of delivery."
+_REDIRECT = "Once it has shipped, the carrier's link in your email redirects it."
+_HOLD = 'If it must not go there, write "person": a colleague can ask the carrier to hold it.'
 _REASONS = {
     "changed_mind": "you no longer want it",
     "damaged": "it arrived damaged",
@@ -112,10 +115,8 @@ def plan_cancel(session: Session, who: Shopper, args: OrderArgs) -> Plan:
     order = find_order(session, who, args.order_id)
     if order.status == "cancelled":
         raise refuse(f"order {order.order_id} is cancelled already")
-    if order.service == "large" and order.status in ("received", "packing"):
-        pass  # free of charge until it leaves the warehouse
-    else:
-        _check_still_ours(order, who, "cancelled", "You can return it within 30 days of delivery.")
+    if not _is_large_and_here(order):
+        _check_still_ours(order, who, "cancelled", _RETURN)
     total = sum((_paid(line) for line in find_lines(session, order)), order.delivery_fee)
     back = f"its {dollars(total)} are not charged, or go back to your {order.payment}"
     done = f"Order {order.order_id} is cancelled; {back}."
@@ -127,17 +128,27 @@ def apply_cancel(session: Session, who: Shopper, args: OrderArgs, plan: Plan) ->
     find_order(session, who, args.order_id).status = "cancelled"
 
 
+def check_redirect(session: Session, who: Shopper, order_id: str) -> None:
+    """Article change-delivery-address: whether an order can still go elsewhere.
+
+    Raises:
+        NotFound: they have no such order.
+        Conflict: it has shipped, or is too old.
+    """
+    order = find_order(session, who, order_id)
+    if order.status == "cancelled":
+        raise refuse(f"order {order.order_id} is cancelled")
+    _check_still_ours(order, who, "changed", _REDIRECT if order.service == "standard" else _HOLD)
+
+
 def plan_redirect(session: Session, who: Shopper, args: OrderAddressArgs) -> Plan:
     """Article change-delivery-address.
 
     Raises:
-        Conflict: it has shipped, or is too old.
+        Conflict: as `check_redirect`, or it goes there already.
     """
-    order = find_order(session, who, args.order_id)
-    if order.status == "cancelled":
-        raise refuse(f"order {order.order_id} is cancelled")
-    _check_still_ours(order, who, "changed", "Once it has shipped, the carrier's link in your email redirects it.")
-    where = full_address(args)
+    check_redirect(session, who, args.order_id)
+    order, where = find_order(session, who, args.order_id), full_address(args)
     if _address(order) == where:
         raise refuse(f"order {order.order_id} goes there already")
     return Plan(f"send order {order.order_id} to {where}", f"Order {order.order_id} now goes to {where}.")
@@ -149,6 +160,23 @@ def apply_redirect(session: Session, who: Shopper, args: OrderAddressArgs, plan:
     order.street, order.city, order.state, order.postal_code = args.street, args.city, args.state, args.postal_code
 
 
+def check_refund(session: Session, who: Shopper, order_id: str) -> None:
+    """Article returns-policy: whether anything of an order can go back.
+
+    Raises:
+        NotFound: they have no such order.
+        Conflict: it is not delivered yet.
+    """
+    order = find_order(session, who, order_id)
+    if order.status == "cancelled":
+        raise refuse(f"order {order_id} is cancelled and not charged, so there is nothing to refund")
+    if order.delivered_at is None:
+        is_young = order.status == "received" and who.asked_at <= _change_until(order)
+        can_cancel = is_young or _is_large_and_here(order)
+        remedy = f'It can still be cancelled: write "cancel order {order_id}".' if can_cancel else _RETURN
+        raise refuse(f"order {order_id} is not delivered yet, so nothing can be sent back", remedy)
+
+
 def plan_refund(session: Session, who: Shopper, args: RefundArgs) -> Plan:
     """Articles returns-policy, non-returnable-items, damaged-on-arrival, mattress-trial, refund-times.
 
@@ -156,6 +184,7 @@ def plan_refund(session: Session, who: Shopper, args: RefundArgs) -> Plan:
         NotFound: the order has no such item.
         Conflict: a rule forbids the refund, or it is refunded already.
     """
+    check_refund(session, who, args.order_id)
     order = find_order(session, who, args.order_id)
     lines = find_lines(session, order)
     line = next((line for line in lines if line.item == args.item), None)
@@ -163,8 +192,6 @@ def plan_refund(session: Session, who: Shopper, args: RefundArgs) -> Plan:
         raise NotFound(f"order {order.order_id} has items 1 to {len(lines)}", field="item", value=args.item)
     if session.get(RefundRow, (who.tenant, order.order_id, line.item)) is not None:
         raise refuse(f"the {line.title} of order {order.order_id} is refunded already")
-    if order.delivered_at is None:
-        raise refuse(f"order {order.order_id} is not delivered yet, so nothing can be sent back")
     _check_returnable(line, order, args.reason, who.asked_at)
     fee = _return_fee(session, who, line, order) if args.reason == "changed_mind" else Decimal(0)
     whole_order = order.delivery_fee if args.reason != "changed_mind" and len(lines) == 1 else Decimal(0)
@@ -210,11 +237,24 @@ def apply_move(session: Session, who: Shopper, args: AddressArgs, plan: Plan) ->
 
 
 def _check_still_ours(order: OrderRow, who: Shopper, done: str, remedy: str) -> None:
-    minutes = CHANGE_MINUTES.get(order.service, USUAL_CHANGE_MINUTES)
     if order.status != "received":
         raise refuse(f"order {order.order_id} can no longer be {done}: {_STATUS[order.status]}", remedy)
-    if who.asked_at > order.placed_at + timedelta(minutes=minutes):
+    if who.asked_at > _change_until(order):
+        minutes = _change_minutes(order)
         raise refuse(f"an order can be {done} for {minutes} minutes, and {order.order_id} is older", remedy)
+
+
+def _is_large_and_here(order: OrderRow) -> bool:
+    """Whether it can be cancelled however old it is: free of charge until it leaves the warehouse."""
+    return order.service == "large" and order.status in ("received", "packing")
+
+
+def _change_minutes(order: OrderRow) -> int:
+    return CHANGE_MINUTES.get(order.service, USUAL_CHANGE_MINUTES)
+
+
+def _change_until(order: OrderRow) -> datetime:
+    return order.placed_at + timedelta(minutes=_change_minutes(order))
 
 
 def _check_returnable(line: LineRow, order: OrderRow, reason: str, asked_at: datetime) -> None:

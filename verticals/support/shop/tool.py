@@ -1,7 +1,8 @@
 """What a tool of the shop is: who it is for, its arguments, its plan. Ignores which tools there are.
 
 A tool has two halves: `plan` checks the shop's rules and says with exact figures what would happen, changing nothing;
-`apply` makes the change of a plan. A tool that only reads has no `apply`.
+`apply` makes the change of a plan. A tool that only reads has no `apply`. `check` holds those of its rules that the
+order alone decides, so that nobody is asked for details of what is refused anyway.
 """
 
 from __future__ import annotations
@@ -48,6 +49,7 @@ class Tool:
     plan: Callable[[Session, Shopper, Any], Plan]
     apply: Callable[[Session, Shopper, Any, Plan], None] | None = None
     needs_approval: bool = False
+    check: Callable[[Session, Shopper, str], None] | None = None  # of an order's number; `plan` makes the same check
 
 
 Reason = Literal["changed_mind", "damaged", "faulty", "wrong_item"]

@@ -18,7 +18,13 @@ _ALL = (
     Tool("order_status", "Say where an order is.", OrderArgs, orders.order_status),
     Tool("look_up_order", "Say what an order holds, costs and where it goes.", OrderArgs, orders.look_up_order),
     Tool(
-        "request_refund", "Refund one item.", RefundArgs, orders.plan_refund, orders.apply_refund, needs_approval=True
+        "request_refund",
+        "Refund one item.",
+        RefundArgs,
+        orders.plan_refund,
+        orders.apply_refund,
+        needs_approval=True,
+        check=orders.check_refund,
     ),
     Tool("cancel_order", "Cancel an order.", OrderArgs, orders.plan_cancel, orders.apply_cancel, needs_approval=True),
     Tool(
@@ -28,6 +34,7 @@ _ALL = (
         orders.plan_redirect,
         orders.apply_redirect,
         needs_approval=True,
+        check=orders.check_redirect,
     ),
     Tool(
         "change_address",

@@ -5,6 +5,7 @@ A rule, not a model: it changes how the agent speaks and how soon a person looks
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 from verticals.support.schemas import TicketPriority, Tone
@@ -25,6 +26,15 @@ SOONER = frozenset({Tone.ANGRY, Tone.ANXIOUS})
 _RAISED = {TicketPriority.LOW: TicketPriority.NORMAL, TicketPriority.NORMAL: TicketPriority.HIGH}
 
 
+_CHINESE: Mapping[Tone, str] = {
+    Tone.ANGRY: "生气|气人|气死|气愤|愤怒|过分|离谱|丢人|火大",
+    Tone.FRUSTRATED: "失望|糟糕|差劲|无语|受不了|烦死|心烦",
+    Tone.SAD: "难过|伤心|心碎",
+    Tone.ANXIOUS: "着急|担心|害怕|焦虑|焦急",
+}
+_DENIED = r"(?<!不)(?<!别)(?<!没)(?<!不用)(?<!不太)(?<!不会)"
+
+
 def tone_shares(strengths: Mapping[str, float]) -> dict[Tone, float]:
     """How strongly each tone is heard, 0-1, summing to 1.
 
@@ -38,6 +48,11 @@ def tone_shares(strengths: Mapping[str, float]) -> dict[Tone, float]:
     }
     total = sum(held.values())
     return {tone: held[tone] / total if total else float(tone is Tone.CALM) for tone in Tone}
+
+
+def chinese_tone(text: str) -> Tone:
+    """The tone that a Chinese message says in words, the gravest first; calm if none."""
+    return next((tone for tone, words in _CHINESE.items() if re.search(f"{_DENIED}(?:{words})", text)), Tone.CALM)
 
 
 def strongest(shares: Mapping[Tone, float]) -> Tone:

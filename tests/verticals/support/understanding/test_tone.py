@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from verticals.support.schemas import TicketPriority, Tone
-from verticals.support.understanding.tone import EMOTIONS, raise_priority, strongest, tone_shares
+from verticals.support.understanding.tone import EMOTIONS, chinese_tone, raise_priority, strongest, tone_shares
 
 
 def test_every_emotion_has_exactly_one_tone() -> None:
@@ -43,3 +43,19 @@ def test_an_angry_customer_is_looked_at_sooner_but_never_becomes_urgent() -> Non
 @pytest.mark.parametrize("tone", [Tone.CALM, Tone.HAPPY, Tone.SAD, Tone.FRUSTRATED])
 def test_other_tones_leave_priority_alone(tone: Tone) -> None:
     assert all(raise_priority(priority, tone) is priority for priority in TicketPriority)
+
+
+@pytest.mark.parametrize(
+    ("text", "tone"),
+    [
+        ("太过分了，我很生气！退款要多久？", Tone.ANGRY),
+        ("你们的服务真让人失望", Tone.FRUSTRATED),
+        ("杯子碎了，我很难过", Tone.SAD),
+        ("包裹还没到，我很着急", Tone.ANXIOUS),
+        ("我不生气，只想知道运费", Tone.CALM),
+        ("别担心，我只是问问", Tone.CALM),
+        ("退款要多久？", Tone.CALM),
+    ],
+)
+def test_chinese_says_its_feelings_in_words(text: str, tone: Tone) -> None:
+    assert chinese_tone(text) is tone
