@@ -56,8 +56,8 @@ class Settings(BaseSettings):
     )
     encoder: Path | None = Field(
         None,
-        description="Folder of a BERT or MPNet sentence encoder that reads customers' intents instead of the embedded "
-        "MiniLM: better, slower (docs/support.md).",
+        description="Folder of a larger BERT or MPNet that reads intents, and a record's diseases if it is "
+        "all-mpnet-base-v2, instead of the embedded MiniLM (decision 0036).",
     )
     vectors: Literal["faiss", "pgvector", "qdrant"] = Field(
         "faiss", description="Where large indexes have their vectors: in this process, PostgreSQL or Qdrant."
