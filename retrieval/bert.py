@@ -38,7 +38,7 @@ def read_checkpoint(folder: Path, *, remedy: str) -> Checkpoint:
     """Read a checkpoint.
 
     Raises:
-        ValueError: a file is missing or damaged, or the model is of another kind; `remedy` says what to do then.
+        ValueError: a file is missing or damaged; `remedy` says what to do then.
     """
     from safetensors import SafetensorError
     from safetensors.torch import load_file
@@ -50,13 +50,11 @@ def read_checkpoint(folder: Path, *, remedy: str) -> Checkpoint:
     tokenizer.no_truncation()
     tokenizer.no_padding()
     config = json.loads((folder / "config.json").read_text("utf-8"))
-    if (kind := config.get("model_type", "bert")) not in ("bert", "mpnet"):
-        raise ValueError(f"model_type: bert or mpnet (got {kind!r} in {folder.name}). {remedy}")
     try:
         weights = load_file(folder / WEIGHTS)
     except SafetensorError as error:
         raise ValueError(f"model_dir: {WEIGHTS} of {folder.name} is damaged ({error}). {remedy}") from error
-    return Checkpoint(config, mpnet.as_bert(weights) if kind == "mpnet" else weights, tokenizer)
+    return Checkpoint(config, weights, tokenizer)
 
 
 def weights_sha256(folder: Path) -> str:

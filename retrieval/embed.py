@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from retrieval import mpnet
 from retrieval.bert import BertEncoder, Checkpoint, read_checkpoint, weights_sha256
 from retrieval.chinese import has_chinese
 
@@ -134,11 +136,18 @@ def reads(embedder: Embedder, text: str) -> bool:
 def read_encoder(model_dir: Path | None = None) -> Checkpoint:
     """Config, weights and tokenizer of an encoder, for whoever builds on its layers; the packaged MiniLM's if None.
 
+    Weights have BERT's names, whatever model they are a part of.
+
     Raises:
-        ValueError: the folder is none of an encoder, or the package is not installed.
+        ValueError: the folder is of no BERT or MPNet, or the package is not installed.
     """
     remedy = f"Reinstall {PACKAGE}." if model_dir is None else "Name the folder of a BERT or MPNet."
-    return read_checkpoint(model_dir or packaged_model_dir(), remedy=remedy)
+    read = read_checkpoint(model_dir or packaged_model_dir(), remedy=remedy)
+    kind = read.config.get("model_type", "bert")
+    weights = {name.removeprefix(f"{kind}."): tensor for name, tensor in read.weights.items()}
+    if kind not in ("bert", "mpnet") or "embeddings.position_embeddings.weight" not in weights:
+        raise ValueError(f"model_type: must be a whole bert or mpnet (got {kind!r}). {remedy}")
+    return replace(read, weights=mpnet.as_bert(weights) if kind == "mpnet" else weights)
 
 
 def packaged_model_dir() -> Path:

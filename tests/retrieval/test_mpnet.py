@@ -8,11 +8,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save
 from tokenizers import Tokenizer, models
-from transformers import MPNetConfig, MPNetModel
+from transformers import MPNetConfig, MPNetForMaskedLM, MPNetModel
 
 from retrieval import mpnet
-from retrieval.bert import BertEncoder, read_checkpoint
+from retrieval.bert import BertEncoder
+from retrieval.embed import read_encoder
 
 CONFIG = {
     "vocab_size": 50,
@@ -42,13 +44,29 @@ def test_states_equal_transformers_near_and_far_and_beside_padding() -> None:
         assert (unbiased.forward(ids_BT, mask_BT) - expected_BTD)[mask_BT].abs().max() > 0.001
 
 
-def test_a_folder_of_another_kind_and_damaged_weights_are_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("kind", "weights", "told"),
+    [
+        ("roberta", {"roberta.embeddings.position_embeddings.weight": torch.ones(4, 2)}, "got 'roberta'"),
+        ("mpnet", {"lm_head.bias": torch.ones(4)}, "must be a whole bert or mpnet"),
+        ("bert", None, r"model\.safetensors of .* is damaged"),
+    ],
+)
+def test_a_folder_of_anything_else_is_refused(
+    tmp_path: Path, kind: str, weights: dict[str, torch.Tensor] | None, told: str
+) -> None:
     Tokenizer(models.WordLevel({"[UNK]": 0}, unk_token="[UNK]")).save(str(tmp_path / "tokenizer.json"))
-    (tmp_path / "model.safetensors").write_bytes(b"cut")
-    for kind, told in (
-        ("roberta", "model_type: bert or mpnet .got 'roberta'"),
-        ("mpnet", "model.safetensors of .* is"),
-    ):
-        (tmp_path / "config.json").write_text(json.dumps({"model_type": kind}))
-        with pytest.raises(ValueError, match=f"{told}.* Name another."):
-            read_checkpoint(tmp_path, remedy="Name another.")
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": kind}))
+    (tmp_path / "model.safetensors").write_bytes(save(weights) if weights else b"cut")
+
+    with pytest.raises(ValueError, match=f"{told}.* Name the folder of a BERT or MPNet"):
+        read_encoder(tmp_path)
+
+
+def test_an_encoder_inside_a_larger_model_is_found(tmp_path: Path) -> None:
+    model = MPNetForMaskedLM(MPNetConfig(**CONFIG))
+    model.save_pretrained(tmp_path)
+    Tokenizer(models.WordLevel({"[UNK]": 0}, unk_token="[UNK]")).save(str(tmp_path / "tokenizer.json"))
+
+    theirs = model.mpnet.encoder.layer[1].attention.attn.o.weight
+    torch.testing.assert_close(read_encoder(tmp_path).weights["encoder.layer.1.attention.output.dense.weight"], theirs)
