@@ -216,8 +216,8 @@ def latency(layers: UpperLayers, *, is_own: bool) -> None:
     torch.set_num_threads(1)
     fitted = load_utterances("train")
     intents = train_intents(layers.read(fitted.texts), fitted.intents, layers)
-    own = {"intent_reader": layers.reader} if is_own else {}
-    reader = MessageReader(TextReader(), intents, EmotionModel.load(), **own)
+    own = layers.reader if is_own else None
+    reader = MessageReader(TextReader(), intents, EmotionModel.load(), intent_reader=own)
     reader.read(fitted.texts[0])
     times = []
     for text in fitted.texts:

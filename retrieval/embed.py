@@ -63,7 +63,7 @@ class MiniLMEmbedder:
 
     def __init__(self, model_dir: Path | None = None, *, batch_size: int = 32) -> None:
         folder = packaged_model_dir() if model_dir is None else model_dir
-        read = read_encoder(folder)
+        read = read_checkpoint(folder, remedy=f"Reinstall {PACKAGE}.")
         self._encoder = BertEncoder.from_pretrained(read.weights, read.config)
         self._tokenizer = read.tokenizer
         self._tokenizer.enable_truncation(self.max_tokens)

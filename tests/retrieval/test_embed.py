@@ -69,5 +69,5 @@ def test_no_texts_are_no_vectors(minilm: MiniLMEmbedder) -> None:
 def test_a_folder_without_weights_is_refused(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("{}")
 
-    with pytest.raises(ValueError, match=r"model.safetensors, tokenizer.json is missing from .*Name the folder"):
+    with pytest.raises(ValueError, match=r"model_dir: model.safetensors, tokenizer.json is missing from .*Reinstall"):
         MiniLMEmbedder(tmp_path)

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
 
+from service.kit import Kit
 from service.registry import FileRegistry
+from tests.fake_kit import make_kit
 from verticals.contract import Context, Decision, Handler, Operation, Resources, Vertical
 from verticals.grouped import Asked, Grouped, RecordAll
 from verticals.live import LiveModel, Said
@@ -81,6 +85,17 @@ SCALES = Vertical(
     models=(LiveModel(MODEL, "weigh", say_of),),
     subjects=("subject",),
 )
+
+
+@contextmanager
+def scales_kit(folder: Path) -> Iterator[Kit]:
+    """A kit with scales of factor 2 in force."""
+    register(FileRegistry(folder / "registry"), 2, activate=True)
+    kit = make_kit(folder, {"scales": SCALES})
+    try:
+        yield kit
+    finally:
+        kit.close()
 
 
 def register(registry: FileRegistry, factor: Any, *, activate: bool = False) -> str:

@@ -16,10 +16,9 @@ from sqlalchemy.orm import Session
 from service.api import create_app
 from service.idempotency import ABANDONED, Claim, IdempotencyKeys, StoredAnswer
 from service.kit import Kit
-from service.registry import FileRegistry
 from tests.fake_kit import make_kit
 from tests.service.conftest import PARCELS
-from tests.service.fake_scales import SCALES, register
+from tests.service.fake_scales import scales_kit
 from tests.service.fake_support import FakeSupport
 
 TICKET = {"messages": [{"role": "user", "content": "a person please"}]}
@@ -162,19 +161,17 @@ class DiesBeforeItCommits(IdempotencyKeys):
 def test_a_request_of_one_transaction_is_carried_out_once_whenever_its_process_is_killed(
     tmp_path: Path, dies: type[IdempotencyKeys], status: int, num_recorded: int
 ) -> None:
-    register(FileRegistry(tmp_path / "registry"), 2, activate=True)
-    kit = make_kit(tmp_path, {"scales": SCALES})
-    headers = KEYED | {"Authorization": f"Bearer {kit.keys.issue(tenant='acme', label='test')}"}
-    app = create_app(kit)
-    app.state.idempotency_keys = dies(kit.sessions)
-    with suppress(BaseException), TestClient(app, raise_server_exceptions=False) as dying:
-        dying.post("/v1/scales/weigh-fast", headers=headers, json={"amount": 3})
+    with scales_kit(tmp_path) as kit:
+        headers = KEYED | {"Authorization": f"Bearer {kit.keys.issue(tenant='acme', label='test')}"}
+        app = create_app(kit)
+        app.state.idempotency_keys = dies(kit.sessions)
+        with suppress(BaseException), TestClient(app, raise_server_exceptions=False) as dying:
+            dying.post("/v1/scales/weigh-fast", headers=headers, json={"amount": 3})
 
-    restarted = create_app(kit)
-    in_progress = TestClient(restarted).post("/v1/scales/weigh-fast", headers=headers, json={"amount": 3})
-    restarted.state.idempotency_keys = IdempotencyKeys(kit.sessions, now=lambda: datetime.now(UTC) + 2 * ABANDONED)
-    again = TestClient(restarted).post("/v1/scales/weigh-fast", headers=headers, json={"amount": 3})
-    kit.close()
+        restarted = create_app(kit)
+        in_progress = TestClient(restarted).post("/v1/scales/weigh-fast", headers=headers, json={"amount": 3})
+        restarted.state.idempotency_keys = IdempotencyKeys(kit.sessions, now=lambda: datetime.now(UTC) + 2 * ABANDONED)
+        again = TestClient(restarted).post("/v1/scales/weigh-fast", headers=headers, json={"amount": 3})
 
     assert (in_progress.status_code, in_progress.headers["retry-after"]) == (409, "1")
     assert again.status_code == status

@@ -9,20 +9,16 @@ from pathlib import Path
 import pytest
 
 from service.kit import Kit
-from service.registry import FileRegistry
-from tests.fake_kit import make_kit
 from tests.intruder import between
-from tests.service.fake_scales import MODEL, SCALES, register
+from tests.service.fake_scales import MODEL, register, scales_kit
 from tests.service.test_rollouts import STEP, WHO, another_process, ask, products, take
 from verticals.contract import Conflict
 
 
 @pytest.fixture
 def kit(tmp_path: Path) -> Iterator[Kit]:
-    register(FileRegistry(tmp_path / "registry"), 2, activate=True)
-    made = make_kit(tmp_path, {"scales": SCALES})
-    yield made
-    made.close()
+    with scales_kit(tmp_path) as kit:
+        yield kit
 
 
 def test_a_step_that_another_process_took_first_is_not_undone(kit: Kit) -> None:

@@ -24,8 +24,7 @@ from service.kit import Kit
 from service.monitoring import configure_logging
 from service.registry import FileRegistry
 from service.rollouts import Rollouts
-from tests.fake_kit import make_kit
-from tests.service.fake_scales import MODEL, SCALES, Ask, register
+from tests.service.fake_scales import MODEL, SCALES, Ask, register, scales_kit
 from verticals.contract import (
     Conflict,
     Context,
@@ -40,10 +39,8 @@ STEP = {"person": "Ada", "reason": "a test"}
 
 @pytest.fixture
 def kit(tmp_path: Path) -> Iterator[Kit]:
-    register(FileRegistry(tmp_path / "registry"), 2, activate=True)
-    kit = make_kit(tmp_path, {"scales": SCALES})
-    yield kit
-    kit.close()
+    with scales_kit(tmp_path) as kit:
+        yield kit
 
 
 def take(kit: Kit, state: Any, version: str | None = None, **more: Any) -> Any:

@@ -99,14 +99,14 @@ class SessionStore:
             Conflict: the session is closed.
         """
         with self._sessions.begin() as db:
-            row = _raise_count(db, context.tenant, session_id)
-            if row is None or row.customer != context.customer:
+            row = _count_message(db, context.tenant, session_id)
+            if row.customer != context.customer:
                 raise _no_session(session_id)
             state = SessionState(row.state)
             if state == SessionState.CLOSED:
                 raise Conflict("the session is closed", field="session_id", remedy="Begin a new one.")
-            number = row.num_messages
-            _add(db, row, number, role="customer", content=content, wants_answer=state == SessionState.BOT)
+            wants_answer = state == SessionState.BOT
+            number = add_message(db, row, role="customer", content=content, wants_answer=wants_answer, is_counted=True)
             if self._memory is not None and context.customer is not None:
                 owner, now = Owner(context.tenant, context.customer), datetime.now(UTC)
                 self._memory.note(owner, session=db, session_id=session_id, turn=number, text=content, said_at=now)
@@ -206,43 +206,14 @@ def add_message(
     wants_answer: bool = False,
     sources: Sequence[dict[str, Any]] = (),
     action_id: str | None = None,
+    is_counted: bool = False,
 ) -> int:
-    """Append to a session in the caller's transaction; the message's number, from 1."""
-    raised = _raise_count(db, row.tenant, row.session_id)
-    if raised is None:
-        raise _no_session(row.session_id)
-    number = int(raised.num_messages)
-    _add(
-        db,
-        row,
-        number,
-        role=role,
-        content=content,
-        wants_answer=wants_answer,
-        sources=sources,
-        action_id=action_id,
-    )
-    return number
+    """Append to a session in the caller's transaction; the message's number, from 1.
 
-
-def _raise_count(db: Database, tenant: str, session_id: str) -> Row[*tuple[Any, ...]] | None:
-    """The session's row with one message more, held until the commit; None if there is no such session."""
-    mine = (_SESSION.tenant == tenant, _SESSION.session_id == session_id)
-    raised = update(_SESSIONS).where(*mine).values(num_messages=_SESSION.num_messages + 1, updated_at=datetime.now(UTC))
-    return db.execute(raised.returning(*_SESSION)).one_or_none()
-
-
-def _add(
-    db: Database,
-    row: SessionRow | Row[*tuple[Any, ...]],
-    number: int,
-    *,
-    role: str,
-    content: str,
-    wants_answer: bool = False,
-    sources: Sequence[dict[str, Any]] = (),
-    action_id: str | None = None,
-) -> None:
+    Args:
+        row: The session's; `is_counted`: as `_count_message` gave it, for this message.
+    """
+    number = int((row if is_counted else _count_message(db, row.tenant, row.session_id)).num_messages)
     message = {
         "tenant": row.tenant,
         "session_id": row.session_id,
@@ -257,6 +228,17 @@ def _add(
         "created_at": datetime.now(UTC),
     }
     db.execute(insert(_MESSAGES), message)
+    return number
+
+
+def _count_message(db: Database, tenant: str, session_id: str) -> Row[*tuple[Any, ...]]:
+    """The session's row with one message more, held until the commit."""
+    mine = (_SESSION.tenant == tenant, _SESSION.session_id == session_id)
+    raised = update(_SESSIONS).where(*mine).values(num_messages=_SESSION.num_messages + 1, updated_at=datetime.now(UTC))
+    row = db.execute(raised.returning(*_SESSION)).one_or_none()
+    if row is None:
+        raise _no_session(session_id)
+    return row
 
 
 def count(db: Database, query: Select[Any]) -> int:

@@ -53,11 +53,8 @@ class EventStore:
             try:
                 with self._sessions.begin() as session:
                     return _append(session, tenant, customer, events)
-            except (
-                IntegrityError,
-                StaleDataError,
-            ):  # another was first with an event, or set or took the mark: look again
-                continue
+            except (IntegrityError, StaleDataError):
+                continue  # another was first with an event, or set or took the mark: look again
         raise Conflict(
             "is being appended to by other requests", field="customer", value=customer, remedy="Send the events again."
         )

@@ -128,8 +128,8 @@ def apply_cancel(session: Session, who: Shopper, args: OrderArgs, plan: Plan) ->
     find_order(session, who, args.order_id).status = "cancelled"
 
 
-def check_redirect(session: Session, who: Shopper, order_id: str) -> None:
-    """Article change-delivery-address: whether an order can still go elsewhere.
+def check_redirect(session: Session, who: Shopper, order_id: str) -> OrderRow:
+    """Article change-delivery-address: an order that can still go elsewhere.
 
     Raises:
         NotFound: they have no such order.
@@ -139,6 +139,7 @@ def check_redirect(session: Session, who: Shopper, order_id: str) -> None:
     if order.status == "cancelled":
         raise refuse(f"order {order.order_id} is cancelled")
     _check_still_ours(order, who, "changed", _REDIRECT if order.service == "standard" else _HOLD)
+    return order
 
 
 def plan_redirect(session: Session, who: Shopper, args: OrderAddressArgs) -> Plan:
@@ -147,8 +148,7 @@ def plan_redirect(session: Session, who: Shopper, args: OrderAddressArgs) -> Pla
     Raises:
         Conflict: as `check_redirect`, or it goes there already.
     """
-    check_redirect(session, who, args.order_id)
-    order, where = find_order(session, who, args.order_id), full_address(args)
+    order, where = check_redirect(session, who, args.order_id), full_address(args)
     if _address(order) == where:
         raise refuse(f"order {order.order_id} goes there already")
     return Plan(f"send order {order.order_id} to {where}", f"Order {order.order_id} now goes to {where}.")
@@ -160,8 +160,8 @@ def apply_redirect(session: Session, who: Shopper, args: OrderAddressArgs, plan:
     order.street, order.city, order.state, order.postal_code = args.street, args.city, args.state, args.postal_code
 
 
-def check_refund(session: Session, who: Shopper, order_id: str) -> None:
-    """Article returns-policy: whether anything of an order can go back.
+def check_refund(session: Session, who: Shopper, order_id: str) -> OrderRow:
+    """Article returns-policy: an order of which something may go back.
 
     Raises:
         NotFound: they have no such order.
@@ -175,6 +175,7 @@ def check_refund(session: Session, who: Shopper, order_id: str) -> None:
         can_cancel = is_young or _is_large_and_here(order)
         remedy = f'It can still be cancelled: write "cancel order {order_id}".' if can_cancel else _RETURN
         raise refuse(f"order {order_id} is not delivered yet, so nothing can be sent back", remedy)
+    return order
 
 
 def plan_refund(session: Session, who: Shopper, args: RefundArgs) -> Plan:
@@ -184,8 +185,7 @@ def plan_refund(session: Session, who: Shopper, args: RefundArgs) -> Plan:
         NotFound: the order has no such item.
         Conflict: a rule forbids the refund, or it is refunded already.
     """
-    check_refund(session, who, args.order_id)
-    order = find_order(session, who, args.order_id)
+    order = check_refund(session, who, args.order_id)
     lines = find_lines(session, order)
     line = next((line for line in lines if line.item == args.item), None)
     if line is None:

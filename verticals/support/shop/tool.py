@@ -49,7 +49,7 @@ class Tool:
     plan: Callable[[Session, Shopper, Any], Plan]
     apply: Callable[[Session, Shopper, Any, Plan], None] | None = None
     needs_approval: bool = False
-    check: Callable[[Session, Shopper, str], None] | None = None  # of an order's number; `plan` makes the same check
+    check: Callable[[Session, Shopper, str], object] | None = None  # of an order's number; `plan` begins with it
 
 
 Reason = Literal["changed_mind", "damaged", "faulty", "wrong_item"]
