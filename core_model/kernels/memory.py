@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 _PIECE = 32 * 2**20  # bytes; numpy asks for huge pages from 4 MiB on
+_HUGE = 2**21  # a piece begins where a huge page can, else its ends are on small ones
 _LINE = 64
 
 
@@ -24,7 +25,7 @@ class WeightMemory:
         """A copy, uint8 of any shape, at a cache line."""
         size = -(-blocks.nbytes // _LINE) * _LINE
         if size > len(self._free_Y):
-            self._free_Y = torch.from_numpy(np.empty(max(size, _PIECE) + _LINE, np.uint8))
-            self._free_Y = self._free_Y[-self._free_Y.data_ptr() % _LINE :]
+            self._free_Y = torch.from_numpy(np.empty(max(size, _PIECE) + _HUGE, np.uint8))
+            self._free_Y = self._free_Y[-self._free_Y.data_ptr() % _HUGE :]
         kept, self._free_Y = self._free_Y[: blocks.nbytes].view(blocks.shape), self._free_Y[size:]
         return kept.copy_(blocks)

@@ -7,20 +7,20 @@
 
 constexpr int kBlock = 64;
 
-static inline int padded(int count) { return (count + 7) / 8 * 8; }
+static inline int padded(int count) { return (count + kLanes - 1) / kLanes * kLanes; }
 
 // What one thread needs: a block's keys, (R, 64), and values, (64, padded R), as floats, and each query with its state.
 struct AttentionScratch {
-    float *keys, *values, *queries, *sums, *total, *most;  // `total` in eight parts
+    float *keys, *values, *queries, *sums, *total, *most;  // `total` in as many parts as there are lanes
 
     static size_t floats(const Model& m) {
         const int width = padded(m.head_dim), rows = kQueries * (m.heads / m.kv_heads);
-        return size_t(2 * kBlock + 2 * rows) * width + 9 * rows;
+        return size_t(2 * kBlock + 2 * rows) * width + (kLanes + 1) * rows;
     }
     AttentionScratch(float* memory, const Model& m) {
         const int width = padded(m.head_dim), rows = kQueries * (m.heads / m.kv_heads);
         keys = memory, values = keys + kBlock * width, queries = values + kBlock * width;
-        sums = queries + rows * width, total = sums + rows * width, most = total + 8 * rows;
+        sums = queries + rows * width, total = sums + rows * width, most = total + kLanes * rows;
     }
 };
 
@@ -28,7 +28,7 @@ struct AttentionScratch {
 static inline F8 load_halves(const uint16_t* p, int count) {
     if (count >= 8) return from_half(p);
     uint16_t halves[8] = {};
-    __builtin_memcpy(halves, p, count * sizeof *halves);
+    for (int i = 0; i < count; ++i) halves[i] = p[i];
     return from_half(halves);
 }
 
@@ -62,7 +62,7 @@ static inline void transpose(F8* x) {  // 8 x 8
 // Keys and values of eight neighbouring tokens, (8, dim) each, to columns of `keys` and rows of `values`.
 static inline void take_eight(const uint16_t* k, const uint16_t* v, int dim, float* keys, float* values) {
     const int width = padded(dim);
-    for (int d = 0; d < dim; d += 8) {
+    for (int d = 0; d < width; d += 8) {
         F8 x[8];
         for (int t = 0; t < 8; ++t) {
             x[t] = load_halves(k + t * dim + d, dim - d);
@@ -73,46 +73,77 @@ static inline void take_eight(const uint16_t* k, const uint16_t* v, int dim, flo
     }
 }
 
-// to = factor * to + the sum of `count` rows, each times its weight; N vectors of 8.
-template <int N>
-static void combine(const float* weights, const float* rows, int count, int stride, float factor, float* to) {
-    F8 acc[N];
-    for (int i = 0; i < N; ++i) acc[i] = load(to + 8 * i) * factor;
+// Queries that go through a block together, and registers of sums for each: what there are registers for.
+#if LEVEL_VNNI
+constexpr int kAbreast = 4, kVectors = 4;
+#else
+constexpr int kAbreast = 1, kVectors = 8;
+#endif
+
+// For each of Q queries: to = factor * to + the sum of `count` rows, each times the query's weight for it; N vectors.
+// A query's weights and `to` begin `apart` floats after those of the one before.
+template <int Q, int N>
+static void combine(const float* weights, int weights_apart, const float* rows, int count, int stride,
+                    const float* factors, float* to, int to_apart) {
+    Wide acc[Q][N];
+#pragma GCC unroll kAbreast
+    for (int q = 0; q < Q; ++q) {
+#pragma GCC unroll kVectors
+        for (int i = 0; i < N; ++i) acc[q][i] = load_wide(to + q * to_apart + kLanes * i) * factors[q];
+    }
     for (int t = 0; t < count; ++t, rows += stride) {
-        const F8 weight = all(weights[t]);
-        for (int i = 0; i < N; ++i) acc[i] = fma8(weight, load(rows + 8 * i), acc[i]);
+#pragma GCC unroll kAbreast
+        for (int q = 0; q < Q; ++q) {
+            const Wide weight = all<Wide>(weights[q * weights_apart + t]);
+#pragma GCC unroll kVectors
+            for (int i = 0; i < N; ++i) acc[q][i] = fma(weight, load_wide(rows + kLanes * i), acc[q][i]);
+        }
     }
-    for (int i = 0; i < N; ++i) store(to + 8 * i, acc[i]);
+#pragma GCC unroll kAbreast
+    for (int q = 0; q < Q; ++q) {
+#pragma GCC unroll kVectors
+        for (int i = 0; i < N; ++i) store(to + q * to_apart + kLanes * i, acc[q][i]);
+    }
 }
 
-// The same for any number of `vectors`: as many at a time as there are registers for their sums.
-static inline void combine(int vectors, const float* weights, const float* rows, int count, int stride, float factor,
-                           float* to) {
-    for (; vectors >= 8; vectors -= 8, rows += 64, to += 64) combine<8>(weights, rows, count, stride, factor, to);
-    for (; vectors >= 2; vectors -= 2, rows += 16, to += 16) combine<2>(weights, rows, count, stride, factor, to);
-    if (vectors) combine<1>(weights, rows, count, stride, factor, to);
+// The same for any number of `vectors`.
+template <int Q>
+static inline void combine(int vectors, const float* weights, int weights_apart, const float* rows, int count,
+                           int stride, const float* factors, float* to, int to_apart) {
+    for (; vectors >= kVectors; vectors -= kVectors, rows += kVectors * kLanes, to += kVectors * kLanes) {
+        combine<Q, kVectors>(weights, weights_apart, rows, count, stride, factors, to, to_apart);
+    }
+    for (; vectors >= 2; vectors -= 2, rows += 2 * kLanes, to += 2 * kLanes) {
+        combine<Q, 2>(weights, weights_apart, rows, count, stride, factors, to, to_apart);
+    }
+    if (vectors) combine<Q, 1>(weights, weights_apart, rows, count, stride, factors, to, to_apart);
 }
 
-// One query on the first `count` tokens of a block.
-static inline void attend_block(const AttentionScratch& s, int row, int count, int dim) {
+// Q queries, from `row`, on the first `count` tokens of a block.
+template <int Q>
+static void attend_block(const AttentionScratch& s, int row, int count, int dim) {
     const int width = padded(dim), seen = padded(count);
-    float shares[kBlock], *parts = s.total + 8 * row;
-    for (int t = 0; t < seen; t += 8) store(shares + t, all(0.0f));
-    combine(seen / 8, s.queries + row * width, s.keys, dim, kBlock, 1.0f, shares);
-    for (int t = count; t < seen; ++t) shares[t] = -__builtin_inff();
-    const float before = s.most[row];
-    F8 highest = all(before);
-    for (int t = 0; t < seen; t += 8) highest = max8(highest, load(shares + t));
-    const float most = largest(highest), factor = most > before ? exp8(all(before - most))[0] : 1.0f;
-    F8 total = load(parts) * factor;
-    for (int t = 0; t < seen; t += 8) {
-        const F8 share = exp8(load(shares + t) - most);
-        store(shares + t, share);
-        total = total + share;
+    float shares[Q * kBlock] = {}, factors[Q];
+    for (int q = 0; q < Q; ++q) factors[q] = 1.0f;
+    combine<Q>(seen / kLanes, s.queries + row * width, width, s.keys, dim, kBlock, factors, shares, kBlock);
+    for (int q = 0; q < Q; ++q) {
+        float *own = shares + q * kBlock, *parts = s.total + kLanes * (row + q);
+        for (int t = count; t < seen; ++t) own[t] = -__builtin_inff();
+        const float before = s.most[row + q];
+        Wide highest = all<Wide>(before);
+        for (int t = 0; t < seen; t += kLanes) highest = max(highest, load_wide(own + t));
+        const float most = largest(highest);
+        factors[q] = most > before ? exp(all<F8>(before - most))[0] : 1.0f;
+        Wide total = load_wide(parts) * factors[q];
+        for (int t = 0; t < seen; t += kLanes) {
+            const Wide share = exp(load_wide(own + t) - most);
+            store(own + t, share);
+            total = total + share;
+        }
+        s.most[row + q] = most;
+        store(parts, total);
     }
-    s.most[row] = most;
-    store(parts, total);
-    combine(width / 8, shares, s.values, count, width, factor, s.sums + row * width);
+    combine<Q>(width / kLanes, shares, kBlock, s.values, count, width, factors, s.sums + row * width, width);
 }
 
 // Queries (tokens of `tile`, heads of `kv_head`) from `q`, rows of `stride`, rotated; results to `out`, rows of H * R.
@@ -123,8 +154,8 @@ static inline void attend(const Model& m, const Call& call, const Tile& tile, in
     for (int row = 0; row < rows; ++row) {
         const float* query = q + (row / shared) * size_t(stride) + (kv_head * shared + row % shared) * dim;
         for (int d = 0; d < dim; ++d) s.queries[row * width + d] = query[d] * m.score_scale;
-        for (int d = 0; d < width; d += 8) store(s.sums + row * width + d, all(0.0f));
-        store(s.total + 8 * row, all(0.0f));
+        for (int d = 0; d < width; ++d) s.sums[row * width + d] = 0.0f;
+        store(s.total + kLanes * row, Wide{});
         s.most[row] = -__builtin_inff();
     }
     const size_t head_size = size_t(call.slots) * dim;
@@ -137,14 +168,28 @@ static inline void attend(const Model& m, const Call& call, const Tile& tile, in
             const size_t slot = size_t(segment.pages[at / call.page_size]) * call.page_size + at % call.page_size;
             take_eight(keys + slot * dim, values + slot * dim, dim, s.keys + t, s.values + t * width);
         }
-        for (int row = 0; row < rows; ++row) {
+        const auto seen_by = [&](int row) {
             const int seen = tile.start + row / shared + 1 - first;
-            if (seen > 0) attend_block(s, row, seen < count ? seen : count, dim);
+            return seen < count ? seen : count;
+        };
+        for (int row = 0, num; row < rows; row += num) {
+            const int seen = seen_by(row);
+            num = 1;
+            while (num < kAbreast && row + num < rows && seen_by(row + num) == seen) ++num;
+            if (seen <= 0) continue;
+            switch (num) {
+#if LEVEL_VNNI
+                case 4: attend_block<4>(s, row, seen, dim); break;
+                case 3: attend_block<3>(s, row, seen, dim); break;
+                case 2: attend_block<2>(s, row, seen, dim); break;
+#endif
+                default: attend_block<1>(s, row, seen, dim);
+            }
         }
     }
     for (int row = 0; row < rows; ++row) {
         float* to = out + (row / shared) * size_t(m.heads * dim) + (kv_head * shared + row % shared) * dim;
-        const float inverse = 1.0f / sum(load(s.total + 8 * row));
+        const float inverse = 1.0f / sum(load_wide(s.total + kLanes * row));
         for (int d = 0; d < dim; ++d) to[d] = s.sums[row * width + d] * inverse;
     }
 }

@@ -3,8 +3,18 @@
 // A step multiplies four neighbouring inputs of each of 16 outputs: 64 bytes of weights, 4 of activations for all.
 // `Sums4` and `Sums8` hold a group's sums for weights of 4 and 8 bits; `floats` gives them out, exact.
 
-struct Pair {
-    F8 low, high;  // outputs 0-7 and 8-15
+constexpr int kParts = kRows / kLanes;
+struct Outputs {
+    Wide part[kParts];
+
+    void put(float* to) const {
+        for (int p = 0; p < kParts; ++p) store(to + p * kLanes, part[p]);
+    }
+    void add(float weight, float* to) const {  // to += weight * outputs
+        for (int p = 0; p < kParts; ++p) {
+            store(to + p * kLanes, fma(part[p], all<Wide>(weight), load_wide(to + p * kLanes)));
+        }
+    }
 };
 
 #if LEVEL_VNNI
@@ -17,14 +27,9 @@ struct Sums4 {
     __m512i of;
 };
 typedef Sums4 Sums8;
-constexpr int kTile = 8;
+constexpr int kTile = 8, kSteps = 4;  // tokens at once; pairs of steps unrolled: as registers allow
 
 static inline Sums4 no_sums() { return {_mm512_setzero_si512()}; }
-static inline __m512i four(const int8_t* a) {
-    int32_t bytes;
-    __builtin_memcpy(&bytes, a, 4);
-    return _mm512_set1_epi32(bytes);
-}
 static inline Bytes lower4(const uint8_t* p) { return {_mm512_and_si512(_mm512_loadu_si512(p), _mm512_set1_epi8(15))}; }
 static inline Bytes upper4(const uint8_t* p) {
     return {_mm512_and_si512(_mm512_srli_epi16(_mm512_loadu_si512(p), 4), _mm512_set1_epi8(15))};
@@ -35,19 +40,16 @@ static inline Bytes load8(const uint8_t* p) {
     return {_mm512_xor_si512(_mm512_loadu_si512(p), _mm512_set1_epi8(char(128)))};  // code + 128: unsigned
 }
 static inline void add4(Sums4& sums, Bytes w, const int8_t* a) {
-    sums.of = _mm512_dpbusd_epi32(sums.of, w.rows, four(a));
+    struct Four {
+        int8_t codes[4];
+    };
+    // Compilers load the four by themselves, which takes half of what can be issued.
+    asm("vpdpbusd %2%{1to16%}, %1, %0" : "+v"(sums.of) : "v"(w.rows), "m"(*reinterpret_cast<const Four*>(a)));
 }
 static inline void add8(Sums8& sums, Bytes w, const int8_t* a) { add4(sums, w, a); }
-static inline Pair split(__m512 x) {
-    return {(F8)_mm512_castps512_ps256(x), (F8)_mm512_extractf32x8_ps(x, 1)};
-}
-static inline Pair floats4(Sums4 sums) { return split(_mm512_cvtepi32_ps(sums.of)); }
-static inline Pair floats8(Sums8 sums, const int8_t* a) {  // without the 128 that each code had too much
-    const __m256i ones = _mm256_set1_epi8(1), group = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(a));
-    const I8 fours = (I8)_mm256_dpbusd_epi32(_mm256_setzero_si256(), ones, group);
-    int total = 0;
-    for (int i = 0; i < 8; ++i) total += fours[i];
-    return split(_mm512_cvtepi32_ps(_mm512_sub_epi32(sums.of, _mm512_set1_epi32(128 * total))));
+static inline Outputs floats4(Sums4 sums) { return {_mm512_cvtepi32_ps(sums.of)}; }
+static inline Outputs floats8(Sums8 sums, const Group& group) {  // without the 128 that each code had too much
+    return {_mm512_cvtepi32_ps(_mm512_sub_epi32(sums.of, _mm512_set1_epi32(128 * group.sum)))};
 }
 
 #elif LEVEL_AVX2
@@ -60,7 +62,7 @@ struct Sums4 {
     __m256i low, high;
 };
 typedef Sums4 Sums8;
-constexpr int kTile = 4;
+constexpr int kTile = 4, kSteps = 1;
 
 static inline Sums4 no_sums() { return {_mm256_setzero_si256(), _mm256_setzero_si256()}; }
 static inline __m256i four(const int8_t* a) {
@@ -95,12 +97,12 @@ static inline void add8(Sums8& sums, Bytes w, const int8_t* a) {
     sums.low = _mm256_add_epi32(sums.low, wide(w.low, x));
     sums.high = _mm256_add_epi32(sums.high, wide(w.high, x));
 }
-static inline Pair floats4(Sums4 sums) {
+static inline Outputs floats4(Sums4 sums) {
     const __m256i ones = _mm256_set1_epi16(1);
     return {(F8)_mm256_cvtepi32_ps(_mm256_madd_epi16(sums.low, ones)),
             (F8)_mm256_cvtepi32_ps(_mm256_madd_epi16(sums.high, ones))};
 }
-static inline Pair floats8(Sums8 sums, const int8_t*) {
+static inline Outputs floats8(Sums8 sums, const Group&) {
     return {(F8)_mm256_cvtepi32_ps(sums.low), (F8)_mm256_cvtepi32_ps(sums.high)};
 }
 
@@ -113,7 +115,7 @@ struct Sums4 {
     int32_t of[kRows];
 };
 typedef Sums4 Sums8;
-constexpr int kTile = 4;
+constexpr int kTile = 4, kSteps = 1;
 
 static inline Sums4 no_sums() { return {}; }
 static inline Bytes lower4(const uint8_t* p) {
@@ -140,11 +142,11 @@ static inline void add4(Sums4& sums, const Bytes& w, const int8_t* a) {
     }
 }
 static inline void add8(Sums8& sums, const Bytes& w, const int8_t* a) { add4(sums, w, a); }
-static inline Pair floats4(const Sums4& sums) {
-    Pair pair;
-    for (int i = 0; i < 8; ++i) pair.low[i] = float(sums.of[i]), pair.high[i] = float(sums.of[i + 8]);
-    return pair;
+static inline Outputs floats4(const Sums4& sums) {
+    Outputs outputs;
+    for (int i = 0; i < kRows; ++i) outputs.part[i / kLanes][i % kLanes] = float(sums.of[i]);
+    return outputs;
 }
-static inline Pair floats8(const Sums8& sums, const int8_t*) { return floats4(sums); }
+static inline Outputs floats8(const Sums8& sums, const Group&) { return floats4(sums); }
 
 #endif

@@ -2,20 +2,18 @@
 //
 // A token's sum runs over the groups in order, by itself: its bits depend on no other token and on no tile.
 
-constexpr int kAhead = 1536;  // bytes of weights that are asked for before they are needed; measured
+// Bytes of weights that are asked for before they are needed, all and those that the first cache gets; measured.
+#if LEVEL_VNNI
+constexpr int kAhead = 4096, kNear = 512;
+#else
+constexpr int kAhead = 1536, kNear = kAhead;
+#endif
 
-// Activations of one token in 8 bits: codes, then a scale and a sum for each group.
-struct Row {
-    int8_t* codes;
-    float *scales, *totals;
+// Activations of one token.
+typedef Group* Row;
 
-    void quantize(const float* x, int group) const {  // 32 floats
-        quantize_group(x, codes + group * kGroup, scales + group, totals + group);
-    }
-};
-
-static inline void quantize(const float* x, const Row& row, int dim) {
-    for (int g = 0; g < dim / kGroup; ++g) row.quantize(x + g * kGroup, g);
+static inline void quantize(const float* x, Row row, int dim) {
+    for (int g = 0; g < dim / kGroup; ++g) quantize(x + g * kGroup, row[g]);
 }
 
 // Rows of `inputs` activations, one after another in one piece of memory.
@@ -23,12 +21,8 @@ struct Rows {
     uint8_t* memory;
     int inputs;
 
-    static size_t row_bytes(int inputs) { return size_t(inputs) + inputs / kGroup * 2 * sizeof(float); }
-    Row operator[](int i) const {
-        uint8_t* row = memory + i * row_bytes(inputs);
-        float* scales = reinterpret_cast<float*>(row + inputs);
-        return {reinterpret_cast<int8_t*>(row), scales, scales + inputs / kGroup};
-    }
+    static size_t row_bytes(int inputs) { return inputs / kGroup * sizeof(Group); }
+    Row operator[](int i) const { return reinterpret_cast<Row>(memory + i * row_bytes(inputs)); }
 };
 
 // How a block's groups lie: as in the matrix, or spread out.
@@ -40,8 +34,8 @@ struct Packed {
     // Codes of inputs 4 * i to 4 * i + 3, for an even i, and those of the next four.
     static Bytes first(const uint8_t* at, int i) { return kIs4 ? lower4(at + 32 * i) : load8(at + 64 * i); }
     static Bytes second(const uint8_t* at, int i) { return kIs4 ? upper4(at + 32 * i) : load8(at + 64 * i + 64); }
-    static F8 factors(const uint8_t* at, int i) {  // scales of rows 0-7, 8-15, then minima
-        return from_half(reinterpret_cast<const uint16_t*>(at + kCodes) + 8 * i);
+    static Wide factors(const uint8_t* at, int i) {  // scales, then minima
+        return wide_from_half(reinterpret_cast<const uint16_t*>(at + kCodes) + kLanes * i);
     }
     static void add(Sums4& sums, const Bytes& w, const int8_t* a) { kIs4 ? add4(sums, w, a) : add8(sums, w, a); }
 };
@@ -53,7 +47,9 @@ struct Spread {
 
     static Bytes first(const uint8_t* at, int i) { return plain(at + 64 * i); }
     static Bytes second(const uint8_t* at, int i) { return plain(at + 64 * i + 64); }
-    static F8 factors(const uint8_t* at, int i) { return load(reinterpret_cast<const float*>(at + kCodes) + 8 * i); }
+    static Wide factors(const uint8_t* at, int i) {
+        return load_wide(reinterpret_cast<const float*>(at + kCodes) + kLanes * i);
+    }
     static void add(Sums4& sums, const Bytes& w, const int8_t* a) { add4(sums, w, a); }
 
     static void take(const uint8_t* from, int groups, uint8_t* to) {
@@ -62,8 +58,8 @@ struct Spread {
                 put(to + 64 * i, Packed<4>::first(from, i));
                 put(to + 64 * i + 64, Packed<4>::second(from, i));
             }
-            for (int i = 0; i < 4; ++i) {
-                store(reinterpret_cast<float*>(to + kCodes) + 8 * i, Packed<4>::factors(from, i));
+            for (int i = 0; i < 2 * kParts; ++i) {
+                store(reinterpret_cast<float*>(to + kCodes) + kLanes * i, Packed<4>::factors(from, i));
             }
         }
     }
@@ -86,7 +82,7 @@ struct Block {
 
     // Soon: its beginning is asked for, where nothing before it leads there.
     void announce() const {
-        for (int byte = 0; byte < kAhead; byte += 64) __builtin_prefetch(packed() + byte);
+        for (int byte = 0; byte < kAhead; byte += 64) __builtin_prefetch(packed() + byte, 0, kNear < kAhead ? 2 : 3);
     }
 
     static constexpr int kMany = 32;
@@ -95,57 +91,61 @@ struct Block {
 
 // The block's outputs for N tokens.
 template <int N, class Groups>
-static inline void multiply(const Block& block, const uint8_t* at, const Row* rows, Pair* out) {
-    Pair acc[N];
-    for (int t = 0; t < N; ++t) acc[t] = {all(0.0f), all(0.0f)};
-    for (int g = 0; g < block.groups(); ++g, at += Groups::kBytes) {
+static inline void multiply(const Block& block, const uint8_t* at, const Row* rows, Outputs* out) {
+    Outputs acc[N] = {};
+    const int groups = block.groups();
+    for (int g = 0; g < groups; ++g, at += Groups::kBytes) {
         if (!Groups::kIsNear) {
-            for (int byte = 0; byte < Groups::kBytes; byte += 64) __builtin_prefetch(at + kAhead + byte);
+            for (int byte = 0; byte < Groups::kBytes; byte += 64) {
+                if (kNear < kAhead) __builtin_prefetch(at + kAhead + byte, 0, 2);  // into the second cache
+                __builtin_prefetch(at + kNear + byte);
+            }
         }
         Sums4 sums[N];
-        const int8_t* codes[N];
-        for (int t = 0; t < N; ++t) sums[t] = no_sums(), codes[t] = rows[t].codes + g * kGroup;
-#pragma GCC unroll 1  // more would not fit the registers
+#pragma GCC unroll kTile
+        for (int t = 0; t < N; ++t) sums[t] = no_sums();
+#pragma GCC unroll kSteps
         for (int i = 0; i < kGroup / 4; i += 2) {
             const Bytes first = Groups::first(at, i);
-            for (int t = 0; t < N; ++t) Groups::add(sums[t], first, codes[t] + 4 * i);
+#pragma GCC unroll kTile
+            for (int t = 0; t < N; ++t) Groups::add(sums[t], first, rows[t][g].codes + 4 * i);
             const Bytes second = Groups::second(at, i);
-            for (int t = 0; t < N; ++t) Groups::add(sums[t], second, codes[t] + 4 * i + 4);
+#pragma GCC unroll kTile
+            for (int t = 0; t < N; ++t) Groups::add(sums[t], second, rows[t][g].codes + 4 * i + 4);
         }
-        const F8 low = Groups::factors(at, 0), high = Groups::factors(at, 1);
-        F8 low_min, high_min;
-        if (Groups::kIs4) low_min = Groups::factors(at, 2), high_min = Groups::factors(at, 3);
+        Wide scales[kParts], minima[kParts];
+        for (int p = 0; p < kParts; ++p) {
+            scales[p] = Groups::factors(at, p);
+            if (Groups::kIs4) minima[p] = Groups::factors(at, kParts + p);
+        }
+#pragma GCC unroll kTile
         for (int t = 0; t < N; ++t) {
-            const Pair dots = Groups::kIs4 ? floats4(sums[t]) : floats8(sums[t], codes[t]);
-            const F8 scale = all(rows[t].scales[g]);
-            acc[t].low = fma8(dots.low, low * scale, acc[t].low);
-            acc[t].high = fma8(dots.high, high * scale, acc[t].high);
-            if (Groups::kIs4) {
-                const F8 total = all(rows[t].totals[g]);
-                acc[t].low = fma8(low_min, total, acc[t].low);
-                acc[t].high = fma8(high_min, total, acc[t].high);
+            const Group& group = rows[t][g];
+            const Outputs dots = Groups::kIs4 ? floats4(sums[t]) : floats8(sums[t], group);
+            for (int p = 0; p < kParts; ++p) {
+                acc[t].part[p] = fma(dots.part[p], scales[p] * group.scale, acc[t].part[p]);
+                if (Groups::kIs4) acc[t].part[p] = fma(minima[p], all<Wide>(group.total), acc[t].part[p]);
             }
         }
     }
-    const F8 factor = all(block.m.factor);
+#pragma GCC unroll kTile
     for (int t = 0; t < N; ++t) {
-        out[t] = {acc[t].low * factor, acc[t].high * factor};
-        if (block.m.bias) {
-            out[t].low = out[t].low + load(block.m.bias + block.index * kRows);
-            out[t].high = out[t].high + load(block.m.bias + block.index * kRows + 8);
+        for (int p = 0; p < kParts; ++p) {
+            out[t].part[p] = acc[t].part[p] * block.m.factor;
+            if (block.m.bias) out[t].part[p] += load_wide(block.m.bias + block.index * kRows + p * kLanes);
         }
     }
 }
 
 template <int N>
-static inline void multiply_tile(const Block& block, const Row* rows, Pair* out) {
+static inline void multiply_tile(const Block& block, const Row* rows, Outputs* out) {
     if (block.spread) return multiply<N, Spread>(block, block.spread, rows, out);
     if (block.m.bits == 4) return multiply<N, Packed<4>>(block, block.packed(), rows, out);
     multiply<N, Packed<8>>(block, block.packed(), rows, out);
 }
 
 // The same for 1 to kTile tokens.
-static inline void multiply(const Block& block, const Row* rows, int num, Pair* out) {
+static inline void multiply(const Block& block, const Row* rows, int num, Outputs* out) {
     switch (num) {
         case 1: return multiply_tile<1>(block, rows, out);
         case 2: return multiply_tile<2>(block, rows, out);
@@ -164,7 +164,7 @@ static inline void multiply(const Block& block, const Row* rows, int num, Pair* 
 template <class At, class Use>
 static inline void for_tiles(const Block& block, int num_rows, At&& at, Use&& use) {
     Row rows[kTile];
-    Pair out[kTile];
+    Outputs out[kTile];
     for (int first = 0; first < num_rows; first += kTile) {
         const int num = num_rows - first < kTile ? num_rows - first : kTile;
         for (int i = 0; i < num; ++i) rows[i] = at(first + i);
@@ -190,12 +190,8 @@ static inline void multiply_rows(Team& team, const Matrix& m, int num_rows, At&&
         for (int block = begin; block < end; ++block) {
             for_tiles(
                 Block(m, block, num_rows, spread), num_rows, at,
-                [&](int first, int num, const Pair* sums) {
-                    for (int i = 0; i < num; ++i) {
-                        float* to = out + (first + i) * width + block * kRows;
-                        store(to, sums[i].low);
-                        store(to + 8, sums[i].high);
-                    }
+                [&](int first, int num, const Outputs* sums) {
+                    for (int i = 0; i < num; ++i) sums[i].put(out + (first + i) * width + block * kRows);
                 });
         }
     });

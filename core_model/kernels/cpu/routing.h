@@ -7,7 +7,7 @@ struct Choice {
 
 static inline float dot(const float* a, const float* b, int count) {
     F8 acc = all(0.0f);
-    for (int i = 0; i < count; i += 8) acc = fma8(load(a + i), load(b + i), acc);
+    for (int i = 0; i < count; i += 8) acc = fma(load(a + i), load(b + i), acc);
     return sum(acc);
 }
 

@@ -57,7 +57,7 @@ struct Buffers {
 
 static inline void norm(const float* x, const float* weight, int dim, float eps, float* out) {
     F8 squares = all(0.0f);
-    for (int i = 0; i < dim; i += 8) squares = fma8(load(x + i), load(x + i), squares);
+    for (int i = 0; i < dim; i += 8) squares = fma(load(x + i), load(x + i), squares);
     const float inverse = 1.0f / std::sqrt(sum(squares) / float(dim) + eps);
     for (int i = 0; i < dim; i += 8) store(out + i, load(x + i) * inverse * load(weight + i));
 }
@@ -237,7 +237,7 @@ struct Step {
         const int own = layer.down.data ? layer.down.inputs / kGroup : 0;
         const int num_chosen = layer.router.experts ? b.chosen[0] : 0;
         const int each = num_chosen ? layer.expert_down[0].inputs / kGroup : 0;
-        team.share(own + each * num_chosen, 1, [&](int begin, int end) {
+        team.share(own + each * num_chosen, grain_of(own + each * num_chosen, team), [&](int begin, int end) {
             for (int i = begin; i < end; ++i) {
                 if (i < own) {
                     swiglu(layer.gate_up, i, chunk.num, [&](int t) { return b.normed[row(chunk, t)]; },
@@ -265,19 +265,20 @@ struct Step {
         for (int first = 0; first < num_rows; first += kTile) {
             const int num = num_rows - first < kTile ? num_rows - first : kTile;
             Row rows[kTile];
-            Pair gates[2][kTile], ups[2][kTile];
+            Outputs gates[2][kTile], ups[2][kTile];
             for (int i = 0; i < num; ++i) rows[i] = from(first + i);
             if (!first) up_blocks[0].announce();
             for (int half = 0; half < 2; ++half) multiply(gate_blocks[half], rows, num, gates[half]);
             for (int half = 0; half < 2; ++half) multiply(up_blocks[half], rows, num, ups[half]);
             for (int i = 0; i < num; ++i) {
                 for (int half = 0; half < 2; ++half) {
-                    const Pair gate = gates[half][i], up = ups[half][i];
-                    store(hidden[i] + half * kRows, gate.low / (exp8(-gate.low) + 1.0f) * up.low);
-                    store(hidden[i] + half * kRows + 8, gate.high / (exp8(-gate.high) + 1.0f) * up.high);
+                    for (int p = 0; p < kParts; ++p) {
+                        const Wide gate = gates[half][i].part[p], up = ups[half][i].part[p];
+                        store(hidden[i] + half * kRows + p * kLanes, gate / (exp(-gate) + 1.0f) * up);
+                    }
                 }
             }
-            for (int i = 0; i < num; ++i) to(first + i).quantize(hidden[i], group);
+            for (int i = 0; i < num; ++i) quantize(hidden[i], to(first + i)[group]);
         }
     }
 
@@ -300,13 +301,10 @@ struct Step {
         for_tiles(
             Block(layer.expert_down[expert], block, num_pairs, spread()), num_pairs,
             [&](int p) { return b.expert_hidden[pairs[p]]; },
-            [&](int first, int num, const Pair* out) {
+            [&](int first, int num, const Outputs* out) {
                 for (int i = 0; i < num; ++i) {
                     const int pair = pairs[first + i];
-                    const F8 weight = all(b.choices[pair].weight);
-                    float* to = x(chunk.first + pair / layer.router.top_k) + block * kRows;
-                    store(to, fma8(out[i].low, weight, load(to)));
-                    store(to + 8, fma8(out[i].high, weight, load(to + 8)));
+                    out[i].add(b.choices[pair].weight, x(chunk.first + pair / layer.router.top_k) + block * kRows);
                 }
             });
     }
@@ -315,12 +313,8 @@ struct Step {
     void add_block(const Matrix& matrix, int block, const Chunk& chunk, At&& at) const {
         for_tiles(
             Block(matrix, block, chunk.num, spread()), chunk.num, at,
-            [&](int first, int num, const Pair* out) {
-                for (int i = 0; i < num; ++i) {
-                    float* to = x(chunk.first + first + i) + block * kRows;
-                    store(to, load(to) + out[i].low);
-                    store(to + 8, load(to + 8) + out[i].high);
-                }
+            [&](int first, int num, const Outputs* out) {
+                for (int i = 0; i < num; ++i) out[i].add(1.0f, x(chunk.first + first + i) + block * kRows);
             });
     }
 };

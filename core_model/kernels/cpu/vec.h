@@ -1,4 +1,5 @@
-// Eight floats at a time, by the compiler's vector extension, so that one text serves every level. Ignores layouts.
+// Eight floats at a time (F8), or as many as the level's registers hold (Wide), by the compiler's vector extension, so
+// that one text serves every level. Ignores layouts.
 //
 // Each level includes this within its own namespace. AVX2 levels use the machine's fused multiply-add and half-float
 // conversion; elsewhere plain operators do. Sums have one fixed order, whatever is computed beside them.
@@ -6,14 +7,34 @@
 typedef float F8 __attribute__((vector_size(32), aligned(4), may_alias));
 typedef int32_t I8 __attribute__((vector_size(32), aligned(4), may_alias));
 
-static inline F8 all(float x) { return F8{x, x, x, x, x, x, x, x}; }
+#if LEVEL_VNNI
+typedef float Wide __attribute__((vector_size(64), aligned(4), may_alias));
+typedef int32_t WideInts __attribute__((vector_size(64), aligned(4), may_alias));
+#else
+typedef F8 Wide;
+#endif
+constexpr int kLanes = sizeof(Wide) / sizeof(float);
+
+template <class V = F8>
+static inline V all(float x) {
+    return x - V{};
+}
+// No templates: as a template's argument a type would be thought to lie aligned.
 static inline F8 load(const float* p) { return *reinterpret_cast<const F8*>(p); }
+static inline Wide load_wide(const float* p) { return *reinterpret_cast<const Wide*>(p); }
 static inline void store(float* p, F8 x) { *reinterpret_cast<F8*>(p) = x; }
 
+#if LEVEL_VNNI
+static inline void store(float* p, Wide x) { *reinterpret_cast<Wide*>(p) = x; }
+static inline Wide max(Wide a, Wide b) { return (Wide)_mm512_max_ps(a, b); }
+static inline Wide min(Wide a, Wide b) { return (Wide)_mm512_min_ps(a, b); }
+static inline Wide fma(Wide a, Wide b, Wide c) { return _mm512_fmadd_ps(a, b, c); }
+static inline WideInts nearest(Wide x) { return (WideInts)_mm512_cvtps_epi32(x); }
+#endif
 #if LEVEL_AVX2
-static inline F8 max8(F8 a, F8 b) { return (F8)_mm256_max_ps(a, b); }
-static inline F8 min8(F8 a, F8 b) { return (F8)_mm256_min_ps(a, b); }
-static inline F8 fma8(F8 a, F8 b, F8 c) { return _mm256_fmadd_ps(a, b, c); }
+static inline F8 max(F8 a, F8 b) { return (F8)_mm256_max_ps(a, b); }
+static inline F8 min(F8 a, F8 b) { return (F8)_mm256_min_ps(a, b); }
+static inline F8 fma(F8 a, F8 b, F8 c) { return _mm256_fmadd_ps(a, b, c); }
 static inline F8 from_half(const uint16_t* p) {
     return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
 }
@@ -32,9 +53,9 @@ static inline float largest(F8 x) {
     return _mm_cvtss_f32(_mm_max_ss(pairs, _mm_movehdup_ps(pairs)));
 }
 #else
-static inline F8 max8(F8 a, F8 b) { return a > b ? a : b; }
-static inline F8 min8(F8 a, F8 b) { return a < b ? a : b; }
-static inline F8 fma8(F8 a, F8 b, F8 c) { return a * b + c; }
+static inline F8 max(F8 a, F8 b) { return a > b ? a : b; }
+static inline F8 min(F8 a, F8 b) { return a < b ? a : b; }
+static inline F8 fma(F8 a, F8 b, F8 c) { return a * b + c; }
 static inline float half_to_float(uint16_t half) {
     const uint32_t sign = uint32_t(half & 0x8000) << 16, rest = half & 0x7fff;
     if (rest >= 0x7c00) return __builtin_bit_cast(float, sign | 0x7f800000u | (rest & 0x3ff) << 13);
@@ -69,21 +90,39 @@ static inline float largest(F8 x) {
 #endif
 
 // e^x to about 1e-7, relative, for -87 to 88; beyond as at the ends (Cephes' expf).
-static inline F8 exp8(F8 x) {
-    x = max8(all(-87.0f), min8(all(88.0f), x));
-    const I8 n = nearest(x * 1.44269504f);
-    const F8 whole = __builtin_convertvector(n, F8);
-    const F8 r = fma8(whole, all(2.12194440e-4f), fma8(whole, all(-0.693359375f), x));
-    F8 p = all(1.9875691500e-4f);
-    p = fma8(p, r, all(1.3981999507e-3f));
-    p = fma8(p, r, all(8.3334519073e-3f));
-    p = fma8(p, r, all(4.1665795894e-2f));
-    p = fma8(p, r, all(1.6666665459e-1f));
-    p = fma8(p, r, all(5.0000001201e-1f));
-    p = fma8(p, r * r, r + 1.0f);
-    const I8 power = (n + 127) << 23;
-    return p * reinterpret_cast<const F8&>(power);
+template <class V>
+static inline V exp(V x) {
+    x = max(all<V>(-87.0f), min(all<V>(88.0f), x));
+    const auto n = nearest(x * 1.44269504f);
+    const V whole = __builtin_convertvector(n, V);
+    const V r = fma(whole, all<V>(2.12194440e-4f), fma(whole, all<V>(-0.693359375f), x));
+    V p = all<V>(1.9875691500e-4f);
+    for (const float c : {1.3981999507e-3f, 8.3334519073e-3f, 4.1665795894e-2f, 1.6666665459e-1f, 5.0000001201e-1f}) {
+        p = fma(p, r, all<V>(c));
+    }
+    p = fma(p, r * r, r + 1.0f);
+    const auto power = (n + 127) << 23;
+    return p * (V)power;
 }
+
+#if LEVEL_VNNI
+static inline Wide wide_from_half(const uint16_t* p) {
+    return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
+}
+struct Halves {
+    F8 low, high;
+};
+static inline float sum(Wide x) {
+    const Halves halves = __builtin_bit_cast(Halves, x);
+    return sum(halves.low + halves.high);
+}
+static inline float largest(Wide x) {
+    const Halves halves = __builtin_bit_cast(Halves, x);
+    return largest(max(halves.low, halves.high));
+}
+#else
+static inline Wide wide_from_half(const uint16_t* p) { return from_half(p); }
+#endif
 
 static inline void to_bytes(const I8* x, int8_t* bytes) {  // 32 of them
 #if LEVEL_AVX2
@@ -97,16 +136,22 @@ static inline void to_bytes(const I8* x, int8_t* bytes) {  // 32 of them
 #endif
 }
 
-// Activations in 8 bits: `codes` of 32, their scale, and the sum of what they stand for.
-static inline void quantize_group(const float* x, int8_t* codes, float* scale, float* total) {
+// Activations of one token in 8 bits, 32 of them.
+struct Group {
+    int8_t codes[kGroup];
+    int32_t sum;         // of the codes
+    float scale, total;  // the sum of what the codes stand for
+};
+
+static inline void quantize(const float* x, Group& group) {
     F8 size = all(0.0f);
-    for (int i = 0; i < kGroup; i += 8) size = max8(size, max8(load(x + i), -load(x + i)));
+    for (int i = 0; i < kGroup; i += 8) size = max(size, max(load(x + i), -load(x + i)));
     const float most = largest(size), inverse = most > 0.0f ? 127.0f / most : 0.0f;
     I8 rounded[kGroup / 8], sums = {};
     for (int i = 0; i < kGroup / 8; ++i) sums += rounded[i] = nearest(load(x + 8 * i) * inverse);
-    to_bytes(rounded, codes);
-    int all_codes = 0;
-    for (int k = 0; k < 8; ++k) all_codes += sums[k];
-    *scale = most / 127.0f;
-    *total = *scale * float(all_codes);
+    to_bytes(rounded, group.codes);
+    group.sum = 0;
+    for (int k = 0; k < 8; ++k) group.sum += sums[k];
+    group.scale = most / 127.0f;
+    group.total = group.scale * float(group.sum);
 }
