@@ -11,16 +11,16 @@ static inline int padded(int count) { return (count + kLanes - 1) / kLanes * kLa
 
 // What one thread needs: a block's keys, (R, 64), and values, (64, padded R), as floats, and each query with its state.
 struct AttentionScratch {
-    float *keys, *values, *queries, *sums, *total, *most;  // `total` in as many parts as there are lanes
+    float *keys, *values, *queries, *sums, *total, *most;  // `total` in eight parts
 
     static size_t floats(const Model& m) {
         const int width = padded(m.head_dim), rows = kQueries * (m.heads / m.kv_heads);
-        return size_t(2 * kBlock + 2 * rows) * width + (kLanes + 1) * rows;
+        return size_t(2 * kBlock + 2 * rows) * width + 9 * rows;
     }
     AttentionScratch(float* memory, const Model& m) {
         const int width = padded(m.head_dim), rows = kQueries * (m.heads / m.kv_heads);
         keys = memory, values = keys + kBlock * width, queries = values + kBlock * width;
-        sums = queries + rows * width, total = sums + rows * width, most = total + kLanes * rows;
+        sums = queries + rows * width, total = sums + rows * width, most = total + 8 * rows;
     }
 };
 
@@ -127,19 +127,16 @@ static void attend_block(const AttentionScratch& s, int row, int count, int dim)
     for (int q = 0; q < Q; ++q) factors[q] = 1.0f;
     combine<Q>(seen / kLanes, s.queries + row * width, width, s.keys, dim, kBlock, factors, shares, kBlock);
     for (int q = 0; q < Q; ++q) {
-        float *own = shares + q * kBlock, *parts = s.total + kLanes * (row + q);
+        float *own = shares + q * kBlock, *parts = s.total + 8 * (row + q);
         for (int t = count; t < seen; ++t) own[t] = -__builtin_inff();
         const float before = s.most[row + q];
         Wide highest = all<Wide>(before);
         for (int t = 0; t < seen; t += kLanes) highest = max(highest, load_wide(own + t));
         const float most = largest(highest);
         factors[q] = most > before ? exp(all<F8>(before - most))[0] : 1.0f;
-        Wide total = load_wide(parts) * factors[q];
-        for (int t = 0; t < seen; t += kLanes) {
-            const Wide share = exp(load_wide(own + t) - most);
-            store(own + t, share);
-            total = total + share;
-        }
+        F8 total = load(parts) * factors[q];
+        for (int t = 0; t < seen; t += kLanes) store(own + t, exp(load_wide(own + t) - most));
+        for (int t = 0; t < seen; t += 8) total = total + load(own + t);
         s.most[row + q] = most;
         store(parts, total);
     }
@@ -155,7 +152,7 @@ static inline void attend(const Model& m, const Call& call, const Tile& tile, in
         const float* query = q + (row / shared) * size_t(stride) + (kv_head * shared + row % shared) * dim;
         for (int d = 0; d < dim; ++d) s.queries[row * width + d] = query[d] * m.score_scale;
         for (int d = 0; d < width; ++d) s.sums[row * width + d] = 0.0f;
-        store(s.total + kLanes * row, Wide{});
+        store(s.total + 8 * row, F8{});
         s.most[row] = -__builtin_inff();
     }
     const size_t head_size = size_t(call.slots) * dim;
@@ -189,7 +186,7 @@ static inline void attend(const Model& m, const Call& call, const Tile& tile, in
     }
     for (int row = 0; row < rows; ++row) {
         float* to = out + (row / shared) * size_t(m.heads * dim) + (kv_head * shared + row % shared) * dim;
-        const float inverse = 1.0f / sum(load_wide(s.total + kLanes * row));
+        const float inverse = 1.0f / sum(load(s.total + 8 * row));
         for (int d = 0; d < dim; ++d) to[d] = s.sums[row * width + d] * inverse;
     }
 }

@@ -109,14 +109,10 @@ static inline V exp(V x) {
 static inline Wide wide_from_half(const uint16_t* p) {
     return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
 }
-struct Halves {
-    F8 low, high;
-};
-static inline float sum(Wide x) {
-    const Halves halves = __builtin_bit_cast(Halves, x);
-    return sum(halves.low + halves.high);
-}
 static inline float largest(Wide x) {
+    struct Halves {
+        F8 low, high;
+    };
     const Halves halves = __builtin_bit_cast(Halves, x);
     return largest(max(halves.low, halves.high));
 }

@@ -14,7 +14,7 @@ def test_weights_lie_side_by_side_at_cache_lines() -> None:
 
     assert all(torch.equal(one, other) for one, other in zip(kept, weights, strict=True))
     assert [part.data_ptr() - kept[0].data_ptr() for part in kept] == [0, 64, 128, 192]
-    assert kept[0].data_ptr() % 64 == 0
+    assert kept[0].data_ptr() % 2**21 == 0  # where a huge page can begin
 
 
 def test_a_weight_larger_than_a_piece_gets_one_of_its_own() -> None:

@@ -13,6 +13,7 @@ from core_model.kv_cache import PagedCache
 from core_model.model import Decoder, Segment
 from core_model.rebalance import selection_biases, set_selection_biases
 from core_model.weights import Weights
+from tests.core_model.kernels.conftest import open_at
 from tests.core_model.kernels.small import CONFIGS, native, open_halves, oracle, random_weights
 from tests.core_model.tiny import make_decoder
 
@@ -89,6 +90,13 @@ def test_the_number_of_threads_changes_no_bit(kernels: Kernels) -> None:
     two = native("glm4_moe", kernels)
 
     assert torch.equal(one(IDS, [Segment(300)]), two(IDS, [Segment(300)]))
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_avx2_and_avx_512_give_the_same_bits(name: str) -> None:
+    half, whole = (native(name, open_at(level)) for level in ("avx2", "vnni"))
+
+    assert torch.equal(half(IDS, [Segment(300)]), whole(IDS, [Segment(300)]))
 
 
 def test_experts_are_counted_wherever_their_tokens_ran(best_kernels: Kernels) -> None:
