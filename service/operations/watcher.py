@@ -89,7 +89,7 @@ class Watcher:
         if self._thread.is_alive():
             self._thread.join(STOP_TIMEOUT_S)
         if self._is_watching:
-            release(self._kit.sessions, self._holder, now=datetime.now(UTC))
+            release(self._kit.sessions, self._holder)
         self.notices.stop()
 
     def look(self, now: datetime) -> list[Alarm]:

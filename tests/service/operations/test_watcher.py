@@ -85,7 +85,7 @@ def test_uneven_experts_turn_rebalancing_on_and_even_ones_off(kit: Kit) -> None:
 
     calm = UNEVEN.model_copy(update={"threshold": UNEVEN.threshold.model_copy(update={"on": 0.9, "off": 0.9})})
     again = watcher(kit, calm)  # a restart, with a rule that its signal is within
-    release(kit.sessions, watch._holder, now=at(now_s))
+    release(kit.sessions, watch._holder)
     watch = again
     ended = [alarm for _ in range(5) for alarm in look(asks=2)]
 
@@ -97,7 +97,7 @@ def test_uneven_experts_turn_rebalancing_on_and_even_ones_off(kit: Kit) -> None:
 
 def test_signals_are_gathered_stored_and_exported(kit: Kit) -> None:
     watch = watcher(kit)
-    release(kit.sessions, "anybody", now=at(0))
+    release(kit.sessions, "anybody")
     hold(kit.sessions, watch._holder, now=at(10_000), for_s=1)
 
     watch.look(at(10_030))
