@@ -172,9 +172,9 @@ def _print(report: dict[str, Any]) -> None:
         print(f"{name}: {read['bytes_per_token'] / 1e6:.1f} MB a token, {read['share']:.0%} of the bandwidth")
     for name, drift in report["fidelity"].items():
         kl, agreement = drift["mean_kl"], drift["top1_agreement"]
-        told = f"{name}: mean KL {kl:.4f} from fp32, same likeliest token {agreement:.1%} of {drift['num_tokens']}"
+        fidelity = f"{name}: mean KL {kl:.4f} from fp32, same likeliest token {agreement:.1%} of {drift['num_tokens']}"
         above = drift.get("above_llama_cpp")
-        print(told + (f"; mean KL less llama.cpp's [{above[0]:.4f}, {above[1]:.4f}]" if above else ""))
+        print(fidelity + (f"; mean KL less llama.cpp's [{above[0]:.4f}, {above[1]:.4f}]" if above else ""))
 
 
 def _upcycled(models: Path) -> Path:
