@@ -133,8 +133,9 @@ def _fidelity(programs: Mapping[str, Program]) -> dict[str, dict[str, Any]]:
             divergences[name] = token_kl(exact_TV, found_TV).numpy()
             mean = float(divergences[name].mean())
             found[name] = {"mean_kl": mean, "top1_agreement": float(agreement), "num_tokens": len(ids)}
-    for name in found if LLAMA in found else ():
-        found[name]["above_llama_cpp"] = bootstrap_interval(divergences[name] - divergences[LLAMA])
+    if LLAMA in found:
+        for name, divergence_T in divergences.items():
+            found[name]["above_llama_cpp"] = bootstrap_interval(divergence_T - divergences[LLAMA])
     return found
 
 

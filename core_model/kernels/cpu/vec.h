@@ -19,18 +19,12 @@ template <class V = F8>
 static inline V all(float x) {
     return x - V{};
 }
+
 // No templates: as a template's argument a type would be thought to lie aligned.
 static inline F8 load(const float* p) { return *reinterpret_cast<const F8*>(p); }
 static inline Wide load_wide(const float* p) { return *reinterpret_cast<const Wide*>(p); }
 static inline void store(float* p, F8 x) { *reinterpret_cast<F8*>(p) = x; }
 
-#if LEVEL_VNNI
-static inline void store(float* p, Wide x) { *reinterpret_cast<Wide*>(p) = x; }
-static inline Wide max(Wide a, Wide b) { return (Wide)_mm512_max_ps(a, b); }
-static inline Wide min(Wide a, Wide b) { return (Wide)_mm512_min_ps(a, b); }
-static inline Wide fma(Wide a, Wide b, Wide c) { return _mm512_fmadd_ps(a, b, c); }
-static inline WideInts nearest(Wide x) { return (WideInts)_mm512_cvtps_epi32(x); }
-#endif
 #if LEVEL_AVX2
 static inline F8 max(F8 a, F8 b) { return (F8)_mm256_max_ps(a, b); }
 static inline F8 min(F8 a, F8 b) { return (F8)_mm256_min_ps(a, b); }
@@ -89,6 +83,26 @@ static inline float largest(F8 x) {
 }
 #endif
 
+#if LEVEL_VNNI
+static inline void store(float* p, Wide x) { *reinterpret_cast<Wide*>(p) = x; }
+static inline Wide max(Wide a, Wide b) { return (Wide)_mm512_max_ps(a, b); }
+static inline Wide min(Wide a, Wide b) { return (Wide)_mm512_min_ps(a, b); }
+static inline Wide fma(Wide a, Wide b, Wide c) { return _mm512_fmadd_ps(a, b, c); }
+static inline WideInts nearest(Wide x) { return (WideInts)_mm512_cvtps_epi32(x); }
+static inline Wide wide_from_half(const uint16_t* p) {
+    return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
+}
+static inline float largest(Wide x) {
+    struct Halves {
+        F8 low, high;
+    };
+    const Halves halves = __builtin_bit_cast(Halves, x);
+    return largest(max(halves.low, halves.high));
+}
+#else
+static inline Wide wide_from_half(const uint16_t* p) { return from_half(p); }
+#endif
+
 // e^x to about 1e-7, relative, for -87 to 88; beyond as at the ends (Cephes' expf).
 template <class V>
 static inline V exp(V x) {
@@ -104,21 +118,6 @@ static inline V exp(V x) {
     const auto power = (n + 127) << 23;
     return p * (V)power;
 }
-
-#if LEVEL_VNNI
-static inline Wide wide_from_half(const uint16_t* p) {
-    return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
-}
-static inline float largest(Wide x) {
-    struct Halves {
-        F8 low, high;
-    };
-    const Halves halves = __builtin_bit_cast(Halves, x);
-    return largest(max(halves.low, halves.high));
-}
-#else
-static inline Wide wide_from_half(const uint16_t* p) { return from_half(p); }
-#endif
 
 static inline void to_bytes(const I8* x, int8_t* bytes) {  // 32 of them
 #if LEVEL_AVX2
