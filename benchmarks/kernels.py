@@ -133,9 +133,10 @@ def _fidelity(programs: Mapping[str, Program]) -> dict[str, dict[str, Any]]:
             divergences[name] = token_kl(exact_TV, found_TV).numpy()
             mean = float(divergences[name].mean())
             found[name] = {"mean_kl": mean, "top1_agreement": float(agreement), "num_tokens": len(ids)}
-    if LLAMA in found:
+    theirs_T = divergences.pop(LLAMA, None)
+    if theirs_T is not None:
         for name, divergence_T in divergences.items():
-            found[name]["above_llama_cpp"] = bootstrap_interval(divergence_T - divergences[LLAMA])
+            found[name]["above_llama_cpp"] = bootstrap_interval(divergence_T - theirs_T)
     return found
 
 
